@@ -1,0 +1,216 @@
+//! What the command line says, as inert data: nothing here opens, reads or runs anything.
+
+use crate::report::{Report, USAGE, say};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A small WebAssembly runtime.
+#[derive(Debug, Parser)]
+#[command(name = "minirt", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a module: its `_start`, or with --invoke any function it exports
+    Run(RunArgs),
+}
+
+/// The options of `minirt run`.
+#[derive(Args, Debug)]
+#[command(override_usage = "minirt run [OPTIONS] FILE [ARGS]...")]
+pub(crate) struct RunArgs {
+    /// Give the guest a folder of the host, under the name GUEST or else HOST; repeatable
+    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = parse_dir)]
+    pub(crate) dirs: Vec<Dir>,
+
+    /// Give the guest an environment variable; without a value, the host's; repeatable
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = parse_env)]
+    pub(crate) env: Vec<EnvVar>,
+
+    /// Call this exported function with ARGS, and print its results, one a line
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Option<String>,
+
+    /// Instantiate FILE first and offer its exports for import under NAME; repeatable, in order
+    #[arg(long = "preload", value_name = "NAME=FILE", value_parser = parse_preload)]
+    pub(crate) preloads: Vec<Preload>,
+
+    /// Fill instances by copying instead of mapping a copy-on-write image
+    #[arg(long)]
+    pub(crate) no_images: bool,
+
+    /// The module (binary or text, `-` for standard input), and from there on the guest's arguments
+    // One list, because only then do flags after FILE belong to the guest.
+    #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
+    words: Vec<String>,
+}
+
+impl RunArgs {
+    /// The module to run.
+    pub(crate) fn file(&self) -> &str {
+        // clap has seen that there is at least one word.
+        &self.words[0]
+    }
+
+    /// The arguments for the guest.
+    pub(crate) fn guest_args(&self) -> &[String] {
+        &self.words[1..]
+    }
+}
+
+/// A folder for the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dir {
+    /// Where it is.
+    pub(crate) host: PathBuf,
+    /// What the guest calls it.
+    pub(crate) guest: String,
+}
+
+/// An environment variable for the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EnvVar {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its value; `None` means the host's.
+    pub(crate) value: Option<String>,
+}
+
+/// A module that others may import from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Preload {
+    /// What others import it as.
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) file: String,
+}
+
+fn parse_dir(text: &str) -> Result<Dir, &'static str> {
+    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+    if host.is_empty() || guest.is_empty() {
+        return Err("both the host's folder and the guest's name for it must be given, as in `./data::/data`");
+    }
+    Ok(Dir { host: host.into(), guest: guest.to_owned() })
+}
+
+fn parse_env(text: &str) -> Result<EnvVar, &'static str> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("the name is missing before the `=`");
+    }
+    Ok(EnvVar { name: name.to_owned(), value })
+}
+
+fn parse_preload(text: &str) -> Result<Preload, &'static str> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok(Preload { name: name.to_owned(), file: file.to_owned() })
+        }
+        _ => Err("a name and a file are needed with `=` between them, as in `env=env.wasm`"),
+    }
+}
+
+/// What the command line asks for.
+pub(crate) fn parse() -> Result<Command, Usage> {
+    Cli::try_parse().map(|cli| cli.command).map_err(Usage)
+}
+
+/// A command line that asks for nothing to be run: it is wrong, or asks for help.
+pub(crate) struct Usage(clap::Error);
+
+impl Usage {
+    /// Says so, and gives the exit code.
+    pub(crate) fn end(self) -> ExitCode {
+        match self.0.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&self.0.to_string()),
+            ErrorKind::ValueValidation => self.bad_value().end(),
+            ErrorKind::InvalidSubcommand => self.no_command().end(),
+            _ => {
+                // Nobody is left to tell if this fails.
+                let _ = self.0.print();
+                ExitCode::from(USAGE)
+            }
+        }
+    }
+
+    /// What clap says of the error under this heading.
+    fn context(&self, kind: ContextKind) -> &str {
+        match self.0.get(kind) {
+            Some(ContextValue::String(text)) => text,
+            _ => "",
+        }
+    }
+
+    fn no_command(&self) -> Report {
+        let word = self.context(ContextKind::InvalidSubcommand);
+        let help = format!("minirt run {word} runs a file of that name; minirt --help shows all commands");
+        Report::new(format!("`{word}` is no command of minirt"), "a command comes first, a file after it", help)
+            .with_code(USAGE)
+    }
+
+    fn bad_value(&self) -> Report {
+        let (option, value) = (self.context(ContextKind::InvalidArg), self.context(ContextKind::InvalidValue));
+        let because = self.0.source().map_or_else(|| "it can not be read".to_owned(), ToString::to_string);
+        Report::new(format!("`{value}` is no value for `{option}`"), because, "minirt run --help shows all options")
+            .with_code(USAGE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Command, Dir, EnvVar, Preload, RunArgs, parse_dir, parse_env, parse_preload};
+    use clap::{CommandFactory, Parser};
+
+    fn run(words: &[&str]) -> RunArgs {
+        let all = ["minirt", "run"].iter().chain(words);
+        let Command::Run(args) = Cli::try_parse_from(all).expect("a good command line").command;
+        args
+    }
+
+    #[test]
+    fn the_definitions_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_after_the_file_belong_to_the_guest() {
+        let args = run(&["--invoke", "f", "a.wasm", "--invoke", "g", "--help", "-5", "--", "x"]);
+        assert_eq!(args.invoke.as_deref(), Some("f"));
+        assert_eq!(args.file(), "a.wasm");
+        assert_eq!(args.guest_args(), ["--invoke", "g", "--help", "-5", "--", "x"]);
+    }
+
+    #[test]
+    fn a_folder_has_its_own_name_unless_another_is_given() {
+        assert_eq!(parse_dir("data"), Ok(Dir { host: "data".into(), guest: "data".into() }));
+        assert_eq!(parse_dir("data::/d"), Ok(Dir { host: "data".into(), guest: "/d".into() }));
+        assert!(parse_dir("::/d").is_err());
+        assert!(parse_dir("data::").is_err());
+    }
+
+    #[test]
+    fn a_variable_may_have_an_empty_value_but_no_empty_name() {
+        assert_eq!(parse_env("A=b=c"), Ok(EnvVar { name: "A".into(), value: Some("b=c".into()) }));
+        assert_eq!(parse_env("A="), Ok(EnvVar { name: "A".into(), value: Some(String::new()) }));
+        assert_eq!(parse_env("A"), Ok(EnvVar { name: "A".into(), value: None }));
+        assert!(parse_env("=b").is_err());
+    }
+
+    #[test]
+    fn a_preload_needs_a_name_and_a_file() {
+        assert_eq!(parse_preload("m=a=b"), Ok(Preload { name: "m".into(), file: "a=b".into() }));
+        assert!(parse_preload("m").is_err());
+        assert!(parse_preload("m=").is_err());
+        assert!(parse_preload("=f").is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Arguments and results as text.
+
+use minirt::{Val, ValType};
+
+/// The value of a type that a word of the command line stands for, or which words would do.
+pub(crate) fn parse(word: &str, ty: ValType) -> Result<Val, &'static str> {
+    match ty {
+        ValType::I32 => integer(word)
+            .and_then(|v| narrow32(v).map(Val::I32))
+            .ok_or("an i32 is a number from -2147483648 to 4294967295, decimal or with 0x"),
+        ValType::I64 => integer(word)
+            .and_then(|v| narrow64(v).map(Val::I64))
+            .ok_or("an i64 is a number from -9223372036854775808 to 18446744073709551615, decimal or with 0x"),
+        ValType::F32 => {
+            let bits = word.parse().map(f32::to_bits);
+            bits.map(Val::F32).map_err(|_| "an f32 is a number such as 1, -2.5 or 6e23, or nan, inf or -inf")
+        }
+        ValType::F64 => {
+            let bits = word.parse().map(f64::to_bits);
+            bits.map(Val::F64).map_err(|_| "an f64 is a number such as 1, -2.5 or 6e23, or nan, inf or -inf")
+        }
+        ValType::V128 => Err("no v128 can be written on the command line"),
+        ValType::Ref(_) => Err("no reference can be written on the command line"),
+    }
+}
+
+fn integer(word: &str) -> Option<i128> {
+    let (negative, digits) = match word.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, word.strip_prefix('+').unwrap_or(word)),
+    };
+    let (radix, digits) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) => (16, digits),
+        None => (10, digits),
+    };
+    // `from_str_radix` would accept one more sign.
+    let magnitude = i128::from(u64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+'))?);
+    Some(if negative { -magnitude } else { magnitude })
+}
+
+/// Both signed and unsigned numbers have 32 bits.
+fn narrow32(v: i128) -> Option<i32> {
+    i32::try_from(v).ok().or_else(|| u32::try_from(v).ok().map(u32::cast_signed))
+}
+
+fn narrow64(v: i128) -> Option<i64> {
+    i64::try_from(v).ok().or_else(|| u64::try_from(v).ok().map(u64::cast_signed))
+}
+
+/// A result as it is printed.
+pub(crate) fn print(value: &Val) -> String {
+    match value {
+        Val::I32(v) => v.to_string(),
+        Val::I64(v) => v.to_string(),
+        Val::F32(bits) => f32::from_bits(*bits).to_string(),
+        Val::F64(bits) => f64::from_bits(*bits).to_string(),
+        Val::V128(v) => v.to_string(),
+        Val::FuncRef(None) => "<null funcref>".to_owned(),
+        Val::FuncRef(Some(_)) => "<funcref>".to_owned(),
+        Val::ExternRef(None) => "<null externref>".to_owned(),
+        Val::ExternRef(Some(_)) => "<externref>".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse, print};
+    use minirt::ValType;
+
+    fn through(word: &str, ty: ValType) -> Option<String> {
+        parse(word, ty).ok().map(|value| print(&value))
+    }
+
+    #[test]
+    fn integers_are_decimal_or_hexadecimal_signed_or_unsigned() {
+        for (word, printed) in [
+            ("0", "0"),
+            ("-5", "-5"),
+            ("+5", "5"),
+            ("0x10", "16"),
+            ("-0x10", "-16"),
+            ("0xffffffff", "-1"),
+            ("4294967295", "-1"),
+            ("-2147483648", "-2147483648"),
+        ] {
+            assert_eq!(through(word, ValType::I32).as_deref(), Some(printed), "{word}");
+        }
+        assert_eq!(through("18446744073709551615", ValType::I64).as_deref(), Some("-1"));
+        assert_eq!(through("-0x8000000000000000", ValType::I64).as_deref(), Some("-9223372036854775808"));
+    }
+
+    #[test]
+    fn what_is_no_integer_is_refused() {
+        for word in ["", "-", "x", "1.5", "0x", "--1", "+-1", "-+1", "4294967296", "-2147483649", "1_000"] {
+            assert_eq!(through(word, ValType::I32), None, "{word}");
+        }
+        assert_eq!(through("18446744073709551616", ValType::I64), None);
+    }
+
+    #[test]
+    fn floats_may_be_infinite_or_not_a_number() {
+        for (word, printed) in
+            [("1", "1"), ("-2.5", "-2.5"), ("nan", "NaN"), ("inf", "inf"), ("-inf", "-inf"), ("1e3", "1000")]
+        {
+            assert_eq!(through(word, ValType::F32).as_deref(), Some(printed), "{word}");
+            assert_eq!(through(word, ValType::F64).as_deref(), Some(printed), "{word}");
+        }
+        assert_eq!(through("one", ValType::F32), None);
+    }
+
+    #[test]
+    fn references_can_not_be_written() {
+        assert_eq!(through("0", ValType::FUNCREF), None);
+        assert_eq!(through("0", ValType::V128), None);
+    }
+}

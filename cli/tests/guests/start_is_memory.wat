@@ -1,0 +1,2 @@
+;; Its `_start` is no function.
+(module (memory (export "_start") 1))

@@ -1,0 +1,30 @@
+//! The image: an instance as it stands right after instantiation, before any code ran.
+//!
+//! Where the specification's steps of instantiation (section 4.7.2) have a result that is known before
+//! anything is imported, they are carried out here, once for all instances. What is left over is listed, in order, for the
+//! runtime to do each time.
+
+/// What every fresh instance starts from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitialImage {
+    /// The state, from `Layout`'s first byte of state on: as long as `Layout::state_size`.
+    /// Funcref records lack what only a process knows: code and entry addresses, and type ids.
+    pub state: Vec<u8>,
+    /// Linear memory 0, where it is not zero: whole host pages, sorted, apart from each other.
+    pub memory: Vec<Extent>,
+    /// Defined globals (counted from 0, without imports) whose value depends on an import.
+    pub dynamic_globals: Vec<u32>,
+    /// The first active element segment that has to be applied at run time, and with it all later ones.
+    pub first_dynamic_element: Option<u32>,
+    /// The first active data segment that has to be applied at run time, and with it all later ones.
+    pub first_dynamic_data: Option<u32>,
+}
+
+/// A run of whole host pages of a memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Where it starts, in bytes; a multiple of the host page.
+    pub offset: u64,
+    /// What is there; a multiple of the host page long.
+    pub bytes: Vec<u8>,
+}

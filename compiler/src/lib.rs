@@ -1,0 +1,182 @@
+//! Bytes of WebAssembly in; machine code, layout and initial image out.
+//!
+//! The pipeline, in the order in which [`Compiler::compile`] goes through it:
+//!
+//! 1. `parse` reads and validates the sections into a plain description ([`module::ModuleInfo`]).
+//! 2. [`layout`] decides where everything of an instance will sit, relative to vmctx.
+//! 3. `initialise` computes what an instance looks like at the start ([`image::InitialImage`]).
+//! 4. `codegen` validates each function body while `translate` turns it into Cranelift IR, and compiles it, on
+//!    several threads where that pays.
+//! 5. `link` puts the functions into one position-independent text ([`code::Code`]).
+//!
+//! The result is data. This crate never maps memory, never runs what it made, and does not know the runtime.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+// In reading order: a file uses only what stands above it.
+pub mod trap;
+pub mod error;
+pub mod module;
+pub mod builtin;
+pub mod layout;
+pub mod code;
+pub mod image;
+mod parse;
+mod initialise;
+mod abi;
+mod translate;
+mod trampoline;
+mod codegen;
+mod link;
+#[cfg(test)]
+mod tests;
+
+pub use error::CompileError;
+pub use trap::Trap;
+
+use code::Code;
+use codegen::Piece;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::{self, Configurable};
+use image::InitialImage;
+use layout::Layout;
+use module::{FuncType, ModuleInfo};
+
+/// How hard Cranelift works on the code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OptLevel {
+    /// As fast as possible to compile.
+    None,
+    /// As fast as possible to run.
+    #[default]
+    Speed,
+    /// Fast to run, but smaller where there is a choice.
+    SpeedAndSize,
+}
+
+/// What a [`Compiler`] may be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How hard Cranelift works on the code.
+    pub opt_level: OptLevel,
+    /// Whether the functions of a large module are compiled on several threads.
+    pub parallel: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { opt_level: OptLevel::default(), parallel: true }
+    }
+}
+
+/// Compiles modules for the processor it runs on.
+pub struct Compiler {
+    isa: OwnedTargetIsa,
+    parallel: bool,
+}
+
+/// A compiled module: all that is needed to make instances of it.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// What the module is.
+    pub module: ModuleInfo,
+    /// Where everything of an instance sits.
+    pub layout: Layout,
+    /// What an instance looks like at the start.
+    pub image: InitialImage,
+    /// What it executes.
+    pub code: Code,
+}
+
+impl Compiler {
+    /// A compiler for this machine's processor, using all of its features.
+    ///
+    /// # Errors
+    /// When Cranelift does not know the processor.
+    pub fn new(settings: &Settings) -> Result<Self, CompileError> {
+        let isa = cranelift_native::builder().map_err(CompileError::internal)?;
+        let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
+        Ok(Self { isa, parallel: settings.parallel })
+    }
+
+    /// Validates a module in the binary format.
+    ///
+    /// # Errors
+    /// When it breaks a rule of the specification, or uses a feature that is not there.
+    pub fn validate(&self, bytes: &[u8]) -> Result<(), CompileError> {
+        parse::validate(bytes)
+    }
+
+    /// Compiles a module in the binary format.
+    ///
+    /// # Errors
+    /// As [`Compiler::validate`], and when the module exceeds a limit.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
+        let parse::Parsed { info, bodies } = parse::parse(bytes)?;
+        // A body that is not valid is the more useful news than a limit that is exceeded.
+        let layout = Layout::new(&info).or_else(|limit| parse::validate(bytes).and(Err(limit)))?;
+        let pieces = codegen::pieces(&info);
+        let compiled = codegen::compile(&*self.isa, &info, &layout, &pieces, bodies, self.parallel)?;
+        let code = link::link(self.isa.clone(), &pieces, compiled)?;
+        let image = initialise::initialise(&info, &layout);
+        Ok(Compiled { module: info, layout, image, code })
+    }
+
+    /// A module that is described rather than read, and has no functions.
+    ///
+    /// # Errors
+    /// When it exceeds a limit.
+    pub fn without_code(mut info: ModuleInfo) -> Result<Compiled, CompileError> {
+        const PAGES: u64 = layout::MEMORY_RESERVED / module::WASM_PAGE;
+        if let Some(memory) = info.memories.iter().find(|memory| memory.minimum > PAGES) {
+            let message = format!("the memory starts with {} pages; at most {PAGES} are possible", memory.minimum);
+            return Err(CompileError::limit(message));
+        }
+        info.find_equal_types();
+        let layout = Layout::new(&info)?;
+        let image = initialise::initialise(&info, &layout);
+        Ok(Compiled { module: info, layout, image, code: Code::default() })
+    }
+
+    /// The code with which Wasm calls host functions of a type: one exit trampoline, at offset 0 of the text.
+    ///
+    /// # Errors
+    /// When Cranelift fails, which would be a bug.
+    pub fn exit_trampoline(&self, ty: &FuncType) -> Result<Code, CompileError> {
+        let compiled = codegen::compile_exit(&*self.isa, ty)?;
+        link::link(self.isa.clone(), &[Piece::Exit(0)], vec![compiled])
+    }
+}
+
+impl std::fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiler").field("target", &self.isa.triple().to_string()).finish_non_exhaustive()
+    }
+}
+
+fn flags(settings: &Settings) -> settings::Flags {
+    let level = match settings.opt_level {
+        OptLevel::None => "none",
+        OptLevel::Speed => "speed",
+        OptLevel::SpeedAndSize => "speed_and_size",
+    };
+    let verify = if cfg!(debug_assertions) { "true" } else { "false" };
+    let mut builder = settings::builder();
+    for (name, value) in [
+        ("opt_level", level),
+        ("enable_verifier", verify),
+        // Backtraces walk frame pointers; nothing unwinds.
+        ("preserve_frame_pointers", "true"),
+        ("unwind_info", "false"),
+        // cranelift-jit asks for this. Calls inside a module are distances all the same.
+        ("is_pic", "false"),
+        // Results that do not fit registers go through memory that the caller provides.
+        ("enable_multi_ret_implicit_sret", "true"),
+        // The end of the stack is a comparison in the prologue, not a guard page.
+        ("enable_probestack", "false"),
+    ] {
+        builder.set(name, value).expect("these are settings of this version of Cranelift");
+    }
+    settings::Flags::new(builder)
+}

@@ -1,0 +1,398 @@
+//! The plain description of a module: what `parse` found, in terms of the specification alone.
+//!
+//! Everything later (layout, image, code, the runtime's type checks, `minirt inspect`) reads this and
+//! nothing of the binary. No type of wasmparser or Cranelift appears here, and nothing about where
+//! things sit in memory.
+
+use std::fmt;
+use std::ops::Range;
+
+/// Bytes in a page of linear memory (specification, section 4.2.8).
+pub const WASM_PAGE: u64 = 65_536;
+
+/// A value type (specification, section 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names are the specification's")]
+pub enum ValType {
+    I32,
+    I64,
+    F32,
+    F64,
+    V128,
+    Ref(RefType),
+}
+
+/// A reference type: what it may point to, and whether it may be null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RefType {
+    /// Whether null is among its values.
+    pub nullable: bool,
+    /// What its other values point to.
+    pub heap: HeapType,
+}
+
+/// What a reference points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeapType {
+    /// Any function.
+    Func,
+    /// Any value of the host.
+    Extern,
+}
+
+impl RefType {
+    /// `(ref null func)`
+    pub const FUNCREF: Self = Self { nullable: true, heap: HeapType::Func };
+    /// `(ref null extern)`
+    pub const EXTERNREF: Self = Self { nullable: true, heap: HeapType::Extern };
+}
+
+impl ValType {
+    /// `(ref null func)`
+    pub const FUNCREF: Self = Self::Ref(RefType::FUNCREF);
+    /// `(ref null extern)`
+    pub const EXTERNREF: Self = Self::Ref(RefType::EXTERNREF);
+}
+
+/// The type of a function: what it takes and what it returns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FuncType {
+    params: Box<[ValType]>,
+    results: Box<[ValType]>,
+}
+
+impl FuncType {
+    /// The type of functions from `params` to `results`.
+    pub fn new(params: impl IntoIterator<Item = ValType>, results: impl IntoIterator<Item = ValType>) -> Self {
+        Self { params: params.into_iter().collect(), results: results.into_iter().collect() }
+    }
+
+    /// The types of the parameters, in order.
+    pub fn params(&self) -> &[ValType] {
+        &self.params
+    }
+
+    /// The types of the results, in order.
+    pub fn results(&self) -> &[ValType] {
+        &self.results
+    }
+}
+
+/// The type of a linear memory. Sizes count pages of 64 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemoryType {
+    /// Pages at the start.
+    pub minimum: u64,
+    /// Pages it may grow to, where a bound was declared.
+    pub maximum: Option<u64>,
+    /// Whether addresses are 64-bit.
+    pub memory64: bool,
+}
+
+/// The type of a table. Sizes count elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TableType {
+    /// What its elements are.
+    pub element: RefType,
+    /// Elements at the start.
+    pub minimum: u64,
+    /// Elements it may grow to, where a bound was declared.
+    pub maximum: Option<u64>,
+    /// Whether indices are 64-bit.
+    pub table64: bool,
+}
+
+/// The type of a global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GlobalType {
+    /// What it holds.
+    pub content: ValType,
+    /// Whether it can change.
+    pub mutable: bool,
+}
+
+/// The type of anything that can be imported or exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExternType {
+    /// A function.
+    Func(FuncType),
+    /// A table.
+    Table(TableType),
+    /// A linear memory.
+    Memory(MemoryType),
+    /// A global.
+    Global(GlobalType),
+}
+
+/// Something of a module by its place in one of the index spaces (imports come first in each).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is an index into the space of its name")]
+pub enum Entity {
+    Func(u32),
+    Table(u32),
+    Memory(u32),
+    Global(u32),
+}
+
+/// One import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The first part of its two-part name.
+    pub module: String,
+    /// The second part.
+    pub name: String,
+    /// Where it lands in this module's index spaces.
+    pub entity: Entity,
+}
+
+/// One export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Its name, unique among the exports.
+    pub name: String,
+    /// What it is.
+    pub entity: Entity,
+}
+
+/// A function of the index space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FuncDecl {
+    /// Its type, an index into [`ModuleInfo::types`].
+    pub ty: u32,
+    /// Whether a reference to it can exist: it is exported, an element, in a global or named by `ref.func`.
+    /// Only such functions have a funcref record.
+    pub escapes: bool,
+}
+
+/// One instruction of a constant expression (specification, section 3.3.10, with extended constants).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the instruction of its name; floats are kept as their bits")]
+pub enum ConstOp {
+    I32Const(i32),
+    I64Const(i64),
+    F32Const(u32),
+    F64Const(u64),
+    V128Const(u128),
+    RefNull(HeapType),
+    RefFunc(u32),
+    GlobalGet(u32),
+    I32Add,
+    I32Sub,
+    I32Mul,
+    I64Add,
+    I64Sub,
+    I64Mul,
+}
+
+impl ConstOp {
+    /// The result of one of the instructions that take two numbers.
+    ///
+    /// # Panics
+    /// For the others.
+    pub fn arithmetic(self, left: u128, right: u128) -> u128 {
+        let (left, right) = (left as u64, right as u64);
+        let wide = match self {
+            Self::I32Add | Self::I64Add => left.wrapping_add(right),
+            Self::I32Sub | Self::I64Sub => left.wrapping_sub(right),
+            Self::I32Mul | Self::I64Mul => left.wrapping_mul(right),
+            other => unreachable!("{other:?} takes no operands"),
+        };
+        let narrow = matches!(self, Self::I32Add | Self::I32Sub | Self::I32Mul);
+        if narrow { u128::from(wide as u32) } else { u128::from(wide) }
+    }
+}
+
+/// A constant expression: valid, and without its final `end`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConstExpr(pub Vec<ConstOp>);
+
+/// What becomes of a segment at instantiation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SegmentMode {
+    /// Copied to `offset` of the table or memory with this index, then dropped.
+    Active {
+        /// Index of the table or memory.
+        target: u32,
+        /// Where in it.
+        offset: ConstExpr,
+    },
+    /// Kept for `table.init` or `memory.init`.
+    Passive,
+    /// Only declares functions for `ref.func`: dropped at once.
+    Declared,
+}
+
+/// An element segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElementSegment {
+    /// The type of its elements.
+    pub ty: RefType,
+    /// When it is used.
+    pub mode: SegmentMode,
+    /// Its elements, one expression each.
+    pub items: Vec<ConstExpr>,
+}
+
+/// A data segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSegment {
+    /// When it is used.
+    pub mode: SegmentMode,
+    /// Where its bytes are in [`ModuleInfo::data_bytes`].
+    pub bytes: Range<usize>,
+}
+
+/// A whole module, described.
+///
+/// In every index space the imports come first, as in the specification; `num_imported_*` says how many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModuleInfo {
+    /// Its name, if its name section gives one.
+    pub name: Option<String>,
+    /// Its function types, by type index.
+    pub types: Vec<FuncType>,
+    /// For each type, the first index with an equal type: equal types share trampolines and an id.
+    pub canonical_types: Vec<u32>,
+    /// What it asks for, in order.
+    pub imports: Vec<Import>,
+    /// What it offers, in order.
+    pub exports: Vec<Export>,
+    /// The function index space.
+    pub funcs: Vec<FuncDecl>,
+    /// The table index space.
+    pub tables: Vec<TableType>,
+    /// The memory index space.
+    pub memories: Vec<MemoryType>,
+    /// The global index space.
+    pub globals: Vec<GlobalType>,
+    /// Functions that are imported.
+    pub num_imported_funcs: u32,
+    /// Tables that are imported.
+    pub num_imported_tables: u32,
+    /// Memories that are imported.
+    pub num_imported_memories: u32,
+    /// Globals that are imported.
+    pub num_imported_globals: u32,
+    /// Initial values of the defined globals, in order.
+    pub global_inits: Vec<ConstExpr>,
+    /// Element segments.
+    pub elements: Vec<ElementSegment>,
+    /// Data segments.
+    pub data: Vec<DataSegment>,
+    /// The bytes that the data segments share.
+    pub data_bytes: Vec<u8>,
+    /// The function to run when an instance is complete.
+    pub start: Option<u32>,
+    /// Names of functions from the name section, sorted by function index.
+    pub func_names: Vec<(u32, String)>,
+}
+
+impl ModuleInfo {
+    /// The type of the function with this index.
+    pub fn func_type(&self, func: u32) -> &FuncType {
+        &self.types[self.funcs[func as usize].ty as usize]
+    }
+
+    /// The name that the name section gives a function.
+    pub fn func_name(&self, func: u32) -> Option<&str> {
+        let at = self.func_names.binary_search_by_key(&func, |(index, _)| *index).ok()?;
+        Some(&self.func_names[at].1)
+    }
+
+    /// The type of anything importable or exportable.
+    pub fn type_of(&self, entity: Entity) -> ExternType {
+        match entity {
+            Entity::Func(i) => ExternType::Func(self.func_type(i).clone()),
+            Entity::Table(i) => ExternType::Table(self.tables[i as usize]),
+            Entity::Memory(i) => ExternType::Memory(self.memories[i as usize]),
+            Entity::Global(i) => ExternType::Global(self.globals[i as usize]),
+        }
+    }
+
+    /// The export with this name.
+    pub fn export(&self, name: &str) -> Option<Entity> {
+        self.exports.iter().find(|e| e.name == name).map(|e| e.entity)
+    }
+
+    /// The bytes of a data segment.
+    pub fn segment_bytes(&self, segment: &DataSegment) -> &[u8] {
+        &self.data_bytes[segment.bytes.clone()]
+    }
+}
+
+impl fmt::Display for ValType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::I32 => f.write_str("i32"),
+            Self::I64 => f.write_str("i64"),
+            Self::F32 => f.write_str("f32"),
+            Self::F64 => f.write_str("f64"),
+            Self::V128 => f.write_str("v128"),
+            Self::Ref(ty) => ty.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RefType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.nullable, self.heap) {
+            (true, HeapType::Func) => f.write_str("funcref"),
+            (true, HeapType::Extern) => f.write_str("externref"),
+            (false, HeapType::Func) => f.write_str("(ref func)"),
+            (false, HeapType::Extern) => f.write_str("(ref extern)"),
+        }
+    }
+}
+
+/// Types print as in the text format: `(param i32 i64) (result f32)`.
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(func")?;
+        for (word, types) in [("param", &self.params), ("result", &self.results)] {
+            if !types.is_empty() {
+                write!(f, " ({word}")?;
+                types.iter().try_for_each(|ty| write!(f, " {ty}"))?;
+                f.write_str(")")?;
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+fn limits(f: &mut fmt::Formatter<'_>, minimum: u64, maximum: Option<u64>) -> fmt::Result {
+    write!(f, "{minimum}")?;
+    maximum.map_or(Ok(()), |max| write!(f, " {max}"))
+}
+
+impl fmt::Display for MemoryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.memory64 { "(memory i64 " } else { "(memory " })?;
+        limits(f, self.minimum, self.maximum)?;
+        f.write_str(")")
+    }
+}
+
+impl fmt::Display for TableType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.table64 { "(table i64 " } else { "(table " })?;
+        limits(f, self.minimum, self.maximum)?;
+        write!(f, " {})", self.element)
+    }
+}
+
+impl fmt::Display for GlobalType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.mutable { write!(f, "(global (mut {}))", self.content) } else { write!(f, "(global {})", self.content) }
+    }
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Func(ty) => ty.fmt(f),
+            Self::Table(ty) => ty.fmt(f),
+            Self::Memory(ty) => ty.fmt(f),
+            Self::Global(ty) => ty.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Bytes to a description: wasmparser reads and validates, this file keeps what matters.
+//!
+//! Function bodies are not looked into here; they are handed on together with what validates them.
+//! Nothing here knows where things will sit in memory.
+
+use crate::error::CompileError;
+use crate::module::{
+    ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
+    MemoryType, ModuleInfo, RefType, SegmentMode, TableType, ValType,
+};
+use std::collections::HashMap;
+use wasmparser::{
+    AbstractHeapType, DataKind, ElementItems, ElementKind, ExternalKind, FuncToValidate, FunctionBody, KnownCustom,
+    Name, NameSectionReader, Operator, Parser, Payload, TableInit, TypeRef, ValidPayload, Validator,
+    ValidatorResources, WasmFeatures,
+};
+
+/// What a module may use: WebAssembly 2.0 without SIMD, and of 3.0 tail calls and extended constant expressions.
+///
+/// To add a feature, add it here when everything below handles it. wasmparser refuses what is not here, by
+/// name and with its offset.
+const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .difference(WasmFeatures::SIMD)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::EXTENDED_CONST);
+
+/// A module whose sections are valid, and whose bodies are still to be validated.
+pub(crate) struct Parsed<'a> {
+    pub(crate) info: ModuleInfo,
+    pub(crate) bodies: Vec<Body<'a>>,
+}
+
+/// A function body and what validates it, by index among the defined functions.
+pub(crate) struct Body<'a> {
+    pub(crate) validator: FuncToValidate<ValidatorResources>,
+    pub(crate) body: FunctionBody<'a>,
+}
+
+/// wasmparser's error as ours.
+pub(crate) fn invalid(error: wasmparser::Error) -> CompileError {
+    let message = match error.message() {
+        "multiple memories" => "multiple memories: multi-memory support is not enabled",
+        named => named,
+    };
+    CompileError::invalid(message, error.offset() as usize)
+}
+
+/// A value type, or why it is not there.
+pub(crate) fn value_type(ty: wasmparser::ValType) -> Result<ValType, String> {
+    Ok(match ty {
+        wasmparser::ValType::I32 => ValType::I32,
+        wasmparser::ValType::I64 => ValType::I64,
+        wasmparser::ValType::F32 => ValType::F32,
+        wasmparser::ValType::F64 => ValType::F64,
+        wasmparser::ValType::V128 => ValType::V128,
+        wasmparser::ValType::Ref(ty) => ValType::Ref(ref_type(ty)?),
+    })
+}
+
+fn ref_type(ty: wasmparser::RefType) -> Result<RefType, String> {
+    Ok(RefType { nullable: ty.is_nullable(), heap: heap_type(ty.heap_type())? })
+}
+
+fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType, String> {
+    match ty {
+        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::Func } => Ok(HeapType::Func),
+        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::Extern } => Ok(HeapType::Extern),
+        other => Err(format!("references to {other:?} are not supported yet")),
+    }
+}
+
+/// Reads and validates a module's sections.
+///
+/// # Errors
+/// When a section breaks a rule of the specification, or uses a feature that is not there.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, CompileError> {
+    check_preamble(bytes)?;
+    let mut reader = Reader { info: ModuleInfo::default() };
+    let mut bodies = Vec::new();
+    let mut validator = Validator::new_with_features(FEATURES);
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(invalid)?;
+        if let ValidPayload::Func(validator, body) = validator.payload(&payload).map_err(invalid)? {
+            bodies.push(Body { validator, body });
+        }
+        reader.payload(payload)?;
+    }
+    let Reader { mut info } = reader;
+    info.find_equal_types();
+    Ok(Parsed { info, bodies })
+}
+
+/// Validates a module with all its bodies.
+///
+/// # Errors
+/// As [`parse`], and when a body is not valid.
+pub(crate) fn validate(bytes: &[u8]) -> Result<(), CompileError> {
+    let mut allocations = wasmparser::FuncValidatorAllocations::default();
+    for Body { validator, body } in parse(bytes)?.bodies {
+        let mut validator = validator.into_validator(allocations);
+        validator.validate(&body).map_err(invalid)?;
+        allocations = validator.into_allocations();
+    }
+    Ok(())
+}
+
+/// The most bytes that a module may have, as in other engines. Offsets in it fit 32 bits.
+const MODULE_MAX: usize = 1 << 30;
+
+/// The first eight bytes, with better words than "bad magic".
+fn check_preamble(bytes: &[u8]) -> Result<(), CompileError> {
+    const MAGIC: &[u8; 4] = b"\0asm";
+    if bytes.len() > MODULE_MAX {
+        let message = format!("the module has {} bytes; at most {MODULE_MAX} are possible", bytes.len());
+        return Err(CompileError::limit(message));
+    }
+    if bytes.is_empty() {
+        return Err(CompileError::invalid("the input is empty; a WebAssembly module has at least 8 bytes", 0));
+    }
+    if !bytes.starts_with(&MAGIC[..bytes.len().min(4)]) {
+        let start: String = bytes.iter().take(4).map(|b| b.escape_ascii().to_string()).collect();
+        let message = format!("not a WebAssembly module: it starts with `{start}` instead of `\\0asm`");
+        return Err(CompileError::invalid(message, 0));
+    }
+    let Some(version) = bytes.get(4..8).and_then(|v| v.try_into().ok()).map(u32::from_le_bytes) else {
+        let message = format!("the module is cut off after {} bytes; its preamble alone has 8", bytes.len());
+        return Err(CompileError::invalid(message, bytes.len()));
+    };
+    if Parser::is_component(bytes) {
+        let message = "this is a WebAssembly component; minirt runs core modules";
+        return Err(CompileError::invalid(message, 4));
+    }
+    if version != 1 {
+        let message = format!("unknown binary version {version}; minirt reads version 1");
+        return Err(CompileError::invalid(message, 4));
+    }
+    Ok(())
+}
+
+/// Collects what the payloads say.
+struct Reader {
+    info: ModuleInfo,
+}
+
+impl Reader {
+    /// Takes in a section that is valid.
+    fn payload(&mut self, payload: Payload<'_>) -> Result<(), CompileError> {
+        match payload {
+            Payload::TypeSection(section) => self.types(section),
+            Payload::ImportSection(section) => self.imports(section),
+            Payload::FunctionSection(section) => self.functions(section),
+            Payload::TableSection(section) => self.tables(section),
+            Payload::MemorySection(section) => self.memories(section),
+            Payload::GlobalSection(section) => self.globals(section),
+            Payload::ExportSection(section) => self.exports(section),
+            Payload::StartSection { func, .. } => {
+                self.info.start = Some(func);
+                self.escapes(func);
+                Ok(())
+            }
+            Payload::ElementSection(section) => self.elements(section),
+            Payload::DataSection(section) => self.data(section),
+            Payload::CustomSection(section) => {
+                if let KnownCustom::Name(names) = section.as_known() {
+                    // Names are for people: a broken section costs the names, not the module.
+                    let _ = self.names(names);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn types(&mut self, section: wasmparser::TypeSectionReader<'_>) -> Result<(), CompileError> {
+        for ty in section.into_iter_err_on_gc_types() {
+            let ty = ty.map_err(invalid)?;
+            let convert = |types: &[wasmparser::ValType]| {
+                types.iter().map(|ty| value_type(*ty)).collect::<Result<Vec<_>, _>>().map_err(unsupported)
+            };
+            self.info.types.push(FuncType::new(convert(ty.params())?, convert(ty.results())?));
+        }
+        Ok(())
+    }
+
+    fn imports(&mut self, section: wasmparser::ImportSectionReader<'_>) -> Result<(), CompileError> {
+        for import in section.into_imports() {
+            let import = import.map_err(invalid)?;
+            let info = &mut self.info;
+            let entity = match import.ty {
+                TypeRef::Func(ty) => {
+                    info.num_imported_funcs += 1;
+                    Entity::Func(push(&mut info.funcs, FuncDecl { ty, escapes: true }))
+                }
+                TypeRef::Table(ty) => {
+                    info.num_imported_tables += 1;
+                    Entity::Table(push(&mut info.tables, table_type(&ty)?))
+                }
+                TypeRef::Memory(ty) => {
+                    info.num_imported_memories += 1;
+                    Entity::Memory(push(&mut info.memories, memory_type(&ty)))
+                }
+                TypeRef::Global(ty) => {
+                    info.num_imported_globals += 1;
+                    Entity::Global(push(&mut info.globals, global_type(&ty)?))
+                }
+                other => return Err(unsupported(format!("imports of {other:?} are not supported yet"))),
+            };
+            info.imports.push(Import { module: import.module.to_owned(), name: import.name.to_owned(), entity });
+        }
+        Ok(())
+    }
+
+    fn functions(&mut self, section: wasmparser::FunctionSectionReader<'_>) -> Result<(), CompileError> {
+        for ty in section {
+            self.info.funcs.push(FuncDecl { ty: ty.map_err(invalid)?, escapes: false });
+        }
+        Ok(())
+    }
+
+    fn tables(&mut self, section: wasmparser::TableSectionReader<'_>) -> Result<(), CompileError> {
+        for table in section {
+            let table = table.map_err(invalid)?;
+            if let TableInit::Expr(_) = table.init {
+                return Err(unsupported("tables with an initial value are not supported yet".to_owned()));
+            }
+            self.info.tables.push(table_type(&table.ty)?);
+        }
+        Ok(())
+    }
+
+    fn memories(&mut self, section: wasmparser::MemorySectionReader<'_>) -> Result<(), CompileError> {
+        for ty in section {
+            self.info.memories.push(memory_type(&ty.map_err(invalid)?));
+        }
+        Ok(())
+    }
+
+    fn globals(&mut self, section: wasmparser::GlobalSectionReader<'_>) -> Result<(), CompileError> {
+        for global in section {
+            let global = global.map_err(invalid)?;
+            self.info.globals.push(global_type(&global.ty)?);
+            let init = self.expression(&global.init_expr)?;
+            self.info.global_inits.push(init);
+        }
+        Ok(())
+    }
+
+    fn exports(&mut self, section: wasmparser::ExportSectionReader<'_>) -> Result<(), CompileError> {
+        for export in section {
+            let export = export.map_err(invalid)?;
+            let entity = match export.kind {
+                ExternalKind::Func => {
+                    self.escapes(export.index);
+                    Entity::Func(export.index)
+                }
+                ExternalKind::Table => Entity::Table(export.index),
+                ExternalKind::Memory => Entity::Memory(export.index),
+                ExternalKind::Global => Entity::Global(export.index),
+                other => return Err(unsupported(format!("exports of {other:?} are not supported yet"))),
+            };
+            self.info.exports.push(Export { name: export.name.to_owned(), entity });
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, section: wasmparser::ElementSectionReader<'_>) -> Result<(), CompileError> {
+        for element in section {
+            let element = element.map_err(invalid)?;
+            let mode = match &element.kind {
+                ElementKind::Passive => SegmentMode::Passive,
+                ElementKind::Declared => SegmentMode::Declared,
+                ElementKind::Active { table_index, offset_expr } => {
+                    SegmentMode::Active { target: table_index.unwrap_or(0), offset: self.expression(offset_expr)? }
+                }
+            };
+            let (ty, items) = self.items(element.items)?;
+            self.info.elements.push(ElementSegment { ty, mode, items });
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, items: ElementItems<'_>) -> Result<(RefType, Vec<ConstExpr>), CompileError> {
+        let mut exprs = Vec::new();
+        match items {
+            ElementItems::Functions(funcs) => {
+                for func in funcs {
+                    let func = func.map_err(invalid)?;
+                    self.escapes(func);
+                    exprs.push(ConstExpr(vec![ConstOp::RefFunc(func)]));
+                }
+                Ok((RefType::FUNCREF, exprs))
+            }
+            ElementItems::Expressions(ty, items) => {
+                for item in items {
+                    exprs.push(self.expression(&item.map_err(invalid)?)?);
+                }
+                Ok((ref_type(ty).map_err(unsupported)?, exprs))
+            }
+        }
+    }
+
+    fn data(&mut self, section: wasmparser::DataSectionReader<'_>) -> Result<(), CompileError> {
+        for data in section {
+            let data = data.map_err(invalid)?;
+            let mode = match &data.kind {
+                DataKind::Passive => SegmentMode::Passive,
+                DataKind::Active { memory_index, offset_expr } => {
+                    SegmentMode::Active { target: *memory_index, offset: self.expression(offset_expr)? }
+                }
+            };
+            let start = self.info.data_bytes.len();
+            self.info.data_bytes.extend_from_slice(data.data);
+            self.info.data.push(DataSegment { mode, bytes: start..self.info.data_bytes.len() });
+        }
+        Ok(())
+    }
+
+    /// A valid constant expression.
+    fn expression(&mut self, expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, CompileError> {
+        let mut ops = Vec::with_capacity(1);
+        for op in expr.get_operators_reader().into_iter_with_offsets() {
+            let (op, offset) = op.map_err(invalid)?;
+            ops.push(match op {
+                Operator::End => break,
+                Operator::I32Const { value } => ConstOp::I32Const(value),
+                Operator::I64Const { value } => ConstOp::I64Const(value),
+                Operator::F32Const { value } => ConstOp::F32Const(value.bits()),
+                Operator::F64Const { value } => ConstOp::F64Const(value.bits()),
+                Operator::RefNull { hty } => ConstOp::RefNull(heap_type(hty).map_err(unsupported)?),
+                Operator::RefFunc { function_index } => {
+                    self.escapes(function_index);
+                    ConstOp::RefFunc(function_index)
+                }
+                Operator::GlobalGet { global_index } => ConstOp::GlobalGet(global_index),
+                Operator::I32Add => ConstOp::I32Add,
+                Operator::I32Sub => ConstOp::I32Sub,
+                Operator::I32Mul => ConstOp::I32Mul,
+                Operator::I64Add => ConstOp::I64Add,
+                Operator::I64Sub => ConstOp::I64Sub,
+                Operator::I64Mul => ConstOp::I64Mul,
+                other => {
+                    let message = format!("{other:?} in a constant expression is not supported yet");
+                    return Err(CompileError::invalid(message, offset as usize));
+                }
+            });
+        }
+        Ok(ConstExpr(ops))
+    }
+
+    /// Notes that a reference to a function can exist.
+    fn escapes(&mut self, func: u32) {
+        self.info.funcs[func as usize].escapes = true;
+    }
+
+    fn names(&mut self, names: NameSectionReader<'_>) -> Result<(), wasmparser::Error> {
+        for name in names {
+            match name? {
+                Name::Module { name, .. } => self.info.name = Some(name.to_owned()),
+                Name::Function(map) => {
+                    let names = map.into_iter().map(|n| n.map(|n| (n.index, n.name.to_owned())));
+                    let mut names = names.collect::<Result<Vec<_>, _>>()?;
+                    names.sort_by_key(|(index, _)| *index);
+                    self.info.func_names = names;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ModuleInfo {
+    /// Fills in `canonical_types`.
+    pub(crate) fn find_equal_types(&mut self) {
+        let mut first: HashMap<&FuncType, u32> = HashMap::new();
+        let types = self.types.iter().enumerate();
+        self.canonical_types = types.map(|(i, ty)| *first.entry(ty).or_insert(i as u32)).collect();
+    }
+}
+
+fn push<T>(space: &mut Vec<T>, item: T) -> u32 {
+    space.push(item);
+    space.len() as u32 - 1
+}
+
+fn unsupported(message: String) -> CompileError {
+    CompileError::limit(message)
+}
+
+fn table_type(ty: &wasmparser::TableType) -> Result<TableType, CompileError> {
+    let element = ref_type(ty.element_type).map_err(unsupported)?;
+    Ok(TableType { element, minimum: ty.initial, maximum: ty.maximum, table64: ty.table64 })
+}
+
+fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
+    MemoryType { minimum: ty.initial, maximum: ty.maximum, memory64: ty.memory64 }
+}
+
+fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, CompileError> {
+    Ok(GlobalType { content: value_type(ty.content_type).map_err(unsupported)?, mutable: ty.mutable })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! One function body to Cranelift IR: validated and translated in the same pass.
+//!
+//! [`state`] holds what is known on the way; the other files add the instructions, a family each. Nothing here
+//! knows other functions' bodies, or what becomes of the IR.
+
+mod state;
+mod numeric;
+mod memory;
+mod bulk;
+mod table;
+mod variable;
+mod control;
+mod call;
+#[cfg(test)]
+mod tests;
+
+use crate::abi::{value_type, wasm_signature};
+use crate::error::CompileError;
+use crate::layout::{Layout, header};
+use crate::module::{ModuleInfo, ValType};
+use crate::parse::{invalid, value_type as parse_type};
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{
+    Function, GlobalValueData, InstBuilder, MemFlagsData, SourceLoc, UserFuncName, Value,
+};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use state::Translator;
+use wasmparser::{FuncValidator, FunctionBody, Operator, ValidatorResources};
+
+/// What all bodies of a module have in common.
+pub(crate) struct ModuleContext<'a> {
+    pub(crate) info: &'a ModuleInfo,
+    pub(crate) layout: &'a Layout,
+    pub(crate) isa: &'a dyn TargetIsa,
+}
+
+/// Validates a body and translates it into `target`, which must be empty.
+///
+/// # Errors
+/// When the body is not valid; the offset is that of the instruction in the module.
+pub(crate) fn translate(
+    module: &ModuleContext<'_>,
+    func: u32,
+    body: &FunctionBody<'_>,
+    validator: &mut FuncValidator<ValidatorResources>,
+    target: &mut Function,
+    context: &mut FunctionBuilderContext,
+) -> Result<(), CompileError> {
+    let ty = module.info.func_type(func);
+    target.signature = wasm_signature(ty);
+    target.name = UserFuncName::user(0, func);
+    set_stack_limit(target);
+    let mut b = FunctionBuilder::new(target, context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    let params = b.block_params(entry).to_vec();
+    let mut translator = Translator::new(module, b, params[0]);
+    for (ty, value) in ty.params().iter().zip(&params[1..]) {
+        translator.declare_local(*ty, *value);
+    }
+    declare_locals(&mut translator, body, validator)?;
+    translator.push_body(ty.results());
+    translate_operators(&mut translator, body, validator)?;
+    translator.b.finalize(module.isa.frontend_config());
+    Ok(())
+}
+
+/// The prologue compares the stack pointer with the limit in the host cell.
+fn set_stack_limit(target: &mut Function) {
+    let vmctx = target.create_global_value(GlobalValueData::VMContext);
+    let flags = target.dfg.mem_flags.insert(MemFlagsData::trusted()).expect("the first flags of a function");
+    let limit = GlobalValueData::Load { base: vmctx, offset: header::STACK_LIMIT.into(), global_type: I64, flags };
+    target.stack_limit = Some(target.create_global_value(limit));
+}
+
+fn declare_locals(
+    translator: &mut Translator<'_, '_>,
+    body: &FunctionBody<'_>,
+    validator: &mut FuncValidator<ValidatorResources>,
+) -> Result<(), CompileError> {
+    let mut locals = body.get_locals_reader().map_err(invalid)?;
+    for _ in 0..locals.get_count() {
+        let offset = locals.original_position();
+        let (count, ty) = locals.read().map_err(invalid)?;
+        validator.define_locals(offset, count, ty).map_err(invalid)?;
+        let ty = parse_type(ty).map_err(|message| CompileError::invalid(message, offset as usize))?;
+        let zero = zero(translator, ty);
+        for _ in 0..count {
+            translator.declare_local(ty, zero);
+        }
+    }
+    Ok(())
+}
+
+fn zero(translator: &mut Translator<'_, '_>, ty: ValType) -> Value {
+    let ins = translator.b.ins();
+    match ty {
+        ValType::F32 => ins.f32const(Ieee32::with_bits(0)),
+        ValType::F64 => ins.f64const(Ieee64::with_bits(0)),
+        ValType::I32 | ValType::I64 | ValType::Ref(_) => ins.iconst(value_type(ty), 0),
+        ValType::V128 => {
+            let zero = translator.b.func.dfg.constants.insert(vec![0; 16].into());
+            translator.b.ins().vconst(value_type(ty), zero)
+        }
+    }
+}
+
+fn translate_operators(
+    translator: &mut Translator<'_, '_>,
+    body: &FunctionBody<'_>,
+    validator: &mut FuncValidator<ValidatorResources>,
+) -> Result<(), CompileError> {
+    let mut operators = body.get_operators_reader().map_err(invalid)?;
+    while !operators.eof() {
+        let (op, offset) = operators.read_with_offset().map_err(invalid)?;
+        validator.op(offset, &op).map_err(invalid)?;
+        translator.b.set_srcloc(SourceLoc::new(offset as u32));
+        if !translator.operator(&op) {
+            let name = format!("{op:?}");
+            let name = name.split([' ', '{']).next().unwrap_or_default();
+            return Err(CompileError::invalid(format!("the instruction {name} is not supported yet"), offset as usize));
+        }
+    }
+    operators.finish().map_err(invalid)
+}
+
+impl Translator<'_, '_> {
+    /// Translates one valid instruction; `false` if it is not known.
+    fn operator(&mut self, op: &Operator<'_>) -> bool {
+        self.structure(op)
+            || !self.reachable
+            || self.variable(op)
+            || self.numeric(op)
+            || self.memory(op)
+            || self.bulk_memory(op)
+            || self.control(op)
+            || self.call(op)
+            || self.table(op)
+    }
+}

@@ -1,0 +1,95 @@
+//! Why a Wasm function stopped: the vocabulary that machine code and the runtime share.
+//!
+//! A trap code travels as one byte: from the instruction that may trap (Cranelift's `TrapCode`), through
+//! the trap table of the finished text, to the signal handler. This file knows nothing of how a trap is
+//! raised or caught.
+
+use std::fmt;
+
+macro_rules! traps {
+    ($($(#[$doc:meta])* $name:ident = $code:literal: $text:literal,)*) => {
+        /// The reasons for which the specification lets a computation trap, and the two that
+        /// an embedder adds (the stack's end and an error in a host function).
+        ///
+        /// The texts are those the official test suite expects.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum Trap {
+            $($(#[$doc])* $name = $code,)*
+        }
+
+        impl Trap {
+            /// The trap that `code` stands for in a trap table; `None` for a byte that means nothing.
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+traps! {
+    /// The Wasm stack reached its limit (`Config::max_wasm_stack`).
+    StackOverflow = 1: "call stack exhausted",
+    /// A load, store or bulk operation left its linear memory.
+    MemoryOutOfBounds = 2: "out of bounds memory access",
+    /// A table access or bulk table operation left its table.
+    TableOutOfBounds = 3: "out of bounds table access",
+    /// An indirect call's index lies outside its table.
+    UndefinedElement = 4: "undefined element",
+    /// An indirect call met a null entry.
+    IndirectCallToNull = 5: "uninitialized element",
+    /// An indirect call met a function of another type.
+    BadSignature = 6: "indirect call type mismatch",
+    /// An integer division, or a conversion, overflowed.
+    IntegerOverflow = 7: "integer overflow",
+    /// An integer was divided by zero.
+    IntegerDivisionByZero = 8: "integer divide by zero",
+    /// A NaN was converted to an integer.
+    BadConversionToInteger = 9: "invalid conversion to integer",
+    /// An `unreachable` instruction was reached.
+    UnreachableCodeReached = 10: "unreachable",
+    /// A null reference was used where a value is needed.
+    NullReference = 11: "null reference",
+    /// A host function failed; the embedder's own error goes with it.
+    HostError = 12: "host function failed",
+}
+
+impl Trap {
+    /// The byte that stands for this trap in a trap table; never 0.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for Trap {}
+
+#[cfg(test)]
+mod tests {
+    use super::Trap;
+
+    #[test]
+    fn every_code_names_its_own_trap_and_no_other() {
+        let known: Vec<Trap> = (0..=u8::MAX).filter_map(Trap::from_code).collect();
+        assert_eq!(known.len(), 12);
+        for trap in known {
+            assert_eq!(Trap::from_code(trap.code()), Some(trap));
+        }
+        assert_eq!(Trap::from_code(0), None);
+    }
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Builds every guest program and records the expected outputs.
+#
+#   ./build.sh            everything
+#   ./build.sh wasm       the .wasm files only; needs pip, and takes some minutes the first time
+#   ./build.sh expected   the expected outputs only; needs gcc
+#
+# The compiler for WebAssembly comes from the Python package ziglang. It is kept,
+# with what it builds of the C library, in a directory that CACHE_DIR may name.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+ZIG_VERSION=0.17.1
+PROGRAMS=(wordfreq sha256sum jsonfmt lisp nbody kernels filetool)
+WITH_NAMES=(lisp filetool) # these keep their function names, for backtraces
+
+# Fused multiply-add would make floating-point results depend on the machine.
+CFLAGS=(-std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off)
+# WebAssembly 2.0 without SIMD, feature by feature.
+FEATURES=mvp+mutable_globals+sign_ext+multivalue+bulk_memory+reference_types+nontrapping_fptoint
+STACK_SIZE=1048576 # the compiler's own choice, 16 MiB, is more than any of these needs
+
+cache=${CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/minirt-guests}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+zig_cc() {
+    local zig=$cache/ziglang-$ZIG_VERSION
+    if [ ! -d "$zig/ziglang" ]; then
+        # In two steps, so that an interrupted download is not taken for a whole one.
+        rm -rf "$zig.part"
+        python3 -m pip install --quiet --target "$zig.part" "ziglang==$ZIG_VERSION"
+        mv "$zig.part" "$zig"
+    fi
+    PYTHONPATH=$zig ZIG_GLOBAL_CACHE_DIR=$cache/zig ZIG_LOCAL_CACHE_DIR=$work/zig \
+        python3 -m ziglang cc "$@"
+}
+
+build_wasm() {
+    local program keep_names
+    for program in "${PROGRAMS[@]}"; do
+        zig_cc -target wasm32-wasi "-mcpu=$FEATURES" "${CFLAGS[@]}" \
+            "-Wl,-z,stack-size=$STACK_SIZE" -o "$work/$program.wasm" "$program.c"
+        # Checked before stripping, since the linker's list of features goes with it.
+        python3 wasm_tool.py check "$work/$program.wasm"
+        keep_names=()
+        case " ${WITH_NAMES[*]} " in *" $program "*) keep_names=(--keep-names) ;; esac
+        python3 wasm_tool.py strip ${keep_names[@]+"${keep_names[@]}"} "$work/$program.wasm" "$program.wasm"
+        echo "built $program.wasm"
+    done
+}
+
+record_expected() {
+    local program
+    mkdir -p "$work/native" expected
+    for program in "${PROGRAMS[@]}"; do
+        gcc "${CFLAGS[@]}" -o "$work/native/$program" "$program.c" -lm
+    done
+    rm -f expected/*.stdout expected/*.stderr
+    ulimit -c 0 # some cases crash on purpose
+    python3 cases.py record "$work/native"
+}
+
+case ${1:-all} in
+all)
+    build_wasm
+    record_expected
+    ;;
+wasm) build_wasm ;;
+expected) record_expected ;;
+*)
+    echo "usage: build.sh [wasm|expected]" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,65 @@
+; Lists and strings: sorting, joining, splitting, trees, quotation.
+
+(define (merge a b before?)
+  (let loop ((a a) (b b) (out '()))
+    (cond ((null? a) (append (reverse out) b))
+          ((null? b) (append (reverse out) a))
+          ((before? (car b) (car a)) (loop a (cdr b) (cons (car b) out)))
+          (else (loop (cdr a) b (cons (car a) out))))))
+
+(define (split l)
+  (let loop ((l l) (one '()) (other '()))
+    (if (null? l)
+        (cons one other)
+        (loop (cdr l) (cons (car l) other) one))))
+
+(define (sort l before?)
+  (if (or (null? l) (null? (cdr l)))
+      l
+      (let ((halves (split l)))
+        (merge (sort (car halves) before?) (sort (cdr halves) before?) before?))))
+
+(define words '("heron" "otter" "crane" "badger" "adder" "fox" "ermine" "dove"))
+(print (sort words string<?))
+(print (sort (map string-length words) >))
+
+(define (join strings between)
+  (if (null? strings)
+      ""
+      (fold (lambda (done next) (string-append done between next))
+            (car strings)
+            (cdr strings))))
+(define sentence (join (sort words string<?) ", "))
+(write sentence)
+(newline)
+
+(define (split-string text mark)
+  (let loop ((at (- (string-length text) 1))
+             (end (string-length text))
+             (parts '()))
+    (cond ((< at 0) (cons (substring text 0 end) parts))
+          ((string=? (substring text at (+ at 1)) mark)
+           (loop (- at 1) at (cons (substring text (+ at 1) end) parts)))
+          (else (loop (- at 1) end parts)))))
+(write (split-string "usr/share/doc//readme" "/"))
+(newline)
+
+; A binary tree as nested lists: (value left right).
+(define (insert tree value)
+  (cond ((null? tree) (list value '() '()))
+        ((< value (car tree)) (list (car tree) (insert (cadr tree) value) (caddr tree)))
+        (else (list (car tree) (cadr tree) (insert (caddr tree) value)))))
+(define (flatten tree)
+  (if (null? tree)
+      '()
+      (append (flatten (cadr tree)) (list (car tree)) (flatten (caddr tree)))))
+(define tree (fold insert '() '(50 30 70 20 40 60 80 30)))
+(print tree)
+(print (flatten tree))
+
+(write '(quote a 'b (c . d) (1 2 . 3) "tab\tand \"quotes\"" #t #f ()))
+(newline)
+(print car " " sort " " (list 'symbol "string" -17))
+(print (and) " " (and 1 2) " " (and 1 #f 2) " " (or) " " (or #f 3) " " (when #f 1))
+(print (modulo -7 3) " " (remainder -7 3) " " (quotient -7 3) " " (modulo 7 -3))
+(print (symbol->string 'sym) " " (string->symbol "bol") " " (string->number "12x"))

@@ -1,0 +1,97 @@
+//! One stay in Wasm: from the host's call until it comes back.
+//!
+//! Activations live on the host's stack and form a list per thread, the innermost first: Wasm may call the
+//! host, which may call Wasm again. The signal handler starts from here, so everything it needs is plain
+//! memory that exists before Wasm is entered.
+
+use minirt_compiler::Trap;
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+
+/// Frames that are kept of the stack at a trap, innermost first.
+const MAX_FRAMES: usize = 64;
+
+/// What is known about one stay in Wasm. The first three fields are the entry trampoline's.
+#[repr(C)]
+pub(crate) struct Activation {
+    /// Frame pointer of the entry trampoline.
+    pub(crate) frame: usize,
+    /// Its stack pointer.
+    pub(crate) stack: usize,
+    /// Where it goes on after a trap.
+    pub(crate) handler: usize,
+    /// The store that this thread works in; a `StoreInner`.
+    pub(crate) store: *mut (),
+    /// The activation around this one, in whatever store.
+    pub(crate) previous: *mut Activation,
+    /// While the host has been called: the exit trampoline's frame.
+    pub(crate) exit_frame: *const usize,
+    /// Why Wasm stopped, once it has.
+    pub(crate) trap: Option<Trap>,
+    pub(crate) frames: Frames,
+}
+
+/// Code addresses of the stack at a trap: the faulting instruction, then return addresses.
+pub(crate) struct Frames {
+    len: usize,
+    addresses: [MaybeUninit<usize>; MAX_FRAMES],
+}
+
+thread_local! {
+    static CURRENT: Cell<*mut Activation> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+impl Activation {
+    #[inline]
+    pub(crate) fn new(store: *mut ()) -> Self {
+        Self {
+            frame: 0,
+            stack: 0,
+            handler: 0,
+            store,
+            previous: current(),
+            exit_frame: std::ptr::null(),
+            trap: None,
+            frames: Frames { len: 0, addresses: [MaybeUninit::uninit(); MAX_FRAMES] },
+        }
+    }
+}
+
+impl Frames {
+    pub(crate) fn as_slice(&self) -> &[usize] {
+        // SAFETY: `push` is the only one to raise `len`, after writing the entry.
+        unsafe { std::slice::from_raw_parts(self.addresses.as_ptr().cast(), self.len) }
+    }
+
+    /// Whether there was room.
+    pub(crate) fn push(&mut self, address: usize) -> bool {
+        let Some(place) = self.addresses.get_mut(self.len) else { return false };
+        place.write(address);
+        self.len += 1;
+        true
+    }
+}
+
+/// This thread's innermost activation; null outside Wasm.
+#[inline]
+pub(crate) fn current() -> *mut Activation {
+    CURRENT.get()
+}
+
+/// Makes `activation` the innermost one until the guard is dropped.
+#[inline]
+pub(crate) fn begin(activation: &mut Activation) -> Guard {
+    Guard { previous: CURRENT.replace(activation) }
+}
+
+/// Ends an activation, also when a panic passes by.
+pub(crate) struct Guard {
+    previous: *mut Activation,
+}
+
+impl Drop for Guard {
+    #[inline]
+    fn drop(&mut self) {
+        CURRENT.set(self.previous);
+    }
+}

@@ -1,0 +1,103 @@
+//! Entering Wasm, and coming back with results or with the reason why there are none.
+
+use crate::activation::{self, Activation};
+use crate::backtrace::WasmBacktrace;
+use crate::store::{Failure, StoreInner};
+use crate::sys::stack::prepare_thread;
+use crate::vmctx::{FuncRecord, HostContext, Raw};
+use anyhow::{Context, Error, Result};
+use minirt_compiler::Trap;
+use std::ptr::NonNull;
+
+/// What every thread keeps free at the end of its stack for host functions and the signal handler's previous
+/// owner, whatever `Config::max_wasm_stack` says.
+const HOST_ROOM: usize = 128 * 1024;
+
+/// Stack limits are rounded to this, so that calls from about the same depth have the same limit, and the
+/// instances need not be told a new one.
+const LIMIT_STEP: usize = 64 * 1024;
+
+/// Host to Wasm, made by the compiler for each type: `(vmctx, code, values, activation)`. Returns 0, or 1
+/// after a trap.
+type Entry = unsafe extern "C" fn(*mut u8, *const u8, *mut Raw, *mut Activation) -> u32;
+
+/// Calls a function. `values` holds the arguments, and afterwards the results.
+///
+/// # Errors
+/// The trap with its backtrace, or what a host function failed with.
+///
+/// # Panics
+/// When a host function panicked, with its panic.
+///
+/// # Safety
+/// The record must be of a function in this store, and `values` have room for as many values as it has
+/// parameters or results, with arguments of its types.
+pub(crate) unsafe fn call(store: &mut StoreInner, record: NonNull<FuncRecord>, values: *mut Raw) -> Result<()> {
+    // SAFETY: records live as long as their store.
+    let FuncRecord { code, callee, entry, .. } = *unsafe { record.as_ref() };
+    let callee = FuncRecord::callee(record, callee);
+    let Some(entry) = NonNull::new(entry.cast_mut()) else {
+        // SAFETY: a record without an entry is a host function's, and its callee the host context.
+        return unsafe { run(store, 0, |_| call_host(callee.cast(), values)) };
+    };
+    enter_limit(store)?;
+    store.touched = true;
+    // SAFETY: the entry trampoline was compiled for the function's type, and the rest is the caller's promise.
+    unsafe {
+        let entry = std::mem::transmute::<*mut u8, Entry>(entry.as_ptr());
+        run(store, 1, |activation| entry(callee, code, values, activation))
+    }
+}
+
+unsafe fn call_host(context: *const HostContext, values: *mut Raw) -> u32 {
+    // SAFETY: contexts live as long as their store, and know the function that fits their closure.
+    unsafe { ((*context).call)(context, values, std::ptr::null()) }
+}
+
+/// Makes sure that this thread can run Wasm, and that Wasm stops before the stack does.
+fn enter_limit(store: &mut StoreInner) -> Result<()> {
+    let lowest = prepare_thread().context("could not set up this thread's signal stack")?;
+    let here = &raw const lowest as usize;
+    if store.depth == 0 {
+        let wanted = here.saturating_sub(store.engine.max_wasm_stack()) & !(LIMIT_STEP - 1);
+        // On a stack that is not the thread's own (a fiber), only the configured size counts.
+        let own = here > lowest;
+        store.set_stack_limit(if own { wanted.max(lowest + HOST_ROOM) } else { wanted });
+    }
+    if here <= store.stack_limit { Err(Error::new(Trap::StackOverflow)) } else { Ok(()) }
+}
+
+/// Runs `enter` in an activation of its own, and says how it ended. `stays` is 1 if it enters Wasm, else 0.
+///
+/// # Safety
+/// `enter` must return 1 only after a trap or a failure was recorded.
+unsafe fn run(store: &mut StoreInner, stays: u32, enter: impl FnOnce(*mut Activation) -> u32) -> Result<()> {
+    store.depth += stays;
+    let store: *mut StoreInner = store;
+    let mut activation = Activation::new(store.cast());
+    let failed = {
+        let _guard = activation::begin(&mut activation);
+        enter(&raw mut activation) != 0
+    };
+    // SAFETY: `store` was an exclusive reference. Since then it was used through this pointer alone: by host
+    // functions, which find it in the activation, and which have all returned.
+    let store = unsafe { &mut *store };
+    store.depth -= stays;
+    if failed { Err(failure(store, &activation)) } else { Ok(()) }
+}
+
+#[cold]
+fn failure(store: &mut StoreInner, activation: &Activation) -> Error {
+    let error = match (activation.trap, store.failure.take()) {
+        (_, Some(Failure::Panic(payload))) => std::panic::resume_unwind(payload),
+        (_, Some(Failure::Error(error))) => error,
+        (Some(trap), None) => Error::new(trap),
+        (None, None) => unreachable!("a call failed without a reason"),
+    };
+    if error.downcast_ref::<WasmBacktrace>().is_some() {
+        return error; // A call further in has described the whole stack already.
+    }
+    // SAFETY: the activations around this one are those of our callers.
+    let backtrace = unsafe { WasmBacktrace::capture(store, activation) };
+    if backtrace.frames().is_empty() { error } else { error.context(backtrace) }
+}

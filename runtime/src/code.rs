@@ -1,0 +1,140 @@
+//! Machine code in executable memory, and the way back from an address to the code it belongs to.
+//!
+//! The way back is used by the signal handler, so a look-up takes no lock and allocates nothing. Knows
+//! nothing of modules or instances.
+
+use crate::sys::mapping::{Access, Reservation, whole_pages};
+use anyhow::{Context, Result};
+use minirt_compiler::Trap;
+use minirt_compiler::code::Code;
+use std::ops::Range;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A module's code, executable until it is dropped.
+#[derive(Debug)]
+pub(crate) struct LoadedCode {
+    text: Reservation,
+    code: Code,
+}
+
+impl LoadedCode {
+    /// Places code in memory of its own: first writable, then executable, never both.
+    ///
+    /// # Errors
+    /// When the kernel gives no memory, or refuses to make it executable.
+    pub(crate) fn new(code: Code) -> Result<Arc<Self>> {
+        let len = whole_pages(code.text.len().max(1));
+        let text = place(&code.text, len).context("could not place machine code in executable memory")?;
+        let loaded = Arc::new(Self { text, code });
+        registry::add(&loaded);
+        Ok(loaded)
+    }
+
+    /// The address of an offset into the text.
+    pub(crate) fn address(&self, offset: u32) -> *const u8 {
+        self.text.at(offset as usize)
+    }
+
+    /// The offset into the text that an address stands for.
+    pub(crate) fn offset(&self, address: usize) -> Option<u32> {
+        let offset = address.checked_sub(self.text.addresses().start)?;
+        (offset < self.code.text.len()).then_some(offset as u32)
+    }
+
+    /// The tables that explain the text.
+    pub(crate) fn tables(&self) -> &Code {
+        &self.code
+    }
+
+    fn addresses(&self) -> Range<usize> {
+        self.text.addresses()
+    }
+}
+
+impl Drop for LoadedCode {
+    fn drop(&mut self) {
+        registry::remove(self.addresses().start);
+    }
+}
+
+fn place(bytes: &[u8], len: usize) -> rustix::io::Result<Reservation> {
+    let text = Reservation::new(len)?;
+    // SAFETY: the reservation is new, so nothing refers into it; `bytes` fit, because `len` rounds them up.
+    unsafe {
+        text.map_zeros(0..len, Access::ReadWrite)?;
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), text.at(0), bytes.len());
+        text.protect(0..len, Access::ReadExecute)?;
+    }
+    Ok(text)
+}
+
+/// What the trap table says about the instruction at `pc`. Safe to call in a signal handler.
+pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
+    registry::with(pc, |code| code.code.trap_at(code.offset(pc)?))
+}
+
+/// All code that is loaded now, by address.
+///
+/// A sorted list that is never changed, only replaced. Readers announce themselves by a count; a writer
+/// publishes a new list and frees the old one when the count has been zero after that. Readers never wait;
+/// they are signal handlers and so take only microseconds for the writer to outlast.
+mod registry {
+    use super::*;
+
+    struct Entry {
+        addresses: Range<usize>,
+        code: *const LoadedCode,
+    }
+
+    static LIST: AtomicPtr<Vec<Entry>> = AtomicPtr::new(std::ptr::null_mut());
+    static READERS: AtomicUsize = AtomicUsize::new(0);
+    static WRITER: Mutex<()> = Mutex::new(());
+
+    pub(super) fn add(code: &Arc<LoadedCode>) {
+        let entry = Entry { addresses: code.addresses(), code: Arc::as_ptr(code) };
+        replace(|list| {
+            let at = list.partition_point(|e| e.addresses.start < entry.addresses.start);
+            list.insert(at, entry);
+        });
+    }
+
+    pub(super) fn remove(start: usize) {
+        replace(|list| list.retain(|e| e.addresses.start != start));
+    }
+
+    fn replace(change: impl FnOnce(&mut Vec<Entry>)) {
+        let _writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = LIST.load(SeqCst);
+        // SAFETY: lists are only freed below, under the same lock, so `old` is alive.
+        let mut list = unsafe { old.as_ref() }.map_or_else(Vec::new, |list| {
+            list.iter().map(|e| Entry { addresses: e.addresses.clone(), code: e.code }).collect()
+        });
+        change(&mut list);
+        LIST.store(Box::into_raw(Box::new(list)), SeqCst);
+        while READERS.load(SeqCst) != 0 {
+            std::hint::spin_loop();
+        }
+        if !old.is_null() {
+            // SAFETY: it came from Box::into_raw. A reader that announces itself now loads the new list, and those
+            // that could have had the old one are gone, since the count was zero after the store.
+            drop(unsafe { Box::from_raw(old) });
+        }
+    }
+
+    /// Calls `f` with the code that `pc` lies in.
+    pub(super) fn with<R>(pc: usize, f: impl FnOnce(&LoadedCode) -> Option<R>) -> Option<R> {
+        READERS.fetch_add(1, SeqCst);
+        // SAFETY: having announced ourselves before the load, whatever list we get is not freed until we leave.
+        let list = unsafe { LIST.load(SeqCst).as_ref() };
+        let found = list.and_then(|list| {
+            let next = list.partition_point(|e| e.addresses.start <= pc);
+            let entry = list[..next].last().filter(|e| e.addresses.contains(&pc))?;
+            // SAFETY: code takes itself out of the list when it is dropped, and waits there for readers, so it
+            // is alive while we are announced.
+            f(unsafe { &*entry.code })
+        });
+        READERS.fetch_sub(1, SeqCst);
+        found
+    }
+}

@@ -1,0 +1,174 @@
+//! Configuration, and what all modules and stores of an engine share: compiler, type numbers, slots.
+
+use crate::code::LoadedCode;
+use crate::pool::Pool;
+use anyhow::{Context, Result};
+use minirt_compiler::module::FuncType;
+use minirt_compiler::{Compiler, OptLevel, Settings};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The most instances that are alive at one time in an engine: what 47 bits of addresses hold.
+const MAX_SLOTS: usize = 16_000;
+
+/// How an [`Engine`] works. The defaults serve everyone; nothing has to be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    settings: Settings,
+    images: bool,
+    max_wasm_stack: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// The default configuration.
+    pub fn new() -> Self {
+        Self { settings: Settings::default(), images: true, max_wasm_stack: 512 * 1024 }
+    }
+
+    /// Whether instances start from a copy-on-write image (the default), or are filled by copying, as on
+    /// systems without memory files.
+    pub fn memory_init_cow(&mut self, enable: bool) -> &mut Self {
+        self.images = enable;
+        self
+    }
+
+    /// Bytes of the host's stack that Wasm functions may use before they trap with
+    /// [`Trap::StackOverflow`](crate::Trap::StackOverflow). Default: 512 KiB. Whatever is set, the
+    /// last 128 KiB of a thread's stack are left for host functions.
+    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
+        self.max_wasm_stack = bytes;
+        self
+    }
+
+    /// How hard Cranelift works on the code. Default: [`OptLevel::Speed`].
+    pub fn cranelift_opt_level(&mut self, level: OptLevel) -> &mut Self {
+        self.settings.opt_level = level;
+        self
+    }
+
+    /// Whether the functions of a large module are compiled on several threads. Default: yes.
+    pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
+        self.settings.parallel = parallel;
+        self
+    }
+}
+
+/// A compiler and the instance slots of all modules made with it. Cloning gives another handle to the same
+/// engine; it can be shared between threads.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<EngineInner>,
+}
+
+struct EngineInner {
+    compiler: Compiler,
+    pool: Pool,
+    types: Mutex<Types>,
+    /// Exit trampolines for host functions that are reached through references alone, by type number.
+    exits: Mutex<HashMap<u32, Arc<LoadedCode>>>,
+    images: bool,
+    max_wasm_stack: usize,
+}
+
+/// Function types by number: equal types have equal numbers in all modules of an engine.
+#[derive(Default)]
+struct Types {
+    numbers: HashMap<FuncType, u32>,
+    types: Vec<FuncType>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl Default for Engine {
+    /// An engine with the default configuration.
+    ///
+    /// # Panics
+    /// When the processor is not one that minirt can compile for. [`Engine::new`] says so with an error.
+    fn default() -> Self {
+        Self::new(&Config::new()).expect("this machine can not run minirt")
+    }
+}
+
+impl Engine {
+    /// An engine as configured.
+    ///
+    /// # Errors
+    /// When the processor is not one that minirt can compile for.
+    pub fn new(config: &Config) -> Result<Self> {
+        let compiler = Compiler::new(&config.settings).context("could not set up the compiler")?;
+        Ok(Self {
+            inner: Arc::new(EngineInner {
+                compiler,
+                pool: Pool::new(MAX_SLOTS),
+                types: Mutex::default(),
+                exits: Mutex::default(),
+                images: config.images,
+                max_wasm_stack: config.max_wasm_stack,
+            }),
+        })
+    }
+
+    /// Whether two handles are to the same engine.
+    pub fn same(a: &Self, b: &Self) -> bool {
+        Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.inner.compiler
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn images(&self) -> bool {
+        self.inner.images
+    }
+
+    pub(crate) fn max_wasm_stack(&self) -> usize {
+        self.inner.max_wasm_stack
+    }
+
+    fn types(&self) -> MutexGuard<'_, Types> {
+        self.inner.types.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a function type.
+    pub(crate) fn type_id(&self, ty: &FuncType) -> u32 {
+        let mut types = self.types();
+        if let Some(id) = types.numbers.get(ty) {
+            return *id;
+        }
+        let id = types.types.len() as u32;
+        types.types.push(ty.clone());
+        types.numbers.insert(ty.clone(), id);
+        id
+    }
+
+    /// The function type with a number.
+    pub(crate) fn type_of(&self, id: u32) -> FuncType {
+        self.types().types[id as usize].clone()
+    }
+
+    /// An exit trampoline for a type, made when it is first asked for and kept as long as the engine.
+    pub(crate) fn exit(&self, id: u32) -> Result<*const u8> {
+        let mut exits = self.inner.exits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = exits.get(&id) {
+            return Ok(code.address(0));
+        }
+        let code = LoadedCode::new(self.compiler().exit_trampoline(&self.type_of(id))?)?;
+        let address = code.address(0);
+        exits.insert(id, code);
+        Ok(address)
+    }
+}

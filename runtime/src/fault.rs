@@ -1,0 +1,44 @@
+//! From a processor fault to a Wasm trap.
+//!
+//! Compiled code checks little: it lets the processor stop at an instruction that the compiler has listed.
+//! This is the decision whether a fault is such a stop. It runs in a signal handler, so it reads
+//! plain memory only: it takes no lock and allocates nothing.
+//!
+//! A fault is a trap if, and only if: this thread is in Wasm; the instruction is listed in the trap table of
+//! code that is loaded; and, where an address was involved, it lies in a slot of the store that is
+//! running. Anything else is a bug of the host (or ours) and goes to the handler that was there before.
+
+use crate::activation::{Activation, current};
+use crate::backtrace::walk;
+use crate::code::trap_at;
+use crate::store::StoreInner;
+use crate::sys::signal::{self, Fault, Resume};
+
+/// Makes traps work in this process. Called before Wasm is entered for the first time.
+pub(crate) fn install() {
+    signal::install(classify);
+}
+
+fn classify(fault: &Fault) -> Option<Resume> {
+    // SAFETY: the current activation is on this thread's stack, below the interrupted Wasm frames, and nothing
+    // else uses it while they run.
+    let activation = unsafe { current().as_mut() }?;
+    let trap = trap_at(fault.pc)?;
+    // SAFETY: the activation's store outlives it. Wasm code was interrupted, so no Rust code is at work on
+    // the store on this thread, and no other thread has access to it.
+    let store = unsafe { &*activation.store.cast::<StoreInner>() };
+    if fault.address.is_some_and(|address| !store.owns_address(address)) {
+        return None;
+    }
+    activation.trap = Some(trap);
+    record_frames(activation, fault);
+    Some(Resume { pc: activation.handler, stack: activation.stack, frame: activation.frame })
+}
+
+fn record_frames(activation: &mut Activation, fault: &Fault) {
+    let Activation { frames, frame: end, .. } = activation;
+    frames.push(fault.pc);
+    // SAFETY: the trap table lists instructions inside function bodies and after prologues, or in a prologue after
+    // the frame is set up, so the frame pointer is the interrupted function's own.
+    unsafe { walk(fault.frame as *const usize, *end, |address| frames.push(address)) }
+}

@@ -1,0 +1,174 @@
+//! Functions in the embedder's hands: making them from closures, and calling them.
+
+use crate::call::call;
+use crate::handle::Func;
+use crate::host::{Caller, Dynamic, HostFunc, IntoFunc, IntoHost, WasmResults};
+use crate::store::{AsContext, AsContextMut, HostFuncData, StoreInner};
+use crate::value::Val;
+use crate::value::sealed::Context;
+use crate::vmctx::{FuncRecord, HostContext, Raw};
+use anyhow::{Result, bail, ensure};
+use minirt_compiler::module::FuncType;
+use std::marker::PhantomData;
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr::NonNull;
+
+/// The most parameters or results of a function with static types.
+const MAX_TYPED: usize = 16;
+
+impl Func {
+    /// A host function of a type that is known at run time only. The closure gets the arguments, and a slice
+    /// of defaults to put its results in.
+    pub fn new<S: AsContextMut>(
+        mut store: S,
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, S::Data>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let host = HostFunc::new::<S::Data, _>(ty.clone(), Dynamic { ty, closure });
+        Self::from_host(&mut store.as_context_mut().0.inner, &host)
+    }
+
+    /// A host function from a closure whose type says it all.
+    pub fn wrap<S: AsContextMut, P, R>(mut store: S, closure: impl IntoFunc<S::Data, P, R>) -> Self {
+        let IntoHost(host) = closure.into_host();
+        Self::from_host(&mut store.as_context_mut().0.inner, &host)
+    }
+
+    pub(crate) fn from_host(store: &mut StoreInner, host: &HostFunc) -> Self {
+        let record = FuncRecord {
+            code: std::ptr::null(),
+            callee: offset_of!(HostFuncData, context) as isize - offset_of!(HostFuncData, record) as isize,
+            type_id: store.engine.type_id(&host.ty),
+            entry: std::ptr::null(),
+        };
+        let data = HostFuncData { record, context: host.context(None), _keep: host.keep.clone() };
+        let data = NonNull::from(Box::leak(Box::new(data)));
+        store.host_funcs.push(data);
+        // SAFETY: `data` was just allocated, and `record` is a field of it.
+        let record = unsafe { NonNull::new_unchecked(&raw mut (*data.as_ptr()).record) };
+        Self { store: store.id, record }
+    }
+
+    /// For a host function, what it is called with.
+    pub(crate) fn host_context(self) -> Option<HostContext> {
+        // SAFETY: records live as long as their store; without an entry the callee is a host context.
+        unsafe {
+            let record = self.record.as_ref();
+            record.entry.is_null().then(|| *FuncRecord::callee(self.record, record.callee).cast::<HostContext>())
+        }
+    }
+
+    /// Its type.
+    ///
+    /// # Panics
+    /// When the function belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> FuncType {
+        self.type_in(&store.as_context().0.inner)
+    }
+
+    /// Calls it. `results` must be as long as the type has results; they are overwritten.
+    ///
+    /// # Errors
+    /// When arguments or results do not fit the type; the [`Trap`](crate::Trap) that ended the call, with a
+    /// [`WasmBacktrace`](crate::WasmBacktrace); or whatever error a host function returned.
+    ///
+    /// # Panics
+    /// When the function belongs to another store, or with the panic of a host function.
+    pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
+        let inner = &mut store.as_context_mut().0.inner;
+        let ty = self.type_in(inner);
+        check_arguments(&ty, params, results)?;
+        let mut values = vec![Raw::default(); params.len().max(results.len())];
+        for (value, param) in values.iter_mut().zip(params) {
+            *value = param.into_raw(inner)?;
+        }
+        // SAFETY: the function is this store's; the arguments were checked against its type, and there is room for
+        // the results.
+        unsafe { call(inner, self.record, values.as_mut_ptr()) }?;
+        for ((result, raw), ty) in results.iter_mut().zip(values).zip(ty.results()) {
+            *result = Val::from_raw(raw, *ty, inner);
+        }
+        Ok(())
+    }
+
+    /// The same function with its type checked once, for fast calls.
+    ///
+    /// # Errors
+    /// When the function's type is another; the error shows both.
+    ///
+    /// # Panics
+    /// When the function belongs to another store.
+    pub fn typed<P: WasmResults, R: WasmResults>(&self, store: impl AsContext) -> Result<TypedFunc<P, R>> {
+        let ty = self.ty(&store);
+        let wanted = FuncType::new(P::types(), R::types());
+        ensure!(ty == wanted, "the function has type `{ty}`, not `{wanted}`");
+        ensure!(
+            ty.params().len().max(ty.results().len()) <= MAX_TYPED,
+            "functions with static types have at most {MAX_TYPED} parameters or results"
+        );
+        Ok(TypedFunc { func: *self, types: PhantomData })
+    }
+}
+
+fn check_arguments(ty: &FuncType, params: &[Val], results: &[Val]) -> Result<()> {
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    if params.len() != ty.params().len() {
+        bail!("expected {}, found {}", plural(ty.params().len(), "argument"), params.len());
+    }
+    if results.len() != ty.results().len() {
+        bail!("expected room for {}, found room for {}", plural(ty.results().len(), "result"), results.len());
+    }
+    for (i, (value, ty)) in params.iter().zip(ty.params()).enumerate() {
+        ensure!(value.matches(*ty), "argument {i} is of type {}, where the function takes {ty}", value.ty());
+    }
+    Ok(())
+}
+
+/// A function whose parameters `P` and results `R` are Rust types: one value, or a tuple.
+pub struct TypedFunc<P, R> {
+    func: Func,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for TypedFunc<P, R> {}
+
+impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TypedFunc").field(&self.func).finish()
+    }
+}
+
+impl<P: WasmResults, R: WasmResults> TypedFunc<P, R> {
+    /// The function without its static type.
+    pub fn func(&self) -> &Func {
+        &self.func
+    }
+
+    /// Calls it.
+    ///
+    /// # Errors
+    /// The [`Trap`](crate::Trap) that ended the call, with a [`WasmBacktrace`](crate::WasmBacktrace); or whatever
+    /// error a host function returned.
+    ///
+    /// # Panics
+    /// When the function belongs to another store, or with the panic of a host function.
+    #[inline]
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        let inner = &mut store.as_context_mut().0.inner;
+        self.func.store.check(inner.id);
+        let mut values = [MaybeUninit::<u128>::uninit(); MAX_TYPED];
+        let values = values.as_mut_ptr().cast::<u128>();
+        // SAFETY: `typed` checked that the function's type is that of P and R, and that MAX_TYPED is enough.
+        unsafe {
+            params.write_all(values, &mut Context(inner))?;
+            call(inner, self.func.record, values.cast())?;
+            Ok(R::read_all(values, &mut Context(inner)))
+        }
+    }
+}

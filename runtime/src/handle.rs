@@ -1,0 +1,114 @@
+//! What an embedder holds: small copyable names for things that a store owns.
+//!
+//! A handle is valid as long as its store; used with another store it is an error, never an access. What can
+//! be done with each kind stands in the file of its name.
+
+use crate::vmctx::FuncRecord;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that no other store of this process ever has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreId(u64);
+
+impl StoreId {
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// # Panics
+    /// When a handle of this store is used with `other`.
+    #[inline]
+    pub(crate) fn check(self, other: Self) {
+        assert!(self == other, "a handle was used with a store that it does not belong to");
+    }
+}
+
+/// An instance of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instance {
+    pub(crate) store: StoreId,
+    /// Which of the store's instances.
+    pub(crate) index: u32,
+}
+
+/// A function: of an instance, or of the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Func {
+    pub(crate) store: StoreId,
+    /// Lives as long as the store: in an instance's slot, or among the store's host functions.
+    pub(crate) record: NonNull<FuncRecord>,
+}
+
+// SAFETY: the pointer is only followed by who has the store as well, and the store changes threads as a whole.
+unsafe impl Send for Func {}
+// SAFETY: as above.
+unsafe impl Sync for Func {}
+
+macro_rules! handles {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        $($(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name {
+            /// The instance that defines it.
+            pub(crate) instance: Instance,
+            /// Its index there.
+            pub(crate) index: u32,
+        })*
+    };
+}
+
+handles! {
+    /// A linear memory.
+    Memory,
+    /// A table.
+    Table,
+    /// A global.
+    Global,
+}
+
+/// A value of the host that Wasm can hold and pass on, but not look into.
+///
+/// The value lives as long as the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExternRef {
+    pub(crate) store: StoreId,
+    pub(crate) index: u32,
+}
+
+/// Anything that can be imported or exported.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "each is the handle of its name")]
+pub enum Extern {
+    Func(Func),
+    Global(Global),
+    Table(Table),
+    Memory(Memory),
+}
+
+macro_rules! extern_conversions {
+    ($($name:ident $into:ident,)*) => {
+        impl Extern {
+            $(/// The handle, if it is of this kind.
+            pub fn $into(self) -> Option<$name> {
+                match self {
+                    Self::$name(it) => Some(it),
+                    _ => None,
+                }
+            })*
+        }
+        $(impl From<$name> for Extern {
+            fn from(it: $name) -> Self {
+                Self::$name(it)
+            }
+        })*
+    };
+}
+
+extern_conversions! {
+    Func into_func,
+    Global into_global,
+    Table into_table,
+    Memory into_memory,
+}

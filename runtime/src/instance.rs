@@ -1,0 +1,402 @@
+//! Instantiation: from a module and its imports to a running instance (specification, section 4.7.2).
+//!
+//! Most of what the specification lists was done when the module's image was made. What is left here: check
+//! the imports, take a slot, write its host cell, do what depends on imports, and start.
+
+use crate::builtins;
+use crate::bulk;
+use crate::call::call;
+use crate::constant::evaluate;
+use crate::handle::{Extern, Func, Instance};
+use crate::host::{HostFunc, WasmResults};
+use crate::module::Module;
+use crate::resolve::{export_of, func_of, handle_of};
+use crate::store::{AsContext, AsContextMut, InstanceData, StoreInner};
+use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, Header, HostContext, Space, SpaceImport, View, VmContext};
+use crate::{Global, Memory, Table, TypedFunc};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use minirt_compiler::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
+use minirt_compiler::module::{
+    Entity, Export as ModuleExport, ExternType, GlobalType, Import, MemoryType, ModuleInfo, SegmentMode,
+    TableType, ValType,
+};
+use minirt_compiler::module::{ConstExpr, ConstOp};
+use minirt_compiler::{Compiler, Trap};
+use std::any::Any;
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// What is given for an import.
+#[derive(Clone)]
+pub(crate) enum Given {
+    Extern(Extern),
+    /// A host function that no store owns yet.
+    Host(HostFunc),
+}
+
+/// An export of an instance.
+#[derive(Clone, Debug)]
+pub struct Export {
+    name: String,
+    it: Extern,
+}
+
+impl Export {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is.
+    pub fn into_extern(self) -> Extern {
+        self.it
+    }
+}
+
+impl Instance {
+    /// Makes an instance of a module. `imports` are what the module asks for, in its order.
+    ///
+    /// # Errors
+    /// When there are more or fewer imports than the module asks for, or one is of another type; when no slot is
+    /// left; and when an active segment or the start function traps. Effects on imported tables and
+    /// memories remain then, as the specification says.
+    ///
+    /// # Panics
+    /// When an import belongs to another store, or with the panic of a host function called by the start function.
+    pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
+        let given: Vec<Given> = imports.iter().map(|it| Given::Extern(*it)).collect();
+        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given))
+    }
+
+    /// The export with a name.
+    ///
+    /// # Panics
+    /// When the instance belongs to another store; so do all the following.
+    pub fn get_export(&self, store: impl AsContext, name: &str) -> Option<Extern> {
+        let store = &store.as_context().0.inner;
+        self.store.check(store.id);
+        export_of(store, self.index, name)
+    }
+
+    /// The exported function with a name.
+    pub fn get_func(&self, store: impl AsContext, name: &str) -> Option<Func> {
+        self.get_export(store, name)?.into_func()
+    }
+
+    /// The exported function with a name, with its type checked once for fast calls.
+    ///
+    /// # Errors
+    /// When there is no function of that name, or its type is another.
+    pub fn get_typed_func<P: WasmResults, R: WasmResults>(
+        &self,
+        store: impl AsContext,
+        name: &str,
+    ) -> Result<TypedFunc<P, R>> {
+        let func = self.get_func(&store, name).ok_or_else(|| anyhow!("no function is exported as `{name}`"))?;
+        func.typed(store).with_context(|| format!("the export `{name}` can not be used"))
+    }
+
+    /// The exported memory with a name.
+    pub fn get_memory(&self, store: impl AsContext, name: &str) -> Option<Memory> {
+        self.get_export(store, name)?.into_memory()
+    }
+
+    /// The exported global with a name.
+    pub fn get_global(&self, store: impl AsContext, name: &str) -> Option<Global> {
+        self.get_export(store, name)?.into_global()
+    }
+
+    /// The exported table with a name.
+    pub fn get_table(&self, store: impl AsContext, name: &str) -> Option<Table> {
+        self.get_export(store, name)?.into_table()
+    }
+
+    /// All exports, in the module's order.
+    pub fn exports(&self, store: impl AsContext) -> std::vec::IntoIter<Export> {
+        let store = &store.as_context().0.inner;
+        self.store.check(store.id);
+        let exports = &store.instance(self.index).module.info().exports;
+        let export =
+            |e: &ModuleExport| Export { name: e.name.clone(), it: handle_of(store, self.index, e.entity) };
+        exports.iter().map(export).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The module it was made from.
+    pub fn module<'a, T: 'a>(&self, store: impl Into<crate::StoreContext<'a, T>>) -> &'a Module {
+        let store = &store.into().0.inner;
+        self.store.check(store.id);
+        &store.instance(self.index).module
+    }
+}
+
+/// The closures that imports point to, to be kept as long as an instance that uses them.
+pub(crate) fn keep_alive(given: &[Given]) -> Arc<[Arc<dyn Any + Send + Sync>]> {
+    let keep = |given: &Given| match given {
+        Given::Host(host) => Some(host.keep.clone()),
+        Given::Extern(_) => None, // Its store keeps it.
+    };
+    given.iter().filter_map(keep).collect()
+}
+
+/// Makes an instance. `keep` is `keep_alive(given)`.
+pub(crate) fn instantiate(
+    store: &mut StoreInner,
+    module: &Module,
+    given: &[Given],
+    keep: Arc<[Arc<dyn Any + Send + Sync>]>,
+) -> Result<Instance> {
+    check_imports(store, module, given)?;
+    let slot = store.engine.pool().take(module.image())?;
+    let index = store.instances.len() as u32;
+    let data = Box::leak(Box::new(InstanceData { slot, module: module.clone(), index, _keep: keep }));
+    // From here on the store owns the instance, whatever fails: others may already point to it.
+    let data = NonNull::from(data);
+    store.instances.push(data);
+    // SAFETY: the slot was just bound to the module's image, and nobody else knows the instance yet.
+    unsafe { write_host_cell(store, data, given) };
+    crate::fault::install();
+    let instance = Instance { store: store.id, index };
+    initialise(store, instance)?;
+    if let Some(start) = module.info().start {
+        let func = func_of(store, index, start);
+        let mut nothing = [];
+        // SAFETY: validation saw to it that start functions take and return nothing.
+        unsafe { call(store, func.record, nothing.as_mut_ptr()) }?;
+    }
+    Ok(instance)
+}
+
+/// Step 1 to 4: whether what is given is what is asked for.
+fn check_imports(store: &StoreInner, module: &Module, given: &[Given]) -> Result<()> {
+    let same = crate::Engine::same(&store.engine, module.engine());
+    ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
+    let info = module.info();
+    ensure!(
+        info.imports.len() == given.len(),
+        "the module asks for {} imports, but {} were given",
+        info.imports.len(),
+        given.len()
+    );
+    info.imports.iter().zip(given).try_for_each(|(import, given)| check_import(store, module, import, given))
+}
+
+fn check_import(store: &StoreInner, module: &Module, import: &Import, given: &Given) -> Result<()> {
+    let fits = match (import.entity, given) {
+        (Entity::Func(i), Given::Extern(Extern::Func(func))) => {
+            func.store.check(store.id);
+            module.type_id(module.info().funcs[i as usize].ty) == func.type_number()
+        }
+        (Entity::Func(i), Given::Host(host)) => *module.info().func_type(i) == host.ty,
+        (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
+            let (wanted, found) = (module.info().tables[i as usize], table.type_in(store));
+            wanted.element == found.element
+                && wanted.table64 == found.table64
+                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
+        }
+        (Entity::Memory(i), Given::Extern(Extern::Memory(memory))) => {
+            let (wanted, found) = (module.info().memories[i as usize], memory.type_in(store));
+            wanted.memory64 == found.memory64
+                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
+        }
+        (Entity::Global(i), Given::Extern(Extern::Global(global))) => {
+            module.info().globals[i as usize] == global.type_in(store)
+        }
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    let found = match given {
+        Given::Extern(it) => it.type_in(store),
+        Given::Host(host) => ExternType::Func(host.ty.clone()),
+    };
+    let wanted = module.info().type_of(import.entity);
+    bail!("incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given", import.module, import.name)
+}
+
+/// Whether a memory or table of size `found` may be imported where `wanted` is declared (section 3.4.9).
+fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>)) -> bool {
+    let maximum = match (wanted.1, found.1) {
+        (None, _) => true,
+        (Some(wanted), Some(found)) => found <= wanted,
+        (Some(_), None) => false,
+    };
+    found.0 >= wanted.0 && maximum
+}
+
+/// Writes all that differs from one instance of a module to the next.
+///
+/// # Safety
+/// The slot must be bound to the module's image, and nobody else use it or the description.
+unsafe fn write_host_cell(store: &StoreInner, instance: NonNull<InstanceData>, given: &[Given]) {
+    // SAFETY: the caller's promise; the header is the start of the host cell.
+    let data = unsafe { instance.as_ref() };
+    let vmctx = data.vmctx();
+    // SAFETY: as above.
+    unsafe {
+        *Header::builtins(vmctx) = builtins::TABLE.address();
+        *Header::stack_limit(vmctx) = store.stack_limit;
+        *Header::instance(vmctx) = instance.as_ptr();
+    }
+    for (import, given) in data.module.info().imports.iter().zip(given) {
+        // SAFETY: as above; `given` was checked to fit the import.
+        unsafe { write_import(store, data.view(), &data.module, import.entity, given) }
+    }
+}
+
+/// # Safety
+/// As for [`write_host_cell`]; what is given must fit the import.
+unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Module, entity: Entity, given: &Given) {
+    let vmctx = view.vmctx;
+    // SAFETY: all entries lie in the host cell, which is mapped writable: the caller's promise.
+    unsafe {
+        match (entity, given) {
+            (Entity::Func(i), Given::Host(host)) => write_host_func(vmctx, module, i, host.context(Some(vmctx))),
+            (Entity::Func(i), Given::Extern(Extern::Func(func))) => match func.host_context() {
+                Some(context) => {
+                    write_host_func(vmctx, module, i, HostContext { importer: Some(vmctx), ..context })
+                }
+                None => write_wasm_func(vmctx, module, i, *func),
+            },
+            (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
+                let TablePlace::Import(entry) = view.layout.table(i) else { unreachable!("imports come first") };
+                *vmctx.at(entry) = space_import(table.space(store));
+            }
+            (Entity::Memory(i), Given::Extern(Extern::Memory(memory))) => {
+                let MemoryPlace::Import(entry) = view.layout.memory(i) else { unreachable!("imports come first") };
+                *vmctx.at(entry) = space_import(memory.space(store));
+            }
+            (Entity::Global(i), Given::Extern(Extern::Global(global))) => {
+                let GlobalPlace::Import(entry) = view.layout.global(i) else { unreachable!("imports come first") };
+                let cell = global.cell(store);
+                *vmctx.at(entry) = GlobalImport { address: cell.address, owner: cell.owner };
+            }
+            _ => unreachable!("imports were checked"),
+        }
+    }
+}
+
+fn space_import(Space { base, size, owner, index }: Space) -> SpaceImport {
+    SpaceImport { base, size, owner, index }
+}
+
+/// # Safety
+/// As for [`write_import`].
+unsafe fn write_host_func(vmctx: VmContext, module: &Module, func: u32, context: HostContext) {
+    let entry: *mut FuncImport = vmctx.at(module.layout().import_func(func));
+    let ty = module.info().funcs[func as usize].ty;
+    let exit = module.code().tables().exit(module.info().canonical_types[ty as usize]);
+    let record = FuncRecord {
+        code: module.code().address(exit.expect("the type of an import has an exit")),
+        callee: offset_of!(FuncImport, host) as isize,
+        type_id: module.type_id(ty),
+        entry: std::ptr::null(),
+    };
+    let callee = entry.cast::<u8>().wrapping_add(import_func::HOST_CALL as usize);
+    // SAFETY: the caller's promise.
+    unsafe { entry.write(FuncImport { record, callee, host: MaybeUninit::new(context) }) }
+}
+
+/// # Safety
+/// As for [`write_import`]; `func` must be a Wasm function.
+unsafe fn write_wasm_func(vmctx: VmContext, module: &Module, func: u32, from: Func) {
+    let entry: *mut FuncImport = vmctx.at(module.layout().import_func(func));
+    // SAFETY: records live as long as their store; the entry is the caller's promise.
+    unsafe {
+        let FuncRecord { code, callee, type_id, entry: enter } = *from.record.as_ref();
+        let callee = FuncRecord::callee(from.record, callee);
+        let distance = (callee as isize).wrapping_sub(entry as isize);
+        let record = FuncRecord { code, callee: distance, type_id, entry: enter };
+        entry.write(FuncImport { record, callee, host: MaybeUninit::uninit() });
+    }
+}
+
+/// What an image can not hold: globals, elements and data that depend on imports, in that order.
+fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
+    let data = store.instance(instance.index);
+    let dynamic = data.module.dynamic();
+    if dynamic.globals.is_empty() && dynamic.first_element.is_none() && dynamic.first_data.is_none() {
+        return Ok(());
+    }
+    let module = data.module.clone();
+    let (view, dynamic) = (View { vmctx: data.vmctx(), module: module.info(), layout: module.layout() }, module.dynamic());
+    store.touched = true;
+    // SAFETY: the instance is alive, its imports are written, and globals are initialised in order.
+    unsafe {
+        for global in &dynamic.globals {
+            let index = module.info().num_imported_globals + global;
+            let value = evaluate(view, &module.info().global_inits[*global as usize]);
+            view.global(index).write(module.info().globals[index as usize].content, value);
+        }
+        apply_elements(view, dynamic.first_element)?;
+        apply_data(view, dynamic.first_data)?;
+    }
+    Ok(())
+}
+
+/// # Safety
+/// The view must be of a live instance with its globals initialised.
+unsafe fn apply_elements(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
+    let Some(first) = first else { return Ok(()) };
+    for (i, segment) in view.module.elements.iter().enumerate().skip(first as usize) {
+        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
+        // SAFETY: the caller's promise; the flag is part of the state.
+        unsafe {
+            let at = evaluate(view, offset) as u64;
+            bulk::table_init(view, *target, i as u32, at, 0, segment.items.len() as u64)?;
+            *view.vmctx.at::<u8>(view.layout.element_dropped(i as u32)) = 1;
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`apply_elements`].
+unsafe fn apply_data(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
+    let Some(first) = first else { return Ok(()) };
+    for (i, segment) in view.module.data.iter().enumerate().skip(first as usize) {
+        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
+        // SAFETY: the caller's promise; the flag is part of the state.
+        unsafe {
+            let at = evaluate(view, offset) as u64;
+            bulk::memory_init(view, *target, i as u32, at, 0, segment.bytes.len() as u64)?;
+            *view.vmctx.at::<u8>(view.layout.data_dropped(i as u32)) = 1;
+        }
+    }
+    Ok(())
+}
+
+/// Something that the embedder defines: an instance of a module that has only this, at index 0.
+pub(crate) enum Definition {
+    Memory(MemoryType),
+    Table(TableType),
+    Global(GlobalType),
+}
+
+impl Definition {
+    pub(crate) fn instantiate(self, store: &mut StoreInner) -> Result<Instance> {
+        let mut info = ModuleInfo::default();
+        match self {
+            Self::Memory(ty) => info.memories.push(ty),
+            Self::Table(ty) => info.tables.push(ty),
+            Self::Global(ty) => {
+                info.globals.push(ty);
+                info.global_inits.push(zero(ty.content));
+            }
+        }
+        let module = Module::from_compiled(&store.engine, Compiler::without_code(info)?)?;
+        instantiate(store, &module, &[], Arc::new([]))
+    }
+}
+
+fn zero(ty: ValType) -> ConstExpr {
+    ConstExpr(vec![match ty {
+        ValType::I32 => ConstOp::I32Const(0),
+        ValType::I64 => ConstOp::I64Const(0),
+        ValType::F32 => ConstOp::F32Const(0),
+        ValType::F64 => ConstOp::F64Const(0),
+        ValType::V128 => ConstOp::V128Const(0),
+        ValType::Ref(ty) => ConstOp::RefNull(ty.heap),
+    }])
+}

@@ -1,0 +1,104 @@
+//! minirt runs WebAssembly, and shows how far copy-on-write instantiation can go: a fresh, isolated instance of a
+//! module costs about as much as the pages that the last one wrote to.
+//!
+//! ```
+//! use minirt::{Engine, Instance, Module, Store};
+//!
+//! # fn main() -> minirt::Result<()> {
+//! let engine = Engine::default();
+//! let module = Module::new(&engine, r#"
+//!     (module
+//!       (func (export "add") (param i32 i32) (result i32)
+//!         local.get 0
+//!         local.get 1
+//!         i32.add))"#)?;
+//! let mut store = Store::new(&engine, ());
+//! let instance = Instance::new(&mut store, &module, &[])?;
+//! let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add")?;
+//! assert_eq!(add.call(&mut store, (40, 2))?, 42);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How an instance comes to life
+//!
+//! [`Module::new`] compiles the module to machine code, and computes its **image**: what an instance looks like
+//! right after instantiation, all of its mutable state and its linear memory in one sealed memory file.
+//! An [`Engine`] keeps **slots**, each the address space of one instance:
+//!
+//! ```text
+//!  +-----------+--------------------+-----------+--------------------------+-----------+
+//!  | host cell | state              | guard     | linear memory            | guard     |
+//!  |           | globals, tables,   |           | data, then zeros, then   |           |
+//!  |           | sizes, functions   | 2 GiB     | nothing, up to 4 GiB     | 0.5 GiB   |
+//!  +-----------+--------------------+-----------+--------------------------+-----------+
+//!                ^ mapped copy-on-write from the image ^
+//! ```
+//!
+//! [`Instance::new`] takes a slot that carries the module's image and writes its host cell: what the imports
+//! are, and little else. Everything else is already there. When the [`Store`] is dropped, the pages that the
+//! instance wrote are put back, and the slot waits for the next one. A store in which nothing ran is
+//! recycled without a single system call.
+//!
+//! # Words
+//!
+//! - **image**: the state and memory that every instance of a module starts with.
+//! - **slot**: the address space of one instance, reused from one to the next.
+//! - **state**: what an instance has besides its memory: globals, tables, sizes, function references.
+//! - **host cell**: the start of a slot, where absolute addresses are allowed: imports and limits.
+//! - **vmctx**: the one pointer that compiled code holds; everything is at a fixed distance from it.
+//! - **guard**: address space that is never accessible, so that most bounds checks can be left to the processor.
+//! - **trap**: the end of a computation that the specification defines, for example by an access out of bounds.
+//! - **funcref**: a reference to a function: the address of its record.
+//! - **handle**: a small copyable name ([`Instance`], [`Func`], [`Memory`], ...) for something that a store owns.
+//!
+//! # Features
+//!
+//! - `wat` (default): modules may be given in the text format.
+//! - `wasi`: WASI preview 1, in [`wasi`].
+
+// In reading order: a file uses only what stands above it.
+mod sys;
+mod vmctx;
+mod cow;
+mod pool;
+mod code;
+mod engine;
+mod module;
+mod handle;
+mod activation;
+mod store;
+mod value;
+mod backtrace;
+mod fault;
+mod call;
+mod resolve;
+mod host;
+mod func;
+mod constant;
+mod bulk;
+mod builtins;
+mod instance;
+mod memory;
+mod table;
+mod global;
+mod linker;
+#[cfg(feature = "wasi")]
+pub mod wasi;
+
+pub use anyhow::{Error, Result};
+pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use engine::{Config, Engine};
+pub use func::TypedFunc;
+pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
+pub use host::{Caller, IntoFunc, WasmParams, WasmResults, WasmRet};
+pub use instance::Export;
+pub use linker::{InstancePre, Linker};
+pub use memory::MemoryAccessError;
+pub use minirt_compiler::module::{
+    ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType, TableType, ValType,
+};
+pub use minirt_compiler::{CompileError, OptLevel, Trap};
+pub use module::{ExportType, ImportType, Module};
+pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use value::{Ref, Val, WasmTy};

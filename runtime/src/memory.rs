@@ -1,0 +1,124 @@
+//! Linear memories in the embedder's hands.
+
+use crate::bulk;
+use crate::handle::Memory;
+use crate::instance::Definition;
+use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+use anyhow::{Result, anyhow};
+use minirt_compiler::module::{MemoryType, WASM_PAGE};
+use std::fmt;
+
+/// An access that would leave the memory. Nothing was read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryAccessError {
+    offset: usize,
+    len: usize,
+    size: usize,
+}
+
+impl fmt::Display for MemoryAccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, len, size } = self;
+        write!(f, "out of bounds memory access: {len} bytes at {offset:#x} of a memory of {size:#x} bytes")
+    }
+}
+
+impl std::error::Error for MemoryAccessError {}
+
+impl Memory {
+    /// A memory of the embedder's own, for instances to import. It takes an instance slot.
+    ///
+    /// # Errors
+    /// When the type is not possible, or there is no memory for it.
+    pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Self> {
+        let store = &mut store.as_context_mut().0.inner;
+        Ok(Self { instance: Definition::Memory(ty).instantiate(store)?, index: 0 })
+    }
+
+    /// Its type, with its current size as the minimum.
+    ///
+    /// # Panics
+    /// When the memory belongs to another store; so do all the following.
+    pub fn ty(&self, store: impl AsContext) -> MemoryType {
+        self.type_in(&store.as_context().0.inner)
+    }
+
+    /// Its size in pages of 64 KiB.
+    pub fn size(&self, store: impl AsContext) -> u64 {
+        self.space(&store.as_context().0.inner).len() / WASM_PAGE
+    }
+
+    /// Its size in bytes.
+    pub fn data_size(&self, store: impl AsContext) -> usize {
+        self.space(&store.as_context().0.inner).len() as usize
+    }
+
+    /// Its bytes.
+    pub fn data<'a, T: 'a>(&self, store: impl Into<StoreContext<'a, T>>) -> &'a [u8] {
+        let space = self.space(&store.into().0.inner);
+        // SAFETY: that many bytes are accessible, and nothing writes them while the store is borrowed.
+        unsafe { std::slice::from_raw_parts(space.base, space.len() as usize) }
+    }
+
+    /// Its bytes.
+    pub fn data_mut<'a, T: 'a>(&self, store: impl Into<StoreContextMut<'a, T>>) -> &'a mut [u8] {
+        self.data_and_store_mut(store).0
+    }
+
+    /// Its bytes, and the embedder's data beside them.
+    pub fn data_and_store_mut<'a, T: 'a>(
+        &self,
+        store: impl Into<StoreContextMut<'a, T>>,
+    ) -> (&'a mut [u8], &'a mut T) {
+        let store = store.into().0;
+        store.inner.touched = true;
+        let space = self.space(&store.inner);
+        // SAFETY: that many bytes are accessible, and nobody else uses them while the store is borrowed exclusively;
+        // the embedder's data is not among them.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(space.base, space.len() as usize) };
+        (bytes, &mut store.data)
+    }
+
+    /// Copies bytes out of it.
+    ///
+    /// # Errors
+    /// When the range is not inside.
+    pub fn read(&self, store: impl AsContext, offset: usize, buffer: &mut [u8]) -> Result<(), MemoryAccessError> {
+        let context = store.as_context();
+        let bytes = self.data(context);
+        let range = inside(offset, buffer.len(), bytes.len())?;
+        buffer.copy_from_slice(&bytes[range]);
+        Ok(())
+    }
+
+    /// Copies bytes into it.
+    ///
+    /// # Errors
+    /// When the range is not inside.
+    pub fn write(&self, mut store: impl AsContextMut, offset: usize, buffer: &[u8]) -> Result<(), MemoryAccessError> {
+        let bytes = self.data_mut(store.as_context_mut());
+        let range = inside(offset, buffer.len(), bytes.len())?;
+        bytes[range].copy_from_slice(buffer);
+        Ok(())
+    }
+
+    /// Adds `delta` pages of zeros and says how many pages there were.
+    ///
+    /// # Errors
+    /// When its type, or the system, does not allow that many.
+    pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
+        let store = &mut store.as_context_mut().0.inner;
+        store.touched = true;
+        let space = self.space(store);
+        // SAFETY: the owner is alive, and the store is borrowed exclusively.
+        unsafe { bulk::memory_grow(space, delta) }
+            .ok_or_else(|| anyhow!("the memory of {} pages can not grow by {delta}", space.len() / WASM_PAGE))
+    }
+}
+
+fn inside(offset: usize, len: usize, size: usize) -> Result<std::ops::Range<usize>, MemoryAccessError> {
+    match offset.checked_add(len) {
+        Some(end) if end <= size => Ok(offset..end),
+        _ => Err(MemoryAccessError { offset, len, size }),
+    }
+}

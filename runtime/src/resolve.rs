@@ -1,0 +1,118 @@
+//! What a name stands for: from exports to handles, and from handles to places and types.
+
+use crate::handle::{Extern, Func, Global, Instance, Memory, Table};
+use crate::store::{AsContext, InstanceData, StoreInner};
+use crate::vmctx::{GlobalCell, Space};
+use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType, WASM_PAGE};
+use std::ptr::NonNull;
+
+/// The export of this name.
+pub(crate) fn export_of(store: &StoreInner, instance: u32, name: &str) -> Option<Extern> {
+    let entity = store.instance(instance).module.info().export(name)?;
+    Some(handle_of(store, instance, entity))
+}
+
+/// A handle to something that the instance exports.
+pub(crate) fn handle_of(store: &StoreInner, instance: u32, entity: Entity) -> Extern {
+    let of = Instance { store: store.id, index: instance };
+    match entity {
+        Entity::Func(func) => func_of(store, instance, func).into(),
+        Entity::Table(index) => Table { instance: of, index }.into(),
+        Entity::Memory(index) => Memory { instance: of, index }.into(),
+        Entity::Global(index) => Global { instance: of, index }.into(),
+    }
+}
+
+/// A handle to a function that escapes.
+pub(crate) fn func_of(store: &StoreInner, instance: u32, func: u32) -> Func {
+    let data = store.instance(instance);
+    let record = data.module.layout().func_record(func).expect("a function that is handed out escapes");
+    let record = NonNull::new(data.vmctx().at(record)).expect("slots are not at address 0");
+    Func { store: store.id, record }
+}
+
+// Every method here panics when the handle belongs to another store.
+
+impl Func {
+    pub(crate) fn type_number(self) -> u32 {
+        // SAFETY: records live as long as their store, and their types never change.
+        unsafe { self.record.as_ref() }.type_id
+    }
+
+    pub(crate) fn type_in(self, store: &StoreInner) -> FuncType {
+        self.store.check(store.id);
+        store.engine.type_of(self.type_number())
+    }
+}
+
+impl Space {
+    /// Its current size: bytes of a memory, elements of a table.
+    pub(crate) fn len(self) -> u64 {
+        // SAFETY: spaces belong to live instances, and the size is part of the state.
+        unsafe { *self.size }
+    }
+}
+
+impl Memory {
+    pub(crate) fn space(self, store: &StoreInner) -> Space {
+        self.instance.store.check(store.id);
+        // SAFETY: the instance is alive, and its imports were written when it was made.
+        unsafe { store.instance(self.instance.index).view().memory(self.index) }
+    }
+
+    /// The type that its owner declares, with the current size as the minimum.
+    pub(crate) fn type_in(self, store: &StoreInner) -> MemoryType {
+        let space = self.space(store);
+        // SAFETY: the owner is alive, and only what never changes is read.
+        let owner = unsafe { InstanceData::of(space.owner) };
+        MemoryType { minimum: space.len() / WASM_PAGE, ..owner.module.info().memories[space.index as usize] }
+    }
+}
+
+impl Table {
+    pub(crate) fn space(self, store: &StoreInner) -> Space {
+        self.instance.store.check(store.id);
+        // SAFETY: the instance is alive, and its imports were written when it was made.
+        unsafe { store.instance(self.instance.index).view().table(self.index) }
+    }
+
+    /// The type that its owner declares, with the current size as the minimum.
+    pub(crate) fn type_in(self, store: &StoreInner) -> TableType {
+        let space = self.space(store);
+        // SAFETY: the owner is alive, and only what never changes is read.
+        let owner = unsafe { InstanceData::of(space.owner) };
+        TableType { minimum: space.len(), ..owner.module.info().tables[space.index as usize] }
+    }
+}
+
+impl Global {
+    pub(crate) fn cell(self, store: &StoreInner) -> GlobalCell {
+        self.instance.store.check(store.id);
+        // SAFETY: the instance is alive, and its imports were written when it was made.
+        unsafe { store.instance(self.instance.index).view().global(self.index) }
+    }
+
+    pub(crate) fn type_in(self, store: &StoreInner) -> GlobalType {
+        self.instance.store.check(store.id);
+        store.instance(self.instance.index).module.info().globals[self.index as usize]
+    }
+}
+
+impl Extern {
+    pub(crate) fn type_in(self, store: &StoreInner) -> ExternType {
+        match self {
+            Self::Func(it) => ExternType::Func(it.type_in(store)),
+            Self::Table(it) => ExternType::Table(it.type_in(store)),
+            Self::Memory(it) => ExternType::Memory(it.type_in(store)),
+            Self::Global(it) => ExternType::Global(it.type_in(store)),
+        }
+    }
+
+    /// Its type; memories and tables have their current size as the minimum.
+    ///
+    /// # Panics
+    /// When it belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> ExternType {
+        self.type_in(&store.as_context().0.inner)
+    }
+}

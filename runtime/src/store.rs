@@ -1,0 +1,350 @@
+//! A store: everything that lives and dies together.
+//!
+//! Instances, host functions and host values are made in a store and stay until it is dropped; handles
+//! are names for them. Since nothing in a store goes away before the store does, one instance may point to
+//! another without counting references.
+
+use crate::cow::Slot;
+use crate::engine::Engine;
+use crate::handle::StoreId;
+use crate::module::Module;
+use crate::vmctx::{FuncRecord, Header, HostContext, View, VmContext};
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Where instances live, together with the embedder's own data of type `T`.
+///
+/// Dropping a store ends all its instances and makes their slots ready for the next ones.
+pub struct Store<T> {
+    // The engine's side holds addresses of the contents, so they must never move: a Box that is not touched as one.
+    data: NonNull<StoreData<T>>,
+}
+
+/// A store's contents. The same address serves as a pointer to either type.
+#[repr(C)]
+pub(crate) struct StoreData<T> {
+    pub(crate) inner: StoreInner,
+    pub(crate) data: T,
+}
+
+/// The part of a store that does not depend on `T`.
+pub(crate) struct StoreInner {
+    pub(crate) id: StoreId,
+    pub(crate) engine: Engine,
+    pub(crate) instances: Vec<NonNull<InstanceData>>,
+    /// Host functions that were made in this store, each in an allocation of its own.
+    pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
+    /// What the handles of externrefs mean: handle n is entry n - 1.
+    pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
+    /// The stack limit that all instances have now.
+    pub(crate) stack_limit: usize,
+    /// How many stays in this store's Wasm there are on the stack.
+    pub(crate) depth: u32,
+    /// Whether any instance may differ from its image: code ran, or the host wrote.
+    pub(crate) touched: bool,
+    /// What a host function failed with, until the call that entered Wasm returns.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// How a host function failed.
+pub(crate) enum Failure {
+    Error(anyhow::Error),
+    Panic(Box<dyn Any + Send>),
+}
+
+/// An instance, as its store keeps it.
+pub(crate) struct InstanceData {
+    pub(crate) slot: Slot,
+    pub(crate) module: Module,
+    /// Its place in the store.
+    pub(crate) index: u32,
+    /// Closures that its imports point to, for as long as they do.
+    pub(crate) _keep: Arc<[Arc<dyn Any + Send + Sync>]>,
+}
+
+/// A host function that has a record of its own, so that references can point to it.
+#[repr(C)]
+pub(crate) struct HostFuncData {
+    pub(crate) record: FuncRecord,
+    pub(crate) context: HostContext,
+    /// The closure that `context` points to, for as long as it does.
+    pub(crate) _keep: Arc<dyn Any + Send + Sync>,
+}
+
+impl InstanceData {
+    pub(crate) fn vmctx(&self) -> VmContext {
+        self.slot.vmctx()
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View { vmctx: self.vmctx(), module: self.module.info(), layout: self.module.layout() }
+    }
+
+    /// The instance that a vmctx belongs to.
+    ///
+    /// # Safety
+    /// It must be that of a live instance, and nobody else may be using the description at this time.
+    pub(crate) unsafe fn of<'a>(vmctx: VmContext) -> &'a mut Self {
+        // SAFETY: the header was written when the instance was made and points to what its store owns; the
+        // caller says that the instance is alive and that the reference is the only one.
+        unsafe { &mut **Header::instance::<Self>(vmctx) }
+    }
+}
+
+impl StoreInner {
+    fn new(engine: &Engine) -> Self {
+        Self {
+            id: StoreId::next(),
+            engine: engine.clone(),
+            instances: Vec::new(),
+            host_funcs: Vec::new(),
+            externs: Vec::new(),
+            stack_limit: 0,
+            depth: 0,
+            touched: false,
+            failure: None,
+        }
+    }
+
+    /// An instance of this store.
+    pub(crate) fn instance(&self, index: u32) -> &InstanceData {
+        // SAFETY: entries come from Box::into_raw and are freed only when the store is dropped.
+        unsafe { self.instances[index as usize].as_ref() }
+    }
+
+    /// Whether an address lies in the slot of one of this store's instances, guards included.
+    pub(crate) fn owns_address(&self, address: usize) -> bool {
+        // SAFETY: as in `instance`.
+        self.instances.iter().any(|i| unsafe { i.as_ref() }.slot.addresses().contains(&address))
+    }
+
+    /// Gives all instances this stack limit.
+    #[inline]
+    pub(crate) fn set_stack_limit(&mut self, limit: usize) {
+        if limit == self.stack_limit {
+            return;
+        }
+        self.stack_limit = limit;
+        for index in 0..self.instances.len() as u32 {
+            // SAFETY: the instance is alive and its host cell is mapped writable.
+            unsafe { *Header::stack_limit(self.instance(index).vmctx()) = limit }
+        }
+    }
+}
+
+impl Drop for StoreInner {
+    fn drop(&mut self) {
+        for instance in self.instances.drain(..) {
+            // SAFETY: it came from Box::into_raw, and leaves the list as it is freed.
+            let InstanceData { mut slot, module, .. } = *unsafe { Box::from_raw(instance.as_ptr()) };
+            if self.touched {
+                slot.touch();
+            }
+            module.engine().pool().put(slot);
+        }
+        for func in self.host_funcs.drain(..) {
+            // SAFETY: it was leaked from a Box when it was made, and leaves the list as it is freed.
+            drop(unsafe { Box::from_raw(func.as_ptr()) });
+        }
+    }
+}
+
+// SAFETY: the pointers in a store are to what it owns, and none of its code runs while it can be moved, since
+// a running call borrows it.
+unsafe impl Send for StoreInner {}
+// SAFETY: a shared store is only read.
+unsafe impl Sync for StoreInner {}
+
+// SAFETY: a store owns its data like a Box.
+unsafe impl<T: Send> Send for Store<T> {}
+// SAFETY: a shared store gives out shared references only.
+unsafe impl<T: Sync> Sync for Store<T> {}
+
+impl<T> Store<T> {
+    /// An empty store.
+    pub fn new(engine: &Engine, data: T) -> Self {
+        let data = Box::new(StoreData { inner: StoreInner::new(engine), data });
+        Self { data: NonNull::from(Box::leak(data)) }
+    }
+
+    fn contents(&self) -> &StoreData<T> {
+        // SAFETY: the pointer is to the leaked Box, which is freed only by `drop` or `into_data`.
+        unsafe { self.data.as_ref() }
+    }
+
+    fn contents_mut(&mut self) -> &mut StoreData<T> {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { self.data.as_mut() }
+    }
+
+    /// The engine whose modules can be instantiated here.
+    pub fn engine(&self) -> &Engine {
+        &self.contents().inner.engine
+    }
+
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        &self.contents().data
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.contents_mut().data
+    }
+
+    /// Ends the store and gives the embedder's data back.
+    pub fn into_data(self) -> T {
+        let this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: the pointer is to the leaked Box, and `this` is never dropped or used again.
+        let contents = unsafe { Box::from_raw(this.data.as_ptr()) };
+        contents.data
+    }
+}
+
+impl<T> Drop for Store<T> {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is to the leaked Box, and is not used after this.
+        drop(unsafe { Box::from_raw(self.data.as_ptr()) });
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Store<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("data", self.data()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Default> Default for Store<T> {
+    fn default() -> Self {
+        Self::new(&Engine::default(), T::default())
+    }
+}
+
+/// A shared view of a store, from wherever one is at hand.
+pub struct StoreContext<'a, T>(pub(crate) &'a StoreData<T>);
+
+/// An exclusive view of a store, from wherever one is at hand.
+pub struct StoreContextMut<'a, T>(pub(crate) &'a mut StoreData<T>);
+
+impl<T> Clone for StoreContext<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for StoreContext<'_, T> {}
+
+impl<'a, T> StoreContext<'a, T> {
+    /// The embedder's data.
+    pub fn data(&self) -> &'a T {
+        &self.0.data
+    }
+
+    /// The store's engine.
+    pub fn engine(&self) -> &'a Engine {
+        &self.0.inner.engine
+    }
+}
+
+impl<T> StoreContextMut<'_, T> {
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        &self.0.data
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.0.data
+    }
+
+    /// The store's engine.
+    pub fn engine(&self) -> &Engine {
+        &self.0.inner.engine
+    }
+}
+
+/// Anything that gives shared access to a store: the store itself, a `Caller`, a reference to either.
+pub trait AsContext {
+    /// The embedder's data.
+    type Data;
+
+    /// The store.
+    fn as_context(&self) -> StoreContext<'_, Self::Data>;
+}
+
+/// Anything that gives exclusive access to a store.
+pub trait AsContextMut: AsContext {
+    /// The store.
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
+}
+
+impl<T> AsContext for Store<T> {
+    type Data = T;
+
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.contents())
+    }
+}
+
+impl<T> AsContextMut for Store<T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(self.contents_mut())
+    }
+}
+
+impl<T> AsContext for StoreContext<'_, T> {
+    type Data = T;
+
+    fn as_context(&self) -> StoreContext<'_, T> {
+        *self
+    }
+}
+
+impl<T> AsContext for StoreContextMut<'_, T> {
+    type Data = T;
+
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+}
+
+impl<T> AsContextMut for StoreContextMut<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut(self.0)
+    }
+}
+
+impl<S: AsContext> AsContext for &S {
+    type Data = S::Data;
+
+    fn as_context(&self) -> StoreContext<'_, S::Data> {
+        S::as_context(self)
+    }
+}
+
+impl<S: AsContext> AsContext for &mut S {
+    type Data = S::Data;
+
+    fn as_context(&self) -> StoreContext<'_, S::Data> {
+        S::as_context(self)
+    }
+}
+
+impl<S: AsContextMut> AsContextMut for &mut S {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, S::Data> {
+        S::as_context_mut(self)
+    }
+}
+
+impl<'a, S: AsContext> From<&'a S> for StoreContext<'a, S::Data> {
+    fn from(store: &'a S) -> Self {
+        store.as_context()
+    }
+}
+
+impl<'a, S: AsContextMut> From<&'a mut S> for StoreContextMut<'a, S::Data> {
+    fn from(store: &'a mut S) -> Self {
+        store.as_context_mut()
+    }
+}

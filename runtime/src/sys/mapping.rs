@@ -1,0 +1,180 @@
+//! Reservations: ranges of address space that belong to us alone, and what may be mapped inside them.
+//!
+//! Inside a reservation mappings are only ever *replaced*, never removed, so that no other mapping of the
+//! process can move in. Bounds are checked here, whatever the caller computed.
+
+use rustix::fd::BorrowedFd;
+use rustix::io::{Errno, Result};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap};
+use std::ops::Range;
+use std::ptr::NonNull;
+
+/// Bytes in a host page.
+pub(crate) const PAGE: usize = minirt_compiler::layout::HOST_PAGE as usize;
+
+/// Rounds up to whole host pages.
+pub(crate) const fn whole_pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(PAGE)
+}
+
+/// What may be done with a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    None,
+    ReadWrite,
+    ReadExecute,
+}
+
+impl Access {
+    fn for_mmap(self) -> ProtFlags {
+        match self {
+            Self::None => ProtFlags::empty(),
+            Self::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+            Self::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
+        }
+    }
+
+    fn for_mprotect(self) -> MprotectFlags {
+        match self {
+            Self::None => MprotectFlags::empty(),
+            Self::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+            Self::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
+        }
+    }
+}
+
+/// A range of address space, inaccessible until something is mapped over parts of it.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a reservation is an exclusively owned range of memory, like a Box: it may change threads.
+unsafe impl Send for Reservation {}
+// SAFETY: a shared reference gives out the address only; what is done through it is the user's own unsafe.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Reserves `len` bytes (whole pages, not 0) of inaccessible memory.
+    pub(crate) fn new(len: usize) -> Result<Self> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: no address is asked for, so the kernel picks a range in which nothing is mapped.
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), flags) }?;
+        Ok(Self { base: NonNull::new(base.cast()).ok_or(Errno::NOMEM)?, len })
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// The address `offset` bytes in. It may be one past the end.
+    pub(crate) fn at(&self, offset: usize) -> *mut u8 {
+        assert!(offset <= self.len, "an address outside its reservation");
+        self.base.as_ptr().wrapping_add(offset)
+    }
+
+    /// The addresses it spans.
+    pub(crate) fn addresses(&self) -> Range<usize> {
+        let start = self.base.as_ptr() as usize;
+        start..start + self.len
+    }
+
+    fn check(&self, range: &Range<usize>) -> Result<*mut std::ffi::c_void> {
+        let pages = range.start.is_multiple_of(PAGE) && range.end.is_multiple_of(PAGE);
+        if !pages || range.start > range.end || range.end > self.len {
+            return Err(Errno::INVAL);
+        }
+        Ok(self.at(range.start).cast())
+    }
+
+    /// Replaces whatever is mapped in `range` by fresh zeros.
+    ///
+    /// # Safety
+    /// Nothing may hold a Rust reference into `range`.
+    pub(crate) unsafe fn map_zeros(&self, range: Range<usize>, access: Access) -> Result<()> {
+        let at = self.check(&range)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: `range` lies inside this reservation, so the fixed mapping replaces only what is ours;
+        // that no reference points there is the caller's promise.
+        unsafe { mmap_anonymous(at, range.len(), access.for_mmap(), flags) }.map(drop)
+    }
+
+    /// Replaces whatever is mapped in `range` by a private, writable copy-on-write view of a file.
+    ///
+    /// # Safety
+    /// Nothing may hold a Rust reference into `range`.
+    pub(crate) unsafe fn map_file(&self, range: Range<usize>, file: BorrowedFd<'_>, offset: usize) -> Result<()> {
+        let at = self.check(&range)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        let access = Access::ReadWrite.for_mmap();
+        // SAFETY: as in `map_zeros`; MAP_PRIVATE keeps writes out of the file.
+        unsafe { mmap(at, range.len(), access, flags, file, offset as u64) }.map(drop)
+    }
+
+    /// Changes what may be done with `range`, keeping its contents.
+    ///
+    /// # Safety
+    /// Rust references into `range` must stay valid: none may point to what becomes inaccessible.
+    pub(crate) unsafe fn protect(&self, range: Range<usize>, access: Access) -> Result<()> {
+        let at = self.check(&range)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: `range` lies inside this reservation; references are the caller's promise.
+        unsafe { mprotect(at, range.len(), access.for_mprotect()) }
+    }
+
+    /// Drops private pages in `range`: they read as the mapped file again, or as zeros.
+    ///
+    /// # Safety
+    /// Nothing may hold a Rust reference into `range`.
+    pub(crate) unsafe fn discard(&self, range: Range<usize>) -> Result<()> {
+        let at = self.check(&range)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: `range` lies inside this reservation; references are the caller's promise.
+        unsafe { madvise(at, range.len(), Advice::LinuxDontNeed) }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by `new`, only replaced since, and nobody may use a
+        // reservation's memory after dropping it. Failure would leave it mapped, which harms no one.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_outside_the_reservation_is_refused() {
+        let space = Reservation::new(4 * PAGE).unwrap();
+        for range in [0..5 * PAGE, PAGE / 2..PAGE, 3 * PAGE..usize::MAX & !(PAGE - 1)] {
+            // SAFETY: nothing refers to this memory.
+            assert_eq!(unsafe { space.map_zeros(range, Access::ReadWrite) }, Err(Errno::INVAL));
+        }
+    }
+
+    #[test]
+    fn discarding_brings_zeros_back() {
+        let space = Reservation::new(2 * PAGE).unwrap();
+        // SAFETY: nothing refers to this memory, and the byte written is mapped writable.
+        unsafe {
+            space.map_zeros(0..PAGE, Access::ReadWrite).unwrap();
+            *space.at(7) = 1;
+            space.discard(0..PAGE).unwrap();
+            assert_eq!(*space.at(7), 0);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Sealed memory files: contents that nothing in the process can change any more.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::{Errno, Result, pwrite};
+
+/// An anonymous file that can no longer be written, grown, shrunk or unsealed.
+#[derive(Debug)]
+pub(crate) struct SealedFile {
+    file: OwnedFd,
+}
+
+impl SealedFile {
+    /// A file of `len` bytes with each of `parts` at its offset and zeros elsewhere. Zeros take no space.
+    pub(crate) fn new<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
+        let file = memfd_create("minirt-image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&file, len as u64)?;
+        for (offset, bytes) in parts {
+            write_all(file.as_fd(), bytes, offset)?;
+        }
+        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+        Ok(Self { file })
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8], mut offset: usize) -> Result<()> {
+    while !bytes.is_empty() {
+        match pwrite(file, bytes, offset as u64) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_file_can_not_be_changed_even_through_another_descriptor() {
+        let sealed = SealedFile::new(8192, [(4096, &b"abc"[..])]).unwrap();
+        assert_eq!(pwrite(sealed.as_fd(), b"x", 0), Err(Errno::PERM));
+        assert_eq!(ftruncate(sealed.as_fd(), 0), Err(Errno::PERM));
+        assert_eq!(ftruncate(sealed.as_fd(), 1 << 20), Err(Errno::PERM));
+        use std::os::fd::AsRawFd;
+        let path = format!("/proc/self/fd/{}", sealed.as_fd().as_raw_fd());
+        let again = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        use std::os::unix::fs::FileExt;
+        assert!(again.write_at(b"x", 0).is_err());
+        let mut back = [0; 4];
+        again.read_exact_at(&mut back, 4095).unwrap();
+        assert_eq!(&back, b"\0abc");
+    }
+}

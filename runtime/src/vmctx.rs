@@ -1,0 +1,268 @@
+//! vmctx as the runtime sees it: the compiler's layout, with Rust types for what stands there.
+//!
+//! Compiled code and this crate share memory through [`VmContext`]. The offsets are the compiler's
+//! (`minirt_compiler::layout`); the structures here mirror them and are checked against them when this
+//! file is compiled. Nothing here knows what an instance's life looks like.
+
+use minirt_compiler::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
+use minirt_compiler::layout::{func_record, header, import_func, import_global, import_space};
+use minirt_compiler::module::{HeapType, ModuleInfo, ValType};
+use std::mem::offset_of;
+use std::ptr::NonNull;
+
+/// Room for one Wasm value of any type where host and Wasm hand each other arguments and results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Raw(pub(crate) u128);
+
+/// The pointer that compiled code holds into an instance's slot. It points at nothing itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct VmContext(pub(crate) NonNull<u8>);
+
+impl VmContext {
+    /// The address at a distance that the layout gives. Whoever dereferences it says why that is sound.
+    #[inline]
+    pub(crate) fn at<T>(self, distance: i32) -> *mut T {
+        self.0.as_ptr().wrapping_offset(distance as isize).cast()
+    }
+
+    #[inline]
+    pub(crate) fn address(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+}
+
+/// A function as something to point at (`layout::func_record`).
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct FuncRecord {
+    /// Machine code. Null in the record of a host function that no instance imports, until it is needed.
+    pub(crate) code: *const u8,
+    /// Distance from this record to the vmctx that the code expects.
+    pub(crate) callee: isize,
+    /// The engine's number for the type.
+    pub(crate) type_id: u32,
+    /// Host to Wasm; null for a host function, which needs no entering.
+    pub(crate) entry: *const u8,
+}
+
+impl FuncRecord {
+    /// The vmctx that the code expects; for a host function, its [`HostContext`].
+    pub(crate) fn callee(this: NonNull<Self>, distance: isize) -> *mut u8 {
+        this.as_ptr().cast::<u8>().wrapping_offset(distance)
+    }
+}
+
+/// What an exit trampoline calls: the context, the arguments (results replace them) and the trampoline's
+/// frame. Returns 0, or 1 after leaving a failure with the current activation.
+pub(crate) type HostCall = unsafe extern "C" fn(*const HostContext, *mut Raw, *const usize) -> u32;
+
+/// All that a host function is given in place of a vmctx.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct HostContext {
+    pub(crate) call: HostCall,
+    /// The closure that `call` knows the type of.
+    pub(crate) data: *const u8,
+    /// The instance that imports the function; `None` for one reached through a reference.
+    pub(crate) importer: Option<VmContext>,
+}
+
+/// The host cell's entry for an imported function (`layout::import_func`).
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct FuncImport {
+    pub(crate) record: FuncRecord,
+    /// The same vmctx as in the record, as an address.
+    pub(crate) callee: *mut u8,
+    /// Unused (and unset) where the import is a Wasm function.
+    pub(crate) host: std::mem::MaybeUninit<HostContext>,
+}
+
+/// The host cell's entry for an imported table or memory (`layout::import_space`).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct SpaceImport {
+    pub(crate) base: *mut u8,
+    pub(crate) size: *mut u64,
+    pub(crate) owner: VmContext,
+    pub(crate) index: u32,
+}
+
+/// The host cell's entry for an imported global (`layout::import_global`).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct GlobalImport {
+    pub(crate) address: *mut Raw,
+    pub(crate) owner: VmContext,
+}
+
+const _: () = {
+    assert!(offset_of!(FuncRecord, code) == func_record::CODE as usize);
+    assert!(offset_of!(FuncRecord, callee) == func_record::CALLEE as usize);
+    assert!(offset_of!(FuncRecord, type_id) == func_record::TYPE_ID as usize);
+    assert!(offset_of!(FuncRecord, entry) == func_record::ENTRY as usize);
+    assert!(size_of::<FuncRecord>() == func_record::SIZE as usize);
+    assert!(offset_of!(FuncImport, record) == import_func::RECORD as usize);
+    assert!(offset_of!(FuncImport, callee) == import_func::CALLEE as usize);
+    assert!(offset_of!(FuncImport, host) == import_func::HOST_CALL as usize);
+    assert!(size_of::<FuncImport>() == import_func::SIZE as usize);
+    assert!(offset_of!(HostContext, call) == 0);
+    assert!(offset_of!(HostContext, data) == (import_func::HOST_DATA - import_func::HOST_CALL) as usize);
+    assert!(offset_of!(HostContext, importer) == (import_func::HOST_IMPORTER - import_func::HOST_CALL) as usize);
+    assert!(offset_of!(SpaceImport, base) == import_space::BASE as usize);
+    assert!(offset_of!(SpaceImport, size) == import_space::SIZE_AT as usize);
+    assert!(offset_of!(SpaceImport, owner) == import_space::OWNER as usize);
+    assert!(offset_of!(SpaceImport, index) == import_space::INDEX as usize);
+    assert!(size_of::<SpaceImport>() == import_space::SIZE as usize);
+    assert!(offset_of!(GlobalImport, address) == import_global::ADDRESS as usize);
+    assert!(offset_of!(GlobalImport, owner) == import_global::OWNER as usize);
+    assert!(size_of::<GlobalImport>() == import_global::SIZE as usize);
+};
+
+/// A live instance's memory as compiled code sees it: one vmctx and the layout that explains it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) vmctx: VmContext,
+    pub(crate) module: &'a ModuleInfo,
+    pub(crate) layout: &'a Layout,
+}
+
+/// Where a memory or table is and who defines it, however many instances it was imported through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Space {
+    pub(crate) base: *mut u8,
+    /// Current size, in bytes for a memory and in elements for a table.
+    pub(crate) size: *mut u64,
+    pub(crate) owner: VmContext,
+    /// Its index in the defining instance.
+    pub(crate) index: u32,
+}
+
+/// Where a global is and who defines it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GlobalCell {
+    pub(crate) address: *mut Raw,
+    pub(crate) owner: VmContext,
+}
+
+impl GlobalCell {
+    /// The value as Wasm sees it.
+    ///
+    /// # Safety
+    /// The cell must be that of a global with this content in a live instance.
+    pub(crate) unsafe fn read(self, content: ValType) -> u128 {
+        // SAFETY: the caller's promise. Only v128 has 16 bytes.
+        unsafe {
+            match content {
+                ValType::V128 => self.address.cast::<u128>().read(),
+                ValType::Ref(ty) => u128::from(load_reference(ty.heap, self.address.cast::<u64>().read(), self.owner)),
+                _ => u128::from(self.address.cast::<u64>().read()),
+            }
+        }
+    }
+
+    /// Writes a value, given as Wasm sees it.
+    ///
+    /// # Safety
+    /// As for [`GlobalCell::read`].
+    pub(crate) unsafe fn write(self, content: ValType, bits: u128) {
+        // SAFETY: the caller's promise. Only v128 has 16 bytes.
+        unsafe {
+            match content {
+                ValType::V128 => self.address.cast::<u128>().write(bits),
+                ValType::Ref(ty) => self.address.cast::<u64>().write(store_reference(ty.heap, bits as u64, self.owner)),
+                _ => self.address.cast::<u64>().write(bits as u64),
+            }
+        }
+    }
+}
+
+impl View<'_> {
+    /// The memory with this index.
+    ///
+    /// # Safety
+    /// The view's slot must be bound to the view's module, and its imports written.
+    pub(crate) unsafe fn memory(&self, index: u32) -> Space {
+        match self.layout.memory(index) {
+            MemoryPlace::Slot { size } => Space {
+                base: self.vmctx.at(minirt_compiler::layout::MEMORY),
+                size: self.vmctx.at(size),
+                owner: self.vmctx,
+                index,
+            },
+            // SAFETY: the entry was written when the instance was made: the caller's promise.
+            MemoryPlace::Import(entry) => unsafe { self.space(entry) },
+        }
+    }
+
+    /// The table with this index.
+    ///
+    /// # Safety
+    /// As for [`View::memory`].
+    pub(crate) unsafe fn table(&self, index: u32) -> Space {
+        match self.layout.table(index) {
+            TablePlace::State { base, size, .. } => {
+                Space { base: self.vmctx.at(base), size: self.vmctx.at(size), owner: self.vmctx, index }
+            }
+            // SAFETY: the entry was written when the instance was made: the caller's promise.
+            TablePlace::Import(entry) => unsafe { self.space(entry) },
+        }
+    }
+
+    unsafe fn space(&self, entry: i32) -> Space {
+        // SAFETY: `entry` is the layout's, so it lies in the host cell; the caller says it was written.
+        let SpaceImport { base, size, owner, index } = unsafe { *self.vmctx.at::<SpaceImport>(entry) };
+        Space { base, size, owner, index }
+    }
+
+    /// The global with this index.
+    ///
+    /// # Safety
+    /// As for [`View::memory`].
+    pub(crate) unsafe fn global(&self, index: u32) -> GlobalCell {
+        match self.layout.global(index) {
+            GlobalPlace::State(at) => GlobalCell { address: self.vmctx.at(at), owner: self.vmctx },
+            GlobalPlace::Import(entry) => {
+                // SAFETY: as in `space`.
+                let GlobalImport { address, owner } = unsafe { *self.vmctx.at::<GlobalImport>(entry) };
+                GlobalCell { address, owner }
+            }
+        }
+    }
+}
+
+/// A reference as the state keeps it: a funcref is a distance from its owner's vmctx, so that the state
+/// says nothing about where the slot is; the handle of an externref is a number anyway. 0 is null.
+pub(crate) fn store_reference(heap: HeapType, value: u64, owner: VmContext) -> u64 {
+    match heap {
+        HeapType::Func if value != 0 => value.wrapping_sub(owner.address() as u64),
+        _ => value,
+    }
+}
+
+/// The inverse of [`store_reference`].
+pub(crate) fn load_reference(heap: HeapType, stored: u64, owner: VmContext) -> u64 {
+    match heap {
+        HeapType::Func if stored != 0 => stored.wrapping_add(owner.address() as u64),
+        _ => stored,
+    }
+}
+
+/// Address of the instance's builtin table, stack limit and description in its host cell.
+pub(crate) struct Header;
+
+impl Header {
+    pub(crate) fn builtins(vmctx: VmContext) -> *mut *const u8 {
+        vmctx.at(header::BUILTINS)
+    }
+
+    pub(crate) fn stack_limit(vmctx: VmContext) -> *mut usize {
+        vmctx.at(header::STACK_LIMIT)
+    }
+
+    pub(crate) fn instance<T>(vmctx: VmContext) -> *mut *mut T {
+        vmctx.at(header::INSTANCE)
+    }
+}

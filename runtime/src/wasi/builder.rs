@@ -1,0 +1,178 @@
+//! Deciding what a guest can see and do.
+
+use super::ctx::WasiCtx;
+use super::descriptor::Descriptor;
+use super::stdio::{Input, Output, Stream};
+use super::strings::Strings;
+use super::table::Table;
+use anyhow::{Context, Result, ensure};
+use cap_std::fs::Dir;
+use rustix::fs::{Mode, OFlags};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// How many descriptors a guest can have open, unless the embedder says otherwise.
+const DESCRIPTOR_LIMIT: u32 = 1024;
+
+/// What a guest may do in a preopened directory and everything beneath it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirAccess {
+    /// List and read.
+    ReadOnly,
+    /// All that this process may do.
+    ReadWrite,
+}
+
+/// Puts a [`WasiCtx`] together. What is not given is not there: no arguments, no environment, no input, no
+/// directories, and output goes nowhere.
+#[derive(Debug)]
+pub struct WasiCtxBuilder {
+    args: Vec<Vec<u8>>,
+    environ: Vec<Vec<u8>>,
+    stdin: Input,
+    stdout: Output,
+    stderr: Output,
+    preopens: Vec<Descriptor>,
+    descriptor_limit: u32,
+}
+
+impl Default for WasiCtxBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WasiCtxBuilder {
+    /// A guest that is given nothing.
+    pub fn new() -> Self {
+        Self {
+            args: Vec::new(),
+            environ: Vec::new(),
+            stdin: Input::Null,
+            stdout: Output::Null,
+            stderr: Output::Null,
+            preopens: Vec::new(),
+            descriptor_limit: DESCRIPTOR_LIMIT,
+        }
+    }
+
+    /// Adds an argument. The first is the program's name.
+    pub fn arg(&mut self, arg: impl AsRef<[u8]>) -> &mut Self {
+        self.args.push(arg.as_ref().to_vec());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<[u8]>>) -> &mut Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_vec()));
+        self
+    }
+
+    /// Adds an environment variable.
+    pub fn env(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
+        self.environ.push([name.as_ref(), b"=", value.as_ref()].concat());
+        self
+    }
+
+    /// Adds environment variables.
+    pub fn envs<N: AsRef<[u8]>, V: AsRef<[u8]>>(&mut self, pairs: impl IntoIterator<Item = (N, V)>) -> &mut Self {
+        for (name, value) in pairs {
+            self.env(name, value);
+        }
+        self
+    }
+
+    /// Adds the environment of this process.
+    pub fn inherit_env(&mut self) -> &mut Self {
+        self.envs(std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())))
+    }
+
+    /// Where standard input comes from.
+    pub fn stdin(&mut self, input: Input) -> &mut Self {
+        self.stdin = input;
+        self
+    }
+
+    /// Where standard output goes.
+    pub fn stdout(&mut self, output: Output) -> &mut Self {
+        self.stdout = output;
+        self
+    }
+
+    /// Where standard error goes.
+    pub fn stderr(&mut self, output: Output) -> &mut Self {
+        self.stderr = output;
+        self
+    }
+
+    /// Gives the guest the standard input, output and error of this process. They are not buffered on the way.
+    pub fn inherit_stdio(&mut self) -> &mut Self {
+        self.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit)
+    }
+
+    /// Opens a directory of the host for the guest, which sees it under its own name. Directories get the
+    /// descriptors from 3 on, in the order in which they are given.
+    ///
+    /// # Errors
+    /// When the directory can not be opened.
+    pub fn preopened_dir(
+        &mut self,
+        host_path: impl AsRef<Path>,
+        guest_path: impl Into<String>,
+        access: DirAccess,
+    ) -> Result<&mut Self> {
+        let (host_path, guest_path) = (host_path.as_ref(), guest_path.into());
+        let dir = open_dir(host_path)
+            .with_context(|| format!("can not open the directory `{}` for the guest", host_path.display()))?;
+        let writable = access == DirAccess::ReadWrite;
+        self.preopens.push(Descriptor::preopened(dir, guest_path, writable));
+        Ok(self)
+    }
+
+    /// The number of descriptors the guest can have open, the standard three and directories included.
+    /// Default: 1024. Each may take one of this process's.
+    pub fn max_descriptors(&mut self, limit: u32) -> &mut Self {
+        self.descriptor_limit = limit;
+        self
+    }
+
+    /// What was put together. The builder is as new afterwards.
+    ///
+    /// # Errors
+    /// When an argument or variable holds a NUL, or there are more directories than descriptors.
+    pub fn build(&mut self) -> Result<WasiCtx> {
+        let given = std::mem::take(self);
+        let mut table = Table::new(given.descriptor_limit);
+        let standard = [
+            Descriptor::stream(Stream::input(given.stdin), false),
+            Descriptor::stream(Stream::output(given.stdout), true),
+            Descriptor::stream(Stream::error(given.stderr), true),
+        ];
+        for descriptor in standard.into_iter().chain(given.preopens) {
+            let limit = given.descriptor_limit;
+            ensure!(table.insert(descriptor).is_ok(), "the guest can not have more than {limit} descriptors");
+        }
+        Ok(WasiCtx {
+            args: strings(given.args, "arguments")?,
+            environ: strings(given.environ, "environment variables")?,
+            table,
+        })
+    }
+}
+
+fn strings(strings: Vec<Vec<u8>>, what: &str) -> Result<Strings> {
+    Strings::new(strings).with_context(|| format!("the guest's {what} hold a NUL, or are too long"))
+}
+
+/// A directory that can be listed, or else one that can be passed through.
+fn open_dir(path: &Path) -> std::io::Result<Dir> {
+    let open = |flags| {
+        let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(path.as_os_str().as_bytes(), flags, Mode::empty())
+    };
+    let dir = match open(OFlags::RDONLY) {
+        Err(rustix::io::Errno::ACCESS) => open(OFlags::PATH),
+        other => other,
+    };
+    Ok(Dir::from_std_file(dir?.into()))
+}

@@ -1,0 +1,75 @@
+//! Modules that are not: one clear message each, and an engine that goes on.
+
+use minirt::{CompileError, Engine, Instance, Module, Store};
+
+fn refused(bytes: &[u8]) -> String {
+    let engine = Engine::default();
+    let error = Module::new(&engine, bytes).expect_err("this is no module");
+    // The engine still works.
+    let good = Module::new(&engine, "(module)").unwrap();
+    Instance::new(&mut Store::new(&engine, ()), &good, &[]).unwrap();
+    format!("{error:#}")
+}
+
+#[test]
+fn every_truncation_of_a_module_is_refused() {
+    let text = r#"(module (memory 1) (table 1 funcref) (global i32 (i32.const 1)) (data (i32.const 0) "abc")
+        (func (export "f") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))"#;
+    let whole = wat::parse_str(text).unwrap();
+    let engine = Engine::default();
+    Module::new(&engine, &whole).unwrap();
+    // A module that ends between two sections is complete; all others must say where they break off.
+    let mut complete = 0;
+    for len in 0..whole.len() {
+        match Module::validate(&engine, &whole[..len]) {
+            Ok(()) => complete += 1,
+            Err(error) => assert!(error.downcast_ref::<CompileError>().is_some(), "{len}: {error:?}"),
+        }
+    }
+    assert!(complete <= 3, "{complete} truncations were accepted");
+}
+
+#[test]
+fn flipping_any_byte_never_panics() {
+    let text = r#"(module (memory 1) (table 1 funcref) (elem (i32.const 0) $f) (data (i32.const 0) "abc")
+        (func $f (export "f") (param i32) (result i32) (loop (br_if 0 (local.get 0))) (i32.load (local.get 0))))"#;
+    let whole = wat::parse_str(text).unwrap();
+    let engine = Engine::default();
+    for at in 0..whole.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            // Text needs UTF-8 and binary its magic; either way this is an answer, not a panic.
+            let _ = Module::new(&engine, &bytes).map(|module| {
+                let mut store = Store::new(&engine, ());
+                let _ = Instance::new(&mut store, &module, &[]);
+            });
+        }
+    }
+}
+
+#[test]
+fn an_invalid_body_is_refused_with_its_offset() {
+    let bytes = wat::parse_str("(module (func (result i32) (i64.const 1)))").unwrap();
+    let engine = Engine::default();
+    let error = Module::new(&engine, &bytes).unwrap_err();
+    let compile = error.downcast_ref::<CompileError>().unwrap();
+    assert!(compile.message().contains("type mismatch"), "{error}");
+    assert_eq!(compile.offset(), Some(bytes.len() - 1));
+}
+
+#[test]
+fn a_feature_that_is_not_there_is_named() {
+    let message = refused(&wat::parse_str("(module (func (drop (v128.const i32x4 0 0 0 0))))").unwrap());
+    assert!(message.to_lowercase().contains("simd") && message.contains("offset"), "{message}");
+    let message = refused(&wat::parse_str("(module (memory i64 1))").unwrap());
+    assert!(message.contains("memory64") && message.contains("offset"), "{message}");
+}
+
+#[test]
+fn what_is_too_large_is_refused_with_the_limit() {
+    let message = refused(b"(module (table 10000001 funcref))");
+    assert!(message.contains("10000001") && message.contains("10000000"), "{message}");
+    let message = refused(&wat::parse_str("(module (memory 65537))").unwrap_or_else(|e| e.to_string().into_bytes()));
+    assert!(!message.is_empty());
+}

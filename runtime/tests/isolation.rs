@@ -1,0 +1,163 @@
+//! Nothing of one instance is visible in the next one that gets its slot.
+
+mod common;
+
+use common::{call, call_i32, engines};
+use minirt::{Engine, Instance, Module, Store, Trap, Val};
+
+/// A module that can be made dirty everywhere: memory, grown memory, globals, tables, dropped segments.
+const DIRTY: &str = r#"(module
+  (memory (export "memory") 2 8)
+  (data (i32.const 16) "initial")
+  (data $passive "passive")
+  (global $g (export "g") (mut i64) (i64.const 5))
+  (table $t (export "t") 3 20 funcref)
+  (elem (table $t) (i32.const 1) func $f)
+  (elem $passive_elem func $f $f)
+  (func $f (result i32) (i32.const 42))
+  (func (export "dirty")
+    (memory.fill (i32.const 0) (i32.const 0xee) (i32.const 131072))
+    (drop (memory.grow (i32.const 3)))
+    (memory.fill (i32.const 131072) (i32.const 0xee) (i32.const 196608))
+    (global.set $g (i64.const 77))
+    (table.set $t (i32.const 0) (ref.func $f))
+    (table.set $t (i32.const 1) (ref.null func))
+    (drop (table.grow $t (ref.func $f) (i32.const 5)))
+    (data.drop $passive)
+    (elem.drop $passive_elem))
+  (func (export "init") (memory.init $passive (i32.const 0) (i32.const 0) (i32.const 7)))
+  (func (export "table init") (table.init $t $passive_elem (i32.const 0) (i32.const 0) (i32.const 2)))
+  (func (export "call") (param i32) (result i32) (call_indirect $t (result i32) (local.get 0))))"#;
+
+fn assert_fresh(store: &mut Store<()>, instance: Instance) {
+    let memory = instance.get_memory(&*store, "memory").unwrap();
+    let mut expected = vec![0u8; 2 * 65536];
+    expected[16..23].copy_from_slice(b"initial");
+    assert_eq!(memory.size(&*store), 2);
+    assert!(memory.data(&*store) == expected, "memory differs from the module's");
+    assert_eq!(instance.get_global(&*store, "g").unwrap().get(&*store).unwrap_i64(), 5);
+    let table = instance.get_table(&*store, "t").unwrap();
+    assert_eq!(table.size(&*store), 3);
+    let nulls: Vec<_> = (0..3).map(|i| table.get(&*store, i).unwrap().is_null()).collect();
+    assert_eq!(nulls, [true, false, true]);
+    assert_eq!(call_i32(store, instance, "call", &[1]).unwrap(), 42);
+    for export in ["init", "table init"] {
+        call(store, instance, export, &[]).unwrap();
+    }
+    // What is grown now must be zero, though it was dirty before.
+    assert_eq!(memory.grow(&mut *store, 6).unwrap(), 2);
+    assert!(memory.data(&*store)[131072..].iter().all(|b| *b == 0), "grown memory is not zero");
+    assert!(table.grow(&mut *store, 17, minirt::Ref::Func(None)).is_ok());
+    assert!((3..20).all(|i| table.get(&*store, i).unwrap().is_null()));
+}
+
+#[test]
+fn a_second_tenant_sees_nothing_of_the_first() {
+    for (name, engine) in engines() {
+        println!("{name}");
+        let module = Module::new(&engine, DIRTY).unwrap();
+        for _ in 0..20 {
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            assert_fresh(&mut store, instance);
+            drop(store);
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            call(&mut store, instance, "dirty", &[]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_the_host_writes_is_undone_as_well() {
+    for (name, engine) in engines() {
+        println!("{name}");
+        let module = Module::new(&engine, DIRTY).unwrap();
+        for round in 0..4 {
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let memory = instance.get_memory(&store, "memory").unwrap();
+            match round {
+                0 => memory.data_mut(&mut store).fill(9),
+                1 => memory.write(&mut store, 131071, &[9]).unwrap(),
+                2 => instance.get_global(&store, "g").unwrap().set(&mut store, Val::I64(9)).unwrap(),
+                _ => instance.get_table(&store, "t").unwrap().set(&mut store, 1, minirt::Ref::Func(None)).unwrap(),
+            }
+            drop(store);
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            assert_fresh(&mut store, instance);
+        }
+    }
+}
+
+#[test]
+fn a_slot_changes_between_modules_with_and_without_images_and_of_other_sizes() {
+    // Test 1 of any copy-on-write runtime: A, then no image, then B, then A again.
+    let texts = [
+        (r#"(module (memory (export "m") 1) (data (i32.const 0) "aaaa"))"#, 1, 0, &b"aaaa"[..]),
+        (r#"(module (memory (export "m") 3))"#, 3, 0, &b"\0\0\0\0"[..]),
+        (r#"(module (memory (export "m") 2) (data (i32.const 70000) "bbbb"))"#, 2, 70000, &b"bbbb"[..]),
+        (r#"(module (memory (export "m") 0))"#, 0, 0, &b""[..]),
+    ];
+    for (name, engine) in engines() {
+        let modules: Vec<_> = texts.iter().map(|t| Module::new(&engine, t.0).unwrap()).collect();
+        for order in [[0, 1, 2, 0], [3, 2, 1, 0], [0, 3, 0, 2], [2, 1, 3, 1]] {
+            for which in order {
+                let (text, pages, offset, bytes) = texts[which];
+                let mut store = Store::new(&engine, ());
+                let instance = Instance::new(&mut store, &modules[which], &[]).unwrap();
+                let memory = instance.get_memory(&store, "m").unwrap();
+                let data = memory.data(&store);
+                assert_eq!(data.len(), pages * 65536, "{name}: {text}");
+                assert_eq!(&data[offset..offset + bytes.len()], bytes, "{name}: {text}");
+                assert_eq!(data.iter().filter(|b| **b != 0).count(), bytes.iter().filter(|b| **b != 0).count());
+                memory.data_mut(&mut store).fill(0xcc);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_smaller_tenant_traps_where_the_larger_one_had_memory() {
+    for (name, engine) in engines() {
+        let large = Module::new(&engine, r#"(module (memory (export "m") 1 10) (func (export "g") (drop (memory.grow (i32.const 9))) (memory.fill (i32.const 0) (i32.const 1) (i32.const 655360))))"#).unwrap();
+        let small = r#"(module (memory 1 10) (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0))) (func (export "grow") (result i32) (memory.grow (i32.const 9))))"#;
+        let small = Module::new(&engine, small).unwrap();
+        for module in [&large, &small, &large, &small] {
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, module, &[]).unwrap();
+            if std::ptr::eq(module, &large) {
+                call(&mut store, instance, "g", &[]).unwrap();
+                continue;
+            }
+            for at in [65536, 65536 * 9, 655359] {
+                let error = call_i32(&mut store, instance, "load", &[at]).unwrap_err();
+                assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds), "{name}");
+            }
+            assert_eq!(call_i32(&mut store, instance, "grow", &[]).unwrap(), 1);
+            for at in [65536, 65536 * 9, 655359] {
+                assert_eq!(call_i32(&mut store, instance, "load", &[at]).unwrap(), 0, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn many_live_instances_do_not_share_anything() {
+    for (name, engine) in engines() {
+        let module = Module::new(&engine, DIRTY).unwrap();
+        let mut live: Vec<_> = (0..50)
+            .map(|i| {
+                let mut store = Store::new(&engine, ());
+                let instance = Instance::new(&mut store, &module, &[]).unwrap();
+                let memory = instance.get_memory(&store, "memory").unwrap();
+                memory.data_mut(&mut store)[1000] = i;
+                (store, memory)
+            })
+            .collect();
+        for (i, (store, memory)) in live.iter_mut().enumerate() {
+            assert_eq!(memory.data(&*store)[1000], i as u8, "{name}");
+        }
+    }
+}

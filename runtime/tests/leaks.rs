@@ -1,0 +1,79 @@
+//! What is visible from outside: mappings, descriptors and resident memory of the process, over many rounds.
+
+mod common;
+
+use common::{call, engines, instance};
+use minirt::{Engine, Instance, Module, Store, Trap, Val};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// These tests look at the whole process, so they run one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn two_bytes_far_apart_do_not_cost_what_lies_between() {
+    let _alone = alone();
+    let text = r#"(module (memory (export "m") 65536) (data (i32.const 0) "a") (data (i32.const -1) "z"))"#;
+    let engine = Engine::default();
+    let module = Module::new(&engine, text).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    let memory = instance.get_memory(&store, "m").unwrap();
+    assert_eq!((memory.data(&store)[0], memory.data(&store)[(1 << 32) - 1]), (b'a', b'z'));
+    let resident = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = resident.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!(pages * 4096 < 1 << 30, "{pages} pages are resident");
+}
+
+#[test]
+fn dropping_modules_and_stores_leaves_no_mapping_and_no_descriptor() {
+    let _alone = alone();
+    for (name, engine) in engines() {
+    let _alone = alone();
+        let round = |i: usize| {
+            let text = format!(
+                r#"(module (memory {}) (data (i32.const {i}) "x") (func (export "f") (i32.store (i32.const 0) (i32.const 1))))"#,
+                1 + i % 3
+            );
+            let module = Module::new(&engine, text).unwrap();
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            call(&mut store, instance, "f", &[]).unwrap();
+        };
+        (0..10).for_each(round);
+        let before = (common::mappings(), common::descriptors());
+        (0..500).for_each(round);
+        let after = (common::mappings(), common::descriptors());
+        assert!(after.0 <= before.0 + 8 && after.1 <= before.1 + 1, "{name}: {before:?} became {after:?}");
+    }
+}
+
+#[test]
+fn a_dropped_module_leaves_its_image_in_no_slot() {
+    let _alone = alone();
+    let engine = Engine::default();
+    let first = Module::new(&engine, r#"(module (memory (export "m") 1) (data (i32.const 0) "secret"))"#).unwrap();
+    drop(Instance::new(&mut Store::new(&engine, ()), &first, &[]).unwrap());
+    drop(first);
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(!maps.contains("minirt-image"), "{maps}");
+}
+
+#[test]
+fn ten_thousand_traps_leave_nothing_behind() {
+    let _alone = alone();
+    let engine = Engine::default();
+    let text = r#"(module (memory 1) (func (export "load") (param i32) (result i32) (i32.load (local.get 0))))"#;
+    let (mut store, instance) = instance(&engine, text);
+    let mut round = || {
+        let error = call(&mut store, instance, "load", &[Val::I32(-4)]).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds));
+    };
+    round();
+    let before = common::mappings();
+    (0..10_000).for_each(|_| round());
+    assert!(common::mappings() <= before + 2);
+}
+

@@ -1,0 +1,2 @@
+;; Parses as no script at all.
+(module (func (export "two")
