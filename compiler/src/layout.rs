@@ -301,8 +301,7 @@ impl Layout {
             let align = if fixed(table) { 16 } else { HOST_PAGE };
             let start = cursor.take(capacity * ELEMENT_SIZE, align);
             end = end.max(start + table.minimum * ELEMENT_SIZE);
-            places[first + i] =
-                TablePlace::State { base: HOST.wrapping_add(start as i32), size: sizes[i], capacity };
+            places[first + i] = TablePlace::State { base: HOST.wrapping_add(start as i32), size: sizes[i], capacity };
         }
         Ok(end)
     }

@@ -27,25 +27,28 @@ pub(crate) fn link(isa: OwnedTargetIsa, pieces: &[Piece], compiled: Vec<Compiled
     let mut builder = JITBuilder::with_isa(isa, Box::new(|_| String::new()));
     builder.memory_provider(Box::new(text.clone()));
     let mut module = JITModule::new(builder);
-    let starts = define(&mut module, &text, &compiled).map_err(|error| internal(&error))?;
-    module.finalize_definitions().map_err(|error| internal(&error))?;
+    let starts = define(&mut module, &text, &compiled)?;
+    module.finalize_definitions().map_err(internal)?;
     drop(module);
     tables(text.into_bytes(), pieces, &compiled, &starts)
 }
 
-fn internal(error: &ModuleError) -> CompileError {
+fn internal(error: ModuleError) -> CompileError {
     CompileError::internal(format!("linking failed: {error}"))
 }
 
 /// Hands all functions to the linker and returns where each starts in the text.
-fn define(module: &mut JITModule, text: &Text, compiled: &[Compiled]) -> ModuleResult<Vec<u32>> {
+fn define(module: &mut JITModule, text: &Text, compiled: &[Compiled]) -> Result<Vec<u32>, CompileError> {
     // The linker never looks at signatures.
     let signature = Signature::new(CallConv::Tail);
-    let ids = compiled.iter().map(|_| module.declare_anonymous_function(&signature)).collect::<Result<Vec<_>, _>>()?;
+    let mut ids = Vec::with_capacity(compiled.len());
+    for _ in compiled {
+        ids.push(module.declare_anonymous_function(&signature).map_err(internal)?);
+    }
     let mut starts = Vec::with_capacity(ids.len());
-    for (id, function) in ids.into_iter().zip(compiled) {
-        module.define_function_bytes(id, function.alignment, &function.bytes, &function.relocations)?;
-        starts.push((text.used() - function.bytes.len()) as u32);
+    for (id, Compiled { bytes, alignment, relocations, .. }) in ids.into_iter().zip(compiled) {
+        module.define_function_bytes(id, *alignment, bytes, relocations).map_err(internal)?;
+        starts.push((text.used() - bytes.len()) as u32);
     }
     Ok(starts)
 }

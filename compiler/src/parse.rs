@@ -78,7 +78,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, CompileError> {
     let mut reader = Reader { info: ModuleInfo::default() };
     let mut bodies = Vec::new();
     let mut validator = Validator::new_with_features(FEATURES);
-    for payload in Parser::new(0).parse_all(bytes) {
+    let mut parser = Parser::new(0);
+    // Otherwise it would read the encodings of all features, also of those that are not there.
+    parser.set_features(FEATURES);
+    for payload in parser.parse_all(bytes) {
         let payload = payload.map_err(invalid)?;
         if let ValidPayload::Func(validator, body) = validator.payload(&payload).map_err(invalid)? {
             bodies.push(Body { validator, body });

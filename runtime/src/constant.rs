@@ -22,7 +22,9 @@ pub(crate) unsafe fn evaluate(view: View<'_>, expr: &ConstExpr) -> u128 {
                 view.vmctx.at::<u8>(record) as u128
             }
             // SAFETY: the caller's promise.
-            ConstOp::GlobalGet(global) => unsafe { view.global(global).read(view.module.globals[global as usize].content) },
+            ConstOp::GlobalGet(global) => unsafe {
+                view.global(global).read(view.module.globals[global as usize].content)
+            },
             _ => {
                 let (right, left) = (pop(&mut stack), pop(&mut stack));
                 op.arithmetic(left, right)

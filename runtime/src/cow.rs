@@ -272,13 +272,8 @@ mod tests {
     use crate::sys::mapping::PAGE;
 
     fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> {
-        let parts = ImageParts {
-            host: PAGE,
-            state: vec![7; 100],
-            state_room: PAGE,
-            extents,
-            memory: memory_pages * PAGE,
-        };
+        let parts =
+            ImageParts { host: PAGE, state: vec![7; 100], state_room: PAGE, extents, memory: memory_pages * PAGE };
         Arc::new(Image::new(parts, mapped).unwrap())
     }
 

@@ -76,6 +76,12 @@ impl<T> Caller<'_, T> {
     }
 }
 
+impl<T: std::fmt::Debug> std::fmt::Debug for Caller<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("data", self.data()).finish_non_exhaustive()
+    }
+}
+
 impl<T> AsContext for Caller<'_, T> {
     type Data = T;
 
@@ -141,8 +147,7 @@ where
         let inner = &caller.store.0.inner;
         // SAFETY: the array holds as many arguments as the type has parameters.
         let raw = |i: usize| unsafe { *values.add(i) };
-        let arguments: Vec<Val> =
-            params.iter().enumerate().map(|(i, ty)| Val::from_raw(raw(i), *ty, inner)).collect();
+        let arguments: Vec<Val> = params.iter().enumerate().map(|(i, ty)| Val::from_raw(raw(i), *ty, inner)).collect();
         let mut returned: Vec<Val> = results.iter().map(|ty| Val::default_for_ty(*ty)).collect();
         let again = Caller { store: caller.store.as_context_mut(), importer: caller.importer };
         (self.closure)(again, &arguments, &mut returned)?;
@@ -233,6 +238,7 @@ pub trait IntoFunc<T, P, R>: Send + Sync + 'static {
 
 /// A host function on its way into a linker or store.
 #[doc(hidden)]
+#[allow(missing_debug_implementations, reason = "closures have nothing to show")]
 pub struct IntoHost(pub(crate) HostFunc);
 
 /// A closure whose parameter types are known when it is compiled.
@@ -243,6 +249,7 @@ struct Typed<F, P, R> {
 
 /// Marks the closures that take a `Caller` first.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct WithCaller;
 
 macro_rules! shapes {

@@ -16,11 +16,11 @@ use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, Header, HostContext, Sp
 use crate::{Global, Memory, Table, TypedFunc};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use minirt_compiler::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
-use minirt_compiler::module::{
-    Entity, Export as ModuleExport, ExternType, GlobalType, Import, MemoryType, ModuleInfo, SegmentMode,
-    TableType, ValType,
-};
 use minirt_compiler::module::{ConstExpr, ConstOp};
+use minirt_compiler::module::{
+    Entity, Export as ModuleExport, ExternType, GlobalType, Import, MemoryType, ModuleInfo, SegmentMode, TableType,
+    ValType,
+};
 use minirt_compiler::{Compiler, Trap};
 use std::any::Any;
 use std::mem::{MaybeUninit, offset_of};
@@ -117,8 +117,7 @@ impl Instance {
         let store = &store.as_context().0.inner;
         self.store.check(store.id);
         let exports = &store.instance(self.index).module.info().exports;
-        let export =
-            |e: &ModuleExport| Export { name: e.name.clone(), it: handle_of(store, self.index, e.entity) };
+        let export = |e: &ModuleExport| Export { name: e.name.clone(), it: handle_of(store, self.index, e.entity) };
         exports.iter().map(export).collect::<Vec<_>>().into_iter()
     }
 
@@ -212,7 +211,11 @@ fn check_import(store: &StoreInner, module: &Module, import: &Import, given: &Gi
         Given::Host(host) => ExternType::Func(host.ty.clone()),
     };
     let wanted = module.info().type_of(import.entity);
-    bail!("incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given", import.module, import.name)
+    bail!(
+        "incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given",
+        import.module,
+        import.name
+    )
 }
 
 /// Whether a memory or table of size `found` may be imported where `wanted` is declared (section 3.4.9).
@@ -254,9 +257,7 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Module, enti
         match (entity, given) {
             (Entity::Func(i), Given::Host(host)) => write_host_func(vmctx, module, i, host.context(Some(vmctx))),
             (Entity::Func(i), Given::Extern(Extern::Func(func))) => match func.host_context() {
-                Some(context) => {
-                    write_host_func(vmctx, module, i, HostContext { importer: Some(vmctx), ..context })
-                }
+                Some(context) => write_host_func(vmctx, module, i, HostContext { importer: Some(vmctx), ..context }),
                 None => write_wasm_func(vmctx, module, i, *func),
             },
             (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
@@ -320,7 +321,8 @@ fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
         return Ok(());
     }
     let module = data.module.clone();
-    let (view, dynamic) = (View { vmctx: data.vmctx(), module: module.info(), layout: module.layout() }, module.dynamic());
+    let (view, dynamic) =
+        (View { vmctx: data.vmctx(), module: module.info(), layout: module.layout() }, module.dynamic());
     store.touched = true;
     // SAFETY: the instance is alive, its imports are written, and globals are initialised in order.
     unsafe {

@@ -71,12 +71,7 @@ impl<T> Linker<T> {
     ///
     /// # Errors
     /// When the name is taken and shadowing is not allowed; so do all the following.
-    pub fn func_wrap<P, R>(
-        &mut self,
-        module: &str,
-        name: &str,
-        closure: impl IntoFunc<T, P, R>,
-    ) -> Result<&mut Self> {
+    pub fn func_wrap<P, R>(&mut self, module: &str, name: &str, closure: impl IntoFunc<T, P, R>) -> Result<&mut Self> {
         let IntoHost(host) = closure.into_host();
         self.insert(module, name, Given::Host(host))
     }
@@ -106,12 +101,7 @@ impl<T> Linker<T> {
     }
 
     /// Defines all exports of an instance under a module name.
-    pub fn instance(
-        &mut self,
-        store: impl AsContext<Data = T>,
-        module: &str,
-        instance: Instance,
-    ) -> Result<&mut Self> {
+    pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
         let inner = &store.as_context().0.inner;
         instance.store.check(inner.id);
         for export in &inner.instance(instance.index).module.info().exports {

@@ -66,10 +66,7 @@ impl Memory {
     }
 
     /// Its bytes, and the embedder's data beside them.
-    pub fn data_and_store_mut<'a, T: 'a>(
-        &self,
-        store: impl Into<StoreContextMut<'a, T>>,
-    ) -> (&'a mut [u8], &'a mut T) {
+    pub fn data_and_store_mut<'a, T: 'a>(&self, store: impl Into<StoreContextMut<'a, T>>) -> (&'a mut [u8], &'a mut T) {
         let store = store.into().0;
         store.inner.touched = true;
         let space = self.space(&store.inner);

@@ -226,4 +226,4 @@ fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &L
     }
 }
 
-const _: () = assert!(WASM_PAGE as usize % PAGE == 0);
+const _: () = assert!((WASM_PAGE as usize).is_multiple_of(PAGE));

@@ -215,6 +215,18 @@ impl<T: std::fmt::Debug> std::fmt::Debug for Store<T> {
     }
 }
 
+impl<T: std::fmt::Debug> std::fmt::Debug for StoreContext<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreContext").field("data", self.data()).finish_non_exhaustive()
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for StoreContextMut<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreContextMut").field("data", self.data()).finish_non_exhaustive()
+    }
+}
+
 impl<T: Default> Default for Store<T> {
     fn default() -> Self {
         Self::new(&Engine::default(), T::default())

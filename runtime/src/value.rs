@@ -231,6 +231,7 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 
     /// A store, for values that need one to be understood.
+    #[allow(missing_debug_implementations, reason = "nobody outside can have one")]
     pub struct Context<'a>(pub(crate) &'a mut crate::store::StoreInner);
 }
 

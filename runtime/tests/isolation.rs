@@ -3,7 +3,7 @@
 mod common;
 
 use common::{call, call_i32, engines};
-use minirt::{Engine, Instance, Module, Store, Trap, Val};
+use minirt::{Instance, Module, Store, Trap, Val};
 
 /// A module that can be made dirty everywhere: memory, grown memory, globals, tables, dropped segments.
 const DIRTY: &str = r#"(module

@@ -4,8 +4,8 @@ mod common;
 
 use common::{call, call_i32, engines};
 use minirt::{
-    Caller, Engine, Extern, ExternRef, Func, FuncType, Global, GlobalType, Instance, Linker, Memory, MemoryType, Module,
-    Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
+    Caller, Engine, Extern, ExternRef, Func, FuncType, Global, GlobalType, Instance, Linker, Memory, MemoryType,
+    Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
 };
 
 const EXPORTER: &str = r#"(module
@@ -100,7 +100,8 @@ fn what_the_embedder_defines_can_be_imported() {
         let table_type = TableType { element: RefType::FUNCREF, minimum: 2, maximum: None, table64: false };
         let seven = Func::wrap(&mut store, || 7i32);
         let table = Table::new(&mut store, table_type, Ref::Func(Some(seven))).unwrap();
-        let global = Global::new(&mut store, GlobalType { content: ValType::I64, mutable: true }, Val::I64(-3)).unwrap();
+        let global =
+            Global::new(&mut store, GlobalType { content: ValType::I64, mutable: true }, Val::I64(-3)).unwrap();
         let text = r#"(module
           (import "" "m" (memory 1 2)) (import "" "t" (table 2 funcref)) (import "" "g" (global $g (mut i64)))
           (func (export "f") (result i32)
@@ -205,13 +206,22 @@ fn an_import_of_the_wrong_type_is_refused_and_both_types_are_shown() {
 #[test]
 fn a_function_asked_for_with_the_wrong_type_shows_both() {
     let engine = Engine::default();
-    let (mut store, instance) = common::instance(&engine, r#"(module (func (export "f") (param i32) (result f64) (f64.const 1)))"#);
+    let (mut store, instance) =
+        common::instance(&engine, r#"(module (func (export "f") (param i32) (result f64) (f64.const 1)))"#);
     let error = instance.get_typed_func::<i64, f64>(&store, "f").unwrap_err();
-    assert!(format!("{error:#}").contains("has type `(func (param i32) (result f64))`, not `(func (param i64) (result f64))`"));
+    assert!(
+        format!("{error:#}")
+            .contains("has type `(func (param i32) (result f64))`, not `(func (param i64) (result f64))`")
+    );
     let func = instance.get_func(&store, "f").unwrap();
-    let message = |args: &[Val], results: &mut [Val], store: &mut Store<()>| func.call(store, args, results).unwrap_err().to_string();
+    let message = |args: &[Val], results: &mut [Val], store: &mut Store<()>| {
+        func.call(store, args, results).unwrap_err().to_string()
+    };
     assert_eq!(message(&[], &mut [Val::I32(0)], &mut store), "expected 1 argument, found 0");
-    assert_eq!(message(&[Val::I64(0)], &mut [Val::I32(0)], &mut store), "argument 0 is of type i64, where the function takes i32");
+    assert_eq!(
+        message(&[Val::I64(0)], &mut [Val::I32(0)], &mut store),
+        "argument 0 is of type i64, where the function takes i32"
+    );
     assert_eq!(message(&[Val::I32(0)], &mut [], &mut store), "expected room for 1 result, found room for 0");
 }
 
@@ -264,11 +274,12 @@ fn host_functions_of_run_time_types_check_what_they_return() {
             Ok(())
         })
         .unwrap();
-    linker.func_new("h", "bad", FuncType::new([], [ValType::I32]), |_, _, results| {
-        results[0] = Val::I64(1);
-        Ok(())
-    })
-    .unwrap();
+    linker
+        .func_new("h", "bad", FuncType::new([], [ValType::I32]), |_, _, results| {
+            results[0] = Val::I64(1);
+            Ok(())
+        })
+        .unwrap();
     let text = r#"(module (import "h" "swap" (func $swap (param i32 f64) (result f64 i32))) (import "h" "bad" (func $bad (result i32)))
       (func (export "swap") (param i32 f64) (result f64 i32) (call $swap (local.get 0) (local.get 1)))
       (func (export "bad") (result i32) (call $bad)))"#;

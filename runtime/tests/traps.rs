@@ -193,7 +193,8 @@ fn an_error_of_a_host_function_comes_back_as_itself() {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
     let fail = Func::wrap(&mut store, |code: u32| -> minirt::Result<()> { Err(Mine(code).into()) });
-    let text = r#"(module (import "" "fail" (func $fail (param i32))) (func (export "run") (call $fail (i32.const 5))))"#;
+    let text =
+        r#"(module (import "" "fail" (func $fail (param i32))) (func (export "run") (call $fail (i32.const 5))))"#;
     let module = Module::new(&engine, text).unwrap();
     let instance = Instance::new(&mut store, &module, &[fail.into()]).unwrap();
     let error = call(&mut store, instance, "run", &[]).unwrap_err();

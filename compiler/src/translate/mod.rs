@@ -21,9 +21,7 @@ use crate::module::{ModuleInfo, ValType};
 use crate::parse::{invalid, value_type as parse_type};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{
-    Function, GlobalValueData, InstBuilder, MemFlagsData, SourceLoc, UserFuncName, Value,
-};
+use cranelift_codegen::ir::{Function, GlobalValueData, InstBuilder, MemFlagsData, SourceLoc, UserFuncName, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use state::Translator;

@@ -88,7 +88,7 @@ fn forward(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) 
     // own flags say, with what the kernel gave us. Restoring the default action and returning makes
     // the faulting instruction run again and end the process, with the right signal.
     unsafe {
-        let previous = (*(&raw const PREVIOUS[index])).assume_init();
+        let previous = PREVIOUS[index].assume_init();
         match previous.sa_sigaction {
             libc::SIG_DFL | libc::SIG_IGN => {
                 libc::sigaction(signal, &previous, std::ptr::null_mut());
