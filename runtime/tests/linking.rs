@@ -84,7 +84,7 @@ fn a_slot_that_was_shared_is_clean_for_the_next_store() {
             linker.instance(&store, "a", instance).unwrap();
             let b = linker.instantiate(&mut store, &Module::new(&engine, IMPORTER).unwrap()).unwrap();
             for func in ["grow", "grow table", "copy"] {
-                call(&mut store, b, func, &vec![Val::I32(0); 0]).map(drop).unwrap();
+                call(&mut store, b, func, &[]).map(drop).unwrap();
             }
             call(&mut store, b, "add", &[Val::I32(7)]).unwrap();
         }
