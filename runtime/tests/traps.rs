@@ -246,3 +246,23 @@ fn traps_on_many_threads_do_not_disturb_each_other() {
         }
     });
 }
+
+#[test]
+fn a_trap_in_a_nested_instance_ends_the_outer_call_and_both_go_on() {
+    for (name, engine) in engines() {
+        let inner = Module::new(&engine, TRAPS).unwrap();
+        let outer = r#"(module (import "t" "load" (func $load (param i32) (result i32)))
+          (func $outer (export "outer") (param i32) (result i32) (i32.add (call $load (local.get 0)) (i32.const 1))))"#;
+        let outer = Module::new(&engine, outer).unwrap();
+        let mut store = Store::new(&engine, ());
+        let inner = Instance::new(&mut store, &inner, &[]).unwrap();
+        let mut linker = Linker::new(&engine);
+        linker.instance(&store, "t", inner).unwrap();
+        let outer = linker.instantiate(&mut store, &outer).unwrap();
+        let error = call(&mut store, outer, "outer", &[Val::I32(-1)]).unwrap_err();
+        assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds), "{name}");
+        assert_eq!(error.downcast_ref::<WasmBacktrace>().unwrap().frames().len(), 2, "{name}");
+        assert_eq!(call_i32(&mut store, outer, "outer", &[0]).unwrap(), 1);
+        assert_eq!(call_i32(&mut store, inner, "load", &[0]).unwrap(), 0);
+    }
+}
