@@ -11,7 +11,7 @@
 
 use crate::image::{Extent, InitialImage};
 use crate::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record};
-use crate::module::{ConstExpr, ConstOp, ModuleInfo, SegmentMode, ValType, WASM_PAGE};
+use crate::module::{ConstExpr, ModuleInfo, SegmentMode, ValType, WASM_PAGE};
 use std::collections::BTreeMap;
 
 /// Computes the image of a module's instances.
@@ -88,28 +88,12 @@ impl Builder<'_> {
 
     /// A constant expression's value as the state keeps it (a funcref as a distance); `None` if an import decides.
     fn evaluate(&self, expr: &ConstExpr) -> Option<u128> {
-        let mut stack = Vec::with_capacity(1);
-        for op in &expr.0 {
-            let value = match *op {
-                ConstOp::I32Const(v) => u128::from(v as u32),
-                ConstOp::I64Const(v) => u128::from(v as u64),
-                ConstOp::F32Const(bits) => u128::from(bits),
-                ConstOp::F64Const(bits) => u128::from(bits),
-                ConstOp::V128Const(v) => v,
-                ConstOp::RefNull(_) => 0,
-                ConstOp::RefFunc(func) => u128::from(i64::from(self.layout.func_record(func)?) as u64),
-                ConstOp::GlobalGet(global) => {
-                    let defined = global.checked_sub(self.info.num_imported_globals)?;
-                    (*self.globals.get(defined as usize)?)?
-                }
-                _ => {
-                    let (right, left) = (stack.pop()?, stack.pop()?);
-                    op.arithmetic(left, right)
-                }
-            };
-            stack.push(value);
-        }
-        stack.pop()
+        let func = |index| Some(u128::from(i64::from(self.layout.func_record(index)?) as u64));
+        let global = |index: u32| {
+            let defined = index.checked_sub(self.info.num_imported_globals)?;
+            *self.globals.get(defined as usize)?
+        };
+        expr.evaluate(func, global)
     }
 
     fn elements(&mut self) {

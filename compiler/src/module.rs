@@ -189,7 +189,7 @@ impl ConstOp {
     ///
     /// # Panics
     /// For the others.
-    pub fn arithmetic(self, left: u128, right: u128) -> u128 {
+    fn arithmetic(self, left: u128, right: u128) -> u128 {
         let (left, right) = (left as u64, right as u64);
         let wide = match self {
             Self::I32Add | Self::I64Add => left.wrapping_add(right),
@@ -205,6 +205,32 @@ impl ConstOp {
 /// A constant expression: valid, and without its final `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConstExpr(pub Vec<ConstOp>);
+
+impl ConstExpr {
+    /// Its value (specification, section 4.4.11), given what stands for a function and what a global holds.
+    /// `None` if one of the two is `None`.
+    pub fn evaluate(&self, func: impl Fn(u32) -> Option<u128>, global: impl Fn(u32) -> Option<u128>) -> Option<u128> {
+        let mut stack = Vec::with_capacity(1);
+        for op in &self.0 {
+            let value = match *op {
+                ConstOp::I32Const(v) => u128::from(v as u32),
+                ConstOp::I64Const(v) => u128::from(v as u64),
+                ConstOp::F32Const(bits) => u128::from(bits),
+                ConstOp::F64Const(bits) => u128::from(bits),
+                ConstOp::V128Const(v) => v,
+                ConstOp::RefNull(_) => 0,
+                ConstOp::RefFunc(index) => func(index)?,
+                ConstOp::GlobalGet(index) => global(index)?,
+                _ => {
+                    let (right, left) = (stack.pop()?, stack.pop()?);
+                    op.arithmetic(left, right)
+                }
+            };
+            stack.push(value);
+        }
+        stack.pop()
+    }
+}
 
 /// What becomes of a segment at instantiation.
 #[derive(Clone, Debug, PartialEq, Eq)]

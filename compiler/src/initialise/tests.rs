@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::layout::MEMORY_RESERVED;
-use crate::module::{GlobalType, MemoryType};
+use crate::module::{ConstOp, GlobalType, MemoryType};
 use crate::{Compiled, Compiler, Settings};
 
 fn compiled(wat: &str) -> Compiled {
