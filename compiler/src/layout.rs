@@ -44,6 +44,8 @@ pub const MEMORY_RESERVED: u64 = 4 * GIB;
 pub const GUARD: u64 = GIB / 2;
 /// Bytes in a host page. Larger ones would need another layout.
 pub const HOST_PAGE: u64 = 4096;
+/// Bytes in a cache line.
+const CACHE_LINE: u64 = 64;
 
 /// Elements that a table may have at the most, as in other engines.
 pub const TABLE_MAX: u64 = 10_000_000;
@@ -62,8 +64,8 @@ pub mod header {
     pub const STACK_LIMIT: i32 = HOST + 8;
     /// Pointer to the runtime's own description of the instance.
     pub const INSTANCE: i32 = HOST + 16;
-    /// Bytes kept for these fields: one cache line.
-    pub const SIZE: u64 = 64;
+    /// Bytes kept for these fields.
+    pub const SIZE: u64 = super::CACHE_LINE;
 }
 
 /// A function as something to point at: where references lead, and what an indirect call reads.
@@ -165,14 +167,17 @@ pub enum MemoryPlace {
 /// The places of one module's instances. All distances are from vmctx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Bytes of the host cell, whole host pages.
+    /// Bytes of the host cell: whole cache lines. The state follows, in the same page if the host cell leaves room:
+    /// an instance's first private page then holds both.
     pub host_size: u64,
     /// Bytes of the state that can be other than zero at the start.
     pub state_size: u64,
-    /// Bytes of the state with all its tables grown to their capacity, whole host pages.
+    /// Bytes of the state with all its tables grown to their capacity: it ends where a host page does.
     pub state_room: u64,
-    /// The part of the state, before the tables, that compiled code may write.
+    /// The part of the state before type numbers and funcref records, which never change.
     pub mutable: std::ops::Range<i32>,
+    /// The part of the state behind them: the tables, with room for them to grow.
+    pub table_space: std::ops::Range<i32>,
     imported_funcs: u32,
     import_funcs_at: i32,
     globals: Vec<GlobalPlace>,
@@ -222,7 +227,7 @@ impl Layout {
             imports(module.num_imported_memories, import_space::SIZE).map(MemoryPlace::Import).collect();
         let mut globals: Vec<_> =
             imports(module.num_imported_globals, import_global::SIZE).map(GlobalPlace::Import).collect();
-        let host_size = cursor.take(0, HOST_PAGE);
+        let host_size = cursor.take(0, CACHE_LINE);
 
         let mutable_from = cursor.here();
         for _ in memories.len()..module.memories.len() {
@@ -239,6 +244,7 @@ impl Layout {
 
         let type_ids_at = cursor.place(4 * module.types.len() as u64, 8);
         let records = Self::records(module, import_funcs_at, &mut cursor);
+        let tables_from = cursor.here();
         let state_size = Self::tables(module, &mut tables, &table_sizes, &mut cursor)? - host_size;
         let end = cursor.take(0, HOST_PAGE);
         if end > STATE_MAX {
@@ -251,6 +257,7 @@ impl Layout {
             state_size,
             state_room: end - host_size,
             mutable,
+            table_space: tables_from..HOST.wrapping_add(end as i32),
             imported_funcs: module.num_imported_funcs,
             import_funcs_at,
             globals,

@@ -98,12 +98,12 @@ pub(crate) unsafe fn walk(mut frame: *const usize, end: usize, mut f: impl FnMut
 
 fn locate(store: &StoreInner, address: usize) -> Option<FrameInfo> {
     (0..store.instances.len() as u32).find_map(|index| {
-        let module = &store.instance(index).module;
+        let module = &store.instance(index).prototype;
         let offset = module.code().offset(address)?;
         let tables = module.code().tables();
         let func = module.info().num_imported_funcs + tables.func_at(offset)? as u32;
         Some(FrameInfo {
-            module: module.name().map(str::to_owned),
+            module: module.info().name.clone(),
             func,
             name: module.info().func_name(func).map(str::to_owned),
             offset: tables.wasm_offset(offset).map(|at| at as usize),

@@ -4,7 +4,7 @@
 //! or unwinds; a failure is a return value, and compiled code traps.
 
 use crate::bulk;
-use crate::store::InstanceData;
+use crate::instance_data::InstanceData;
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
 use minirt_compiler::builtin::Builtin;

@@ -4,7 +4,7 @@
 //! Everything here is checked against the current sizes; what cannot be done is a value, never a panic.
 
 use crate::constant::evaluate;
-use crate::store::InstanceData;
+use crate::instance_data::InstanceData;
 use crate::vmctx::{Space, View, VmContext, load_reference, store_reference};
 use minirt_compiler::Trap;
 use minirt_compiler::layout::{MEMORY_RESERVED, TablePlace};
@@ -34,6 +34,35 @@ unsafe fn in_table(space: Space, at: u64, len: u64) -> Result<*mut u64, Trap> {
     Ok(space.base.cast::<u64>().wrapping_add(checked(at, len, size, Trap::TableOutOfBounds)?))
 }
 
+/// Prepares the part of a memory or table that is about to be written: in a watched slot it may be read-only.
+///
+/// # Safety
+/// The space must be of a live instance whose description nobody else uses.
+unsafe fn open<T>(space: Space, at: *mut T, len: u64, trap: Trap) -> Result<*mut T, Trap> {
+    // SAFETY: the caller's promise.
+    let owner = unsafe { InstanceData::of(space.owner) };
+    // Without memory for another mapping there is nothing better than to fail like an access out of bounds.
+    owner.slot.open(at.cast(), len as usize * size_of::<T>()).map_or(Err(trap), |()| Ok(at))
+}
+
+/// Where `len` bytes may be written.
+///
+/// # Safety
+/// As for [`open`].
+unsafe fn memory_to_write(memory: Space, at: u64, len: u64) -> Result<*mut u8, Trap> {
+    // SAFETY: the caller's promise.
+    unsafe { open(memory, in_memory(memory, at, len)?, len, Trap::MemoryOutOfBounds) }
+}
+
+/// Where `len` elements may be written.
+///
+/// # Safety
+/// As for [`open`].
+unsafe fn table_to_write(table: Space, at: u64, len: u64) -> Result<*mut u64, Trap> {
+    // SAFETY: the caller's promise.
+    unsafe { open(table, in_table(table, at, len)?, len, Trap::TableOutOfBounds) }
+}
+
 /// Grows a memory by `delta` pages and says how many it had; `None` if it cannot grow that far.
 ///
 /// # Safety
@@ -41,7 +70,7 @@ unsafe fn in_table(space: Space, at: u64, len: u64) -> Result<*mut u64, Trap> {
 pub(crate) unsafe fn memory_grow(memory: Space, delta: u64) -> Option<u64> {
     // SAFETY: the caller's promise.
     let (owner, old) = unsafe { (InstanceData::of(memory.owner), *memory.size / WASM_PAGE) };
-    let ty = owner.module.info().memories[memory.index as usize];
+    let ty = owner.prototype.info().memories[memory.index as usize];
     let most = ty.maximum.unwrap_or(u64::MAX).min(MEMORY_RESERVED / WASM_PAGE);
     let new = old.checked_add(delta).filter(|pages| *pages <= most)?;
     if delta > 0 {
@@ -57,7 +86,7 @@ pub(crate) unsafe fn memory_grow(memory: Space, delta: u64) -> Option<u64> {
 pub(crate) unsafe fn memory_copy(to: Space, to_at: u64, from: Space, from_at: u64, len: u64) -> Result<(), Trap> {
     // SAFETY: both ranges were checked against what is accessible; `copy` allows them to overlap.
     unsafe {
-        let (from, to) = (in_memory(from, from_at, len)?, in_memory(to, to_at, len)?);
+        let (from, to) = (in_memory(from, from_at, len)?, memory_to_write(to, to_at, len)?);
         std::ptr::copy(from, to, len as usize);
     }
     Ok(())
@@ -67,7 +96,18 @@ pub(crate) unsafe fn memory_copy(to: Space, to_at: u64, from: Space, from_at: u6
 /// As for [`memory_copy`].
 pub(crate) unsafe fn memory_fill(memory: Space, at: u64, byte: u8, len: u64) -> Result<(), Trap> {
     // SAFETY: the range was checked against what is accessible.
-    unsafe { std::ptr::write_bytes(in_memory(memory, at, len)?, byte, len as usize) }
+    unsafe { std::ptr::write_bytes(memory_to_write(memory, at, len)?, byte, len as usize) }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`memory_copy`].
+pub(crate) unsafe fn memory_write(memory: Space, at: u64, bytes: &[u8]) -> Result<(), Trap> {
+    // SAFETY: the range was checked against what is accessible, and host memory is elsewhere.
+    unsafe {
+        let to = memory_to_write(memory, at, bytes.len() as u64)?;
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+    }
     Ok(())
 }
 
@@ -86,8 +126,8 @@ pub(crate) unsafe fn memory_init(
     unsafe {
         let dropped = *view.vmctx.at::<u8>(view.layout.data_dropped(segment)) != 0;
         let bytes = if dropped { &[] } else { view.module.segment_bytes(&view.module.data[segment as usize]) };
-        let to = in_memory(view.memory(memory), at, len)?;
         let from = checked(from, len, bytes.len() as u64, Trap::MemoryOutOfBounds)?;
+        let to = memory_to_write(view.memory(memory), at, len)?;
         std::ptr::copy_nonoverlapping(bytes[from..].as_ptr(), to, len as usize);
     }
     Ok(())
@@ -96,7 +136,7 @@ pub(crate) unsafe fn memory_init(
 fn heap(table: Space) -> HeapType {
     // SAFETY: tables belong to live instances, and only what never changes is read here.
     let owner = unsafe { InstanceData::of(table.owner) };
-    owner.module.info().tables[table.index as usize].element.heap
+    owner.prototype.info().tables[table.index as usize].element.heap
 }
 
 /// The element at `at`, as Wasm sees references.
@@ -114,7 +154,7 @@ pub(crate) unsafe fn table_get(table: Space, at: u64) -> Result<u64, Trap> {
 pub(crate) unsafe fn table_fill(table: Space, at: u64, value: u64, len: u64) -> Result<(), Trap> {
     let stored = store_reference(heap(table), value, table.owner);
     // SAFETY: the range is checked against what is there.
-    unsafe { std::slice::from_raw_parts_mut(in_table(table, at, len)?, len as usize) }.fill(stored);
+    unsafe { std::slice::from_raw_parts_mut(table_to_write(table, at, len)?, len as usize) }.fill(stored);
     Ok(())
 }
 
@@ -125,8 +165,8 @@ pub(crate) unsafe fn table_fill(table: Space, at: u64, value: u64, len: u64) -> 
 pub(crate) unsafe fn table_grow(table: Space, value: u64, delta: u64) -> Option<u64> {
     // SAFETY: the caller's promise.
     let (owner, old) = unsafe { (InstanceData::of(table.owner), *table.size) };
-    let TablePlace::State { capacity, .. } = owner.module.layout().table(table.index) else { return None };
-    let most = owner.module.info().tables[table.index as usize].maximum.unwrap_or(u64::MAX).min(capacity);
+    let TablePlace::State { capacity, .. } = owner.prototype.layout().table(table.index) else { return None };
+    let most = owner.prototype.info().tables[table.index as usize].maximum.unwrap_or(u64::MAX).min(capacity);
     let new = old.checked_add(delta).filter(|elements| *elements <= most)?;
     // SAFETY: there is room up to the capacity, and the new elements are filled right after.
     unsafe {
@@ -141,7 +181,7 @@ pub(crate) unsafe fn table_grow(table: Space, value: u64, delta: u64) -> Option<
 pub(crate) unsafe fn table_copy(to: Space, to_at: u64, from: Space, from_at: u64, len: u64) -> Result<(), Trap> {
     // SAFETY: both ranges are checked against what is there; `copy` allows them to overlap.
     unsafe {
-        let (source, target) = (in_table(from, from_at, len)?, in_table(to, to_at, len)?);
+        let (source, target) = (in_table(from, from_at, len)?, table_to_write(to, to_at, len)?);
         std::ptr::copy(source, target, len as usize);
         if to.owner != from.owner && heap(to) == HeapType::Func {
             rebase(std::slice::from_raw_parts_mut(target, len as usize), from.owner, to.owner);
@@ -172,8 +212,8 @@ pub(crate) unsafe fn table_init(
         let dropped = *view.vmctx.at::<u8>(view.layout.element_dropped(segment)) != 0;
         let items = if dropped { &[][..] } else { &view.module.elements[segment as usize].items };
         let space = view.table(table);
-        let to = in_table(space, at, len)?;
         let from = checked(from, len, items.len() as u64, Trap::TableOutOfBounds)?;
+        let to = table_to_write(space, at, len)?;
         let heap = heap(space);
         for (i, item) in items[from..from + len as usize].iter().enumerate() {
             *to.add(i) = store_reference(heap, evaluate(view, item) as u64, space.owner);

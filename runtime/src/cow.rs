@@ -1,8 +1,8 @@
 //! Copy-on-write instantiation, from beginning to end.
 //!
 //! An **image** is an instance as it stands before any of its code ran: the state and linear memory that
-//! the compiler computed, completed with what only this process knows. It is made once per module and
-//! never changes; where the system can, it is a sealed memory file.
+//! the compiler computed, completed with what only this process knows. It is made once per module or snapshot and
+//! never changes; where the system can, it is a sealed memory file, or part of an artifact.
 //!
 //! A **slot** is the address space of one instance (`minirt_compiler::layout` has the picture). *Binding* a
 //! slot to an image maps the image into it, privately: reading shares the image's pages, writing copies them.
@@ -21,79 +21,179 @@
 //! - A slot whose state is not certain, because a system call failed half-way, is *wiped* before it is used again,
 //!   and given back to the system if even that fails.
 //!
+//! What was written? The *head* (sizes, globals, flags: some hundred bytes) is always copied back. Of all other pages:
+//!
+//! - A *watched* slot has only those writable that its module's instances are known to write, the **hot set**. A
+//!   write elsewhere faults; the signal handler lets it through (`admit`) and the page joins the set. So the set is
+//!   complete, and reset copies it back, without a system call.
+//! - In an *open* slot everything accessible is writable, and reset asks the kernel (`sys::pagemap`), or discards.
+//!
+//! `habits` remembers what instances of an image do, and advises which of these a slot should be.
+//!
+//! The kernel does not fault when it writes for us (`read` into guest memory): it fails. So host code that hands guest
+//! memory to the kernel or to an embedder calls `expose` or `open` first.
+//!
 //! The host cell at the slot's start is not part of this: it belongs to whoever uses the slot, and each
 //! instance writes it anew.
 //!
 //! Nothing here knows of functions, types or stores.
 
-use crate::sys::mapping::{Access, Reservation};
-use crate::sys::memfd::SealedFile;
+use crate::habits::{Advice, Habits, ResetStrategy, first_look};
+use crate::pages::{Page, Runs};
+use crate::sys::mapping::{Access, PAGE, Reservation};
+use crate::sys::memfd::ImageFile;
+use crate::sys::pagemap;
 use crate::vmctx::VmContext;
 use minirt_compiler::image::Extent;
 use minirt_compiler::layout::{MEMORY, MEMORY_RESERVED, SLOT_SIZE, VMCTX};
 use rustix::io::Result;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Where linear memory 0 starts in a slot.
 const MEMORY_AT: usize = VMCTX as usize + MEMORY as usize;
 
-/// States up to this size are reset by copying all of them: less than two page faults cost.
-const SMALL_STATE: usize = 16 * 1024;
+/// Memories up to this size are in their file as a whole, zeros included: one mapping instead of two. Zeros that are
+/// read take room in the file then, once for all instances.
+const WHOLE_FILE: usize = 1 << 20;
+
+/// Writes outside the hot set that one run may fault for; at the next, the slot is opened.
+const MISSES: u32 = 8;
+
+/// Misses are in short succession if fewer resets than this lie between them.
+const RECENT: u32 = 16;
 
 /// What every slot of a module starts from.
 #[derive(Debug)]
 pub(crate) struct Image {
-    /// Bytes of the host cell: whole pages of zeros in front of the state.
-    host: usize,
-    /// The state that is not all zeros.
-    state: Vec<u8>,
-    /// Bytes of the state, with room for its tables to grow: whole pages.
-    state_room: usize,
-    /// Memory where it is not zero: sorted, whole pages.
-    extents: Vec<Extent>,
+    /// The state, then memory where it is not zero: sorted. Offsets count from the slot's start.
+    contents: Vec<Extent>,
+    /// The parts of the state that every reset copies back: small, and at the start.
+    head: [Range<usize>; 2],
+    /// The pages of the state behind the head that can be written: tables, with room for them to grow.
+    tables: Range<usize>,
     /// Bytes of memory that an instance starts with: whole pages.
     memory: usize,
-    /// The same as a file: host cell, state with its room, then memory up to its last extent.
-    /// `None` where images are switched off; then slots are filled by copying.
-    file: Option<SealedFile>,
+    /// The same as files to map. `None` where images are switched off; then slots are filled by copying.
+    files: Option<Files>,
+    /// What its instances have been doing.
+    habits: Habits,
 }
 
-/// What an image is made of. Sizes are in bytes and whole host pages.
+#[derive(Debug)]
+struct Files {
+    /// Host cell and state with its room, and nothing behind: what is mapped beyond the file's end is never accessible.
+    state: ImageFile,
+    /// Memory up to its last extent, or all of it.
+    memory: Option<ImageFile>,
+}
+
+/// What an image is made of. Offsets count bytes from the slot's start.
+#[derive(Debug, Default)]
 pub(crate) struct ImageParts {
-    pub(crate) host: usize,
+    /// Where the state starts.
+    pub(crate) state_at: usize,
     pub(crate) state: Vec<u8>,
-    pub(crate) state_room: usize,
+    /// The part of the state in front of what never changes.
+    pub(crate) mutable: Range<usize>,
+    /// The part behind that: tables, with their room. It ends where a page does.
+    pub(crate) tables: Range<usize>,
+    /// Memory where it is not zero: sorted, whole pages. These offsets count from the start of memory.
     pub(crate) extents: Vec<Extent>,
+    /// Bytes of memory: whole pages.
     pub(crate) memory: usize,
+    /// A file that has the memory already, as far as the last extent.
+    pub(crate) memory_file: Option<ImageFile>,
 }
 
 impl Image {
-    /// Makes an image; `mapped` says whether as a file to map, or only as bytes to copy.
+    /// Makes an image; `mapped` says whether as files to map, or only as bytes to copy.
     ///
     /// # Errors
     /// When the kernel gives no memory file or no room in it.
     pub(crate) fn new(parts: ImageParts, mapped: bool) -> Result<Self> {
-        let ImageParts { host, state, state_room, extents, memory } = parts;
-        let mut image = Self { host, state, state_room, extents, memory, file: None };
+        let ImageParts { state_at, state, mutable, tables, extents, memory, memory_file } = parts;
+        let head_end = mutable.end.next_multiple_of(PAGE);
+        let in_head = tables.start.min(head_end)..head_end.min(tables.end);
+        let tables = (tables.start & !(PAGE - 1)).max(head_end).min(tables.end)..tables.end;
+        let in_slot = |e: Extent| Extent { offset: e.offset + MEMORY_AT as u64, ..e };
+        let contents = std::iter::once(Extent { offset: state_at as u64, bytes: state });
+        let contents = contents.chain(extents.into_iter().map(in_slot)).collect();
+        let head = [mutable, in_head];
+        let mut image = Self { contents, head, tables, memory, files: None, habits: Habits::default() };
         if mapped {
-            let in_file = host + state_room;
-            let state = (host, &image.state[..]);
-            let memory = image.extents.iter().map(|e| (in_file + e.offset as usize, &e.bytes[..]));
-            let file = SealedFile::new(in_file + image.memory_image(), std::iter::once(state).chain(memory))?;
-            image.file = Some(file);
+            image.files = Some(image.make_files(memory_file)?);
         }
         Ok(image)
     }
 
-    /// Bytes from the start of memory to the end of the last extent.
-    fn memory_image(&self) -> usize {
-        self.extents.last().map_or(0, |e| e.offset as usize + e.bytes.len())
+    fn make_files(&self, memory: Option<ImageFile>) -> Result<Files> {
+        let (state, extents) = self.contents.split_at(1);
+        let state = ImageFile::sealed(self.tables.end, state.iter().map(|e| (e.offset as usize, &e.bytes[..])))?;
+        let filled = extents.last().map_or(0, |e| e.offset as usize + e.bytes.len() - MEMORY_AT);
+        let len = if self.memory <= WHOLE_FILE { self.memory } else { filled };
+        if memory.is_some() || len == 0 {
+            return Ok(Files { state, memory });
+        }
+        let extents = extents.iter().map(|e| (e.offset as usize - MEMORY_AT, &e.bytes[..]));
+        Ok(Files { state, memory: Some(ImageFile::sealed(len, extents)?) })
     }
 
-    fn state_range(&self) -> Range<usize> {
-        self.host..self.host + self.state_room
+    /// Where the initial memory is in a slot.
+    fn memory(&self) -> Range<usize> {
+        MEMORY_AT..MEMORY_AT + self.memory
     }
+
+    /// The ranges of pages that can be written besides the head and grown memory.
+    fn writable(&self) -> [Range<usize>; 2] {
+        [self.tables.clone(), self.memory()]
+    }
+
+    /// Calls `piece` for every stretch of `range` with where it starts, its length, and its bytes, or `None` for zeros.
+    #[inline]
+    fn contents(&self, range: Range<usize>, mut piece: impl FnMut(usize, usize, Option<&[u8]>)) {
+        let end = |e: &Extent| e.offset as usize + e.bytes.len();
+        let first = self.contents.partition_point(|e| end(e) <= range.start);
+        let mut at = range.start;
+        for extent in &self.contents[first..] {
+            let start = extent.offset as usize;
+            if start >= range.end {
+                break;
+            }
+            if at < start {
+                piece(at, start - at, None);
+                at = start;
+            }
+            let until = end(extent).min(range.end);
+            piece(at, until - at, Some(&extent.bytes[at - start..until - start]));
+            at = until;
+        }
+        if at < range.end {
+            piece(at, range.end - at, None);
+        }
+    }
+}
+
+/// How a reset was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Nothing had run.
+    Nothing,
+    /// The hot set was copied back.
+    HotSet,
+    /// What the kernel listed was copied back.
+    Scan,
+    /// All pages were discarded.
+    Discard,
+}
+
+/// What a reset has to respect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) strategy: ResetStrategy,
+    /// Pages that the slot may keep in memory; if there are more, they are discarded.
+    pub(crate) keep: usize,
 }
 
 /// The address space of one instance, and which image it carries.
@@ -106,6 +206,22 @@ pub(crate) struct Slot {
     accessible: usize,
     /// Whether state or memory may differ from the image.
     dirty: bool,
+    /// If the slot is watched, the pages that are writable besides the head and grown memory; all others are read-only.
+    watched: Option<Runs>,
+    /// Whether the slot was watched when this run began.
+    opened: bool,
+    /// Writes of this run outside the hot set.
+    misses: u32,
+    /// Resets since the last run with misses.
+    quiet: u32,
+    /// Resets until the slot, while it is open, asks for advice.
+    patience: u32,
+    /// Resets until the slot compares what it copies, and the number it starts from again.
+    look: (u32, u32),
+    /// Private pages that a clean slot keeps in memory, besides the head.
+    kept: usize,
+    /// Mappings that watching takes.
+    claim: Claim,
 }
 
 impl Slot {
@@ -115,7 +231,20 @@ impl Slot {
     /// When there is no address space left.
     pub(crate) fn new() -> Result<Self> {
         let space = Reservation::new(SLOT_SIZE as usize)?;
-        Ok(Self { space, image: None, accessible: 0, dirty: false })
+        Ok(Self {
+            space,
+            image: None,
+            accessible: 0,
+            dirty: false,
+            watched: None,
+            opened: false,
+            misses: 0,
+            quiet: RECENT,
+            patience: 0,
+            look: (0, 0),
+            kept: 0,
+            claim: Claim(0),
+        })
     }
 
     pub(crate) fn vmctx(&self) -> VmContext {
@@ -128,8 +257,9 @@ impl Slot {
         self.space.addresses()
     }
 
-    pub(crate) fn image(&self) -> Option<&Arc<Image>> {
-        self.image.as_ref()
+    /// Private pages that this slot keeps in memory while it is clean.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
     }
 
     /// From now on, this slot's contents may differ from its image.
@@ -138,39 +268,39 @@ impl Slot {
         self.dirty = true;
     }
 
-    /// Makes this slot clean and carry `image`. Does nothing if that is so already.
+    // Binding.
+
+    /// Makes this slot clean and carry `image`.
     ///
     /// # Errors
-    /// When the kernel refuses a mapping; the slot is then blank, or its error says that it is lost.
-    pub(crate) fn bind(&mut self, image: &Arc<Image>) -> Result<()> {
-        if !self.dirty && self.image.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, image)) {
-            return Ok(());
-        }
-        if self.image.is_some() {
+    /// When the kernel refuses a mapping; the slot is then blank, or dirty and to be wiped.
+    pub(crate) fn bind(&mut self, image: &Arc<Image>, strategy: ResetStrategy) -> Result<()> {
+        if self.image.is_some() || self.dirty {
             self.wipe()?;
         }
+        // Until all is done, what is mapped is not certain.
+        self.dirty = true;
         self.image = Some(Arc::clone(image));
-        self.map(image).inspect_err(|_| {
-            // What is mapped now is unknown. If this fails as well, `dirty` keeps the slot out of use.
-            self.dirty = true;
-            let _ = self.wipe();
-        })
+        let bound = self.map(image).and_then(|()| self.watch_expected(image, strategy));
+        if bound.is_err() {
+            let _ = self.wipe(); // If this fails as well, `dirty` keeps the slot out of use.
+        }
+        bound
     }
 
     fn map(&mut self, image: &Image) -> Result<()> {
-        let state_end = image.state_range().end;
-        let filled = image.memory_image();
-        let memory = MEMORY_AT..MEMORY_AT + filled;
-        let zeros = memory.end..MEMORY_AT + image.memory;
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {
-            if let Some(file) = &image.file {
-                self.space.map_file(0..state_end, file.as_fd(), 0)?;
-                self.space.map_file(memory, file.as_fd(), state_end)?;
-                self.space.map_zeros(zeros, Access::ReadWrite)?;
+            if let Some(files) = &image.files {
+                self.map_state(&files.state)?;
+                let filled = files.memory.as_ref().map_or(0, ImageFile::len);
+                if let Some(file) = &files.memory {
+                    self.space.map_file(MEMORY_AT..MEMORY_AT + filled, file.as_fd(), file.offset())?;
+                }
+                self.space.map_zeros(MEMORY_AT + filled..image.memory().end, Access::ReadWrite)?;
             } else {
-                self.space.map_zeros(0..state_end, Access::ReadWrite)?;
-                self.space.map_zeros(MEMORY_AT..zeros.end, Access::ReadWrite)?;
+                self.space.map_zeros(0..image.tables.end, Access::ReadWrite)?;
+                self.space.map_zeros(image.memory(), Access::ReadWrite)?;
                 self.copy_in(image);
             }
         }
@@ -179,18 +309,33 @@ impl Slot {
         Ok(())
     }
 
+    /// Maps the state up to the memory: what lies beyond the end of its file is a guard that takes no mapping of its own.
+    /// Where the system counts the whole of it as memory that might be used, only the file is mapped.
+    ///
+    /// # Safety
+    /// Nothing may refer into the slot.
+    unsafe fn map_state(&self, file: &ImageFile) -> Result<()> {
+        // SAFETY: the caller's promise. Behind the shorter mapping the slot stays blank, and so inaccessible.
+        unsafe {
+            self.space
+                .map_file(0..MEMORY_AT, file.as_fd(), file.offset())
+                .or_else(|_| self.space.map_file(0..file.len(), file.as_fd(), file.offset()))
+        }
+    }
+
     /// Fills fresh zeros from the image.
     ///
     /// # Safety
     /// State and initial memory must be mapped writable, and nothing may refer into them.
     unsafe fn copy_in(&self, image: &Image) {
-        let parts = image.extents.iter().map(|e| (MEMORY_AT + e.offset as usize, &e.bytes));
-        for (at, bytes) in parts.chain([(image.host, &image.state)]) {
-            // SAFETY: `at` checks the start, `Image::new` that parts are within state and memory; the rest is
-            // the caller's promise.
-            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.space.at(at), bytes.len()) }
+        for extent in &image.contents {
+            let at = self.space.at(extent.offset as usize);
+            // SAFETY: `at` checks the start; the compiler made the extents to fit state and memory, which are mapped.
+            unsafe { std::ptr::copy_nonoverlapping(extent.bytes.as_ptr(), at, extent.bytes.len()) }
         }
     }
+
+    // While the instance lives.
 
     /// Makes memory accessible up to `bytes` (whole pages). It never shrinks.
     ///
@@ -201,55 +346,371 @@ impl Slot {
         if bytes > self.accessible {
             self.dirty = true;
             let range = MEMORY_AT + self.accessible..MEMORY_AT + bytes;
-            // SAFETY: the range is inaccessible, so nothing refers to it. It was never touched since it was
-            // last discarded, so it reads as zeros: that is what `reset` and `map_zeros` leave behind.
+            // SAFETY: the range is inaccessible, so nothing refers to it. It reads as zeros: that is how `wipe` and
+            // `shrink` leave what lies behind a memory.
             unsafe { self.space.protect(range, Access::ReadWrite) }?;
             self.accessible = bytes;
         }
         Ok(())
     }
 
-    /// Makes a slot clean after its instance has died.
+    /// A write at `address` has faulted. If that was because the slot is watched, makes the page writable and returns
+    /// true: the write can be tried again. Safe to call in a signal handler.
+    pub(crate) fn admit(&mut self, address: usize) -> bool {
+        let Some(at) = address.checked_sub(self.addresses().start) else { return false };
+        let page = (at / PAGE) as Page;
+        let pages = self.unexpected(page..page + 1);
+        !pages.is_empty() && self.open_pages(pages).is_ok()
+    }
+
+    /// Prepares for host code that writes to `bytes` bytes at an address: they do not fault.
     ///
     /// # Errors
-    /// When the kernel refuses; the slot is then still dirty, and `bind` will wipe it.
-    pub(crate) fn reset(&mut self) -> Result<()> {
-        if !self.dirty {
+    /// When the kernel refuses.
+    #[inline]
+    pub(crate) fn open(&mut self, address: *const u8, bytes: usize) -> Result<()> {
+        if self.watched.is_none() || bytes == 0 {
             return Ok(());
         }
+        let at = address as usize - self.addresses().start;
+        let pages = self.unexpected((at / PAGE) as Page..(at + bytes).div_ceil(PAGE) as Page);
+        if pages.is_empty() { Ok(()) } else { self.open_pages(pages) }
+    }
+
+    /// The part of `pages` that is read-only because the slot is watched, with what may lie between.
+    fn unexpected(&self, pages: Range<Page>) -> Range<Page> {
+        let (Some(image), Some(hot)) = (&self.image, &self.watched) else { return 0..0 };
+        let inside = |range: &Range<usize>| {
+            let range = to_pages(range);
+            pages.start.max(range.start)..pages.end.min(range.end)
+        };
+        let part = image.writable().iter().map(inside).find(|part| !part.is_empty()).unwrap_or(0..0);
+        if hot.covers(&part) { 0..0 } else { part }
+    }
+
+    /// Prepares for writes to any of the memory by whoever, the kernel included: none will fault until the next reset.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    #[inline]
+    pub(crate) fn expose(&mut self) -> Result<()> {
+        if self.watched.is_none() { Ok(()) } else { self.expose_watched() }
+    }
+
+    #[cold]
+    fn expose_watched(&mut self) -> Result<()> {
         let Some(image) = self.image.clone() else { return Ok(()) };
-        let memory = MEMORY_AT..MEMORY_AT + self.accessible;
-        let grown = MEMORY_AT + image.memory..memory.end;
-        // SAFETY: the instance has died, so nothing refers into its slot.
-        unsafe {
-            self.reset_state(&image)?;
-            self.space.discard(memory)?;
-            self.space.protect(grown, Access::None)?;
-            if image.file.is_none() {
-                self.copy_in(&image);
-            }
+        self.open_up(&image)?;
+        self.opened = false; // It did not go elsewhere: nobody knows where it will go.
+        if let Advice::Scan { resets } = image.habits.exposed() {
+            self.patience = resets;
         }
-        self.accessible = image.memory;
-        self.dirty = false;
         Ok(())
     }
 
-    /// # Safety
-    /// Nothing may refer into the slot.
-    unsafe fn reset_state(&self, image: &Image) -> Result<()> {
-        if image.state_room <= SMALL_STATE {
-            let zeros = image.state_room - image.state.len();
-            let at = self.space.at(image.host);
-            // SAFETY: the state's room is mapped writable, and all of it is written, with what the image has.
-            unsafe {
-                std::ptr::copy_nonoverlapping(image.state.as_ptr(), at, image.state.len());
-                std::ptr::write_bytes(at.add(image.state.len()), 0, zeros);
+    /// Makes unexpected pages writable; all of them, if there were too many this time.
+    #[cold]
+    fn open_pages(&mut self, pages: Range<Page>) -> Result<()> {
+        self.misses += 1;
+        let mut hot = self.watched.unwrap_or(Runs::new());
+        if self.misses <= MISSES && hot.insert(pages.clone()) && self.claim.more(2) {
+            // SAFETY: it gives more access to what is mapped.
+            if unsafe { self.space.protect(to_bytes(&pages), Access::ReadWrite) }.is_ok() {
+                self.watched = Some(hot);
+                return Ok(());
             }
+        }
+        self.image.clone().map_or(Ok(()), |image| self.open_up(&image))
+    }
+
+    /// Ends watching: makes everything writable that is accessible.
+    fn open_up(&mut self, image: &Image) -> Result<()> {
+        for range in image.writable() {
+            // SAFETY: as in `open_pages`. It joins mappings, so it takes no new one.
+            unsafe { self.space.protect(range, Access::ReadWrite) }?;
+        }
+        self.watched = None;
+        self.opened = true;
+        self.claim.release();
+        Ok(())
+    }
+
+    // Reset.
+
+    /// Makes a slot clean after its instance has died, or to start it again, and says how.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the slot is then still dirty, and `bind` will wipe it.
+    #[inline]
+    pub(crate) fn reset(&mut self, rules: Rules) -> Result<Way> {
+        let Some(image) = self.image.take_if(|_| self.dirty) else { return Ok(Way::Nothing) };
+        let done = self.reset_to(&image, rules);
+        self.image = Some(image);
+        self.dirty = done.is_err();
+        done
+    }
+
+    fn reset_to(&mut self, image: &Arc<Image>, rules: Rules) -> Result<Way> {
+        // SAFETY: nobody uses the instance at this time, so nothing refers into its slot; the head is always writable.
+        unsafe { image.head.iter().for_each(|part| self.restore(image, part.clone())) };
+        let mut grown = 0;
+        if self.accessible > image.memory {
+            grown = self.shrink(image, rules)?;
+        }
+        let way = match self.watched {
+            Some(hot) => self.reset_watched(image, &hot, rules),
+            None => self.reset_open(image, rules),
+        }?;
+        self.kept += grown;
+        Ok(way)
+    }
+
+    /// Copies a range back from the image.
+    ///
+    /// # Safety
+    /// The range must be mapped writable, and nothing refer into it.
+    #[inline]
+    unsafe fn restore(&self, image: &Image, range: Range<usize>) {
+        image.contents(range, |at, len, bytes| {
+            let at = self.space.at(at);
+            // SAFETY: the caller's promise; `contents` keeps to the range.
+            unsafe {
+                match bytes {
+                    Some(bytes) => std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, len),
+                    None => std::ptr::write_bytes(at, 0, len),
+                }
+            }
+        });
+    }
+
+    /// The reset of a watched slot: nothing outside the hot set can have been written.
+    fn reset_watched(&mut self, image: &Arc<Image>, hot: &Runs, rules: Rules) -> Result<Way> {
+        self.kept = hot.pages();
+        if self.kept > rules.keep {
+            return self.discard(image);
+        }
+        if self.time_to_look() && !self.mostly_written(image, hot.iter()) {
+            // Learn the set anew: discard all, and see what the next run does.
+            self.look_again_after(image.habits.outdated());
+            self.open_up(image)?;
+            self.opened = false;
+            return self.discard(image);
+        }
+        for run in hot.iter() {
+            // SAFETY: the hot set is mapped writable, and the slot has no tenant.
+            unsafe { self.restore(image, to_bytes(&run)) }
+        }
+        if self.misses == 0 {
+            self.quiet = self.quiet.saturating_add(1);
+        } else {
+            let advice = image.habits.missed(hot, self.quiet < RECENT, rules.strategy);
+            self.follow(image, advice)?;
+        }
+        Ok(Way::HotSet)
+    }
+
+    /// The reset of a slot in which everything could be written.
+    fn reset_open(&mut self, image: &Arc<Image>, rules: Rules) -> Result<Way> {
+        let mut written = Vec::new();
+        if rules.strategy == ResetStrategy::Discard || self.written(image.writable(), &mut written).is_err() {
+            return self.discard(image);
+        }
+        self.kept = written.iter().map(|run| run.len()).sum();
+        if self.kept > rules.keep || (self.time_to_look() && !self.mostly_written(image, written.iter().cloned())) {
+            return self.discard(image);
+        }
+        for run in &written {
+            // SAFETY: everything accessible is writable in an open slot, and the slot has no tenant.
+            unsafe { self.restore(image, to_bytes(run)) }
+        }
+        self.patience = self.patience.saturating_sub(1);
+        if self.patience == 0 && rules.strategy != ResetStrategy::Scan {
+            let advice = image.habits.observed(&written, self.opened && self.quiet < RECENT, rules.strategy);
+            self.follow(image, advice)?;
+        }
+        Ok(Way::Scan)
+    }
+
+    /// The pages of `ranges` that were written.
+    fn written(&self, ranges: [Range<usize>; 2], into: &mut Vec<Range<Page>>) -> std::result::Result<(), pagemap::Unavailable> {
+        let base = self.addresses().start;
+        ranges.into_iter().try_for_each(|range| {
+            pagemap::written(base + range.start..base + range.end, |run| {
+                into.push(to_pages(&(run.start - base..run.end - base)));
+            })
+        })
+    }
+
+    /// Takes all private pages away: the image shows again, and zeros where it has none.
+    fn discard(&mut self, image: &Image) -> Result<Way> {
+        for range in image.writable() {
+            // SAFETY: the slot has no tenant.
+            unsafe { self.space.discard(range) }?;
+        }
+        if image.files.is_none() {
+            // Without files there are only zeros behind the pages. The image's part of them has to be writable.
+            self.open_up(image)?;
+            // SAFETY: state and initial memory are mapped writable, and the slot has no tenant.
+            unsafe { self.copy_in(image) };
+        }
+        self.kept = 0;
+        Ok(Way::Discard)
+    }
+
+    /// Makes grown memory inaccessible again, and zero. Returns how many of its pages stay in memory.
+    fn shrink(&mut self, image: &Image, rules: Rules) -> Result<usize> {
+        let grown = image.memory().end..MEMORY_AT + self.accessible;
+        let mut written = Vec::new();
+        let scanned = rules.strategy != ResetStrategy::Discard && self.written([grown.clone(), 0..0], &mut written).is_ok();
+        let pages = written.iter().map(|run| run.len()).sum();
+        // SAFETY: the slot has no tenant, and grown memory is mapped writable.
+        unsafe {
+            if scanned && pages <= rules.keep {
+                written.iter().for_each(|run| self.restore(image, to_bytes(run)));
+            } else {
+                self.space.discard(grown.clone())?;
+            }
+            self.space.protect(grown, Access::None)?;
+        }
+        self.accessible = image.memory;
+        Ok(if scanned && pages <= rules.keep { pages } else { 0 })
+    }
+
+    // What to do next time.
+
+    fn time_to_look(&mut self) -> bool {
+        let (left, from) = self.look;
+        self.look.0 = if left == 0 { from } else { left - 1 };
+        left == 0
+    }
+
+    fn look_again_after(&mut self, resets: u32) {
+        self.look = (resets, resets);
+    }
+
+    /// Whether at least half of these pages differ from the image, before they are restored. A few never matter.
+    fn mostly_written(&self, image: &Image, runs: impl Iterator<Item = Range<Page>>) -> bool {
+        const FEW: usize = 4;
+        let (mut all, mut written) = (0, 0);
+        for page in runs.flatten() {
+            all += 1;
+            written += usize::from(self.differs(image, page));
+        }
+        all <= FEW || 2 * written >= all
+    }
+
+    fn differs(&self, image: &Image, page: Page) -> bool {
+        let mut differs = false;
+        image.contents(to_bytes(&(page..page + 1)), |at, len, bytes| {
+            // SAFETY: a tracked page is readable, and nobody writes it: the slot has no tenant.
+            let now = unsafe { std::slice::from_raw_parts(self.space.at(at), len) };
+            differs |= bytes.map_or_else(|| now.iter().any(|byte| *byte != 0), |bytes| now != bytes);
+        });
+        differs
+    }
+
+    fn watch_expected(&mut self, image: &Arc<Image>, strategy: ResetStrategy) -> Result<()> {
+        self.look_again_after(first_look());
+        match strategy {
+            ResetStrategy::Scan | ResetStrategy::Discard => Ok(()),
+            _ => image.habits.expected().map_or(Ok(()), |hot| self.watch(image, hot)),
+        }
+    }
+
+    fn follow(&mut self, image: &Image, advice: Advice) -> Result<()> {
+        (self.misses, self.quiet) = (0, 0);
+        match advice {
+            Advice::Watch(hot) => self.watch(image, hot),
+            Advice::Scan { resets } => {
+                self.patience = resets;
+                if self.watched.is_some() { self.open_up(image) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Makes everything read-only but the hot set. Only a clean slot can be watched.
+    fn watch(&mut self, image: &Image, hot: Runs) -> Result<()> {
+        if self.watched == Some(hot) {
             return Ok(());
         }
-        // SAFETY: the caller's promise.
-        unsafe { self.space.discard(image.state_range()) }
+        if self.watched.is_some() {
+            self.open_up(image)?;
+        }
+        self.opened = false;
+        if !self.claim.more(2 * hot.len() + 1) {
+            self.patience = LATER;
+            return Ok(());
+        }
+        for range in image.writable() {
+            for gap in hot.gaps(to_pages(&range)) {
+                // SAFETY: no Rust reference points into a slot without a tenant.
+                let protected = unsafe { self.space.protect(to_bytes(&gap), Access::Read) };
+                if protected.is_err() {
+                    self.patience = LATER;
+                    return self.open_up(image);
+                }
+            }
+        }
+        self.watched = Some(hot);
+        Ok(())
     }
+
+    // Looking at it.
+
+    /// What the slot holds now, as parts of another image: the state in `state`, and the memory.
+    pub(crate) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
+        // SAFETY: state and accessible memory are readable, and nobody writes them, because who calls this has the store.
+        let bytes = |range: Range<usize>| unsafe { std::slice::from_raw_parts(self.space.at(range.start), range.len()) };
+        let mut extents: Vec<Extent> = Vec::new();
+        for page in self.perhaps_not_zero() {
+            let now = bytes(to_bytes(&(page..page + 1)));
+            let offset = (page as usize * PAGE - MEMORY_AT) as u64;
+            match extents.last_mut() {
+                _ if now.iter().all(|byte| *byte == 0) => {}
+                Some(last) if last.offset + last.bytes.len() as u64 == offset => last.bytes.extend_from_slice(now),
+                _ => extents.push(Extent { offset, bytes: now.to_vec() }),
+            }
+        }
+        (bytes(state).to_vec(), extents)
+    }
+
+    /// The pages of memory that can be other than zero, in order: the image's, and those that were written.
+    fn perhaps_not_zero(&self) -> Vec<Page> {
+        let memory = MEMORY_AT..MEMORY_AT + self.accessible;
+        let mut runs = Vec::new();
+        if self.written([memory.clone(), 0..0], &mut runs).is_err() {
+            return to_pages(&memory).collect();
+        }
+        let extents = self.image.iter().flat_map(|image| &image.contents[1..]);
+        runs.extend(extents.map(|e| to_pages(&(e.offset as usize..e.offset as usize + e.bytes.len()))));
+        let mut pages: Vec<Page> = runs.into_iter().flatten().collect();
+        pages.sort_unstable();
+        pages.dedup();
+        pages
+    }
+
+    /// What the pages of state (with the host cell) and memory are; `memory_only` leaves the state out.
+    pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
+        let memory = MEMORY_AT..MEMORY_AT + self.accessible;
+        let state = 0..self.image.as_ref().filter(|_| !memory_only).map_or(0, |image| image.tables.end);
+        let mut stats = PageStats { untouched: ((state.len() + memory.len()) / PAGE) as u64, ..PageStats::default() };
+        for range in [state, memory] {
+            let base = self.addresses().start;
+            let _ = pagemap::kinds(base + range.start..base + range.end, |kind, run| {
+                let pages = (run.len() / PAGE) as u64;
+                stats.untouched -= pages;
+                *match kind {
+                    pagemap::Kind::Shared => &mut stats.shared,
+                    pagemap::Kind::Zero => &mut stats.zero,
+                    pagemap::Kind::Private => &mut stats.private,
+                    pagemap::Kind::Swapped => &mut stats.swapped,
+                } += pages;
+            });
+        }
+        stats
+    }
+
+    // The end.
 
     /// Makes a slot blank, whatever is mapped in it. No image is mapped afterwards, and none is kept alive.
     ///
@@ -259,127 +720,73 @@ impl Slot {
         self.dirty = true;
         // SAFETY: the slot has no tenant, so nothing refers into it.
         unsafe { self.space.map_zeros(0..SLOT_SIZE as usize, Access::None) }?;
-        self.image = None;
-        self.accessible = 0;
+        self.claim.release();
+        (self.image, self.watched) = (None, None);
+        (self.accessible, self.kept, self.patience, self.misses, self.quiet) = (0, 0, 0, 0, RECENT);
         self.dirty = false;
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::mapping::PAGE;
+/// Where the pages of an instance or memory are, in numbers of host pages (4 KiB). Where the system can not tell
+/// (Linux before 6.7), all are counted as untouched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PageStats {
+    /// Never looked at since they were mapped or discarded. They take no memory.
+    pub untouched: u64,
+    /// Read as zeros from the kernel's one page of zeros. They take no memory.
+    pub zero: u64,
+    /// Shared with the image, and so with all instances of the module.
+    pub shared: u64,
+    /// The instance's own, in memory.
+    pub private: u64,
+    /// The instance's own, swapped out.
+    pub swapped: u64,
+}
 
-    fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> {
-        let parts =
-            ImageParts { host: PAGE, state: vec![7; 100], state_room: PAGE, extents, memory: memory_pages * PAGE };
-        Arc::new(Image::new(parts, mapped).unwrap())
-    }
+/// How many resets a slot stays open for want of mappings.
+const LATER: u32 = 1024;
 
-    fn page_of(byte: u8, page: usize) -> Extent {
-        Extent { offset: (page * PAGE) as u64, bytes: vec![byte; PAGE] }
-    }
+fn to_pages(bytes: &Range<usize>) -> Range<Page> {
+    (bytes.start / PAGE) as Page..(bytes.end / PAGE) as Page
+}
 
-    /// Accessible memory, as it is now.
-    fn memory(slot: &Slot) -> &[u8] {
-        // SAFETY: that much is accessible, and the tests write only while they hold no such slice.
-        unsafe { std::slice::from_raw_parts(slot.space.at(MEMORY_AT), slot.accessible) }
-    }
+fn to_bytes(pages: &Range<Page>) -> Range<usize> {
+    pages.start as usize * PAGE..pages.end as usize * PAGE
+}
 
-    fn state(slot: &Slot) -> &[u8] {
-        // SAFETY: the state of a bound slot is accessible.
-        unsafe { std::slice::from_raw_parts(slot.space.at(PAGE), PAGE) }
-    }
+/// Mappings that a watched slot takes beyond those of an open one, counted for the whole process: the kernel has a limit
+/// (`vm.max_map_count`, 65,530 by default), and instances come first.
+#[derive(Debug)]
+struct Claim(usize);
 
-    fn write(slot: &mut Slot, at: usize, byte: u8) {
-        slot.touch();
-        // SAFETY: the tests write to accessible memory or state only.
-        unsafe { *slot.space.at(at) = byte }
-    }
+/// The most mappings that watching takes in a process.
+const CLAIMS: usize = 12_000;
+static CLAIMED: AtomicUsize = AtomicUsize::new(0);
 
-    fn assert_clean(slot: &Slot, extents: &[Extent], pages: usize) {
-        let mut expected = vec![0; pages * PAGE];
-        for extent in extents {
-            expected[extent.offset as usize..][..extent.bytes.len()].copy_from_slice(&extent.bytes);
+impl Claim {
+    /// False, and nothing claimed, if there are too many.
+    fn more(&mut self, mappings: usize) -> bool {
+        let fits = CLAIMED.fetch_add(mappings, Relaxed) + mappings <= CLAIMS;
+        if fits {
+            self.0 += mappings;
+        } else {
+            CLAIMED.fetch_sub(mappings, Relaxed);
         }
-        assert!(memory(slot) == expected);
-        assert!(state(slot)[..100].iter().all(|b| *b == 7) && state(slot)[100..].iter().all(|b| *b == 0));
+        fits
     }
 
-    #[test]
-    fn a_bound_slot_is_the_image_then_zeros() {
-        for mapped in [true, false] {
-            let extents = vec![page_of(1, 1), page_of(2, 3)];
-            let mut slot = Slot::new().unwrap();
-            slot.bind(&image(6, extents.clone(), mapped)).unwrap();
-            assert_clean(&slot, &extents, 6);
-        }
-    }
-
-    #[test]
-    fn reset_undoes_writes_to_state_image_zeros_and_grown_memory() {
-        for mapped in [true, false] {
-            let extents = vec![page_of(1, 0), page_of(2, 2)];
-            let image = image(4, extents.clone(), mapped);
-            let mut slot = Slot::new().unwrap();
-            slot.bind(&image).unwrap();
-            for _ in 0..3 {
-                slot.grow_memory(9 * PAGE).unwrap();
-                assert!(memory(&slot)[4 * PAGE..].iter().all(|b| *b == 0));
-                for page in 0..9 {
-                    write(&mut slot, MEMORY_AT + page * PAGE + 5, 0xcc);
-                }
-                write(&mut slot, PAGE, 0xcc);
-                write(&mut slot, PAGE + 4000, 0xcc);
-                slot.reset().unwrap();
-                assert_clean(&slot, &extents, 4);
-            }
-        }
-    }
-
-    #[test]
-    fn a_dirty_slot_can_be_bound_to_another_image() {
-        for mapped in [true, false] {
-            let (first, second) = (image(4, vec![page_of(1, 0)], mapped), image(2, vec![], mapped));
-            let mut slot = Slot::new().unwrap();
-            for _ in 0..3 {
-                slot.bind(&first).unwrap();
-                slot.grow_memory(5 * PAGE).unwrap();
-                write(&mut slot, MEMORY_AT + 4 * PAGE, 1);
-                slot.bind(&second).unwrap();
-                assert_clean(&slot, &[], 2);
-                write(&mut slot, MEMORY_AT, 1);
-                slot.bind(&first).unwrap();
-                assert_clean(&slot, &[page_of(1, 0)], 4);
-            }
-        }
-    }
-
-    #[test]
-    fn no_write_reaches_the_image() {
-        let image = image(2, vec![page_of(1, 0)], true);
-        let (mut a, mut b) = (Slot::new().unwrap(), Slot::new().unwrap());
-        a.bind(&image).unwrap();
-        write(&mut a, MEMORY_AT, 0xcc);
-        write(&mut a, PAGE, 0xcc);
-        b.bind(&image).unwrap();
-        assert_clean(&b, &[page_of(1, 0)], 2);
-    }
-
-    #[test]
-    fn wiping_leaves_nothing_accessible_and_lets_the_image_go() {
-        let image = image(2, vec![page_of(1, 0)], true);
-        let mut slot = Slot::new().unwrap();
-        slot.bind(&image).unwrap();
-        slot.wipe().unwrap();
-        assert_eq!(Arc::strong_count(&image), 1);
-        let range = slot.addresses();
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let inside = |line: &&str| {
-            let start = usize::from_str_radix(line.split('-').next().unwrap(), 16).unwrap();
-            range.contains(&start)
-        };
-        assert!(maps.lines().filter(inside).all(|line| line.contains("---p")), "{maps}");
+    fn release(&mut self) {
+        CLAIMED.fetch_sub(std::mem::take(&mut self.0), Relaxed);
     }
 }
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Configuration, and what all modules and stores of an engine share: compiler, type numbers, slots.
 
 use crate::code::LoadedCode;
-use crate::pool::Pool;
+use crate::habits::ResetStrategy;
+use crate::pool::{EngineStats, Limits, Pool};
 use anyhow::{Context, Result};
 use minirt_compiler::module::FuncType;
 use minirt_compiler::{Compiler, OptLevel, Settings};
@@ -9,13 +10,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most instances that are alive at one time in an engine: what 47 bits of addresses hold.
-const MAX_SLOTS: usize = 16_000;
+const MAX_INSTANCES: usize = 16_384;
+
+/// Memory that idle instances of an engine may keep.
+const KEEP_RESIDENT: usize = 256 << 20;
 
 /// How an [`Engine`] works. The defaults serve everyone; nothing has to be set.
 #[derive(Clone, Debug)]
 pub struct Config {
     settings: Settings,
     images: bool,
+    limits: Limits,
     max_wasm_stack: usize,
 }
 
@@ -28,13 +33,36 @@ impl Default for Config {
 impl Config {
     /// The default configuration.
     pub fn new() -> Self {
-        Self { settings: Settings::default(), images: true, max_wasm_stack: 512 * 1024 }
+        let strategy = ResetStrategy::default();
+        let limits = Limits { instances: MAX_INSTANCES, keep_resident: KEEP_RESIDENT, strategy };
+        Self { settings: Settings::default(), images: true, limits, max_wasm_stack: 512 * 1024 }
     }
 
     /// Whether instances start from a copy-on-write image (the default), or are filled by copying, as on
     /// systems without memory files.
     pub fn memory_init_cow(&mut self, enable: bool) -> &mut Self {
         self.images = enable;
+        self
+    }
+
+    /// How instance slots are made clean for the next instance. Default: [`ResetStrategy::Adaptive`], which serves
+    /// everyone; the others are for tests and measurements.
+    pub fn reset_strategy(&mut self, strategy: ResetStrategy) -> &mut Self {
+        self.limits.strategy = strategy;
+        self
+    }
+
+    /// Bytes of memory that all slots of an engine together may keep to be copied back at a reset, instead of being
+    /// given back to the system and faulted in again. Default: 256 MiB.
+    pub fn keep_resident(&mut self, bytes: usize) -> &mut Self {
+        self.limits.keep_resident = bytes;
+        self
+    }
+
+    /// The most instances that are alive at one time in an engine. Default, and what fits into the addresses of a
+    /// process: 16,384. With fewer, idle slots of one module are taken for another sooner.
+    pub fn max_instances(&mut self, instances: usize) -> &mut Self {
+        self.limits.instances = instances;
         self
     }
 
@@ -109,7 +137,7 @@ impl Engine {
         Ok(Self {
             inner: Arc::new(EngineInner {
                 compiler,
-                pool: Pool::new(MAX_SLOTS),
+                pool: Pool::new(config.limits),
                 types: Mutex::default(),
                 exits: Mutex::default(),
                 images: config.images,
@@ -121,6 +149,11 @@ impl Engine {
     /// Whether two handles are to the same engine.
     pub fn same(a: &Self, b: &Self) -> bool {
         Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    /// Numbers about its instances since it was made: how many there are, and how they came to be and were reset.
+    pub fn stats(&self) -> EngineStats {
+        self.inner.pool.stats()
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {

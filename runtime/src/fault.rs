@@ -4,6 +4,8 @@
 //! This is the decision whether a fault is such a stop. It runs in a signal handler, so it reads
 //! plain memory only: it takes no lock and allocates nothing.
 //!
+//! A write to a page that a watched slot has read-only is no trap: the slot admits it, and the instruction runs again.
+//!
 //! A fault is a trap if, and only if: this thread is in Wasm; the instruction is listed in the trap table of
 //! code that is loaded; and, where an address was involved, it lies in a slot of the store that is
 //! running. Anything else is a bug of the host (or ours) and goes to the handler that was there before.
@@ -23,16 +25,21 @@ fn classify(fault: &Fault) -> Option<Resume> {
     // SAFETY: the current activation is on this thread's stack, below the interrupted Wasm frames, and nothing
     // else uses it while they run.
     let activation = unsafe { current().as_mut() }?;
-    let trap = trap_at(fault.pc)?;
     // SAFETY: the activation's store outlives it. Wasm code was interrupted, so no Rust code is at work on
     // the store on this thread, and no other thread has access to it.
     let store = unsafe { &*activation.store.cast::<StoreInner>() };
-    if fault.address.is_some_and(|address| !store.owns_address(address)) {
-        return None;
+    if let Some(address) = fault.address {
+        let mut instance = store.at_address(address)?;
+        // SAFETY: the instance is alive, and as above nobody is at work on it: what compiled code writes is not part
+        // of its description, and host code prepares a slot before it writes.
+        if unsafe { instance.as_mut() }.slot.admit(address) {
+            return Some(Resume::Retry);
+        }
     }
+    let trap = trap_at(fault.pc)?;
     activation.trap = Some(trap);
     record_frames(activation, fault);
-    Some(Resume { pc: activation.handler, stack: activation.stack, frame: activation.frame })
+    Some(Resume::At { pc: activation.handler, stack: activation.stack, frame: activation.frame })
 }
 
 fn record_frames(activation: &mut Activation, fault: &Fault) {

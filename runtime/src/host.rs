@@ -8,8 +8,9 @@
 use crate::activation;
 use crate::engine::Engine;
 use crate::handle::Extern;
+use crate::instance_data::InstanceData;
 use crate::resolve::export_of;
-use crate::store::{AsContext, AsContextMut, Failure, InstanceData, StoreContext, StoreContextMut, StoreData};
+use crate::store::{AsContext, AsContextMut, Failure, StoreContext, StoreContextMut, StoreData};
 use crate::value::sealed::Context;
 use crate::value::{Val, WasmTy};
 use crate::vmctx::{HostCall, HostContext, Raw, VmContext};

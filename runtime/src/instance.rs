@@ -1,7 +1,7 @@
 //! Instantiation: from a module and its imports to a running instance (specification, section 4.7.2).
 //!
 //! Most of what the specification lists was done when the module's image was made. What is left here: check
-//! the imports, take a slot, write its host cell, do what depends on imports, and start.
+//! the imports, take a slot, write its host cell (nothing, if the last instance had the same imports), do what depends on imports, and start.
 
 use crate::builtins;
 use crate::bulk;
@@ -11,7 +11,9 @@ use crate::handle::{Extern, Func, Instance};
 use crate::host::{HostFunc, WasmResults};
 use crate::module::Module;
 use crate::resolve::{export_of, func_of, handle_of};
-use crate::store::{AsContext, AsContextMut, InstanceData, StoreInner};
+use crate::instance_data::{Closures, InstanceData, Keep};
+use crate::prototype::Prototype;
+use crate::store::{AsContext, AsContextMut, StoreInner};
 use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, Header, HostContext, Space, SpaceImport, View, VmContext};
 use crate::{Global, Memory, Table, TypedFunc};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -66,7 +68,7 @@ impl Instance {
     /// When an import belongs to another store, or with the panic of a host function called by the start function.
     pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
         let given: Vec<Given> = imports.iter().map(|it| Given::Extern(*it)).collect();
-        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given))
+        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
     }
 
     /// The export with a name.
@@ -116,60 +118,72 @@ impl Instance {
     pub fn exports(&self, store: impl AsContext) -> std::vec::IntoIter<Export> {
         let store = &store.as_context().0.inner;
         self.store.check(store.id);
-        let exports = &store.instance(self.index).module.info().exports;
+        let exports = &store.instance(self.index).prototype.info().exports;
         let export = |e: &ModuleExport| Export { name: e.name.clone(), it: handle_of(store, self.index, e.entity) };
         exports.iter().map(export).collect::<Vec<_>>().into_iter()
-    }
-
-    /// The module it was made from.
-    pub fn module<'a, T: 'a>(&self, store: impl Into<crate::StoreContext<'a, T>>) -> &'a Module {
-        let store = &store.into().0.inner;
-        self.store.check(store.id);
-        &store.instance(self.index).module
     }
 }
 
 /// The closures that imports point to, to be kept as long as an instance that uses them.
-pub(crate) fn keep_alive(given: &[Given]) -> Arc<[Arc<dyn Any + Send + Sync>]> {
+pub(crate) fn keep_alive(given: &[Given]) -> Option<Keep> {
     let keep = |given: &Given| match given {
         Given::Host(host) => Some(host.keep.clone()),
         Given::Extern(_) => None, // Its store keeps it.
     };
-    given.iter().filter_map(keep).collect()
+    let list: Box<[Arc<dyn Any + Send + Sync>]> = given.iter().filter_map(keep).collect();
+    (!list.is_empty()).then(|| Arc::new(Closures { list, reusable: false.into() }))
 }
 
 /// Makes an instance. `keep` is `keep_alive(given)`.
+#[inline]
 pub(crate) fn instantiate(
     store: &mut StoreInner,
     module: &Module,
     given: &[Given],
-    keep: Arc<[Arc<dyn Any + Send + Sync>]>,
+    keep: Option<&Keep>,
 ) -> Result<Instance> {
-    check_imports(store, module, given)?;
-    let slot = store.engine.pool().take(module.image())?;
-    let index = store.instances.len() as u32;
-    let data = Box::leak(Box::new(InstanceData { slot, module: module.clone(), index, _keep: keep }));
-    // From here on the store owns the instance, whatever fails: others may already point to it.
-    let data = NonNull::from(data);
-    store.instances.push(data);
-    // SAFETY: the slot was just bound to the module's image, and nobody else knows the instance yet.
-    unsafe { write_host_cell(store, data, given) };
-    crate::fault::install();
-    let instance = Instance { store: store.id, index };
-    initialise(store, instance)?;
-    if let Some(start) = module.info().start {
-        let func = func_of(store, index, start);
-        let mut nothing = [];
-        // SAFETY: validation saw to it that start functions take and return nothing.
-        unsafe { call(store, func.record, nothing.as_mut_ptr()) }?;
+    let same = crate::Engine::same(&store.engine, module.engine());
+    ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
+    let prototype = module.prototype();
+    let mut data = store.engine.pool().take(prototype)?;
+    // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
+    let imported = data.host_only && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr);
+    if !imported && let Err(error) = check_imports(store, prototype, given) {
+        store.engine.pool().put(data);
+        return Err(error);
     }
+    crate::fault::install();
+    let index = store.instances.len() as u32;
+    data.index = index;
+    // From here on the store owns the instance, whatever fails: others may already point to it.
+    let mut data = NonNull::from(Box::leak(data));
+    store.instances.push(data);
+    // SAFETY: the slot is bound to the prototype's image, and nobody else knows the instance yet.
+    unsafe {
+        write_header(store, data);
+        if !imported {
+            data.as_mut().keep = keep.cloned();
+            data.as_mut().host_only = given.iter().all(|given| matches!(given, Given::Host(_)));
+            write_imports(store, data.as_ref(), given);
+        }
+    }
+    let instance = Instance { store: store.id, index };
+    run_remaining(store, instance)?;
     Ok(instance)
 }
 
+/// The steps that no image holds: what depends on imports, and the start function.
+pub(crate) fn run_remaining(store: &mut StoreInner, instance: Instance) -> Result<()> {
+    initialise(store, instance)?;
+    let Some(start) = store.instance(instance.index).prototype.remaining.start else { return Ok(()) };
+    let func = func_of(store, instance.index, start);
+    let mut nothing = [];
+    // SAFETY: validation saw to it that start functions take and return nothing.
+    unsafe { call(store, func.record, nothing.as_mut_ptr()) }
+}
+
 /// Step 1 to 4: whether what is given is what is asked for.
-fn check_imports(store: &StoreInner, module: &Module, given: &[Given]) -> Result<()> {
-    let same = crate::Engine::same(&store.engine, module.engine());
-    ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
+fn check_imports(store: &StoreInner, module: &Prototype, given: &[Given]) -> Result<()> {
     let info = module.info();
     ensure!(
         info.imports.len() == given.len(),
@@ -180,7 +194,7 @@ fn check_imports(store: &StoreInner, module: &Module, given: &[Given]) -> Result
     info.imports.iter().zip(given).try_for_each(|(import, given)| check_import(store, module, import, given))
 }
 
-fn check_import(store: &StoreInner, module: &Module, import: &Import, given: &Given) -> Result<()> {
+fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: &Given) -> Result<()> {
     let fits = match (import.entity, given) {
         (Entity::Func(i), Given::Extern(Extern::Func(func))) => {
             func.store.check(store.id);
@@ -228,29 +242,33 @@ fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>)) -> bool {
     found.0 >= wanted.0 && maximum
 }
 
-/// Writes all that differs from one instance of a module to the next.
+/// Writes what differs from one instance to the next, apart from imports.
 ///
 /// # Safety
-/// The slot must be bound to the module's image, and nobody else use it or the description.
-unsafe fn write_host_cell(store: &StoreInner, instance: NonNull<InstanceData>, given: &[Given]) {
+/// The slot must be bound to the prototype's image, and nobody else use it or the description.
+#[inline]
+unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
     // SAFETY: the caller's promise; the header is the start of the host cell.
-    let data = unsafe { instance.as_ref() };
-    let vmctx = data.vmctx();
-    // SAFETY: as above.
     unsafe {
+        let vmctx = instance.as_ref().vmctx();
         *Header::builtins(vmctx) = builtins::TABLE.address();
         *Header::stack_limit(vmctx) = store.stack_limit;
         *Header::instance(vmctx) = instance.as_ptr();
     }
-    for (import, given) in data.module.info().imports.iter().zip(given) {
-        // SAFETY: as above; `given` was checked to fit the import.
-        unsafe { write_import(store, data.view(), &data.module, import.entity, given) }
+}
+
+/// # Safety
+/// As for [`write_header`]; what is given must fit the imports.
+unsafe fn write_imports(store: &StoreInner, data: &InstanceData, given: &[Given]) {
+    for (import, given) in data.prototype.info().imports.iter().zip(given) {
+        // SAFETY: the caller's promise.
+        unsafe { write_import(store, data.view(), &data.prototype, import.entity, given) }
     }
 }
 
 /// # Safety
-/// As for [`write_host_cell`]; what is given must fit the import.
-unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Module, entity: Entity, given: &Given) {
+/// As for [`write_header`]; what is given must fit the import.
+unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, entity: Entity, given: &Given) {
     let vmctx = view.vmctx;
     // SAFETY: all entries lie in the host cell, which is mapped writable: the caller's promise.
     unsafe {
@@ -284,7 +302,7 @@ fn space_import(Space { base, size, owner, index }: Space) -> SpaceImport {
 
 /// # Safety
 /// As for [`write_import`].
-unsafe fn write_host_func(vmctx: VmContext, module: &Module, func: u32, context: HostContext) {
+unsafe fn write_host_func(vmctx: VmContext, module: &Prototype, func: u32, context: HostContext) {
     let entry: *mut FuncImport = vmctx.at(module.layout().import_func(func));
     let ty = module.info().funcs[func as usize].ty;
     let exit = module.code().tables().exit(module.info().canonical_types[ty as usize]);
@@ -301,7 +319,7 @@ unsafe fn write_host_func(vmctx: VmContext, module: &Module, func: u32, context:
 
 /// # Safety
 /// As for [`write_import`]; `func` must be a Wasm function.
-unsafe fn write_wasm_func(vmctx: VmContext, module: &Module, func: u32, from: Func) {
+unsafe fn write_wasm_func(vmctx: VmContext, module: &Prototype, func: u32, from: Func) {
     let entry: *mut FuncImport = vmctx.at(module.layout().import_func(func));
     // SAFETY: records live as long as their store; the entry is the caller's promise.
     unsafe {
@@ -313,26 +331,27 @@ unsafe fn write_wasm_func(vmctx: VmContext, module: &Module, func: u32, from: Fu
     }
 }
 
-/// What an image can not hold: globals, elements and data that depend on imports, in that order.
+/// Globals, elements and data that depend on imports, in that order.
 fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
-    let data = store.instance(instance.index);
-    let dynamic = data.module.dynamic();
-    if dynamic.globals.is_empty() && dynamic.first_element.is_none() && dynamic.first_data.is_none() {
+    let prototype = &store.instance(instance.index).prototype;
+    let remaining = &prototype.remaining;
+    if remaining.globals.is_empty() && remaining.first_element.is_none() && remaining.first_data.is_none() {
         return Ok(());
     }
-    let module = data.module.clone();
-    let (view, dynamic) =
-        (View { vmctx: data.vmctx(), module: module.info(), layout: module.layout() }, module.dynamic());
+    let prototype = Arc::clone(prototype);
+    let remaining = &prototype.remaining;
+    let info = prototype.info();
+    let view = View { vmctx: store.instance(instance.index).vmctx(), module: info, layout: prototype.layout() };
     store.touched = true;
     // SAFETY: the instance is alive, its imports are written, and globals are initialised in order.
     unsafe {
-        for global in &dynamic.globals {
-            let index = module.info().num_imported_globals + global;
-            let value = evaluate(view, &module.info().global_inits[*global as usize]);
-            view.global(index).write(module.info().globals[index as usize].content, value);
+        for global in &remaining.globals {
+            let index = info.num_imported_globals + global;
+            let value = evaluate(view, &info.global_inits[*global as usize]);
+            view.global(index).write(info.globals[index as usize].content, value);
         }
-        apply_elements(view, dynamic.first_element)?;
-        apply_data(view, dynamic.first_data)?;
+        apply_elements(view, remaining.first_element)?;
+        apply_data(view, remaining.first_data)?;
     }
     Ok(())
 }
@@ -388,7 +407,7 @@ impl Definition {
             }
         }
         let module = Module::from_compiled(&store.engine, Compiler::without_code(info)?)?;
-        instantiate(store, &module, &[], Arc::new([]))
+        instantiate(store, &module, &[], None)
     }
 }
 

@@ -60,9 +60,13 @@
 // In reading order: a file uses only what stands above it.
 mod sys;
 mod vmctx;
+mod pages;
+mod habits;
 mod cow;
-mod pool;
 mod code;
+mod prototype;
+mod instance_data;
+mod pool;
 mod engine;
 mod module;
 mod handle;
@@ -88,8 +92,10 @@ pub mod wasi;
 
 pub use anyhow::{Error, Result};
 pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use cow::PageStats;
 pub use engine::{Config, Engine};
 pub use func::TypedFunc;
+pub use habits::ResetStrategy;
 pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
 pub use host::{Caller, IntoFunc, WasmParams, WasmResults, WasmRet};
 pub use instance::Export;
@@ -100,5 +106,6 @@ pub use minirt_compiler::module::{
 };
 pub use minirt_compiler::{CompileError, OptLevel, Trap};
 pub use module::{ExportType, ImportType, Module};
+pub use pool::EngineStats;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use value::{Ref, Val, WasmTy};

@@ -3,6 +3,7 @@
 use crate::handle::{Extern, Func, Instance};
 use crate::host::{Caller, Dynamic, HostFunc, IntoFunc, IntoHost};
 use crate::instance::{Given, instantiate, keep_alive};
+use crate::instance_data::Keep;
 use crate::module::Module;
 use crate::resolve::handle_of;
 use crate::store::{AsContext, AsContextMut};
@@ -10,10 +11,10 @@ use crate::value::Val;
 use crate::{Engine, ImportType};
 use anyhow::{Result, bail, ensure};
 use minirt_compiler::module::FuncType;
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 /// Definitions by module and name, from which instances get their imports.
 ///
@@ -104,7 +105,7 @@ impl<T> Linker<T> {
     pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
         let inner = &store.as_context().0.inner;
         instance.store.check(inner.id);
-        for export in &inner.instance(instance.index).module.info().exports {
+        for export in &inner.instance(instance.index).prototype.info().exports {
             let item = handle_of(inner, instance.index, export.entity);
             self.insert(module, &export.name, Given::Extern(item))?;
         }
@@ -134,7 +135,11 @@ impl<T> Linker<T> {
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
         let given = module.imports().map(|import| self.look_up(import)).collect::<Result<Vec<_>>>()?;
         let keep = keep_alive(&given);
-        Ok(InstancePre { module: module.clone(), given: given.into(), keep, data: PhantomData })
+        if let Some(keep) = &keep {
+            keep.reusable.store(true, SeqCst);
+        }
+        let inner = PreInner { module: module.clone(), given: given.into(), keep };
+        Ok(InstancePre { inner: Arc::new(inner), data: PhantomData })
     }
 
     fn look_up(&self, import: ImportType<'_>) -> Result<Given> {
@@ -182,36 +187,50 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// A module with its imports already looked up.
 pub struct InstancePre<T> {
-    module: Module,
-    given: Arc<[Given]>,
-    keep: Arc<[Arc<dyn Any + Send + Sync>]>,
+    inner: Arc<PreInner>,
     data: PhantomData<fn(T)>,
+}
+
+struct PreInner {
+    module: Module,
+    given: Box<[Given]>,
+    keep: Option<Keep>,
+}
+
+impl Drop for PreInner {
+    fn drop(&mut self) {
+        if let Some(keep) = &self.keep {
+            self.module.engine().pool().release(self.module.prototype(), keep);
+        }
+    }
 }
 
 impl<T> Clone for InstancePre<T> {
     fn clone(&self) -> Self {
-        Self { module: self.module.clone(), given: self.given.clone(), keep: self.keep.clone(), data: PhantomData }
+        Self { inner: Arc::clone(&self.inner), data: PhantomData }
     }
 }
 
 impl<T> std::fmt::Debug for InstancePre<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InstancePre").field("module", &self.module).finish_non_exhaustive()
+        f.debug_struct("InstancePre").field("module", &self.inner.module).finish_non_exhaustive()
     }
 }
 
 impl<T> InstancePre<T> {
     /// The module.
     pub fn module(&self) -> &Module {
-        &self.module
+        &self.inner.module
     }
 
     /// Makes an instance.
     ///
     /// # Errors
     /// As [`Instance::new`].
+    #[inline]
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        instantiate(&mut store.as_context_mut().0.inner, &self.module, &self.given, self.keep.clone())
+        let PreInner { module, given, keep } = &*self.inner;
+        instantiate(&mut store.as_context_mut().0.inner, module, given, keep.as_ref())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::bulk;
 use crate::handle::Memory;
+use crate::cow::PageStats;
 use crate::instance::Definition;
+use crate::instance_data::InstanceData;
 use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use anyhow::{Result, anyhow};
 use minirt_compiler::module::{MemoryType, WASM_PAGE};
@@ -65,11 +67,18 @@ impl Memory {
         self.data_and_store_mut(store).0
     }
 
-    /// Its bytes, and the embedder's data beside them.
+    /// Its bytes, and the embedder's data beside them. The slice may be handed to anyone, so all of the memory has to
+    /// be writable until the instance is reset. [`Memory::write`] is cheaper for a few bytes.
+    ///
+    /// # Panics
+    /// When the kernel refuses to make the memory writable (in practice, when it has no memory left).
     pub fn data_and_store_mut<'a, T: 'a>(&self, store: impl Into<StoreContextMut<'a, T>>) -> (&'a mut [u8], &'a mut T) {
         let store = store.into().0;
         store.inner.touched = true;
         let space = self.space(&store.inner);
+        // SAFETY: the owner is alive, and the store is borrowed exclusively.
+        let exposed = unsafe { InstanceData::of(space.owner) }.slot.expose();
+        exposed.expect("a memory that was made read-only could not be made writable again");
         // SAFETY: that many bytes are accessible, and nobody else uses them while the store is borrowed exclusively;
         // the embedder's data is not among them.
         let bytes = unsafe { std::slice::from_raw_parts_mut(space.base, space.len() as usize) };
@@ -93,10 +102,20 @@ impl Memory {
     /// # Errors
     /// When the range is not inside.
     pub fn write(&self, mut store: impl AsContextMut, offset: usize, buffer: &[u8]) -> Result<(), MemoryAccessError> {
-        let bytes = self.data_mut(store.as_context_mut());
-        let range = inside(offset, buffer.len(), bytes.len())?;
-        bytes[range].copy_from_slice(buffer);
-        Ok(())
+        let store = &mut store.as_context_mut().0.inner;
+        store.touched = true;
+        let space = self.space(store);
+        let range = inside(offset, buffer.len(), space.len() as usize)?;
+        // SAFETY: the owner is alive, the store is borrowed exclusively, and the range is inside.
+        unsafe { bulk::memory_write(space, range.start as u64, buffer) }
+            .map_err(|_| MemoryAccessError { offset, len: buffer.len(), size: space.len() as usize })
+    }
+
+    /// Where its pages are, in numbers of host pages.
+    pub fn page_stats(&self, store: impl AsContext) -> PageStats {
+        let space = self.space(&store.as_context().0.inner);
+        // SAFETY: the owner is alive, and nobody else uses its description now.
+        unsafe { InstanceData::of(space.owner) }.slot.page_stats(true)
     }
 
     /// Adds `delta` pages of zeros and says how many pages there were.

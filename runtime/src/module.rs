@@ -3,12 +3,14 @@
 use crate::code::LoadedCode;
 use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;
+use crate::prototype::{Program, Prototype, Remaining};
 use crate::sys::mapping::PAGE;
 use anyhow::{Context, Result};
 use minirt_compiler::Compiled;
 use minirt_compiler::code::Code;
 use minirt_compiler::layout::{HOST, Layout, func_record};
 use minirt_compiler::module::{ExternType, ModuleInfo, WASM_PAGE};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,23 +21,10 @@ pub struct Module {
     inner: Arc<ModuleInner>,
 }
 
+/// What users hold. Instances hold the prototype alone, so that it shows when the last user has gone.
 struct ModuleInner {
     engine: Engine,
-    info: ModuleInfo,
-    layout: Layout,
-    code: Arc<LoadedCode>,
-    image: Arc<Image>,
-    dynamic: Dynamic,
-    /// The engine's number for each canonical type.
-    type_ids: Vec<u32>,
-}
-
-/// The steps of instantiation that an image can not hold, because they depend on imports.
-#[derive(Debug, Default)]
-pub(crate) struct Dynamic {
-    pub(crate) globals: Vec<u32>,
-    pub(crate) first_element: Option<u32>,
-    pub(crate) first_data: Option<u32>,
+    prototype: Arc<Prototype>,
 }
 
 /// A module's import: what it asks for, and under which name.
@@ -127,22 +116,21 @@ impl Module {
             0 => 0,
             _ => info.memories[info.num_imported_memories as usize].minimum * WASM_PAGE,
         };
-        let dynamic = Dynamic {
+        let remaining = Remaining {
             globals: image.dynamic_globals,
             first_element: image.first_dynamic_element,
             first_data: image.first_dynamic_data,
+            start: info.start,
         };
-        let parts = ImageParts {
-            host: layout.host_size as usize,
-            state: image.state,
-            state_room: layout.state_room as usize,
-            extents: image.memory,
-            memory: memory as usize,
-        };
+        let program = Arc::new(Program { info, layout, code, type_ids: ids });
+        let parts = ImageParts { state: image.state, extents: image.memory, memory: memory as usize, ..parts(&program.layout) };
+        Self::from_parts(engine, program, parts, remaining)
+    }
+
+    pub(crate) fn from_parts(engine: &Engine, program: Arc<Program>, parts: ImageParts, remaining: Remaining) -> Result<Self> {
         let image = Image::new(parts, engine.images()).context("could not make the image of a module's instances")?;
-        let engine = engine.clone();
-        let inner = ModuleInner { engine, info, layout, code, image: Arc::new(image), dynamic, type_ids: ids };
-        Ok(Self { inner: Arc::new(inner) })
+        let prototype = Arc::new(Prototype::new(program, image, remaining));
+        Ok(Self { inner: Arc::new(ModuleInner { engine: engine.clone(), prototype }) })
     }
 
     /// The engine that compiled it.
@@ -152,7 +140,7 @@ impl Module {
 
     /// The name that its name section gives it.
     pub fn name(&self) -> Option<&str> {
-        self.inner.info.name.as_deref()
+        self.info().name.as_deref()
     }
 
     /// What it asks for, in order.
@@ -173,34 +161,28 @@ impl Module {
     }
 
     pub(crate) fn info(&self) -> &ModuleInfo {
-        &self.inner.info
+        self.inner.prototype.info()
     }
 
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.inner.layout
-    }
-
-    pub(crate) fn code(&self) -> &LoadedCode {
-        &self.inner.code
-    }
-
-    pub(crate) fn image(&self) -> &Arc<Image> {
-        &self.inner.image
-    }
-
-    pub(crate) fn dynamic(&self) -> &Dynamic {
-        &self.inner.dynamic
-    }
-
-    /// The engine's number for a type of this module.
-    pub(crate) fn type_id(&self, ty: u32) -> u32 {
-        self.inner.type_ids[ty as usize]
+    pub(crate) fn prototype(&self) -> &Arc<Prototype> {
+        &self.inner.prototype
     }
 }
 
 impl Drop for ModuleInner {
     fn drop(&mut self) {
-        self.engine.pool().purge(&self.image);
+        self.engine.pool().retire(&self.prototype);
+    }
+}
+
+/// What the layout says about an image. Its offsets count from vmctx, an image's from the slot's start.
+fn parts(layout: &Layout) -> ImageParts {
+    let in_slot = |range: &Range<i32>| range.start.wrapping_sub(HOST) as usize..range.end.wrapping_sub(HOST) as usize;
+    ImageParts {
+        state_at: layout.host_size as usize,
+        mutable: in_slot(&layout.mutable),
+        tables: in_slot(&layout.table_space),
+        ..ImageParts::default()
     }
 }
 

@@ -1,107 +1,269 @@
-//! Slots that wait for their next instance.
+//! Instances that are over, clean and waiting for their next life.
 //!
-//! Pooling is not a mode: every slot comes from here and returns here. A slot that already carries the
-//! wanted image is preferred, the one used last first, because its pages are the warmest. Slots are
-//! made on demand, up to a limit.
+//! Pooling is not a mode: every slot comes from here and returns here, together with the description of the instance it
+//! last was. One that already carries the wanted image is preferred, the one used last first, because its pages are the
+//! warmest. Slots are made on demand, up to a limit.
 //!
-//! Knows nothing of what an image or an instance contains.
+//! Idle instances are kept in *shards*, each under a lock of its own. A thread has a shard that it uses first, so on the
+//! warm path no two threads (of as many as there are processors) ask for the same lock or write to the same cache line.
 
-use crate::cow::{Image, Slot};
+use crate::cow::{Rules, Slot, Way};
+use crate::habits::ResetStrategy;
+use crate::instance_data::{InstanceData, Keep};
+use crate::prototype::Prototype;
+use crate::sys::mapping::PAGE;
 use anyhow::{Context, Result, bail};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// All idle slots of an engine.
+/// What a pool is told once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most instances, idle or alive.
+    pub(crate) instances: usize,
+    /// The most bytes that idle instances keep in memory.
+    pub(crate) keep_resident: usize,
+    pub(crate) strategy: ResetStrategy,
+}
+
+/// All idle instances of an engine.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    state: Mutex<State>,
-    limit: usize,
+    shards: Box<[Shard]>,
+    limits: Limits,
+    /// Slots that exist, idle or in use.
+    total: AtomicUsize,
+    /// Pages that slots keep in memory to copy them back. Written only when a slot's number changes.
+    kept: AtomicUsize,
 }
 
+/// The idle instances that some threads use first. Two cache lines, so that none is shared with a neighbour.
 #[derive(Debug, Default)]
-struct State {
-    /// Clean slots by the image they carry (its address; a slot keeps its image alive).
-    bound: HashMap<*const Image, Vec<Slot>>,
+#[repr(align(128))]
+struct Shard(Mutex<Idle>);
+
+// Boxes, because a description must not move: its host cell points to it.
+#[allow(clippy::vec_box, reason = "the address of an instance's description is in its slot")]
+#[derive(Debug, Default)]
+struct Idle {
+    /// Clean instances by what they are instances of (its address; an instance keeps it alive).
+    clean: FxHashMap<*const Prototype, Vec<Box<InstanceData>>>,
     /// Slots that carry no image.
     blank: Vec<Slot>,
-    /// Slots that exist, idle or in use.
-    total: usize,
+    counts: Counts,
 }
 
-// SAFETY: the raw pointers are keys that are only compared; everything else in `State` is Send.
-unsafe impl Send for State {}
+// SAFETY: the raw pointers are keys that are only compared; everything else is Send.
+unsafe impl Send for Idle {}
+
+/// What happened in a shard.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    warm: u64,
+    cold: u64,
+    resets: [u64; 4],
+}
+
+/// Numbers about an engine's instances since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineStats {
+    /// Instances that are alive.
+    pub live: usize,
+    /// Slots that wait for their next instance.
+    pub idle: usize,
+    /// Bytes that slots keep in memory, so that they can be copied back rather than faulted in again.
+    pub kept_bytes: usize,
+    /// Instantiations that found a clean slot with the module's image, and so made no system call.
+    pub warm_instantiations: u64,
+    /// Instantiations that had to map the image.
+    pub cold_instantiations: u64,
+    /// Instances that died without having run: there was nothing to reset.
+    pub resets_nothing: u64,
+    /// Resets that copied the hot set back, without a system call.
+    pub resets_hot_set: u64,
+    /// Resets that copied back what the kernel listed.
+    pub resets_scan: u64,
+    /// Resets that discarded all pages.
+    pub resets_discard: u64,
+}
+
+impl EngineStats {
+    /// System calls that were not made, compared with mapping each instance anew and discarding it after use: three to
+    /// map state, image and zeros, and two to discard what was written.
+    pub fn system_calls_avoided(&self) -> u64 {
+        3 * self.warm_instantiations + 2 * (self.resets_nothing + self.resets_hot_set) + self.resets_scan
+    }
+}
 
 impl Pool {
-    /// A pool that never has more than `limit` slots.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), limit }
+    pub(crate) fn new(limits: Limits) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = (0..threads.next_power_of_two().min(64)).map(|_| Shard::default()).collect();
+        Self { shards, limits, total: AtomicUsize::new(0), kept: AtomicUsize::new(0) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock can not leave the lists in disorder: every change is a single push or pop.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The lock of a shard. What it guards is never left in disorder: every change is a single push or pop.
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Idle> {
+        self.shards[shard].0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A clean slot that carries `image`.
+    /// This thread's shard: threads take turns.
+    fn mine(&self) -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static TURN: Cell<usize> = const { Cell::new(usize::MAX) });
+        let mut turn = TURN.get();
+        if turn == usize::MAX {
+            turn = NEXT.fetch_add(1, Relaxed);
+            TURN.set(turn);
+        }
+        turn & (self.shards.len() - 1)
+    }
+
+    /// A clean instance of `prototype`, whose host cell may still say what its last user wrote.
     ///
     /// # Errors
-    /// When all slots are in use, or the kernel gives no memory for another.
-    pub(crate) fn take(&self, image: &Arc<Image>) -> Result<Slot> {
-        let mut slot = self.pick(image)?;
-        if let Err(error) = slot.bind(image) {
-            self.put(slot);
-            return Err(error).context("could not map a module's image into an instance slot");
-        }
-        Ok(slot)
-    }
-
-    fn pick(&self, image: &Arc<Image>) -> Result<Slot> {
-        let mut state = self.lock();
-        let warm = state.bound.get_mut(&Arc::as_ptr(image)).and_then(Vec::pop);
-        if let Some(slot) = warm.or_else(|| state.blank.pop()) {
-            return Ok(slot);
-        }
-        if state.total < self.limit {
-            state.total += 1;
-            drop(state);
-            return Slot::new().map_err(|error| self.forget_one(error.into()));
-        }
-        // All exist: take over one that is idle with another module's image.
-        let Some(slot) = state.bound.values_mut().find_map(Vec::pop) else {
-            bail!("all {} instance slots are in use; drop stores that are no longer needed", self.limit);
-        };
-        Ok(slot)
-    }
-
-    fn forget_one(&self, error: anyhow::Error) -> anyhow::Error {
-        self.lock().total -= 1;
-        error.context("could not reserve address space for an instance slot (7 GiB of virtual memory each)")
-    }
-
-    /// Takes a slot back after its instance has died.
-    pub(crate) fn put(&self, mut slot: Slot) {
-        if slot.reset().is_err() && slot.wipe().is_err() {
-            // Nobody knows what is mapped there. Dropping it gives the address space back.
-            drop(slot);
-            self.lock().total -= 1;
-            return;
-        }
-        let mut state = self.lock();
-        match slot.image().map(Arc::as_ptr) {
-            Some(image) => state.bound.entry(image).or_default().push(slot),
-            None => state.blank.push(slot),
-        }
-    }
-
-    /// Makes all slots blank that carry `image`, so that nothing of it stays mapped.
-    pub(crate) fn purge(&self, image: &Arc<Image>) {
-        let Some(slots) = self.lock().bound.remove(&Arc::as_ptr(image)) else { return };
-        for mut slot in slots {
-            if slot.wipe().is_ok() {
-                self.lock().blank.push(slot);
-            } else {
-                self.lock().total -= 1;
+    /// When as many instances as there may be are alive, or the kernel gives no memory for another.
+    #[inline]
+    pub(crate) fn take(&self, prototype: &Arc<Prototype>) -> Result<Box<InstanceData>> {
+        {
+            let mut mine = self.lock(self.mine());
+            if let Some(data) = mine.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop) {
+                mine.counts.warm += 1;
+                return Ok(data);
             }
         }
+        self.take_elsewhere(prototype)
+    }
+
+    #[cold]
+    fn take_elsewhere(&self, prototype: &Arc<Prototype>) -> Result<Box<InstanceData>> {
+        for shard in 0..self.shards.len() {
+            let mut idle = self.lock(shard);
+            if let Some(data) = idle.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop) {
+                idle.counts.warm += 1;
+                return Ok(data);
+            }
+        }
+        let mut slot = self.blank_slot()?;
+        if let Err(error) = slot.bind(&prototype.image, self.limits.strategy) {
+            self.put_blank(slot);
+            let help = "could not map a module's image into an instance slot (too many mappings? see vm.max_map_count)";
+            return Err(error).context(help);
+        }
+        self.lock(self.mine()).counts.cold += 1;
+        Ok(InstanceData::new(slot, Arc::clone(prototype)))
+    }
+
+    /// A slot without an image: an idle one, a new one, or in the end another module's.
+    fn blank_slot(&self) -> Result<Slot> {
+        if let Some(slot) = (0..self.shards.len()).find_map(|shard| self.lock(shard).blank.pop()) {
+            return Ok(slot);
+        }
+        let limit = self.limits.instances;
+        if self.total.fetch_update(SeqCst, SeqCst, |total| (total < limit).then_some(total + 1)).is_ok() {
+            let help = "could not reserve address space for an instance slot (7 GiB of virtual memory each)";
+            return Slot::new().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst)).context(help);
+        }
+        let any = |shard| self.lock(shard).clean.values_mut().find_map(Vec::pop);
+        let Some(data) = (0..self.shards.len()).find_map(any) else {
+            bail!("all {limit} instance slots are in use; drop stores that are no longer needed");
+        };
+        let mut slot = data.slot;
+        self.recount(slot.kept(), 0);
+        slot.wipe().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst))?;
+        Ok(slot)
+    }
+
+    /// Makes an instance clean, as in its first moment, without ending it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn reset(&self, data: &mut InstanceData) -> rustix::io::Result<Way> {
+        let before = data.slot.kept();
+        let others = self.kept.load(Relaxed).saturating_sub(before);
+        let keep = (self.limits.keep_resident / PAGE).saturating_sub(others);
+        let way = data.slot.reset(Rules { strategy: self.limits.strategy, keep })?;
+        self.recount(before, data.slot.kept());
+        Ok(way)
+    }
+
+    #[inline]
+    fn recount(&self, before: usize, after: usize) {
+        if before != after {
+            self.kept.fetch_add(after.wrapping_sub(before), Relaxed);
+        }
+    }
+
+    /// Takes an instance back after it has died.
+    #[inline]
+    pub(crate) fn put(&self, mut data: Box<InstanceData>) {
+        let released;
+        if let Ok(way) = self.reset(&mut data) {
+            let mut mine = self.lock(self.mine());
+            mine.counts.resets[way as usize] += 1;
+            // Both flags are read under the lock: who clears one does that first, and then looks into every shard.
+            released = data.release();
+            if !data.prototype.retired.load(SeqCst) {
+                mine.clean.entry(Arc::as_ptr(&data.prototype)).or_default().push(data);
+                drop(mine); // Closures are dropped without the lock: nobody knows what they do then.
+                drop(released);
+                return;
+            }
+        }
+        self.put_blank(data.slot);
+    }
+
+    /// Takes a slot back, whatever is mapped in it.
+    #[cold]
+    fn put_blank(&self, mut slot: Slot) {
+        self.recount(slot.kept(), 0);
+        if slot.wipe().is_ok() {
+            self.lock(self.mine()).blank.push(slot);
+        } else {
+            // Nobody knows what is mapped there. Dropping it gives the address space back.
+            drop(slot);
+            self.total.fetch_sub(1, SeqCst);
+        }
+    }
+
+    /// No more instances of this are wanted: none of it stays mapped in an idle slot.
+    pub(crate) fn retire(&self, prototype: &Arc<Prototype>) {
+        prototype.retired.store(true, SeqCst);
+        for shard in 0..self.shards.len() {
+            let idle = self.lock(shard).clean.remove(&Arc::as_ptr(prototype));
+            idle.into_iter().flatten().for_each(|data| self.put_blank(data.slot));
+        }
+    }
+
+    /// No more instances with these closures are wanted: none of them stays alive in an idle instance.
+    pub(crate) fn release(&self, prototype: &Arc<Prototype>, keep: &Keep) {
+        keep.reusable.store(false, SeqCst);
+        for shard in 0..self.shards.len() {
+            let mut idle = self.lock(shard);
+            let clean = idle.clean.get_mut(&Arc::as_ptr(prototype)).into_iter().flatten();
+            let released: Vec<_> = clean.filter_map(|data| data.release()).collect();
+            drop(idle);
+            drop(released);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> EngineStats {
+        let mut stats = EngineStats { kept_bytes: self.kept.load(Relaxed) * PAGE, ..EngineStats::default() };
+        for shard in 0..self.shards.len() {
+            let idle = self.lock(shard);
+            stats.idle += idle.blank.len() + idle.clean.values().map(Vec::len).sum::<usize>();
+            let Counts { warm, cold, resets: [nothing, hot_set, scan, discard] } = idle.counts;
+            stats.warm_instantiations += warm;
+            stats.cold_instantiations += cold;
+            stats.resets_nothing += nothing;
+            stats.resets_hot_set += hot_set;
+            stats.resets_scan += scan;
+            stats.resets_discard += discard;
+        }
+        stats.live = self.total.load(SeqCst).saturating_sub(stats.idle);
+        stats
     }
 }

@@ -1,14 +1,15 @@
 //! What a name stands for: from exports to handles, and from handles to places and types.
 
 use crate::handle::{Extern, Func, Global, Instance, Memory, Table};
-use crate::store::{AsContext, InstanceData, StoreInner};
+use crate::instance_data::InstanceData;
+use crate::store::{AsContext, StoreInner};
 use crate::vmctx::{GlobalCell, Space};
 use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType, WASM_PAGE};
 use std::ptr::NonNull;
 
 /// The export of this name.
 pub(crate) fn export_of(store: &StoreInner, instance: u32, name: &str) -> Option<Extern> {
-    let entity = store.instance(instance).module.info().export(name)?;
+    let entity = store.instance(instance).prototype.info().export(name)?;
     Some(handle_of(store, instance, entity))
 }
 
@@ -26,7 +27,7 @@ pub(crate) fn handle_of(store: &StoreInner, instance: u32, entity: Entity) -> Ex
 /// A handle to a function that escapes.
 pub(crate) fn func_of(store: &StoreInner, instance: u32, func: u32) -> Func {
     let data = store.instance(instance);
-    let record = data.module.layout().func_record(func).expect("a function that is handed out escapes");
+    let record = data.prototype.layout().func_record(func).expect("a function that is handed out escapes");
     let record = NonNull::new(data.vmctx().at(record)).expect("slots are not at address 0");
     Func { store: store.id, record }
 }
@@ -65,7 +66,7 @@ impl Memory {
         let space = self.space(store);
         // SAFETY: the owner is alive, and only what never changes is read.
         let owner = unsafe { InstanceData::of(space.owner) };
-        MemoryType { minimum: space.len() / WASM_PAGE, ..owner.module.info().memories[space.index as usize] }
+        MemoryType { minimum: space.len() / WASM_PAGE, ..owner.prototype.info().memories[space.index as usize] }
     }
 }
 
@@ -81,7 +82,7 @@ impl Table {
         let space = self.space(store);
         // SAFETY: the owner is alive, and only what never changes is read.
         let owner = unsafe { InstanceData::of(space.owner) };
-        TableType { minimum: space.len(), ..owner.module.info().tables[space.index as usize] }
+        TableType { minimum: space.len(), ..owner.prototype.info().tables[space.index as usize] }
     }
 }
 
@@ -94,7 +95,7 @@ impl Global {
 
     pub(crate) fn type_in(self, store: &StoreInner) -> GlobalType {
         self.instance.store.check(store.id);
-        store.instance(self.instance.index).module.info().globals[self.index as usize]
+        store.instance(self.instance.index).prototype.info().globals[self.index as usize]
     }
 }
 

@@ -4,11 +4,11 @@
 //! are names for them. Since nothing in a store goes away before the store does, one instance may point to
 //! another without counting references.
 
-use crate::cow::Slot;
 use crate::engine::Engine;
 use crate::handle::StoreId;
-use crate::module::Module;
-use crate::vmctx::{FuncRecord, Header, HostContext, View, VmContext};
+use crate::instance_data::InstanceData;
+use crate::vmctx::{FuncRecord, Header, HostContext};
+use smallvec::SmallVec;
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(crate) struct StoreData<T> {
 pub(crate) struct StoreInner {
     pub(crate) id: StoreId,
     pub(crate) engine: Engine,
-    pub(crate) instances: Vec<NonNull<InstanceData>>,
+    pub(crate) instances: SmallVec<[NonNull<InstanceData>; 2]>,
     /// Host functions that were made in this store, each in an allocation of its own.
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
     /// What the handles of externrefs mean: handle n is entry n - 1.
@@ -53,16 +53,6 @@ pub(crate) enum Failure {
     Panic(Box<dyn Any + Send>),
 }
 
-/// An instance, as its store keeps it.
-pub(crate) struct InstanceData {
-    pub(crate) slot: Slot,
-    pub(crate) module: Module,
-    /// Its place in the store.
-    pub(crate) index: u32,
-    /// Closures that its imports point to, for as long as they do.
-    pub(crate) _keep: Arc<[Arc<dyn Any + Send + Sync>]>,
-}
-
 /// A host function that has a record of its own, so that references can point to it.
 #[repr(C)]
 pub(crate) struct HostFuncData {
@@ -72,32 +62,12 @@ pub(crate) struct HostFuncData {
     pub(crate) _keep: Arc<dyn Any + Send + Sync>,
 }
 
-impl InstanceData {
-    pub(crate) fn vmctx(&self) -> VmContext {
-        self.slot.vmctx()
-    }
-
-    pub(crate) fn view(&self) -> View<'_> {
-        View { vmctx: self.vmctx(), module: self.module.info(), layout: self.module.layout() }
-    }
-
-    /// The instance that a vmctx belongs to.
-    ///
-    /// # Safety
-    /// It must be that of a live instance, and nobody else may be using the description at this time.
-    pub(crate) unsafe fn of<'a>(vmctx: VmContext) -> &'a mut Self {
-        // SAFETY: the header was written when the instance was made and points to what its store owns; the
-        // caller says that the instance is alive and that the reference is the only one.
-        unsafe { &mut **Header::instance::<Self>(vmctx) }
-    }
-}
-
 impl StoreInner {
     fn new(engine: &Engine) -> Self {
         Self {
             id: StoreId::next(),
             engine: engine.clone(),
-            instances: Vec::new(),
+            instances: SmallVec::new(),
             host_funcs: Vec::new(),
             externs: Vec::new(),
             stack_limit: 0,
@@ -113,10 +83,11 @@ impl StoreInner {
         unsafe { self.instances[index as usize].as_ref() }
     }
 
-    /// Whether an address lies in the slot of one of this store's instances, guards included.
-    pub(crate) fn owns_address(&self, address: usize) -> bool {
+    /// The instance in whose slot an address lies, guards included.
+    pub(crate) fn at_address(&self, address: usize) -> Option<NonNull<InstanceData>> {
         // SAFETY: as in `instance`.
-        self.instances.iter().any(|i| unsafe { i.as_ref() }.slot.addresses().contains(&address))
+        let holds = |i: &NonNull<InstanceData>| unsafe { i.as_ref() }.slot.addresses().contains(&address);
+        self.instances.iter().copied().find(holds)
     }
 
     /// Gives all instances this stack limit.
@@ -137,11 +108,11 @@ impl Drop for StoreInner {
     fn drop(&mut self) {
         for instance in self.instances.drain(..) {
             // SAFETY: it came from Box::into_raw, and leaves the list as it is freed.
-            let InstanceData { mut slot, module, .. } = *unsafe { Box::from_raw(instance.as_ptr()) };
+            let mut data = unsafe { Box::from_raw(instance.as_ptr()) };
             if self.touched {
-                slot.touch();
+                data.slot.touch();
             }
-            module.engine().pool().put(slot);
+            self.engine.pool().put(data);
         }
         for func in self.host_funcs.drain(..) {
             // SAFETY: it was leaked from a Box when it was made, and leaves the list as it is freed.

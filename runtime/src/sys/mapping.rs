@@ -21,6 +21,7 @@ pub(crate) const fn whole_pages(bytes: usize) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     None,
+    Read,
     ReadWrite,
     ReadExecute,
 }
@@ -29,6 +30,7 @@ impl Access {
     fn for_mmap(self) -> ProtFlags {
         match self {
             Self::None => ProtFlags::empty(),
+            Self::Read => ProtFlags::READ,
             Self::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
             Self::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
         }
@@ -37,6 +39,7 @@ impl Access {
     fn for_mprotect(self) -> MprotectFlags {
         match self {
             Self::None => MprotectFlags::empty(),
+            Self::Read => MprotectFlags::READ,
             Self::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
             Self::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
         }

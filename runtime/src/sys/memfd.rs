@@ -1,29 +1,48 @@
-//! Sealed memory files: contents that nothing in the process can change any more.
+//! Files that images are mapped from: sealed memory files, whose contents nothing in the process can change any
+//! more, and parts of files on disk.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::{Errno, Result, pwrite};
+use std::sync::Arc;
 
-/// An anonymous file that can no longer be written, grown, shrunk or unsealed.
-#[derive(Debug)]
-pub(crate) struct SealedFile {
-    file: OwnedFd,
+/// A file, or part of one, that is only ever mapped privately.
+#[derive(Clone, Debug)]
+pub(crate) struct ImageFile {
+    file: Arc<OwnedFd>,
+    /// Where the part starts: whole pages.
+    offset: usize,
+    len: usize,
 }
 
-impl SealedFile {
-    /// A file of `len` bytes with each of `parts` at its offset and zeros elsewhere. Zeros take no space.
-    pub(crate) fn new<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
+impl ImageFile {
+    /// A new anonymous file of `len` bytes with each of `parts` at its offset and zeros elsewhere. Zeros take no space.
+    /// It can not be written, grown, shrunk or unsealed.
+    pub(crate) fn sealed<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
         let file = memfd_create("minirt-image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, len as u64)?;
         for (offset, bytes) in parts {
             write_all(file.as_fd(), bytes, offset)?;
         }
         fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-        Ok(Self { file })
+        Ok(Self { file: Arc::new(file), offset: 0, len })
+    }
+
+    /// A part of a file on disk. Whoever can write the file can change what is not private yet.
+    pub(crate) fn part(file: Arc<OwnedFd>, offset: usize, len: usize) -> Self {
+        Self { file, offset, len }
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 }
 
@@ -48,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_sealed_file_can_not_be_changed_even_through_another_descriptor() {
-        let sealed = SealedFile::new(8192, [(4096, &b"abc"[..])]).unwrap();
+        let sealed = ImageFile::sealed(8192, [(4096, &b"abc"[..])]).unwrap();
         assert_eq!(pwrite(sealed.as_fd(), b"x", 0), Err(Errno::PERM));
         assert_eq!(ftruncate(sealed.as_fd(), 0), Err(Errno::PERM));
         assert_eq!(ftruncate(sealed.as_fd(), 1 << 20), Err(Errno::PERM));

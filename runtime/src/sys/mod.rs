@@ -4,5 +4,6 @@
 
 pub(crate) mod mapping;
 pub(crate) mod memfd;
+pub(crate) mod pagemap;
 pub(crate) mod signal;
 pub(crate) mod stack;

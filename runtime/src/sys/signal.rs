@@ -18,12 +18,13 @@ pub(crate) struct Fault {
     pub(crate) address: Option<usize>,
 }
 
-/// Where to go on instead.
+/// How to go on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resume {
-    pub(crate) pc: usize,
-    pub(crate) stack: usize,
-    pub(crate) frame: usize,
+pub(crate) enum Resume {
+    /// With the same instruction: what it failed for was put right.
+    Retry,
+    /// Somewhere else.
+    At { pc: usize, stack: usize, frame: usize },
 }
 
 type Classify = fn(&Fault) -> Option<Resume>;
@@ -71,9 +72,11 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc
             address: memory.then(|| (*info).si_addr() as usize),
         };
         CLASSIFY.get().and_then(|classify| classify(&fault)).map(|to| {
-            registers[libc::REG_RIP as usize] = to.pc as i64;
-            registers[libc::REG_RSP as usize] = to.stack as i64;
-            registers[libc::REG_RBP as usize] = to.frame as i64;
+            if let Resume::At { pc, stack, frame } = to {
+                registers[libc::REG_RIP as usize] = pc as i64;
+                registers[libc::REG_RSP as usize] = stack as i64;
+                registers[libc::REG_RBP as usize] = frame as i64;
+            }
         })
     };
     if resumed.is_none() {

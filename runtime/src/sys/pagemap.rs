@@ -1,0 +1,231 @@
+//! Which pages of a range this process has made its own: `PAGEMAP_SCAN`, since Linux 6.7.
+//!
+//! One system call lists them by category (kernel documentation, admin-guide/mm/pagemap). It may be missing, on
+//! older kernels or behind a filter of system calls; whoever asks has another way then.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+use std::sync::{Mutex, Once, PoisonError};
+
+/// Categories of pages, as the kernel numbers them.
+const FILE: u64 = 1 << 2;
+const PRESENT: u64 = 1 << 3;
+const SWAPPED: u64 = 1 << 4;
+const ZERO: u64 = 1 << 5;
+
+/// `struct pm_scan_arg` of the kernel's interface.
+#[repr(C)]
+struct ScanArguments {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+/// `struct page_region`: neighbouring pages of the same categories.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Region {
+    start: u64,
+    end: u64,
+    categories: u64,
+}
+
+/// `_IOWR('f', 16, struct pm_scan_arg)`.
+const PAGEMAP_SCAN: libc::Ioctl = (3 << 30 | size_of::<ScanArguments>() << 16 | (b'f' as usize) << 8 | 16) as _;
+
+/// Regions that one call returns at the most; a longer list takes more calls.
+const BATCH: usize = 64;
+
+/// The kernel can not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unavailable;
+
+/// What one page is, of those that are mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Shared with the file behind the mapping.
+    Shared,
+    /// The kernel's page of zeros.
+    Zero,
+    /// This process's own, in memory.
+    Private,
+    /// This process's own, swapped out.
+    Swapped,
+}
+
+/// Calls `found` with each run of pages in `range` that were written, whether in memory or swapped out.
+///
+/// A written page is neither the file's nor the page of zeros. Being present is not enough: reading a file maps its
+/// pages, and neighbours that were never asked for.
+pub(crate) fn written(range: Range<usize>, mut found: impl FnMut(Range<usize>)) -> Result<(), Unavailable> {
+    let mut scan = scan(&range);
+    scan.category_inverted = FILE | ZERO;
+    scan.category_mask = FILE | ZERO;
+    scan.category_anyof_mask = PRESENT | SWAPPED;
+    scan.return_mask = PRESENT;
+    each_region(scan, |region| found(region.start as usize..region.end as usize))
+}
+
+/// Calls `found` with each run of pages in `range` that are mapped or swapped out, and what they are.
+pub(crate) fn kinds(range: Range<usize>, mut found: impl FnMut(Kind, Range<usize>)) -> Result<(), Unavailable> {
+    let mut scan = scan(&range);
+    scan.category_anyof_mask = PRESENT | SWAPPED;
+    scan.return_mask = FILE | PRESENT | SWAPPED | ZERO;
+    each_region(scan, |region| {
+        let has = |category| region.categories & category != 0;
+        let kind = match () {
+            () if has(SWAPPED) => Kind::Swapped,
+            () if has(ZERO) => Kind::Zero,
+            () if has(FILE) => Kind::Shared,
+            () => Kind::Private,
+        };
+        found(kind, region.start as usize..region.end as usize);
+    })
+}
+
+fn scan(range: &Range<usize>) -> ScanArguments {
+    ScanArguments {
+        size: size_of::<ScanArguments>() as u64,
+        flags: 0,
+        start: range.start as u64,
+        end: range.end as u64,
+        walk_end: 0,
+        vec: 0,
+        vec_len: BATCH as u64,
+        max_pages: 0,
+        category_inverted: 0,
+        category_mask: 0,
+        category_anyof_mask: 0,
+        return_mask: 0,
+    }
+}
+
+fn each_region(mut scan: ScanArguments, mut found: impl FnMut(Region)) -> Result<(), Unavailable> {
+    let mut regions = [Region { start: 0, end: 0, categories: 0 }; BATCH];
+    while scan.start < scan.end {
+        scan.vec = regions.as_mut_ptr() as u64;
+        let listed = ioctl(&mut scan)?;
+        regions.iter().take(listed).copied().for_each(&mut found);
+        if scan.walk_end <= scan.start {
+            return Err(Unavailable); // No progress: never loop on what the kernel says.
+        }
+        scan.start = scan.walk_end;
+    }
+    Ok(())
+}
+
+fn ioctl(scan: &mut ScanArguments) -> Result<usize, Unavailable> {
+    let file = descriptor()?;
+    loop {
+        // SAFETY: the arguments have the kernel's layout, `vec` points to `vec_len` regions, and both outlive the call.
+        let listed = unsafe { libc::ioctl(file, PAGEMAP_SCAN, std::ptr::from_mut(scan)) };
+        if listed >= 0 {
+            return Ok(listed as usize);
+        }
+        match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::EINTR) => {}
+            // The kernel does not know the call, or a filter forbids it: that will not change.
+            Some(libc::ENOTTY | libc::EINVAL | libc::ENOSYS | libc::EPERM | libc::EACCES) => {
+                MISSING.store(true, Relaxed);
+                return Err(Unavailable);
+            }
+            _ => return Err(Unavailable),
+        }
+    }
+}
+
+/// The descriptor of this process's page map; -1 before it is opened.
+static FILE_OF_PROCESS: AtomicI32 = AtomicI32::new(-1);
+/// Whether the call is known to be missing.
+static MISSING: AtomicBool = AtomicBool::new(false);
+
+#[inline]
+fn descriptor() -> Result<i32, Unavailable> {
+    match FILE_OF_PROCESS.load(Relaxed) {
+        -1 => open(),
+        file => Ok(file),
+    }
+}
+
+#[cold]
+fn open() -> Result<i32, Unavailable> {
+    static OPENING: Mutex<()> = Mutex::new(());
+    static AT_FORK: Once = Once::new();
+    if MISSING.load(Relaxed) {
+        return Err(Unavailable);
+    }
+    let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = FILE_OF_PROCESS.load(Relaxed);
+    if file != -1 {
+        return Ok(file);
+    }
+    // SAFETY: the handler does only what is allowed between fork and exec.
+    AT_FORK.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(forget)) });
+    // SAFETY: the path is a C string.
+    let file = unsafe { libc::open(c"/proc/self/pagemap".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if file < 0 {
+        return Err(Unavailable);
+    }
+    FILE_OF_PROCESS.store(file, Relaxed);
+    Ok(file)
+}
+
+/// In a new process: the descriptor that it inherited describes its parent.
+extern "C" fn forget() {
+    let file = FILE_OF_PROCESS.swap(-1, Relaxed);
+    if file != -1 {
+        // SAFETY: the descriptor is ours alone, and nobody can be using it: there is one thread.
+        unsafe { libc::close(file) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::mapping::{Access, PAGE, Reservation};
+
+    fn pages(space: &Reservation, range: Range<usize>) -> Vec<Range<usize>> {
+        let base = space.addresses().start;
+        let mut found = Vec::new();
+        written(base + range.start * PAGE..base + range.end * PAGE, |run| {
+            found.push((run.start - base) / PAGE..(run.end - base) / PAGE);
+        })
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn only_written_pages_are_listed_in_runs_and_in_order() {
+        let space = Reservation::new(400 * PAGE).unwrap();
+        // SAFETY: nothing refers to this memory, and every byte used is mapped writable.
+        unsafe {
+            space.map_zeros(0..400 * PAGE, Access::ReadWrite).unwrap();
+            assert_eq!(*space.at(100 * PAGE), 0); // read, not written
+            for page in [0, 1, 2, 50, 399] {
+                *space.at(page * PAGE) = 1;
+            }
+        }
+        assert_eq!(pages(&space, 0..400), [0..3, 50..51, 399..400]);
+        assert_eq!(pages(&space, 1..399), [1..3, 50..51]);
+    }
+
+    #[test]
+    fn more_runs_than_one_call_returns_are_all_listed() {
+        let space = Reservation::new(400 * PAGE).unwrap();
+        // SAFETY: nothing refers to this memory, and every byte used is mapped writable.
+        unsafe {
+            space.map_zeros(0..400 * PAGE, Access::ReadWrite).unwrap();
+            (0..400).step_by(2).for_each(|page| *space.at(page * PAGE) = 1);
+        }
+        assert_eq!(pages(&space, 0..400).len(), 200);
+    }
+}
