@@ -257,6 +257,11 @@ impl Slot {
         self.space.addresses()
     }
 
+    /// Bytes of memory that are accessible.
+    pub(crate) fn memory_size(&self) -> usize {
+        self.accessible
+    }
+
     /// Private pages that this slot keeps in memory while it is clean.
     pub(crate) fn kept(&self) -> usize {
         self.kept
@@ -532,7 +537,11 @@ impl Slot {
     }
 
     /// The pages of `ranges` that were written.
-    fn written(&self, ranges: [Range<usize>; 2], into: &mut Vec<Range<Page>>) -> std::result::Result<(), pagemap::Unavailable> {
+    fn written(
+        &self,
+        ranges: [Range<usize>; 2],
+        into: &mut Vec<Range<Page>>,
+    ) -> std::result::Result<(), pagemap::Unavailable> {
         let base = self.addresses().start;
         ranges.into_iter().try_for_each(|range| {
             pagemap::written(base + range.start..base + range.end, |run| {
@@ -561,7 +570,8 @@ impl Slot {
     fn shrink(&mut self, image: &Image, rules: Rules) -> Result<usize> {
         let grown = image.memory().end..MEMORY_AT + self.accessible;
         let mut written = Vec::new();
-        let scanned = rules.strategy != ResetStrategy::Discard && self.written([grown.clone(), 0..0], &mut written).is_ok();
+        let scanned =
+            rules.strategy != ResetStrategy::Discard && self.written([grown.clone(), 0..0], &mut written).is_ok();
         let pages = written.iter().map(|run| run.len()).sum();
         // SAFETY: the slot has no tenant, and grown memory is mapped writable.
         unsafe {
@@ -660,7 +670,8 @@ impl Slot {
     /// What the slot holds now, as parts of another image: the state in `state`, and the memory.
     pub(crate) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
         // SAFETY: state and accessible memory are readable, and nobody writes them, because who calls this has the store.
-        let bytes = |range: Range<usize>| unsafe { std::slice::from_raw_parts(self.space.at(range.start), range.len()) };
+        let bytes =
+            |range: Range<usize>| unsafe { std::slice::from_raw_parts(self.space.at(range.start), range.len()) };
         let mut extents: Vec<Extent> = Vec::new();
         for page in self.perhaps_not_zero() {
             let now = bytes(to_bytes(&(page..page + 1)));

@@ -3,10 +3,13 @@
 use crate::code::LoadedCode;
 use crate::habits::ResetStrategy;
 use crate::pool::{EngineStats, Limits, Pool};
+use crate::shards::Sharded;
 use anyhow::{Context, Result};
 use minirt_compiler::module::FuncType;
 use minirt_compiler::{Compiler, OptLevel, Settings};
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most instances that are alive at one time in an engine: what 47 bits of addresses hold.
@@ -89,12 +92,20 @@ impl Config {
 
 /// A compiler and the instance slots of all modules made with it. Cloning gives another handle to the same
 /// engine; it can be shared between threads.
-#[derive(Clone)]
+///
+/// Every store holds a handle as well. Counting references is what threads would then do most of the time, all in the
+/// same cache line; so a store that ends leaves its handle to the next one of its thread. As long as there are handles
+/// that belong to users (and modules), such *spare* ones may wait; with the last of them, they go.
 pub struct Engine {
-    inner: Arc<EngineInner>,
+    inner: ManuallyDrop<Arc<EngineInner>>,
+    /// Whether this handle counts in `users`.
+    user: bool,
 }
 
 struct EngineInner {
+    users: AtomicUsize,
+    /// References that no handle holds, but that are counted: what stores left.
+    spare: Sharded<usize>,
     compiler: Compiler,
     pool: Pool,
     types: Mutex<Types>,
@@ -102,6 +113,28 @@ struct EngineInner {
     exits: Mutex<HashMap<u32, Arc<LoadedCode>>>,
     images: bool,
     max_wasm_stack: usize,
+}
+
+impl Clone for Engine {
+    fn clone(&self) -> Self {
+        self.inner.users.fetch_add(1, SeqCst);
+        Self { inner: ManuallyDrop::new(Arc::clone(&self.inner)), user: true }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if !self.user {
+            return self.leave_to_next();
+        }
+        if self.inner.users.fetch_sub(1, SeqCst) == 1 {
+            let spare: usize = self.inner.spare.all().map(|mut spare| std::mem::take(&mut *spare)).sum();
+            // SAFETY: spare references are counted, and nobody else has taken these. `self` still has its own.
+            (0..spare).for_each(|_| unsafe { Arc::decrement_strong_count(Arc::as_ptr(&self.inner)) });
+        }
+        // SAFETY: `inner` is not used again.
+        drop(unsafe { ManuallyDrop::take(&mut self.inner) });
+    }
 }
 
 /// Function types by number: equal types have equal numbers in all modules of an engine.
@@ -135,14 +168,17 @@ impl Engine {
     pub fn new(config: &Config) -> Result<Self> {
         let compiler = Compiler::new(&config.settings).context("could not set up the compiler")?;
         Ok(Self {
-            inner: Arc::new(EngineInner {
+            inner: ManuallyDrop::new(Arc::new(EngineInner {
+                users: AtomicUsize::new(1),
+                spare: Sharded::default(),
                 compiler,
                 pool: Pool::new(config.limits),
                 types: Mutex::default(),
                 exits: Mutex::default(),
                 images: config.images,
                 max_wasm_stack: config.max_wasm_stack,
-            }),
+            })),
+            user: true,
         })
     }
 
@@ -154,6 +190,34 @@ impl Engine {
     /// Numbers about its instances since it was made: how many there are, and how they came to be and were reset.
     pub fn stats(&self) -> EngineStats {
         self.inner.pool.stats()
+    }
+
+    /// A handle for a store.
+    #[inline]
+    pub(crate) fn for_store(&self) -> Self {
+        let mut spare = self.inner.spare.mine();
+        let inner = if *spare > 0 {
+            *spare -= 1;
+            // SAFETY: the reference is counted, and from now on it is this handle's.
+            unsafe { Arc::from_raw(Arc::as_ptr(&self.inner)) }
+        } else {
+            Arc::clone(&self.inner)
+        };
+        Self { inner: ManuallyDrop::new(inner), user: false }
+    }
+
+    /// The end of a store's handle.
+    #[inline]
+    fn leave_to_next(&mut self) {
+        let mut spare = self.inner.spare.mine();
+        // Asked under the lock: the last user leaves first, and then empties every shard.
+        if self.inner.users.load(SeqCst) > 0 {
+            *spare += 1;
+            return; // The reference stays counted, and is the next one's.
+        }
+        drop(spare);
+        // SAFETY: `inner` is not used again.
+        drop(unsafe { ManuallyDrop::take(&mut self.inner) });
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {

@@ -99,14 +99,17 @@ impl Func {
     /// # Panics
     /// When the function belongs to another store.
     pub fn typed<P: WasmResults, R: WasmResults>(&self, store: impl AsContext) -> Result<TypedFunc<P, R>> {
-        let ty = self.ty(&store);
-        let wanted = FuncType::new(P::types(), R::types());
-        ensure!(ty == wanted, "the function has type `{ty}`, not `{wanted}`");
-        ensure!(
-            ty.params().len().max(ty.results().len()) <= MAX_TYPED,
-            "functions with static types have at most {MAX_TYPED} parameters or results"
-        );
-        Ok(TypedFunc { func: *self, types: PhantomData })
+        self.typed_as(&self.ty(&store))
+    }
+
+    /// The same, given its type.
+    #[inline]
+    pub(crate) fn typed_as<P: WasmResults, R: WasmResults>(self, ty: &FuncType) -> Result<TypedFunc<P, R>> {
+        if !P::matches(ty.params()) || !R::matches(ty.results()) {
+            bail!("the function has type `{ty}`, not `{}`", FuncType::new(P::types(), R::types()));
+        }
+        // Rust types stand for one value or a tuple, and no tuple is longer than MAX_TYPED.
+        Ok(TypedFunc { func: self, types: PhantomData })
     }
 }
 

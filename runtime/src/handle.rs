@@ -4,6 +4,7 @@
 //! be done with each kind stands in the file of its name.
 
 use crate::vmctx::FuncRecord;
+use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,9 +13,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct StoreId(u64);
 
 impl StoreId {
+    #[inline]
     pub(crate) fn next() -> Self {
+        /// Numbers that a thread takes at a time, so that threads seldom write to the same place.
+        const BLOCK: u64 = 1 << 16;
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        thread_local!(static MINE: Cell<u64> = const { Cell::new(0) });
+        let mut id = MINE.get();
+        if id % BLOCK == 0 {
+            id = NEXT.fetch_add(BLOCK, Ordering::Relaxed);
+        }
+        MINE.set(id + 1);
+        Self(id)
     }
 
     /// # Panics

@@ -176,6 +176,9 @@ pub trait WasmRet: sealed::Ret {
 pub trait WasmResults: Sized {
     #[doc(hidden)]
     fn types() -> Vec<ValType>;
+    /// Whether `types` are the types that the Rust types stand for.
+    #[doc(hidden)]
+    fn matches(types: &[ValType]) -> bool;
     /// # Safety
     /// `values` must have room for all of them.
     #[doc(hidden)]
@@ -215,6 +218,10 @@ impl<R: WasmResults> WasmRet for Result<R> {
 impl<A: WasmTy> WasmResults for A {
     fn types() -> Vec<ValType> {
         vec![A::valtype()]
+    }
+    #[inline]
+    fn matches(types: &[ValType]) -> bool {
+        types == [A::valtype()]
     }
     #[inline]
     unsafe fn write_all(self, values: *mut u128, store: &mut Context<'_>) -> Result<()> {
@@ -332,6 +339,11 @@ macro_rules! shapes {
         impl<$($name: WasmTy,)*> WasmResults for ($($name,)*) {
             fn types() -> Vec<ValType> {
                 vec![$($name::valtype()),*]
+            }
+            #[inline]
+            fn matches(types: &[ValType]) -> bool {
+                let wanted: [ValType; $count] = [$($name::valtype()),*];
+                types == wanted
             }
             #[inline]
             unsafe fn write_all(self, values: *mut u128, store: &mut Context<'_>) -> Result<()> {

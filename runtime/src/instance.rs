@@ -9,14 +9,14 @@ use crate::call::call;
 use crate::constant::evaluate;
 use crate::handle::{Extern, Func, Instance};
 use crate::host::{HostFunc, WasmResults};
-use crate::module::Module;
-use crate::resolve::{export_of, func_of, handle_of};
 use crate::instance_data::{Closures, InstanceData, Keep};
+use crate::module::Module;
 use crate::prototype::Prototype;
+use crate::resolve::{export_of, func_of, handle_of};
 use crate::store::{AsContext, AsContextMut, StoreInner};
 use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, Header, HostContext, Space, SpaceImport, View, VmContext};
 use crate::{Global, Memory, Table, TypedFunc};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use minirt_compiler::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
 use minirt_compiler::module::{ConstExpr, ConstOp};
 use minirt_compiler::module::{
@@ -95,8 +95,12 @@ impl Instance {
         store: impl AsContext,
         name: &str,
     ) -> Result<TypedFunc<P, R>> {
-        let func = self.get_func(&store, name).ok_or_else(|| anyhow!("no function is exported as `{name}`"))?;
-        func.typed(store).with_context(|| format!("the export `{name}` can not be used"))
+        let store = &store.as_context().0.inner;
+        self.store.check(store.id);
+        let info = store.instance(self.index).prototype.info();
+        let Some(Entity::Func(func)) = info.export(name) else { bail!("no function is exported as `{name}`") };
+        let typed = func_of(store, self.index, func).typed_as(info.func_type(func));
+        typed.with_context(|| format!("the export `{name}` can not be used"))
     }
 
     /// The exported memory with a name.

@@ -60,6 +60,7 @@
 // In reading order: a file uses only what stands above it.
 mod sys;
 mod vmctx;
+mod shards;
 mod pages;
 mod habits;
 mod cow;
@@ -86,6 +87,7 @@ mod instance;
 mod memory;
 mod table;
 mod global;
+mod snapshot;
 mod linker;
 #[cfg(feature = "wasi")]
 pub mod wasi;
@@ -107,5 +109,6 @@ pub use minirt_compiler::module::{
 pub use minirt_compiler::{CompileError, OptLevel, Trap};
 pub use module::{ExportType, ImportType, Module};
 pub use pool::EngineStats;
+pub use snapshot::Snapshot;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use value::{Ref, Val, WasmTy};

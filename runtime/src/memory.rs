@@ -1,8 +1,8 @@
 //! Linear memories in the embedder's hands.
 
 use crate::bulk;
-use crate::handle::Memory;
 use crate::cow::PageStats;
+use crate::handle::Memory;
 use crate::instance::Definition;
 use crate::instance_data::InstanceData;
 use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut};
@@ -107,8 +107,11 @@ impl Memory {
         let space = self.space(store);
         let range = inside(offset, buffer.len(), space.len() as usize)?;
         // SAFETY: the owner is alive, the store is borrowed exclusively, and the range is inside.
-        unsafe { bulk::memory_write(space, range.start as u64, buffer) }
-            .map_err(|_| MemoryAccessError { offset, len: buffer.len(), size: space.len() as usize })
+        unsafe { bulk::memory_write(space, range.start as u64, buffer) }.map_err(|_| MemoryAccessError {
+            offset,
+            len: buffer.len(),
+            size: space.len() as usize,
+        })
     }
 
     /// Where its pages are, in numbers of host pages.

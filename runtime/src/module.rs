@@ -123,11 +123,21 @@ impl Module {
             start: info.start,
         };
         let program = Arc::new(Program { info, layout, code, type_ids: ids });
-        let parts = ImageParts { state: image.state, extents: image.memory, memory: memory as usize, ..parts(&program.layout) };
+        let parts = ImageParts {
+            state: image.state,
+            extents: image.memory,
+            memory: memory as usize,
+            ..image_parts(&program.layout)
+        };
         Self::from_parts(engine, program, parts, remaining)
     }
 
-    pub(crate) fn from_parts(engine: &Engine, program: Arc<Program>, parts: ImageParts, remaining: Remaining) -> Result<Self> {
+    pub(crate) fn from_parts(
+        engine: &Engine,
+        program: Arc<Program>,
+        parts: ImageParts,
+        remaining: Remaining,
+    ) -> Result<Self> {
         let image = Image::new(parts, engine.images()).context("could not make the image of a module's instances")?;
         let prototype = Arc::new(Prototype::new(program, image, remaining));
         Ok(Self { inner: Arc::new(ModuleInner { engine: engine.clone(), prototype }) })
@@ -176,7 +186,7 @@ impl Drop for ModuleInner {
 }
 
 /// What the layout says about an image. Its offsets count from vmctx, an image's from the slot's start.
-fn parts(layout: &Layout) -> ImageParts {
+pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
     let in_slot = |range: &Range<i32>| range.start.wrapping_sub(HOST) as usize..range.end.wrapping_sub(HOST) as usize;
     ImageParts {
         state_at: layout.host_size as usize,

@@ -44,10 +44,6 @@ impl Runs {
         self.iter().map(|run| run.len()).sum()
     }
 
-    pub(crate) fn contains(&self, page: Page) -> bool {
-        self.iter().any(|run| run.contains(&page))
-    }
-
     /// Whether all of `range` is in the set.
     #[inline]
     pub(crate) fn covers(&self, range: &Range<Page>) -> bool {
@@ -174,7 +170,6 @@ mod tests {
             let range = from..from + random(40);
             let rest: Vec<Page> = range.clone().filter(|page| !model.contains(page)).collect();
             assert_eq!(runs.gaps(range.clone()).flatten().collect::<Vec<_>>(), rest);
-            assert!(range.clone().all(|page| runs.contains(page) == model.contains(&page)));
             assert_eq!(runs.covers(&range), range.clone().all(|page| model.contains(&page)));
         }
     }

@@ -3,20 +3,17 @@
 //! Pooling is not a mode: every slot comes from here and returns here, together with the description of the instance it
 //! last was. One that already carries the wanted image is preferred, the one used last first, because its pages are the
 //! warmest. Slots are made on demand, up to a limit.
-//!
-//! Idle instances are kept in *shards*, each under a lock of its own. A thread has a shard that it uses first, so on the
-//! warm path no two threads (of as many as there are processors) ask for the same lock or write to the same cache line.
 
 use crate::cow::{Rules, Slot, Way};
 use crate::habits::ResetStrategy;
 use crate::instance_data::{InstanceData, Keep};
 use crate::prototype::Prototype;
+use crate::shards::Sharded;
 use crate::sys::mapping::PAGE;
 use anyhow::{Context, Result, bail};
 use rustc_hash::FxHashMap;
-use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a pool is told once.
 #[derive(Clone, Copy, Debug)]
@@ -31,18 +28,13 @@ pub(crate) struct Limits {
 /// All idle instances of an engine.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    shards: Box<[Shard]>,
+    shards: Sharded<Idle>,
     limits: Limits,
     /// Slots that exist, idle or in use.
     total: AtomicUsize,
     /// Pages that slots keep in memory to copy them back. Written only when a slot's number changes.
     kept: AtomicUsize,
 }
-
-/// The idle instances that some threads use first. Two cache lines, so that none is shared with a neighbour.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Shard(Mutex<Idle>);
 
 // Boxes, because a description must not move: its host cell points to it.
 #[allow(clippy::vec_box, reason = "the address of an instance's description is in its slot")]
@@ -100,26 +92,7 @@ impl EngineStats {
 
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = (0..threads.next_power_of_two().min(64)).map(|_| Shard::default()).collect();
-        Self { shards, limits, total: AtomicUsize::new(0), kept: AtomicUsize::new(0) }
-    }
-
-    /// The lock of a shard. What it guards is never left in disorder: every change is a single push or pop.
-    fn lock(&self, shard: usize) -> MutexGuard<'_, Idle> {
-        self.shards[shard].0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// This thread's shard: threads take turns.
-    fn mine(&self) -> usize {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static TURN: Cell<usize> = const { Cell::new(usize::MAX) });
-        let mut turn = TURN.get();
-        if turn == usize::MAX {
-            turn = NEXT.fetch_add(1, Relaxed);
-            TURN.set(turn);
-        }
-        turn & (self.shards.len() - 1)
+        Self { shards: Sharded::default(), limits, total: AtomicUsize::new(0), kept: AtomicUsize::new(0) }
     }
 
     /// A clean instance of `prototype`, whose host cell may still say what its last user wrote.
@@ -129,7 +102,7 @@ impl Pool {
     #[inline]
     pub(crate) fn take(&self, prototype: &Arc<Prototype>) -> Result<Box<InstanceData>> {
         {
-            let mut mine = self.lock(self.mine());
+            let mut mine = self.shards.mine();
             if let Some(data) = mine.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop) {
                 mine.counts.warm += 1;
                 return Ok(data);
@@ -140,8 +113,7 @@ impl Pool {
 
     #[cold]
     fn take_elsewhere(&self, prototype: &Arc<Prototype>) -> Result<Box<InstanceData>> {
-        for shard in 0..self.shards.len() {
-            let mut idle = self.lock(shard);
+        for mut idle in self.shards.all() {
             if let Some(data) = idle.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop) {
                 idle.counts.warm += 1;
                 return Ok(data);
@@ -153,13 +125,13 @@ impl Pool {
             let help = "could not map a module's image into an instance slot (too many mappings? see vm.max_map_count)";
             return Err(error).context(help);
         }
-        self.lock(self.mine()).counts.cold += 1;
+        self.shards.mine().counts.cold += 1;
         Ok(InstanceData::new(slot, Arc::clone(prototype)))
     }
 
     /// A slot without an image: an idle one, a new one, or in the end another module's.
     fn blank_slot(&self) -> Result<Slot> {
-        if let Some(slot) = (0..self.shards.len()).find_map(|shard| self.lock(shard).blank.pop()) {
+        if let Some(slot) = self.shards.all().find_map(|mut idle| idle.blank.pop()) {
             return Ok(slot);
         }
         let limit = self.limits.instances;
@@ -167,8 +139,7 @@ impl Pool {
             let help = "could not reserve address space for an instance slot (7 GiB of virtual memory each)";
             return Slot::new().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst)).context(help);
         }
-        let any = |shard| self.lock(shard).clean.values_mut().find_map(Vec::pop);
-        let Some(data) = (0..self.shards.len()).find_map(any) else {
+        let Some(data) = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop)) else {
             bail!("all {limit} instance slots are in use; drop stores that are no longer needed");
         };
         let mut slot = data.slot;
@@ -177,17 +148,24 @@ impl Pool {
         Ok(slot)
     }
 
-    /// Makes an instance clean, as in its first moment, without ending it.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub(crate) fn reset(&self, data: &mut InstanceData) -> rustix::io::Result<Way> {
+    /// Makes an instance clean, as in its first moment.
+    fn reset(&self, data: &mut InstanceData) -> rustix::io::Result<Way> {
         let before = data.slot.kept();
         let others = self.kept.load(Relaxed).saturating_sub(before);
         let keep = (self.limits.keep_resident / PAGE).saturating_sub(others);
         let way = data.slot.reset(Rules { strategy: self.limits.strategy, keep })?;
         self.recount(before, data.slot.kept());
         Ok(way)
+    }
+
+    /// [`Pool::reset`] of an instance that goes on living.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn reset_in_place(&self, data: &mut InstanceData) -> rustix::io::Result<()> {
+        let way = self.reset(data)?;
+        self.shards.mine().counts.resets[way as usize] += 1;
+        Ok(())
     }
 
     #[inline]
@@ -202,7 +180,7 @@ impl Pool {
     pub(crate) fn put(&self, mut data: Box<InstanceData>) {
         let released;
         if let Ok(way) = self.reset(&mut data) {
-            let mut mine = self.lock(self.mine());
+            let mut mine = self.shards.mine();
             mine.counts.resets[way as usize] += 1;
             // Both flags are read under the lock: who clears one does that first, and then looks into every shard.
             released = data.release();
@@ -221,7 +199,7 @@ impl Pool {
     fn put_blank(&self, mut slot: Slot) {
         self.recount(slot.kept(), 0);
         if slot.wipe().is_ok() {
-            self.lock(self.mine()).blank.push(slot);
+            self.shards.mine().blank.push(slot);
         } else {
             // Nobody knows what is mapped there. Dropping it gives the address space back.
             drop(slot);
@@ -232,8 +210,9 @@ impl Pool {
     /// No more instances of this are wanted: none of it stays mapped in an idle slot.
     pub(crate) fn retire(&self, prototype: &Arc<Prototype>) {
         prototype.retired.store(true, SeqCst);
-        for shard in 0..self.shards.len() {
-            let idle = self.lock(shard).clean.remove(&Arc::as_ptr(prototype));
+        for mut shard in self.shards.all() {
+            let idle = shard.clean.remove(&Arc::as_ptr(prototype));
+            drop(shard); // `put_blank` takes a lock.
             idle.into_iter().flatten().for_each(|data| self.put_blank(data.slot));
         }
     }
@@ -241,8 +220,7 @@ impl Pool {
     /// No more instances with these closures are wanted: none of them stays alive in an idle instance.
     pub(crate) fn release(&self, prototype: &Arc<Prototype>, keep: &Keep) {
         keep.reusable.store(false, SeqCst);
-        for shard in 0..self.shards.len() {
-            let mut idle = self.lock(shard);
+        for mut idle in self.shards.all() {
             let clean = idle.clean.get_mut(&Arc::as_ptr(prototype)).into_iter().flatten();
             let released: Vec<_> = clean.filter_map(|data| data.release()).collect();
             drop(idle);
@@ -252,8 +230,7 @@ impl Pool {
 
     pub(crate) fn stats(&self) -> EngineStats {
         let mut stats = EngineStats { kept_bytes: self.kept.load(Relaxed) * PAGE, ..EngineStats::default() };
-        for shard in 0..self.shards.len() {
-            let idle = self.lock(shard);
+        for idle in self.shards.all() {
             stats.idle += idle.blank.len() + idle.clean.values().map(Vec::len).sum::<usize>();
             let Counts { warm, cold, resets: [nothing, hot_set, scan, discard] } = idle.counts;
             stats.warm_instantiations += warm;

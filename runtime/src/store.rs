@@ -66,7 +66,7 @@ impl StoreInner {
     fn new(engine: &Engine) -> Self {
         Self {
             id: StoreId::next(),
-            engine: engine.clone(),
+            engine: engine.for_store(),
             instances: SmallVec::new(),
             host_funcs: Vec::new(),
             externs: Vec::new(),

@@ -1,0 +1,157 @@
+//! Going back to the beginning, and beginning from the middle: `reset` and `snapshot` of a live instance.
+//!
+//! A snapshot is a module of its own: the same description and code, with an image of what the instance holds now. All
+//! that can be done with a module can be done with it, and instantiating it is the same path.
+
+use crate::Extern;
+use crate::cow::{ImageParts, PageStats};
+use crate::handle::Instance;
+use crate::instance::run_remaining;
+use crate::instance_data::InstanceData;
+use crate::module::{Module, image_parts};
+use crate::prototype::Remaining;
+use crate::store::{AsContext, AsContextMut, StoreInner};
+use anyhow::{Context, Result, anyhow, ensure};
+use minirt_compiler::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
+use minirt_compiler::module::{Entity, HeapType, ValType};
+
+/// An instance, frozen. Any number of instances can start from it, at any time, on any thread.
+///
+/// It holds the instance's memory, globals and tables. Imports are not part of it, and are supplied again.
+///
+/// Instances of one snapshot are equal in everything, also in what the guest had drawn from a source of randomness:
+/// keys, seeds of hash tables, temporary names. A guest that needs these to differ has to draw them afterwards.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    module: Module,
+}
+
+impl Snapshot {
+    /// The snapshot as a module, for a [`Linker`](crate::Linker) and all else. Its start function will not run again.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Makes an instance. `imports` are what the module asks for, in its order.
+    ///
+    /// # Errors
+    /// As [`Instance::new`].
+    pub fn instantiate(&self, store: impl AsContextMut, imports: &[Extern]) -> Result<Instance> {
+        Instance::new(store, &self.module, imports)
+    }
+}
+
+impl Instance {
+    /// Goes back to the state right after instantiation. Handles stay valid; memory and tables have their first size
+    /// again. It costs what the instance has written to, like the end of one instance and the beginning of another.
+    ///
+    /// Where a module initialises something from its imports, or has a start function, that is done again: it can not
+    /// be part of an image. The image of a [`Snapshot`] has all that, and nothing is done again.
+    ///
+    /// # Errors
+    /// While code of the store is running, and when the kernel refuses or what is done again fails; the instance
+    /// should not be used then.
+    ///
+    /// # Panics
+    /// When the instance belongs to another store; so do all the following.
+    pub fn reset(&self, mut store: impl AsContextMut) -> Result<()> {
+        let store = &mut store.as_context_mut().0.inner;
+        self.idle(store, "reset")?;
+        if store.touched {
+            let mut data = store.instances[self.index as usize];
+            // SAFETY: the instance is alive, none of its code is running, and the store is borrowed exclusively.
+            let data = unsafe { data.as_mut() };
+            data.slot.touch();
+            store.engine.pool().reset_in_place(data).context("could not reset the instance")?;
+        }
+        run_remaining(store, *self)
+    }
+
+    /// Freezes what the instance holds now. The instance goes on as before.
+    ///
+    /// # Errors
+    /// While code of the store is running; when a global or table holds what belongs to this process alone, a function
+    /// of another instance or of the host, or a value of the host; and when there is no memory for the image.
+    pub fn snapshot(&self, mut store: impl AsContextMut) -> Result<Snapshot> {
+        let store = &mut store.as_context_mut().0.inner;
+        self.idle(store, "frozen")?;
+        let data = store.instance(self.index);
+        check_references(data)?;
+        let prototype = &data.prototype;
+        let parts = image_parts(prototype.layout());
+        let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
+        let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
+        let module = Module::from_parts(&store.engine, prototype.program.clone(), parts, Remaining::default())?;
+        Ok(Snapshot { module })
+    }
+
+    /// Where its pages are: state and memory.
+    pub fn page_stats(&self, store: impl AsContext) -> PageStats {
+        let store = &store.as_context().0.inner;
+        self.store.check(store.id);
+        store.instance(self.index).slot.page_stats(false)
+    }
+
+    fn idle(&self, store: &StoreInner, what: &str) -> Result<()> {
+        self.store.check(store.id);
+        ensure!(store.depth == 0, "an instance can not be {what} while code of its store is running");
+        Ok(())
+    }
+}
+
+/// Where the state ends now, from the slot's start: tables may have grown.
+fn state_end(data: &InstanceData) -> usize {
+    let layout = data.prototype.layout();
+    let tables = (0..data.prototype.info().tables.len() as u32).filter_map(|index| match layout.table(index) {
+        TablePlace::State { base, size, .. } => {
+            // SAFETY: the instance is alive, and sizes are part of its state.
+            let elements = unsafe { *data.vmctx().at::<u64>(size) };
+            Some(base.wrapping_sub(HOST) as usize + (elements * ELEMENT_SIZE) as usize)
+        }
+        TablePlace::Import(_) => None,
+    });
+    tables.fold((layout.host_size + layout.state_size) as usize, usize::max)
+}
+
+/// Whether all references in the state are to functions of the instance itself, or that it imports.
+fn check_references(data: &InstanceData) -> Result<()> {
+    let (info, layout) = (data.prototype.info(), data.prototype.layout());
+    for (index, global) in info.globals.iter().enumerate() {
+        if let (ValType::Ref(ty), GlobalPlace::State(at)) = (global.content, layout.global(index as u32)) {
+            // SAFETY: the instance is alive, and globals are part of its state.
+            let stored = unsafe { *data.vmctx().at::<u64>(at) };
+            let name = || describe(data, "global", index, Entity::Global(index as u32));
+            check_reference(ty.heap, stored).map_err(|what| anyhow!("{} holds {what}", name()))?;
+        }
+    }
+    for (index, table) in info.tables.iter().enumerate() {
+        let TablePlace::State { base, size, .. } = layout.table(index as u32) else { continue };
+        // SAFETY: the instance is alive, tables are part of its state, and nobody writes them now.
+        let elements = unsafe {
+            let len = *data.vmctx().at::<u64>(size) as usize;
+            std::slice::from_raw_parts(data.vmctx().at::<u64>(base), len)
+        };
+        for (at, stored) in elements.iter().enumerate() {
+            let name = || describe(data, "table", index, Entity::Table(index as u32));
+            check_reference(table.element.heap, *stored)
+                .map_err(|what| anyhow!("element {at} of {} holds {what}", name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A reference as the state keeps it: a function's is its distance from vmctx.
+fn check_reference(heap: HeapType, stored: u64) -> Result<(), &'static str> {
+    let own = i64::from(HOST)..i64::from(HOST) + STATE_MAX as i64;
+    match heap {
+        _ if stored == 0 => Ok(()),
+        HeapType::Func if own.contains(&(stored as i64)) => Ok(()),
+        HeapType::Func => Err("a function that belongs to another instance or the host, and can not be frozen"),
+        HeapType::Extern => Err("a value of the host, which can not be frozen"),
+    }
+}
+
+fn describe(data: &InstanceData, kind: &str, index: usize, entity: Entity) -> String {
+    let export = data.prototype.info().exports.iter().find(|export| export.entity == entity);
+    export.map_or_else(|| format!("{kind} {index}"), |export| format!("{kind} {index} (`{}`)", export.name))
+}
