@@ -20,12 +20,15 @@ struct Cli {
 pub(crate) enum Command {
     /// Run a module: its `_start`, or with --invoke any function it exports
     Run(RunArgs),
+    /// Show what a module asks for and offers, and what its instances start from
+    Inspect(InspectArgs),
+    /// Measure what a module's instances cost
+    Bench(BenchArgs),
 }
 
-/// The options of `minirt run`.
+/// What a guest is given of the host.
 #[derive(Args, Debug)]
-#[command(override_usage = "minirt run [OPTIONS] FILE [ARGS]...")]
-pub(crate) struct RunArgs {
+pub(crate) struct HostArgs {
     /// Give the guest a folder of the host, under the name GUEST or else HOST; repeatable
     #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = parse_dir)]
     pub(crate) dirs: Vec<Dir>,
@@ -33,6 +36,42 @@ pub(crate) struct RunArgs {
     /// Give the guest an environment variable; without a value, the host's; repeatable
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = parse_env)]
     pub(crate) env: Vec<EnvVar>,
+}
+
+/// The options of `minirt inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The module (binary or text, `-` for standard input)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+}
+
+/// The options of `minirt bench`.
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// Call this exported function, which takes nothing, in every instance; it can use WASI, with empty streams
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Option<String>,
+
+    /// Besides, have the host write to so many pages of 4 KiB of every instance's memory
+    #[arg(long, value_name = "PAGES", default_value_t = 1)]
+    pub(crate) dirty: u32,
+
+    /// How many instances to make of each kind
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+
+    /// The module (binary or text, `-` for standard input)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+}
+
+/// The options of `minirt run`.
+#[derive(Args, Debug)]
+#[command(override_usage = "minirt run [OPTIONS] FILE [ARGS]...")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
 
     /// Call this exported function with ARGS, and print its results, one a line
     #[arg(long, value_name = "NAME")]
@@ -173,8 +212,10 @@ mod tests {
 
     fn run(words: &[&str]) -> RunArgs {
         let all = ["minirt", "run"].iter().chain(words);
-        let Command::Run(args) = Cli::try_parse_from(all).expect("a good command line").command;
-        args
+        match Cli::try_parse_from(all).expect("a good command line").command {
+            Command::Run(args) => args,
+            other => panic!("{other:?} is not what was written"),
+        }
     }
 
     #[test]

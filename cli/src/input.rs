@@ -9,9 +9,18 @@ const MAGIC: &[u8] = b"\0asm";
 
 /// The module in a file; `-` is standard input.
 pub(crate) fn load(engine: &Engine, file: &str) -> Result<Module, Report> {
-    let bytes = read(file).map_err(|error| unreadable(file, &error))?;
-    recognise(&bytes).map_err(|(because, help)| Report::new(format!("{} is no module", shown(file)), because, help))?;
-    Module::new(engine, &bytes).map_err(|error| refused(file, &bytes, &error))
+    compile(engine, file, &bytes(file)?)
+}
+
+/// What is in a file; `-` is standard input.
+pub(crate) fn bytes(file: &str) -> Result<Vec<u8>, Report> {
+    read(file).map_err(|error| unreadable(file, &error))
+}
+
+/// The module that these bytes from a file are.
+pub(crate) fn compile(engine: &Engine, file: &str, bytes: &[u8]) -> Result<Module, Report> {
+    recognise(bytes).map_err(|(because, help)| Report::new(format!("{} is no module", shown(file)), because, help))?;
+    Module::new(engine, bytes).map_err(|error| refused(file, bytes, &error))
 }
 
 /// A file as messages name it.

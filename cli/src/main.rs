@@ -10,20 +10,26 @@
 //! | `entry` | which function to call, with what |
 //! | `imports` | modules that can not be linked |
 //! | `stopped` | what the end of a call means |
-//! | `run` | `minirt run` |
+//! | `host` | the engine and the host functions that a guest runs with |
+//! | `table` | rows of text in columns |
+//! | `run`, `inspect`, `bench` | the commands of these names |
 //!
 //! This file only maps outcomes to exit codes: the guest's own, 134 for a trap, 1 for our errors, 2 for usage.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod entry;
+mod host;
 mod imports;
 mod input;
+mod inspect;
 mod names;
 mod report;
 mod run;
 mod stopped;
+mod table;
 mod values;
 
 use args::Command;
@@ -33,6 +39,8 @@ use stopped::Stopped;
 fn main() -> ExitCode {
     let outcome = match args::parse() {
         Ok(Command::Run(options)) => run::run(&options),
+        Ok(Command::Inspect(options)) => inspect::inspect(&options),
+        Ok(Command::Bench(options)) => bench::bench(&options),
         Err(usage) => return usage.end(),
     };
     match outcome {

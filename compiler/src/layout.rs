@@ -246,6 +246,7 @@ impl Layout {
         let records = Self::records(module, import_funcs_at, &mut cursor);
         let tables_from = cursor.here();
         let state_size = Self::tables(module, &mut tables, &table_sizes, &mut cursor)? - host_size;
+        let tables_end = cursor.here();
         let end = cursor.take(0, HOST_PAGE);
         if end > STATE_MAX {
             return Err(CompileError::limit(format!(
@@ -257,7 +258,7 @@ impl Layout {
             state_size,
             state_room: end - host_size,
             mutable,
-            table_space: tables_from..HOST.wrapping_add(end as i32),
+            table_space: tables_from..tables_end,
             imported_funcs: module.num_imported_funcs,
             import_funcs_at,
             globals,

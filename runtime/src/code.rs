@@ -42,6 +42,11 @@ impl LoadedCode {
         (offset < self.code.text.len()).then_some(offset as u32)
     }
 
+    /// Bytes of machine code.
+    pub(crate) fn len(&self) -> usize {
+        self.code.text.len()
+    }
+
     /// The tables that explain the text.
     pub(crate) fn tables(&self) -> &Code {
         &self.code

@@ -73,6 +73,8 @@ pub(crate) struct Image {
     head: [Range<usize>; 2],
     /// The pages of the state behind the head that can be written: tables, with room for them to grow.
     tables: Range<usize>,
+    /// Bytes of host cell and state: whole pages.
+    room: usize,
     /// Bytes of memory that an instance starts with: whole pages.
     memory: usize,
     /// The same as files to map. `None` where images are switched off; then slots are filled by copying.
@@ -97,8 +99,10 @@ pub(crate) struct ImageParts {
     pub(crate) state: Vec<u8>,
     /// The part of the state in front of what never changes.
     pub(crate) mutable: Range<usize>,
-    /// The part behind that: tables, with their room. It ends where a page does.
+    /// The part behind that: tables, with their room.
     pub(crate) tables: Range<usize>,
+    /// Where all of it ends: whole pages.
+    pub(crate) room: usize,
     /// Memory where it is not zero: sorted, whole pages. These offsets count from the start of memory.
     pub(crate) extents: Vec<Extent>,
     /// Bytes of memory: whole pages.
@@ -113,15 +117,16 @@ impl Image {
     /// # Errors
     /// When the kernel gives no memory file or no room in it.
     pub(crate) fn new(parts: ImageParts, mapped: bool) -> Result<Self> {
-        let ImageParts { state_at, state, mutable, tables, extents, memory, memory_file } = parts;
+        let ImageParts { state_at, state, mutable, tables, room, extents, memory, memory_file } = parts;
         let head_end = mutable.end.next_multiple_of(PAGE);
         let in_head = tables.start.min(head_end)..head_end.min(tables.end);
-        let tables = (tables.start & !(PAGE - 1)).max(head_end).min(tables.end)..tables.end;
+        let behind = (tables.start & !(PAGE - 1)).max(head_end)..tables.end.next_multiple_of(PAGE);
+        let tables = if behind.is_empty() { room..room } else { behind };
         let in_slot = |e: Extent| Extent { offset: e.offset + MEMORY_AT as u64, ..e };
         let contents = std::iter::once(Extent { offset: state_at as u64, bytes: state });
         let contents = contents.chain(extents.into_iter().map(in_slot)).collect();
         let head = [mutable, in_head];
-        let mut image = Self { contents, head, tables, memory, files: None, habits: Habits::default() };
+        let mut image = Self { contents, head, tables, room, memory, files: None, habits: Habits::default() };
         if mapped {
             image.files = Some(image.make_files(memory_file)?);
         }
@@ -130,7 +135,7 @@ impl Image {
 
     fn make_files(&self, memory: Option<ImageFile>) -> Result<Files> {
         let (state, extents) = self.contents.split_at(1);
-        let state = ImageFile::sealed(self.tables.end, state.iter().map(|e| (e.offset as usize, &e.bytes[..])))?;
+        let state = ImageFile::sealed(self.room, state.iter().map(|e| (e.offset as usize, &e.bytes[..])))?;
         let filled = extents.last().map_or(0, |e| e.offset as usize + e.bytes.len() - MEMORY_AT);
         let len = if self.memory <= WHOLE_FILE { self.memory } else { filled };
         if memory.is_some() || len == 0 {
@@ -138,6 +143,14 @@ impl Image {
         }
         let extents = extents.iter().map(|e| (e.offset as usize - MEMORY_AT, &e.bytes[..]));
         Ok(Files { state, memory: Some(ImageFile::sealed(len, extents)?) })
+    }
+
+    /// Bytes of the state, of the head, and of memory; and where memory is not zero.
+    pub(crate) fn sizes(&self) -> (usize, usize, usize, Vec<Range<u64>>) {
+        let (state, extents) = self.contents.split_at(1);
+        let in_memory = |e: &Extent| e.offset - MEMORY_AT as u64..e.offset - MEMORY_AT as u64 + e.bytes.len() as u64;
+        let head = self.head.iter().map(|part| part.len()).sum();
+        (state[0].bytes.len(), head, self.memory, extents.iter().map(in_memory).collect())
     }
 
     /// Where the initial memory is in a slot.
@@ -304,7 +317,7 @@ impl Slot {
                 }
                 self.space.map_zeros(MEMORY_AT + filled..image.memory().end, Access::ReadWrite)?;
             } else {
-                self.space.map_zeros(0..image.tables.end, Access::ReadWrite)?;
+                self.space.map_zeros(0..image.room, Access::ReadWrite)?;
                 self.space.map_zeros(image.memory(), Access::ReadWrite)?;
                 self.copy_in(image);
             }
@@ -703,7 +716,7 @@ impl Slot {
     /// What the pages of state (with the host cell) and memory are; `memory_only` leaves the state out.
     pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
-        let state = 0..self.image.as_ref().filter(|_| !memory_only).map_or(0, |image| image.tables.end);
+        let state = 0..self.image.as_ref().filter(|_| !memory_only).map_or(0, |image| image.room);
         let mut stats = PageStats { untouched: ((state.len() + memory.len()) / PAGE) as u64, ..PageStats::default() };
         for range in [state, memory] {
             let base = self.addresses().start;

@@ -88,6 +88,7 @@ mod memory;
 mod table;
 mod global;
 mod snapshot;
+mod image_info;
 mod linker;
 #[cfg(feature = "wasi")]
 pub mod wasi;
@@ -100,6 +101,7 @@ pub use func::TypedFunc;
 pub use habits::ResetStrategy;
 pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
 pub use host::{Caller, IntoFunc, WasmParams, WasmResults, WasmRet};
+pub use image_info::{ImageInfo, RemainingStep};
 pub use instance::Export;
 pub use linker::{InstancePre, Linker};
 pub use memory::MemoryAccessError;

@@ -192,6 +192,7 @@ pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
         state_at: layout.host_size as usize,
         mutable: in_slot(&layout.mutable),
         tables: in_slot(&layout.table_space),
+        room: (layout.host_size + layout.state_room) as usize,
         ..ImageParts::default()
     }
 }

@@ -18,6 +18,7 @@ fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> 
         state: vec![7; PAGE + 300 - 64],
         mutable: 64..164,
         tables: 1000..3 * PAGE,
+        room: 3 * PAGE,
         extents,
         memory: memory_pages * PAGE,
         memory_file: None,

@@ -1,0 +1,27 @@
+//! Rows of text in columns, as wide as their widest cell.
+
+/// The first column to the left, all others to the right; two spaces between.
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn numbers_end_below_each_other() {
+        let rows = [["what", "us"], ["first", "1.5"], ["x", "12.25"]].map(|row| row.map(String::from).to_vec());
+        assert_eq!(columns(&rows), "what      us\nfirst    1.5\nx      12.25\n");
+    }
+}
