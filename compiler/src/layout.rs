@@ -244,9 +244,13 @@ impl Layout {
 
         let type_ids_at = cursor.place(4 * module.types.len() as u64, 8);
         let records = Self::records(module, import_funcs_at, &mut cursor);
-        let tables_from = cursor.here();
         let state_size = Self::tables(module, &mut tables, &table_sizes, &mut cursor)? - host_size;
         let tables_end = cursor.here();
+        let base = |table: &TablePlace| match table {
+            TablePlace::State { base, .. } => Some(*base),
+            TablePlace::Import(_) => None,
+        };
+        let tables_from = tables.iter().filter_map(base).min().unwrap_or(tables_end);
         let end = cursor.take(0, HOST_PAGE);
         if end > STATE_MAX {
             return Err(CompileError::limit(format!(
