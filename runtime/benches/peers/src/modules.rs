@@ -127,7 +127,7 @@ pub(crate) fn caller() -> Result<Vec<u8>> {
 }
 
 /// Functions that come to about 1 MB of machine code.
-pub(crate) const BULK: usize = 4000;
+pub(crate) const BULK: usize = 7500;
 
 /// A module with much code, of functions that all differ, and the `touch` and `peek` of the others.
 pub(crate) fn bulky() -> Result<Vec<u8>> {
