@@ -4,7 +4,7 @@
 //! runtime is, how it is configured and how it links stays with its own side.
 
 use crate::modules::{INITIAL, STORE_AT};
-use crate::race::Lap;
+use crate::race::{Contestant, Lap};
 use anyhow::{Result, ensure};
 use std::any::Any;
 use std::path::Path;
@@ -49,6 +49,11 @@ pub(crate) fn check(guest: &dyn Guest) -> Result<()> {
         ensure!(seen == (INITIAL, 1), "a fresh instance had {seen:?} at {STORE_AT} before and after a store of 1");
     }
     Ok(())
+}
+
+/// Round trips as something to race.
+pub(crate) fn round_trips(guest: &dyn Guest, k: usize) -> Contestant<'_> {
+    Box::new(move || Ok(Box::new(move |times| guest.round_trips(k as i32, times))))
 }
 
 /// Defines `Loaded`, the [`Guest`] of a runtime whose crate is named. `Pre` must be in scope: what instantiates.

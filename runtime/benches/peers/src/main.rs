@@ -5,20 +5,22 @@
 //! In this folder, on Linux 6.7 or newer (`PAGEMAP_SCAN`), x86-64, with two processors that are otherwise idle:
 //!
 //! ```sh
-//! cargo run --release                            # everything, some six minutes
-//! cargo run --release -- --quick                 # everything, some two minutes, noisier
+//! cargo run --release                            # everything, about four minutes
+//! cargo run --release -- --quick                 # everything, about a minute, noisier
 //! cargo run --release -- --only calls            # one measurement; may be given several times
 //! cargo run --release -- --list                  # what there is to measure
 //! cargo run --release --features artifact        # with minirt's artifacts and snapshots
 //! ```
 //!
-//! It prints Markdown. Ratios travel, absolute times do not: compare only what one run has printed.
+//! It prints Markdown, and what it is doing to the error stream. Ratios travel, absolute times do not: compare only
+//! what one run has printed. What suffers first when the machine is not idle is the gain from a second thread.
 //!
 //! # Who takes part
 //!
 //! - minirt, with nothing configured.
-//! - wasmtime 48 in three configurations: as it comes (instances are made on demand); with its pooling allocator; and
-//!   with pooling, `PAGEMAP_SCAN`, and enough kept resident that nothing here is ever given back to the kernel.
+//! - wasmtime 48, built without what is not used here, in three configurations: as it comes (instances are made on
+//!   demand); with its pooling allocator; and with pooling, `PAGEMAP_SCAN`, and enough kept resident that nothing here
+//!   is ever given back to the kernel.
 //! - wasmi, an interpreter, as it comes.
 //! - no runtime at all: a mapped image that is written to and put back, in three ways. This is the floor.
 //!

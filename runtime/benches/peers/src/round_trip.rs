@@ -1,7 +1,7 @@
 //! A fresh instance that dirties `k` host pages, with one thread and with two.
 
 use crate::floor::{self, Way};
-use crate::guest::Guest;
+use crate::guest::{Guest, round_trips};
 use crate::modules::{LARGE, MIDDLE, Memory, SMALL, Table, toucher};
 use crate::peers::{NAMES, RATIOS, load_checked, peers, ratios_of_rates, ratios_of_times};
 use crate::race::{Contestant, Pace, processors, race};
@@ -50,12 +50,8 @@ pub(crate) fn measure(pace: &Pace) -> Result<()> {
 const LABELS: [&str; 3] = ["memory", "table", "k"];
 
 fn contestants(guests: &[Box<dyn Guest>], memory: Memory, k: usize) -> Vec<Contestant<'_>> {
-    let mut all: Vec<Contestant<'_>> = Vec::new();
-    for guest in guests {
-        all.push(Box::new(move || Ok(Box::new(move |times| guest.round_trips(k as i32, times)))));
-    }
-    all.extend(Way::ALL.map(|way| floor::contestant(way, memory, k)));
-    all
+    let floors = Way::ALL.map(|way| floor::contestant(way, memory, k));
+    guests.iter().map(|guest| round_trips(guest.as_ref(), k)).chain(floors).collect()
 }
 
 /// The cells of the table for one thread.

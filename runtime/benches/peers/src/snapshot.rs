@@ -11,9 +11,9 @@ pub(crate) fn measure(_: &Pace) -> Result<()> {
 
 #[cfg(feature = "artifact")]
 pub(crate) fn measure(pace: &Pace) -> Result<()> {
-    use crate::guest::{Guest, Peer, check};
+    use crate::guest::{Peer, check, round_trips};
     use crate::modules::{LARGE, SMALL, Table, toucher};
-    use crate::race::{Contestant, processors, race};
+    use crate::race::{processors, race};
     use crate::report::{Sheet, micros, ratio};
 
     let peer = crate::minirt_side::Minirt::new()?;
@@ -24,10 +24,7 @@ pub(crate) fn measure(pace: &Pace) -> Result<()> {
         check(module.as_ref())?;
         // The snapshot was taken after `touch(1)`, and must keep that.
         anyhow::ensure!(snapshot.probe()? == (1, 1), "a snapshot forgot what was stored before");
-        let contestant = |guest: &'_ dyn Guest| -> Contestant<'_> {
-            Box::new(move || Ok(Box::new(move |times| guest.round_trips(1, times))))
-        };
-        let contestants = [contestant(module.as_ref()), contestant(snapshot.as_ref())];
+        let contestants = [round_trips(module.as_ref(), 1), round_trips(snapshot.as_ref(), 1)];
         let rates = race(&contestants, &processors()?[..1], pace)?;
         let times = rates.iter().map(|rate| micros(1e9 / rate));
         let labels = [memory.name.to_owned(), table.name().to_owned()];
