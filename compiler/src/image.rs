@@ -4,6 +4,8 @@
 //! anything is imported, they are carried out here, once for all instances. What is left over is listed, in order, for the
 //! runtime to do each time.
 
+use crate::bytes::Bytes;
+
 /// What every fresh instance starts from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InitialImage {
@@ -12,12 +14,18 @@ pub struct InitialImage {
     pub state: Vec<u8>,
     /// Linear memory 0, where it is not zero: whole host pages, sorted, apart from each other.
     pub memory: Vec<Extent>,
+    /// Bytes of linear memory 0 at the start: whole host pages, and 0 where there is none.
+    pub memory_size: u64,
     /// Defined globals (counted from 0, without imports) whose value depends on an import.
     pub dynamic_globals: Vec<u32>,
     /// The first active element segment that has to be applied at run time, and with it all later ones.
     pub first_dynamic_element: Option<u32>,
     /// The first active data segment that has to be applied at run time, and with it all later ones.
     pub first_dynamic_data: Option<u32>,
+    /// The start function, if it is still to be run. A snapshot has none.
+    pub start: Option<u32>,
+    /// Whether this is an instance that has run, frozen.
+    pub snapshot: bool,
 }
 
 /// A run of whole host pages of a memory.
@@ -26,5 +34,5 @@ pub struct Extent {
     /// Where it starts, in bytes; a multiple of the host page.
     pub offset: u64,
     /// What is there; a multiple of the host page long.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }

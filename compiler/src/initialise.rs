@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 /// Computes the image of a module's instances.
 pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let state = vec![0; layout.state_size as usize];
-    let image = InitialImage { state, ..InitialImage::default() };
+    let own = info.memories.get(info.num_imported_memories as usize);
+    let memory_size = own.map_or(0, |memory| memory.minimum * WASM_PAGE);
+    let image = InitialImage { state, memory_size, start: info.start, ..InitialImage::default() };
     let mut builder = Builder { info, layout, image, globals: Vec::new(), pages: BTreeMap::new() };
     builder.sizes();
     builder.records();
@@ -185,15 +187,15 @@ fn copy_to_pages(pages: &mut Pages, mut at: u64, mut bytes: &[u8]) {
 
 /// Pages that are not all zeros, neighbours joined.
 fn extents(pages: Pages) -> Vec<Extent> {
-    let mut extents: Vec<Extent> = Vec::new();
+    let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
     for (page, bytes) in pages.into_iter().filter(|(_, bytes)| bytes.iter().any(|b| *b != 0)) {
         let offset = page * HOST_PAGE;
         match extents.last_mut() {
-            Some(last) if last.offset + last.bytes.len() as u64 == offset => last.bytes.extend_from_slice(&bytes[..]),
-            _ => extents.push(Extent { offset, bytes: bytes.to_vec() }),
+            Some((start, last)) if *start + last.len() as u64 == offset => last.extend_from_slice(&bytes[..]),
+            _ => extents.push((offset, bytes.to_vec())),
         }
     }
-    extents
+    extents.into_iter().map(|(offset, bytes)| Extent { offset, bytes: bytes.into() }).collect()
 }
 
 #[cfg(test)]

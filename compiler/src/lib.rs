@@ -9,6 +9,8 @@
 //!    several threads where that pays.
 //! 5. `link` puts the functions into one position-independent text ([`code::Code`]).
 //!
+//! [`artifact`] turns the result into a file and back.
+//!
 //! The result is data. This crate never maps memory, never runs what it made, and does not know the runtime.
 
 #![deny(unsafe_code)]
@@ -17,6 +19,7 @@
 // In reading order: a file uses only what stands above it.
 pub mod trap;
 pub mod error;
+pub mod bytes;
 pub mod module;
 pub mod builtin;
 pub mod layout;
@@ -29,9 +32,11 @@ mod translate;
 mod trampoline;
 mod codegen;
 mod link;
+pub mod artifact;
 #[cfg(test)]
 mod tests;
 
+pub use artifact::{Artifact, ArtifactError};
 pub use error::CompileError;
 pub use trap::Trap;
 

@@ -5,7 +5,7 @@
 //! bytes can be moved anywhere as a whole. Nothing here is ever executed.
 
 use crate::abi::from_trap_code;
-use crate::code::{Code, Place, TrapSite};
+use crate::code::{Code, FuncRange, Place, TrapSite};
 use crate::codegen::{Compiled, Piece};
 use crate::error::CompileError;
 use cranelift_codegen::binemit::Reloc;
@@ -72,20 +72,24 @@ fn check_relocations(compiled: &[Compiled]) -> Result<(), CompileError> {
 }
 
 fn tables(text: Vec<u8>, pieces: &[Piece], compiled: &[Compiled], starts: &[u32]) -> Result<Code, CompileError> {
-    let mut code = Code { text, ..Code::default() };
+    let mut code = Code { text: text.into(), ..Code::default() };
+    let (mut funcs, mut traps, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for ((piece, function), start) in pieces.iter().zip(compiled).zip(starts.iter().copied()) {
         match *piece {
-            Piece::Body(_) => code.funcs.push(start..start + function.bytes.len() as u32),
+            Piece::Body(_) => funcs.push(FuncRange { start, end: start + function.bytes.len() as u32 }),
             Piece::Entry(ty) => code.entries.push((ty, start)),
             Piece::Exit(ty) => code.exits.push((ty, start)),
         }
         for (offset, trap) in &function.traps {
             let trap = from_trap_code(*trap).ok_or_else(|| CompileError::internal(format!("unknown trap {trap}")))?;
-            code.traps.push(TrapSite { offset: start + offset, trap });
+            traps.push(TrapSite { offset: start + offset, code: trap.code() });
         }
-        code.places.extend(function.places.iter().map(|(offset, wasm)| Place { offset: start + offset, wasm: *wasm }));
+        places.extend(function.places.iter().map(|(offset, wasm)| Place { offset: start + offset, wasm: *wasm }));
     }
-    code.traps.sort_unstable_by_key(|site| site.offset);
+    traps.sort_unstable_by_key(|site: &TrapSite| site.offset);
+    code.funcs = funcs.into_iter().collect();
+    code.traps = traps.into_iter().collect();
+    code.places = places.into_iter().collect();
     Ok(code)
 }
 

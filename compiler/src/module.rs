@@ -4,6 +4,7 @@
 //! nothing of the binary. No type of wasmparser or Cranelift appears here, and nothing about where
 //! things sit in memory.
 
+use crate::bytes::{Bytes, Record, Table};
 use std::fmt;
 use std::ops::Range;
 
@@ -268,6 +269,52 @@ pub struct DataSegment {
     pub bytes: Range<usize>,
 }
 
+/// Names by number, looked up where they lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Sorted by number.
+    pub(crate) entries: Table<NameEntry>,
+    /// All names, one after the other.
+    pub(crate) text: Bytes,
+}
+
+/// What is named, and where its name ends in the text. It starts where the one before ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NameEntry {
+    index: u32,
+    end: u32,
+}
+
+impl Record for NameEntry {
+    fn pack(self) -> [u32; 2] {
+        [self.index, self.end]
+    }
+    fn unpack([index, end]: [u32; 2]) -> Self {
+        Self { index, end }
+    }
+}
+
+impl Names {
+    /// The names of a sorted list. There are less than 4 GiB of them, since a module is not larger.
+    pub fn new<'a>(sorted: impl IntoIterator<Item = (u32, &'a str)>) -> Self {
+        let mut text = Vec::new();
+        let entry = |(index, name): (u32, &str)| {
+            text.extend_from_slice(name.as_bytes());
+            NameEntry { index, end: text.len() as u32 }
+        };
+        let entries = sorted.into_iter().map(entry).collect();
+        Self { entries, text: text.into() }
+    }
+
+    /// The name of `index`.
+    pub fn get(&self, index: u32) -> Option<&str> {
+        let at = self.entries.partition_point(|entry| entry.index < index);
+        let entry = self.entries.get(at).filter(|entry| entry.index == index)?;
+        let start = at.checked_sub(1).map_or(Some(0), |before| Some(self.entries.get(before)?.end))?;
+        std::str::from_utf8(self.text.get(start as usize..entry.end as usize)?).ok()
+    }
+}
+
 /// A whole module, described.
 ///
 /// In every index space the imports come first, as in the specification; `num_imported_*` says how many.
@@ -306,11 +353,11 @@ pub struct ModuleInfo {
     /// Data segments.
     pub data: Vec<DataSegment>,
     /// The bytes that the data segments share.
-    pub data_bytes: Vec<u8>,
+    pub data_bytes: Bytes,
     /// The function to run when an instance is complete.
     pub start: Option<u32>,
-    /// Names of functions from the name section, sorted by function index.
-    pub func_names: Vec<(u32, String)>,
+    /// Names of functions from the name section.
+    pub func_names: Names,
 }
 
 impl ModuleInfo {
@@ -321,8 +368,7 @@ impl ModuleInfo {
 
     /// The name that the name section gives a function.
     pub fn func_name(&self, func: u32) -> Option<&str> {
-        let at = self.func_names.binary_search_by_key(&func, |(index, _)| *index).ok()?;
-        Some(&self.func_names[at].1)
+        self.func_names.get(func)
     }
 
     /// The type of anything importable or exportable.

@@ -6,7 +6,7 @@
 use crate::error::CompileError;
 use crate::module::{
     ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
-    MemoryType, ModuleInfo, RefType, SegmentMode, TableType, ValType,
+    MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, ValType,
 };
 use std::collections::HashMap;
 use wasmparser::{
@@ -303,6 +303,7 @@ impl Reader {
     }
 
     fn data(&mut self, section: wasmparser::DataSectionReader<'_>) -> Result<(), CompileError> {
+        let mut bytes = Vec::new();
         for data in section {
             let data = data.map_err(invalid)?;
             let mode = match &data.kind {
@@ -311,10 +312,11 @@ impl Reader {
                     SegmentMode::Active { target: *memory_index, offset: self.expression(offset_expr)? }
                 }
             };
-            let start = self.info.data_bytes.len();
-            self.info.data_bytes.extend_from_slice(data.data);
-            self.info.data.push(DataSegment { mode, bytes: start..self.info.data_bytes.len() });
+            let start = bytes.len();
+            bytes.extend_from_slice(data.data);
+            self.info.data.push(DataSegment { mode, bytes: start..bytes.len() });
         }
+        self.info.data_bytes = bytes.into();
         Ok(())
     }
 
@@ -360,10 +362,10 @@ impl Reader {
             match name? {
                 Name::Module { name, .. } => self.info.name = Some(name.to_owned()),
                 Name::Function(map) => {
-                    let names = map.into_iter().map(|n| n.map(|n| (n.index, n.name.to_owned())));
+                    let names = map.into_iter().map(|n| n.map(|n| (n.index, n.name)));
                     let mut names = names.collect::<Result<Vec<_>, _>>()?;
                     names.sort_by_key(|(index, _)| *index);
-                    self.info.func_names = names;
+                    self.info.func_names = Names::new(names);
                 }
                 _ => {}
             }

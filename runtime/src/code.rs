@@ -3,10 +3,12 @@
 //! The way back is used by the signal handler, so a look-up takes no lock and allocates nothing. Knows
 //! nothing of modules or instances.
 
-use crate::sys::mapping::{Access, Reservation, whole_pages};
+use crate::sys::mapping::{Access, PAGE, Reservation, whole_pages};
 use anyhow::{Context, Result};
 use minirt_compiler::Trap;
+use minirt_compiler::bytes::Bytes;
 use minirt_compiler::code::Code;
+use rustix::fd::BorrowedFd;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug)]
 pub(crate) struct LoadedCode {
     text: Reservation,
+    /// Bytes of text; the rest of its last page is zeros.
+    len: usize,
+    /// The tables that explain the text; their own copy of it is gone.
     code: Code,
 }
 
@@ -24,11 +29,34 @@ impl LoadedCode {
     /// # Errors
     /// When the kernel gives no memory, or refuses to make it executable.
     pub(crate) fn new(code: Code) -> Result<Arc<Self>> {
-        let len = whole_pages(code.text.len().max(1));
-        let text = place(&code.text, len).context("could not place machine code in executable memory")?;
-        let loaded = Arc::new(Self { text, code });
+        let text = place(&code.text).context("could not place machine code in executable memory")?;
+        Ok(Self::register(text, code))
+    }
+
+    /// Maps code from a file: `len` bytes at `offset`, whole pages.
+    ///
+    /// # Errors
+    /// When the kernel gives no address space, or refuses to make the file executable.
+    pub(crate) fn from_file(code: Code, file: BorrowedFd<'_>, offset: usize, len: usize) -> Result<Arc<Self>> {
+        let map = || {
+            let text = Reservation::new(len.max(PAGE))?;
+            // SAFETY: the reservation is new, so nothing refers into it.
+            unsafe { text.map_file(0..len, file, offset, Access::ReadExecute) }?;
+            rustix::io::Result::Ok(text)
+        };
+        Ok(Self::register(map().context("could not map an artifact's machine code")?, code))
+    }
+
+    fn register(text: Reservation, code: Code) -> Arc<Self> {
+        let len = code.text.len();
+        let loaded = Arc::new(Self { text, len, code: Code { text: Bytes::default(), ..code } });
         registry::add(&loaded);
-        Ok(loaded)
+        loaded
+    }
+
+    /// What it was made from.
+    pub(crate) fn code(self: &Arc<Self>) -> Code {
+        Code { text: Bytes::new(Arc::<Self>::clone(self)), ..self.code.clone() }
     }
 
     /// The address of an offset into the text.
@@ -39,12 +67,12 @@ impl LoadedCode {
     /// The offset into the text that an address stands for.
     pub(crate) fn offset(&self, address: usize) -> Option<u32> {
         let offset = address.checked_sub(self.text.addresses().start)?;
-        (offset < self.code.text.len()).then_some(offset as u32)
+        (offset < self.len).then_some(offset as u32)
     }
 
     /// Bytes of machine code.
     pub(crate) fn len(&self) -> usize {
-        self.code.text.len()
+        self.len
     }
 
     /// The tables that explain the text.
@@ -57,13 +85,22 @@ impl LoadedCode {
     }
 }
 
+/// The text.
+impl AsRef<[u8]> for LoadedCode {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the text is mapped readable, at least `len` bytes of it, and never changes.
+        unsafe { std::slice::from_raw_parts(self.text.at(0), self.len) }
+    }
+}
+
 impl Drop for LoadedCode {
     fn drop(&mut self) {
         registry::remove(self.addresses().start);
     }
 }
 
-fn place(bytes: &[u8], len: usize) -> rustix::io::Result<Reservation> {
+fn place(bytes: &[u8]) -> rustix::io::Result<Reservation> {
+    let len = whole_pages(bytes.len().max(1));
     let text = Reservation::new(len)?;
     // SAFETY: the reservation is new, so nothing refers into it; `bytes` fit, because `len` rounds them up.
     unsafe {

@@ -44,6 +44,7 @@ use crate::sys::mapping::{Access, PAGE, Reservation};
 use crate::sys::memfd::ImageFile;
 use crate::sys::pagemap;
 use crate::vmctx::VmContext;
+use minirt_compiler::bytes::Bytes;
 use minirt_compiler::image::Extent;
 use minirt_compiler::layout::{MEMORY, MEMORY_RESERVED, SLOT_SIZE, VMCTX};
 use rustix::io::Result;
@@ -123,7 +124,7 @@ impl Image {
         let behind = (tables.start & !(PAGE - 1)).max(head_end)..tables.end.next_multiple_of(PAGE);
         let tables = if behind.is_empty() { room..room } else { behind };
         let in_slot = |e: Extent| Extent { offset: e.offset + MEMORY_AT as u64, ..e };
-        let contents = std::iter::once(Extent { offset: state_at as u64, bytes: state });
+        let contents = std::iter::once(Extent { offset: state_at as u64, bytes: state.into() });
         let contents = contents.chain(extents.into_iter().map(in_slot)).collect();
         let head = [mutable, in_head];
         let mut image = Self { contents, head, tables, room, memory, files: None, habits: Habits::default() };
@@ -133,7 +134,14 @@ impl Image {
         Ok(image)
     }
 
-    fn make_files(&self, memory: Option<ImageFile>) -> Result<Files> {
+    /// What it was made of, as far as it differs from one image of a program to another.
+    pub(crate) fn parts(&self) -> (Vec<u8>, Vec<Extent>, usize) {
+        let (state, extents) = self.contents.split_at(1);
+        let in_memory = |e: &Extent| Extent { offset: e.offset - MEMORY_AT as u64, bytes: e.bytes.clone() };
+        (state[0].bytes.to_vec(), extents.iter().map(in_memory).collect(), self.memory)
+    }
+
+    fn make_files(&mut self, memory: Option<ImageFile>) -> Result<Files> {
         let (state, extents) = self.contents.split_at(1);
         let state = ImageFile::sealed(self.room, state.iter().map(|e| (e.offset as usize, &e.bytes[..])))?;
         let filled = extents.last().map_or(0, |e| e.offset as usize + e.bytes.len() - MEMORY_AT);
@@ -141,8 +149,14 @@ impl Image {
         if memory.is_some() || len == 0 {
             return Ok(Files { state, memory });
         }
-        let extents = extents.iter().map(|e| (e.offset as usize - MEMORY_AT, &e.bytes[..]));
-        Ok(Files { state, memory: Some(ImageFile::sealed(len, extents)?) })
+        let memory = ImageFile::sealed(len, extents.iter().map(|e| (e.offset as usize - MEMORY_AT, &e.bytes[..])))?;
+        let file = Bytes::new(Arc::new(memory.view()?));
+        for extent in &mut self.contents[1..] {
+            // From now on the file's own pages are what is copied from.
+            let at = extent.offset as usize - MEMORY_AT;
+            extent.bytes = file.part(at..at + extent.bytes.len()).unwrap_or_default();
+        }
+        Ok(Files { state, memory: Some(memory) })
     }
 
     /// Bytes of the state, of the head, and of memory; and where memory is not zero.
@@ -313,7 +327,8 @@ impl Slot {
                 self.map_state(&files.state)?;
                 let filled = files.memory.as_ref().map_or(0, ImageFile::len);
                 if let Some(file) = &files.memory {
-                    self.space.map_file(MEMORY_AT..MEMORY_AT + filled, file.as_fd(), file.offset())?;
+                    let range = MEMORY_AT..MEMORY_AT + filled;
+                    self.space.map_file(range, file.as_fd(), file.offset(), Access::ReadWrite)?;
                 }
                 self.space.map_zeros(MEMORY_AT + filled..image.memory().end, Access::ReadWrite)?;
             } else {
@@ -335,9 +350,8 @@ impl Slot {
     unsafe fn map_state(&self, file: &ImageFile) -> Result<()> {
         // SAFETY: the caller's promise. Behind the shorter mapping the slot stays blank, and so inaccessible.
         unsafe {
-            self.space
-                .map_file(0..MEMORY_AT, file.as_fd(), file.offset())
-                .or_else(|_| self.space.map_file(0..file.len(), file.as_fd(), file.offset()))
+            let map = |len| self.space.map_file(0..len, file.as_fd(), file.offset(), Access::ReadWrite);
+            map(MEMORY_AT).or_else(|_| map(file.len()))
         }
     }
 
@@ -469,8 +483,11 @@ impl Slot {
     }
 
     fn reset_to(&mut self, image: &Arc<Image>, rules: Rules) -> Result<Way> {
-        // SAFETY: nobody uses the instance at this time, so nothing refers into its slot; the head is always writable.
-        unsafe { image.head.iter().for_each(|part| self.restore(image, part.clone())) };
+        // Nobody uses the instance at this time, so nothing refers into its slot; the head is always writable.
+        // (Copying nothing is slow on some processors.)
+        let head = image.head.iter().filter(|part| !part.is_empty());
+        // SAFETY: as above.
+        unsafe { head.for_each(|part| self.restore(image, part.clone())) };
         let mut grown = 0;
         if self.accessible > image.memory {
             grown = self.shrink(image, rules)?;
@@ -685,16 +702,17 @@ impl Slot {
         // SAFETY: state and accessible memory are readable, and nobody writes them, because who calls this has the store.
         let bytes =
             |range: Range<usize>| unsafe { std::slice::from_raw_parts(self.space.at(range.start), range.len()) };
-        let mut extents: Vec<Extent> = Vec::new();
+        let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
         for page in self.perhaps_not_zero() {
             let now = bytes(to_bytes(&(page..page + 1)));
             let offset = (page as usize * PAGE - MEMORY_AT) as u64;
             match extents.last_mut() {
                 _ if now.iter().all(|byte| *byte == 0) => {}
-                Some(last) if last.offset + last.bytes.len() as u64 == offset => last.bytes.extend_from_slice(now),
-                _ => extents.push(Extent { offset, bytes: now.to_vec() }),
+                Some((start, last)) if *start + last.len() as u64 == offset => last.extend_from_slice(now),
+                _ => extents.push((offset, now.to_vec())),
             }
         }
+        let extents = extents.into_iter().map(|(offset, bytes)| Extent { offset, bytes: bytes.into() }).collect();
         (bytes(state).to_vec(), extents)
     }
 

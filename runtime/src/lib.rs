@@ -105,10 +105,11 @@ pub use image_info::{ImageInfo, RemainingStep};
 pub use instance::Export;
 pub use linker::{InstancePre, Linker};
 pub use memory::MemoryAccessError;
+pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
     ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType, TableType, ValType,
 };
-pub use minirt_compiler::{CompileError, OptLevel, Trap};
+pub use minirt_compiler::{ArtifactError, CompileError, OptLevel, Trap};
 pub use module::{ExportType, ImportType, Module};
 pub use pool::EngineStats;
 pub use snapshot::Snapshot;

@@ -4,12 +4,17 @@ use crate::code::LoadedCode;
 use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;
 use crate::prototype::{Program, Prototype, Remaining};
+use crate::sys::mapping::FileView;
 use crate::sys::mapping::PAGE;
-use anyhow::{Context, Result};
-use minirt_compiler::Compiled;
-use minirt_compiler::code::Code;
+use crate::sys::memfd::ImageFile;
+use anyhow::{Context, Result, ensure};
+use minirt_compiler::bytes::Bytes;
+use minirt_compiler::image::InitialImage;
 use minirt_compiler::layout::{HOST, Layout, func_record};
 use minirt_compiler::module::{ExternType, ModuleInfo, WASM_PAGE};
+use minirt_compiler::{Artifact, ArtifactError, Compiled};
+use rustix::fd::{AsFd, OwnedFd};
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -107,26 +112,109 @@ impl Module {
         Ok(engine.compiler().validate(bytes)?)
     }
 
+    /// What [`Module::deserialize`] and [`Module::deserialize_file`] take: the bytes of an artifact.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        let prototype = &self.inner.prototype;
+        let (mut state, memory, size) = prototype.image.parts();
+        process_parts(prototype.info(), prototype.layout(), |at, len| state[at..at + len].fill(0));
+        let Remaining { globals, first_element, first_data, start, snapshot } = prototype.remaining.clone();
+        let image = InitialImage {
+            state,
+            memory,
+            memory_size: size as u64,
+            dynamic_globals: globals,
+            first_dynamic_element: first_element,
+            first_dynamic_data: first_data,
+            start,
+            snapshot,
+        };
+        let (module, layout) = (prototype.info().clone(), prototype.layout().clone());
+        let code = prototype.program.code.code();
+        Ok(self.engine().compiler().serialize(&Compiled { module, layout, image, code }))
+    }
+
+    /// Loads an artifact from memory, by copying it.
+    ///
+    /// # Errors
+    /// When it is damaged, or was made by another version or for another machine: the error downcasts to
+    /// [`ArtifactError`](crate::ArtifactError).
+    ///
+    /// # Safety
+    /// The bytes must come from [`Module::serialize`], [`Engine::precompile_module`] or [`Snapshot::save`]
+    /// (crate::Snapshot::save): they are machine code, and will be run. What is checked finds accidents, not malice.
+    pub unsafe fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let bytes = Bytes::from(bytes.as_ref().to_vec());
+        let Artifact { compiled, .. } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
+        Self::from_compiled(engine, compiled)
+    }
+
+    /// Loads an artifact from a file, by mapping it: code and memory are read only when they are used.
+    ///
+    /// # Errors
+    /// When the file can not be read or mapped, and as [`Module::deserialize`].
+    ///
+    /// # Safety
+    /// As for [`Module::deserialize`]. Besides, nobody may write to the file or shorten it while the module or any
+    /// instance of it exists. (To replace it, write another file and rename that.)
+    pub unsafe fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let load = || {
+            let file = File::open(path)?;
+            let about = file.metadata()?;
+            ensure!(about.is_file(), "it is not a regular file");
+            if about.len() == 0 {
+                return Err(ArtifactError::NotAnArtifact.into());
+            }
+            let file = Arc::new(OwnedFd::from(file));
+            // SAFETY: the caller's promise.
+            let view = unsafe { FileView::new(file.as_fd(), about.len() as usize) }?;
+            let bytes = Bytes::new(Arc::new(view));
+            let Artifact { compiled, text, memory } =
+                engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
+            let Compiled { module, layout, image, code } = compiled;
+            let code = LoadedCode::from_file(code, file.as_fd(), text.start, text.len())?;
+            let memory = memory.map(|range| ImageFile::part(file, range.start, range.len()));
+            Self::from_loaded(engine, module, layout, image, code, memory)
+        };
+        load().with_context(|| format!("could not load the artifact `{}`", path.display()))
+    }
+
+    /// Whether this is an instance that has run, frozen by [`Instance::snapshot`](crate::Instance::snapshot).
+    pub fn is_snapshot(&self) -> bool {
+        self.inner.prototype.remaining.snapshot
+    }
+
     pub(crate) fn from_compiled(engine: &Engine, compiled: Compiled) -> Result<Self> {
-        let Compiled { module: info, layout, mut image, code } = compiled;
-        let code = LoadedCode::new(code)?;
+        let Compiled { module, layout, image, code } = compiled;
+        Self::from_loaded(engine, module, layout, image, LoadedCode::new(code)?, None)
+    }
+
+    fn from_loaded(
+        engine: &Engine,
+        info: ModuleInfo,
+        layout: Layout,
+        mut image: InitialImage,
+        code: Arc<LoadedCode>,
+        memory_file: Option<ImageFile>,
+    ) -> Result<Self> {
         let ids: Vec<u32> = info.types.iter().map(|ty| engine.type_id(ty)).collect();
         complete_state(&mut image.state, &info, &layout, &code, &ids);
-        let memory = match info.memories.len() as u32 - info.num_imported_memories {
-            0 => 0,
-            _ => info.memories[info.num_imported_memories as usize].minimum * WASM_PAGE,
-        };
         let remaining = Remaining {
             globals: image.dynamic_globals,
             first_element: image.first_dynamic_element,
             first_data: image.first_dynamic_data,
-            start: info.start,
+            start: image.start,
+            snapshot: image.snapshot,
         };
         let program = Arc::new(Program { info, layout, code, type_ids: ids });
         let parts = ImageParts {
             state: image.state,
             extents: image.memory,
-            memory: memory as usize,
+            memory: image.memory_size as usize,
+            memory_file,
             ..image_parts(&program.layout)
         };
         Self::from_parts(engine, program, parts, remaining)
@@ -197,7 +285,19 @@ pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
     }
 }
 
-/// Fills in what only this process knows: type numbers, and in funcref records the addresses of code.
+/// Calls `part` for each place in the state that only this process can fill: where it is, and how long.
+fn process_parts(info: &ModuleInfo, layout: &Layout, mut part: impl FnMut(usize, usize)) {
+    let start = i64::from(HOST) + layout.host_size as i64;
+    let mut at = |distance: i32, len: usize| part((i64::from(distance) - start) as usize, len);
+    (0..info.types.len() as u32).for_each(|ty| at(layout.type_id(ty), size_of::<u32>()));
+    for record in (info.num_imported_funcs..info.funcs.len() as u32).filter_map(|func| layout.func_record(func)) {
+        at(record + func_record::CODE, size_of::<u64>());
+        at(record + func_record::TYPE_ID, size_of::<u32>());
+        at(record + func_record::ENTRY, size_of::<u64>());
+    }
+}
+
+/// Fills these places: type numbers, and in funcref records the addresses of code.
 fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &LoadedCode, ids: &[u32]) {
     let start = i64::from(HOST) + layout.host_size as i64;
     let mut put = |at: i32, bytes: &[u8]| {
@@ -207,8 +307,7 @@ fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &L
     for (ty, id) in ids.iter().enumerate() {
         put(layout.type_id(ty as u32), &id.to_le_bytes());
     }
-    let Code { funcs, .. } = code.tables();
-    for (defined, range) in funcs.iter().enumerate() {
+    for (defined, range) in code.tables().funcs.iter().enumerate() {
         let func = info.num_imported_funcs + defined as u32;
         let Some(record) = layout.func_record(func) else { continue };
         let ty = info.funcs[func as usize].ty;

@@ -37,6 +37,8 @@ pub(crate) struct Remaining {
     pub(crate) first_element: Option<u32>,
     pub(crate) first_data: Option<u32>,
     pub(crate) start: Option<u32>,
+    /// Whether the image is of an instance that has run, so that there is nothing left at all.
+    pub(crate) snapshot: bool,
 }
 
 impl Prototype {

@@ -14,6 +14,7 @@ use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
 use minirt_compiler::module::{Entity, HeapType, ValType};
+use std::path::Path;
 
 /// An instance, frozen. Any number of instances can start from it, at any time, on any thread.
 ///
@@ -30,6 +31,23 @@ impl Snapshot {
     /// The snapshot as a module, for a [`Linker`](crate::Linker) and all else. Its start function will not run again.
     pub fn module(&self) -> &Module {
         &self.module
+    }
+
+    /// Writes the snapshot to a file, as an artifact: `Module::deserialize_file` loads it like any other, in this
+    /// process or another. The file appears when it is complete.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let write = || {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let unfinished = folder.join(format!(".minirt-{}-{:x}.tmp", std::process::id(), path.as_os_str().len()));
+            let written = std::fs::write(&unfinished, self.module.serialize()?);
+            let done = written.and_then(|()| std::fs::rename(&unfinished, path));
+            done.inspect_err(|_| _ = std::fs::remove_file(&unfinished)).map_err(anyhow::Error::from)
+        };
+        write().with_context(|| format!("could not write the snapshot to `{}`", path.display()))
     }
 
     /// Makes an instance. `imports` are what the module asks for, in its order.
@@ -81,7 +99,8 @@ impl Instance {
         let parts = image_parts(prototype.layout());
         let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
         let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
-        let module = Module::from_parts(&store.engine, prototype.program.clone(), parts, Remaining::default())?;
+        let remaining = Remaining { snapshot: true, ..Remaining::default() };
+        let module = Module::from_parts(&store.engine, prototype.program.clone(), parts, remaining)?;
         Ok(Snapshot { module })
     }
 

@@ -140,7 +140,7 @@ fn data_segments_share_their_bytes() {
     let info = described(r#"(module (memory 1) (data "one") (data (i32.const 7) "") (data "three"))"#);
     let bytes: Vec<&[u8]> = info.data.iter().map(|segment| info.segment_bytes(segment)).collect();
     assert_eq!(bytes, [&b"one"[..], b"", b"three"]);
-    assert_eq!(info.data_bytes, b"onethree");
+    assert_eq!(*info.data_bytes, *b"onethree");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> 
 }
 
 fn page_of(byte: u8, page: usize) -> Extent {
-    Extent { offset: (page * PAGE) as u64, bytes: vec![byte; PAGE] }
+    Extent { offset: (page * PAGE) as u64, bytes: vec![byte; PAGE].into() }
 }
 
 fn bound(image: &Arc<Image>, strategy: ResetStrategy) -> Slot {

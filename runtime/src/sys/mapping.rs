@@ -106,19 +106,24 @@ impl Reservation {
         unsafe { mmap_anonymous(at, range.len(), access.for_mmap(), flags) }.map(drop)
     }
 
-    /// Replaces whatever is mapped in `range` by a private, writable copy-on-write view of a file.
+    /// Replaces whatever is mapped in `range` by a private view of a file: what is written to it is copied first.
     ///
     /// # Safety
     /// Nothing may hold a Rust reference into `range`.
-    pub(crate) unsafe fn map_file(&self, range: Range<usize>, file: BorrowedFd<'_>, offset: usize) -> Result<()> {
+    pub(crate) unsafe fn map_file(
+        &self,
+        range: Range<usize>,
+        file: BorrowedFd<'_>,
+        offset: usize,
+        access: Access,
+    ) -> Result<()> {
         let at = self.check(&range)?;
         if range.is_empty() {
             return Ok(());
         }
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        let access = Access::ReadWrite.for_mmap();
         // SAFETY: as in `map_zeros`; MAP_PRIVATE keeps writes out of the file.
-        unsafe { mmap(at, range.len(), access, flags, file, offset as u64) }.map(drop)
+        unsafe { mmap(at, range.len(), access.for_mmap(), flags, file, offset as u64) }.map(drop)
     }
 
     /// Changes what may be done with `range`, keeping its contents.
@@ -145,6 +150,36 @@ impl Reservation {
         }
         // SAFETY: `range` lies inside this reservation; references are the caller's promise.
         unsafe { madvise(at, range.len(), Advice::LinuxDontNeed) }
+    }
+}
+
+/// A file, or the start of one, to be read where it is mapped.
+#[derive(Debug)]
+pub(crate) struct FileView {
+    space: Reservation,
+    len: usize,
+}
+
+impl FileView {
+    /// Maps the first `len` bytes (not 0) of a file.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    ///
+    /// # Safety
+    /// Nobody may change or shorten the file while the view exists.
+    pub(crate) unsafe fn new(file: BorrowedFd<'_>, len: usize) -> Result<Self> {
+        let space = Reservation::new(whole_pages(len))?;
+        // SAFETY: the reservation is new, so nothing refers into it.
+        unsafe { space.map_file(0..whole_pages(len), file, 0, Access::Read) }?;
+        Ok(Self { space, len })
+    }
+}
+
+impl AsRef<[u8]> for FileView {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: that much is mapped readable, and `new`'s caller promised that it does not change.
+        unsafe { std::slice::from_raw_parts(self.space.base.as_ptr(), self.len) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Files that images are mapped from: sealed memory files, whose contents nothing in the process can change any
 //! more, and parts of files on disk.
 
+use super::mapping::FileView;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::{Errno, Result, pwrite};
@@ -35,6 +36,16 @@ impl ImageFile {
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    /// Its contents, without a copy. Only a sealed file can be looked at like this: it never changes.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn view(&self) -> Result<FileView> {
+        debug_assert!(self.offset == 0, "a part of a file that others can write");
+        // SAFETY: the file is sealed against every change.
+        unsafe { FileView::new(self.as_fd(), self.len) }
     }
 
     pub(crate) fn offset(&self) -> usize {

@@ -1,0 +1,260 @@
+//! How values become bytes and come back: each type says both in one place, so that the two can not drift apart.
+//!
+//! Small values follow each other in the *metadata*. Whatever is large and only looked at in part ([`Bytes`]) is put
+//! aside into the *bulk*, and the metadata says where; reading takes it from there in place.
+
+use crate::bytes::{Bytes, Table};
+use crate::module::{
+    ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
+    MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, ValType,
+};
+use std::ops::Range;
+
+/// The bytes are not what any value was written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damaged;
+
+/// Where values go.
+#[derive(Default)]
+pub(super) struct Writer {
+    pub(super) metadata: Vec<u8>,
+    pub(super) bulk: Vec<u8>,
+}
+
+/// Where values come from.
+pub(super) struct Reader {
+    metadata: Bytes,
+    at: usize,
+    bulk: Bytes,
+}
+
+impl Reader {
+    pub(super) fn new(metadata: Bytes, bulk: Bytes) -> Self {
+        Self { metadata, at: 0, bulk }
+    }
+
+    fn bytes(&mut self, len: usize) -> Result<&[u8], Damaged> {
+        let end = self.at.checked_add(len).ok_or(Damaged)?;
+        let bytes = self.metadata.get(self.at..end).ok_or(Damaged)?;
+        self.at = end;
+        Ok(bytes)
+    }
+
+    fn left(&self) -> usize {
+        self.metadata.len() - self.at
+    }
+
+    /// Succeeds if everything has been read.
+    pub(super) fn end(self) -> Result<(), Damaged> {
+        if self.left() == 0 { Ok(()) } else { Err(Damaged) }
+    }
+}
+
+/// A value that can be written and read back.
+pub(super) trait Wire: Sized {
+    fn put(&self, out: &mut Writer);
+    fn take(from: &mut Reader) -> Result<Self, Damaged>;
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => {
+        $(impl Wire for $number {
+            fn put(&self, out: &mut Writer) {
+                out.metadata.extend_from_slice(&self.to_le_bytes());
+            }
+            fn take(from: &mut Reader) -> Result<Self, Damaged> {
+                let bytes = from.bytes(size_of::<Self>())?;
+                Ok(Self::from_le_bytes(bytes.try_into().map_err(|_| Damaged)?))
+            }
+        })*
+    };
+}
+
+numbers! { u8 u32 i32 u64 i64 u128 }
+
+macro_rules! structs {
+    ($($name:ident { $($field:ident)* })*) => {
+        $(impl Wire for $name {
+            fn put(&self, out: &mut Writer) {
+                $(self.$field.put(out);)*
+            }
+            fn take(from: &mut Reader) -> Result<Self, Damaged> {
+                Ok(Self { $($field: Wire::take(from)?,)* })
+            }
+        })*
+    };
+}
+
+structs! {
+    ModuleInfo {
+        name types canonical_types imports exports funcs tables memories globals num_imported_funcs num_imported_tables
+        num_imported_memories num_imported_globals global_inits elements data data_bytes start func_names
+    }
+    Import { module name entity }
+    Export { name entity }
+    FuncDecl { ty escapes }
+    TableType { element minimum maximum table64 }
+    MemoryType { minimum maximum memory64 }
+    GlobalType { content mutable }
+    RefType { nullable heap }
+    ElementSegment { ty mode items }
+    DataSegment { mode bytes }
+    Names { entries text }
+}
+
+/// Enums are a byte for the variant, then its fields.
+macro_rules! enums {
+    ($($name:ident { $($code:literal = $variant:ident $(($field:ident))? $({ $($named:ident)* })?,)* })*) => {
+        $(impl Wire for $name {
+            fn put(&self, out: &mut Writer) {
+                match self {
+                    $(Self::$variant $(($field))? $({ $($named),* })? => {
+                        out.metadata.push($code);
+                        $($field.put(out);)?
+                        $($($named.put(out);)*)?
+                    })*
+                }
+            }
+            fn take(from: &mut Reader) -> Result<Self, Damaged> {
+                match u8::take(from)? {
+                    $($code => {
+                        $(let $field = Wire::take(from)?;)?
+                        $($(let $named = Wire::take(from)?;)*)?
+                        Ok(Self::$variant $(($field))? $({ $($named),* })?)
+                    })*
+                    _ => Err(Damaged),
+                }
+            }
+        })*
+    };
+}
+
+enums! {
+    ValType { 0 = I32, 1 = I64, 2 = F32, 3 = F64, 4 = V128, 5 = Ref(ty), }
+    HeapType { 0 = Func, 1 = Extern, }
+    Entity { 0 = Func(index), 1 = Table(index), 2 = Memory(index), 3 = Global(index), }
+    SegmentMode { 0 = Active { target offset }, 1 = Passive, 2 = Declared, }
+    ConstOp {
+        0 = I32Const(value), 1 = I64Const(value), 2 = F32Const(bits), 3 = F64Const(bits), 4 = V128Const(value),
+        5 = RefNull(heap), 6 = RefFunc(index), 7 = GlobalGet(index), 8 = I32Add, 9 = I32Sub, 10 = I32Mul, 11 = I64Add,
+        12 = I64Sub, 13 = I64Mul,
+    }
+}
+
+impl Wire for bool {
+    fn put(&self, out: &mut Writer) {
+        u8::from(*self).put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        match u8::take(from)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Damaged),
+        }
+    }
+}
+
+impl Wire for usize {
+    fn put(&self, out: &mut Writer) {
+        (*self as u64).put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Self::try_from(u64::take(from)?).map_err(|_| Damaged)
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    fn put(&self, out: &mut Writer) {
+        self.is_some().put(out);
+        self.iter().for_each(|value| value.put(out));
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        if bool::take(from)? { T::take(from).map(Some) } else { Ok(None) }
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    fn put(&self, out: &mut Writer) {
+        self.len().put(out);
+        self.iter().for_each(|item| item.put(out));
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        let len = usize::take(from)?;
+        // No value takes less than a byte: a length that can not be right reserves nothing.
+        if len > from.left() {
+            return Err(Damaged);
+        }
+        (0..len).map(|_| T::take(from)).collect()
+    }
+}
+
+impl<A: Wire, B: Wire> Wire for (A, B) {
+    fn put(&self, out: &mut Writer) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Ok((A::take(from)?, B::take(from)?))
+    }
+}
+
+impl<T: Wire> Wire for Range<T> {
+    fn put(&self, out: &mut Writer) {
+        self.start.put(out);
+        self.end.put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Ok(T::take(from)?..T::take(from)?)
+    }
+}
+
+impl Wire for String {
+    fn put(&self, out: &mut Writer) {
+        self.len().put(out);
+        out.metadata.extend_from_slice(self.as_bytes());
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        let len = usize::take(from)?;
+        std::str::from_utf8(from.bytes(len)?).map(str::to_owned).map_err(|_| Damaged)
+    }
+}
+
+impl Wire for Bytes {
+    fn put(&self, out: &mut Writer) {
+        (out.bulk.len()..out.bulk.len() + self.len()).put(out);
+        out.bulk.extend_from_slice(self);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        let range = <Range<usize> as Wire>::take(from)?;
+        from.bulk.part(range).ok_or(Damaged)
+    }
+}
+
+impl<T: crate::bytes::Record> Wire for Table<T> {
+    fn put(&self, out: &mut Writer) {
+        (out.bulk.len()..out.bulk.len() + self.as_bytes().len()).put(out);
+        out.bulk.extend_from_slice(self.as_bytes());
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Bytes::take(from).map(Self::from_bytes)
+    }
+}
+
+impl Wire for FuncType {
+    fn put(&self, out: &mut Writer) {
+        self.params().to_vec().put(out);
+        self.results().to_vec().put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Ok(Self::new(Vec::take(from)?, Vec::take(from)?))
+    }
+}
+
+impl Wire for ConstExpr {
+    fn put(&self, out: &mut Writer) {
+        self.0.put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Vec::take(from).map(Self)
+    }
+}

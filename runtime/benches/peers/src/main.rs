@@ -1,0 +1,90 @@
+//! minirt beside other runtimes: the same modules, the same work, in one run, taking turns.
+//!
+//! # How to run
+//!
+//! In this folder, on Linux 6.7 or newer (`PAGEMAP_SCAN`), x86-64, with two processors that are otherwise idle:
+//!
+//! ```sh
+//! cargo run --release                            # everything, about four minutes
+//! cargo run --release -- --quick                 # everything, about a minute, noisier
+//! cargo run --release -- --only calls            # one measurement; may be given several times
+//! cargo run --release -- --list                  # what there is to measure
+//! cargo run --release --features artifact        # with minirt's artifacts and snapshots
+//! ```
+//!
+//! It prints Markdown, and what it is doing to the error stream. Ratios travel, absolute times do not: compare only
+//! what one run has printed. What suffers first when the machine is not idle is the gain from a second thread.
+//!
+//! # Who takes part
+//!
+//! - minirt, with nothing configured.
+//! - wasmtime 48, built without what is not used here, in three configurations: as it comes (instances are made on
+//!   demand); with its pooling allocator; and with pooling, `PAGEMAP_SCAN`, and enough kept resident that nothing here
+//!   is ever given back to the kernel.
+//! - wasmi, an interpreter, as it comes.
+//! - no runtime at all: a mapped image that is written to and put back, in three ways. This is the floor.
+//!
+//! # How it is fair
+//!
+//! What is timed is one piece of text, compiled once for each runtime (`guest.rs`). Contestants take turns in short
+//! slices, round after round, and the median round counts, so that whatever else the machine does meets all of them.
+//! Every runtime is first seen to do the work: a fresh instance has its initial data, and a store to it lasts. The
+//! cargo profile is the plain release profile, which is what an embedder gets.
+
+// In reading order: a file uses only what stands above it.
+mod report;
+mod modules;
+mod race;
+mod options;
+mod guest;
+mod minirt_side;
+mod wasmtime_side;
+mod wasmi_side;
+mod peers;
+mod pagemap;
+mod floor;
+mod round_trip;
+mod calls;
+mod live;
+mod artifact;
+mod snapshot;
+
+use anyhow::Result;
+use options::{Measurement, Options, Task};
+
+fn main() -> Result<()> {
+    exit_on_panic();
+    match options::parse(std::env::args().skip(1))? {
+        Task::Help => print!("{}", options::HELP),
+        Task::List => Measurement::ALL.iter().for_each(|m| println!("{:<12}{}", m.name(), m.about())),
+        Task::Measure(options) => measure(&options)?,
+        Task::CountLive(count) => live::count_in_this_process(&count)?,
+    }
+    Ok(())
+}
+
+fn measure(options: &Options) -> Result<()> {
+    println!("{}", report::machine());
+    println!("{}", options.pace);
+    for measurement in &options.measurements {
+        eprintln!("measuring: {}", measurement.name());
+        println!("\n## {}\n", measurement.about());
+        match measurement {
+            Measurement::RoundTrip => round_trip::measure(&options.pace)?,
+            Measurement::Calls => calls::measure(&options.pace)?,
+            Measurement::Live => live::measure()?,
+            Measurement::Artifact => artifact::measure(&options.pace)?,
+            Measurement::Snapshot => snapshot::measure(&options.pace)?,
+        }
+    }
+    Ok(())
+}
+
+/// A thread that panics would leave the other one waiting for it for ever.
+fn exit_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::exit(101);
+    }));
+}

@@ -1,0 +1,106 @@
+//! The command line.
+
+use crate::modules::Table;
+use crate::race::Pace;
+use anyhow::{Context, Result, bail};
+
+pub(crate) const HELP: &str = "\
+Usage: minirt-peers [--quick] [--only NAME]...
+       minirt-peers --list
+
+  --quick      fewer and shorter rounds
+  --only NAME  this measurement, not all of them
+  --list       the names of the measurements
+";
+
+/// The option by which this program asks itself, in a child process, to count what live instances hold.
+pub(crate) const COUNT_LIVE: &str = "--count-live";
+
+/// What to do.
+pub(crate) enum Task {
+    Help,
+    List,
+    Measure(Options),
+    CountLive(CountLive),
+}
+
+pub(crate) struct Options {
+    pub(crate) measurements: Vec<Measurement>,
+    pub(crate) pace: Pace,
+}
+
+/// So many instances, held by one contestant.
+pub(crate) struct CountLive {
+    pub(crate) peer: String,
+    pub(crate) table: Table,
+    pub(crate) instances: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Measurement {
+    RoundTrip,
+    Calls,
+    Live,
+    Artifact,
+    Snapshot,
+}
+
+impl Measurement {
+    pub(crate) const ALL: [Self; 5] = [Self::RoundTrip, Self::Calls, Self::Live, Self::Artifact, Self::Snapshot];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::RoundTrip => "round-trip",
+            Self::Calls => "calls",
+            Self::Live => "live",
+            Self::Artifact => "artifact",
+            Self::Snapshot => "snapshot",
+        }
+    }
+
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::RoundTrip => "A fresh instance: make a store, instantiate, look a function up, call it, drop",
+            Self::Calls => "Calls between host and Wasm",
+            Self::Live => "What a live instance holds",
+            Self::Artifact => "Loading a precompiled module from disk",
+            Self::Snapshot => "A fresh instance from a snapshot, against one from its module",
+        }
+    }
+
+    fn named(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|measurement| measurement.name() == name);
+        found.with_context(|| format!("there is no measurement `{name}`; see --list"))
+    }
+}
+
+pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Task> {
+    let mut pace = Pace::THOROUGH;
+    let mut measurements = Vec::new();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--help" | "-h" => return Ok(Task::Help),
+            "--list" => return Ok(Task::List),
+            "--quick" => pace = Pace::QUICK,
+            "--only" => measurements.push(Measurement::named(&value(&arg, args.next())?)?),
+            COUNT_LIVE => {
+                let mut next = || value(&arg, args.next());
+                let (peer, table, instances) = (next()?, next()?, next()?);
+                return Ok(Task::CountLive(CountLive {
+                    peer,
+                    table: Table::named(&table)?,
+                    instances: instances.parse()?,
+                }));
+            }
+            other => bail!("what is `{other}`? See --help"),
+        }
+    }
+    if measurements.is_empty() {
+        measurements.extend(Measurement::ALL);
+    }
+    Ok(Task::Measure(Options { measurements, pace }))
+}
+
+fn value(option: &str, value: Option<String>) -> Result<String> {
+    value.with_context(|| format!("{option} wants a value"))
+}

@@ -1,0 +1,191 @@
+//! Artifacts: what was compiled in one process and is mapped by another.
+
+mod common;
+
+use common::{call, call_i32, engines};
+use minirt::{ArtifactError, Config, Engine, Func, Instance, Linker, Module, Store, Val, WasmBacktrace};
+use std::path::PathBuf;
+
+const TEXT: &str = r#"(module $rich
+  (import "h" "double" (func $double (param i32) (result i32)))
+  (memory (export "m") 20)
+  (data (i32.const 10) "initial") (data (i32.const 70000) "second") (data $late "late")
+  (table (export "t") 4 100 funcref) (elem (i32.const 1) $one $double)
+  (global (export "g") (mut i32) (i32.const 5))
+  (func $one (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+  (func (export "call") (param i32 i32) (result i32)
+    (i32.store (i32.const 16) (local.get 1))
+    (i32.store (i32.const 70000) (local.get 1))
+    (global.set 0 (local.get 1))
+    (call_indirect (param i32) (result i32) (local.get 1) (local.get 0)))
+  (func (export "late") (memory.init $late (i32.const 0) (i32.const 0) (i32.const 4)))
+  (func $deep (export "trap") (drop (i32.load (i32.const -4)))))"#;
+
+fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    (folder, path)
+}
+
+/// Uses everything in `TEXT` a few times, with fresh instances.
+fn works(engine: &Engine, module: &Module) {
+    for round in 0..5 {
+        let mut store = Store::new(engine, ());
+        let double = Func::wrap(&mut store, |x: i32| 2 * x);
+        let it = Instance::new(&mut store, module, &[double.into()]).unwrap();
+        let memory = it.get_memory(&store, "m").unwrap();
+        assert_eq!(&memory.data(&store)[10..17], b"initial");
+        assert_eq!(&memory.data(&store)[70_000..70_006], b"second");
+        assert_eq!(memory.data(&store).iter().filter(|byte| **byte != 0).count(), 13);
+        assert_eq!(it.get_global(&store, "g").unwrap().get(&store).unwrap_i32(), 5);
+        assert_eq!(call_i32(&mut store, it, "call", &[1, round]).unwrap(), round + 1);
+        assert_eq!(call_i32(&mut store, it, "call", &[2, round]).unwrap(), round * 2);
+        call(&mut store, it, "late", &[]).unwrap();
+        assert_eq!(&memory.data(&store)[..4], b"late");
+        let error = call(&mut store, it, "trap", &[]).unwrap_err();
+        let backtrace = error.downcast_ref::<WasmBacktrace>().unwrap();
+        assert_eq!(backtrace.frames()[0].func_name(), Some("deep"));
+    }
+}
+
+#[test]
+fn an_artifact_is_the_module_wherever_it_comes_from() {
+    for (name, engine) in engines() {
+        let bytes = engine.precompile_module(TEXT.as_bytes()).unwrap();
+        assert_eq!(bytes, Module::new(&engine, TEXT).unwrap().serialize().unwrap(), "{name}");
+        // SAFETY: the bytes are an artifact of this process.
+        let module = unsafe { Module::deserialize(&engine, &bytes) }.unwrap();
+        works(&engine, &module);
+        assert_eq!(module.serialize().unwrap(), bytes, "{name}");
+        let (_folder, path) = file("rich.cwasm", &bytes);
+        // SAFETY: as above, and nobody writes to the file.
+        let module = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
+        works(&engine, &module);
+        assert_eq!(module.name(), Some("rich"));
+        assert_eq!(module.serialize().unwrap(), bytes, "{name}");
+        // The instances wrote to code, state and memory of theirs, and not to the file.
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn an_artifact_outlives_its_name() {
+    let engine = Engine::default();
+    let (folder, path) = file("rich.cwasm", &engine.precompile_module(TEXT.as_bytes()).unwrap());
+    // SAFETY: the file is an artifact of this process, and nobody writes to it: removing its name does not.
+    let module = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
+    drop(folder);
+    works(&engine, &module);
+}
+
+#[test]
+fn two_bytes_far_apart_make_a_small_artifact() {
+    let engine = Engine::default();
+    let text = r#"(module (memory (export "m") 65536) (data (i32.const 0) "a") (data (i32.const -1) "z"))"#;
+    let bytes = engine.precompile_module(text.as_bytes()).unwrap();
+    assert!(bytes.len() < 100_000, "{} bytes", bytes.len());
+    let (_folder, path) = file("sparse.cwasm", &bytes);
+    // SAFETY: the file is an artifact of this process, and nobody writes to it.
+    let module = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
+    let mut store = Store::new(&engine, ());
+    let it = Instance::new(&mut store, &module, &[]).unwrap();
+    let data = it.get_memory(&store, "m").unwrap().data(&store);
+    assert_eq!((data[0], data[1 << 31], data[(1 << 32) - 1]), (b'a', 0, b'z'));
+}
+
+#[test]
+fn a_saved_snapshot_goes_on_where_it_was() {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("h", "double", |x: i32| 2 * x).unwrap();
+    let it = linker.instantiate(&mut store, &Module::new(&engine, TEXT).unwrap()).unwrap();
+    call_i32(&mut store, it, "call", &[2, 77]).unwrap();
+    let memory = it.get_memory(&store, "m").unwrap();
+    memory.grow(&mut store, 3).unwrap();
+    memory.write(&mut store, 22 * 65_536, b"grown").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("warm.cwasm");
+    it.snapshot(&mut store).unwrap().save(&path).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    let elsewhere = Engine::default();
+    // Other modules have been there first, so that type numbers differ.
+    Module::new(&elsewhere, "(module (func (export \"f\") (param f64 f32 i64)))").unwrap();
+    // SAFETY: the file is an artifact of this process, and nobody writes to it.
+    let module = unsafe { Module::deserialize_file(&elsewhere, &path) }.unwrap();
+    assert!(module.is_snapshot());
+    for _ in 0..3 {
+        let mut store = Store::new(&elsewhere, ());
+        let double = Func::wrap(&mut store, |x: i32| 2 * x);
+        let it = Instance::new(&mut store, &module, &[double.into()]).unwrap();
+        let memory = it.get_memory(&store, "m").unwrap();
+        assert_eq!(memory.size(&store), 23);
+        assert_eq!(&memory.data(&store)[22 * 65_536..][..5], b"grown");
+        assert_eq!(memory.data(&store)[70_000], 77);
+        assert_eq!(it.get_global(&store, "g").unwrap().get(&store).unwrap_i32(), 77);
+        assert_eq!(call_i32(&mut store, it, "call", &[2, 4]).unwrap(), 8);
+        memory.write(&mut store, 22 * 65_536, b"other").unwrap();
+    }
+}
+
+#[test]
+fn what_is_off_is_an_error_that_says_what_and_nothing_is_run() {
+    let engine = Engine::default();
+    let good = engine.precompile_module(TEXT.as_bytes()).unwrap();
+    let refused = |bytes: &[u8]| {
+        let (_folder, path) = file("bad.cwasm", bytes);
+        // SAFETY: the file is refused before anything in it is run.
+        let error = unsafe { Module::deserialize_file(&engine, &path) }.unwrap_err();
+        assert!(error.to_string().starts_with("could not load the artifact `"), "{error}");
+        error.downcast::<ArtifactError>().unwrap()
+    };
+    assert_eq!(refused(b""), ArtifactError::NotAnArtifact);
+    assert_eq!(refused(b"\0asm\x01\0\0\0"), ArtifactError::NotAnArtifact);
+    assert!(matches!(refused(&good[..good.len() / 2]), ArtifactError::Damaged(_)));
+    let mut flipped = good;
+    flipped[200] ^= 4;
+    assert!(matches!(refused(&flipped), ArtifactError::Damaged(_)));
+    // SAFETY: neither is there to be run.
+    let (missing, folder) = unsafe {
+        (Module::deserialize_file(&engine, "/no/such/file"), Module::deserialize_file(&engine, std::env::temp_dir()))
+    };
+    assert!(format!("{:#}", missing.unwrap_err()).contains("No such file"));
+    assert!(format!("{:#}", folder.unwrap_err()).contains("it is not a regular file"));
+}
+
+#[test]
+fn damage_to_the_code_is_found_when_asked_for() {
+    let mut config = Config::new();
+    config.check_artifacts(true);
+    let engine = Engine::new(&config).unwrap();
+    let mut bytes = engine.precompile_module(TEXT.as_bytes()).unwrap();
+    // SAFETY: the bytes are an artifact of this process.
+    unsafe { Module::deserialize(&engine, &bytes) }.unwrap();
+    let last = bytes.len() - 4096 * 20;
+    bytes[last] ^= 1;
+    // SAFETY: the damage is found before anything is run.
+    let error = unsafe { Module::deserialize(&engine, &bytes) }.unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(ArtifactError::Damaged(_))), "{error}");
+}
+
+#[test]
+fn artifacts_leave_no_mapping_and_no_descriptor() {
+    let engine = Engine::default();
+    let (_folder, path) = file("rich.cwasm", &engine.precompile_module(TEXT.as_bytes()).unwrap());
+    let round = || {
+        // SAFETY: the file is an artifact of this process, and nobody writes to it.
+        let module = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
+        let mut store = Store::new(&engine, ());
+        let double = Func::wrap(&mut store, |x: i32| x);
+        let it = Instance::new(&mut store, &module, &[double.into()]).unwrap();
+        call(&mut store, it, "call", &[Val::I32(1), Val::I32(1)]).unwrap();
+    };
+    (0..5).for_each(|_| round());
+    // Other tests of this process come and go meanwhile.
+    let before = (common::mappings(), common::descriptors());
+    (0..300).for_each(|_| round());
+    let after = (common::mappings(), common::descriptors());
+    assert!(after.0 <= before.0 + 100 && after.1 <= before.1 + 50, "{before:?} became {after:?}");
+}
