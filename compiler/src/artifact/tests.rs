@@ -49,7 +49,7 @@ fn text_and_memory_are_whole_pages_of_the_file_as_they_will_be_mapped() {
     let compiled = compiled(RICH);
     let file = compiler().serialize(&compiled);
     let artifact = read(file.clone(), true).unwrap();
-    assert!(artifact.text.start % PAGE == 0 && artifact.text.end % PAGE == 0);
+    assert!(artifact.text.start.is_multiple_of(PAGE) && artifact.text.end.is_multiple_of(PAGE));
     assert!(file[artifact.text.clone()].starts_with(&compiled.code.text));
     let memory = artifact.memory.unwrap();
     assert_eq!(memory.start % PAGE, 0);
