@@ -247,6 +247,8 @@ pub(crate) struct Slot {
     look: (u32, u32),
     /// Private pages that a clean slot keeps in memory, besides the head.
     kept: usize,
+    /// How many of these lie behind the initial memory, and how far into the slot there can be any.
+    behind: (usize, usize),
     /// Mappings that watching takes.
     claim: Claim,
 }
@@ -270,6 +272,7 @@ impl Slot {
             patience: 0,
             look: (0, 0),
             kept: 0,
+            behind: (0, 0),
             claim: Claim(0),
         })
     }
@@ -488,15 +491,15 @@ impl Slot {
         let head = image.head.iter().filter(|part| !part.is_empty());
         // SAFETY: as above.
         unsafe { head.for_each(|part| self.restore(image, part.clone())) };
-        let mut grown = 0;
-        if self.accessible > image.memory {
-            grown = self.shrink(image, rules)?;
+        if self.accessible > image.memory || self.behind.0 > rules.keep {
+            self.shrink(image, rules)?;
         }
+        let rules = Rules { keep: rules.keep - self.behind.0, ..rules };
         let way = match self.watched {
             Some(hot) => self.reset_watched(image, &hot, rules),
             None => self.reset_open(image, rules),
         }?;
-        self.kept += grown;
+        self.kept += self.behind.0;
         Ok(way)
     }
 
@@ -596,24 +599,29 @@ impl Slot {
         Ok(Way::Discard)
     }
 
-    /// Makes grown memory inaccessible again, and zero. Returns how many of its pages stay in memory.
-    fn shrink(&mut self, image: &Image, rules: Rules) -> Result<usize> {
+    /// Makes grown memory inaccessible again, and zero. Earlier instances may have grown farther: what they left counts
+    /// among the pages that are kept.
+    fn shrink(&mut self, image: &Image, rules: Rules) -> Result<()> {
         let grown = image.memory().end..MEMORY_AT + self.accessible;
+        let reached = grown.start..grown.end.max(self.behind.1);
         let mut written = Vec::new();
         let scanned =
-            rules.strategy != ResetStrategy::Discard && self.written([grown.clone(), 0..0], &mut written).is_ok();
-        let pages = written.iter().map(|run| run.len()).sum();
+            rules.strategy != ResetStrategy::Discard && self.written([reached.clone(), 0..0], &mut written).is_ok();
+        let pages: usize = written.iter().map(|run| run.len()).sum();
+        let keep = scanned && pages <= rules.keep;
         // SAFETY: the slot has no tenant, and grown memory is mapped writable.
         unsafe {
-            if scanned && pages <= rules.keep {
-                written.iter().for_each(|run| self.restore(image, to_bytes(run)));
+            if keep {
+                let here = |run: &Range<Page>| to_bytes(run).start..to_bytes(run).end.min(grown.end);
+                written.iter().map(here).filter(|run| !run.is_empty()).for_each(|run| self.restore(image, run));
             } else {
-                self.space.discard(grown.clone())?;
+                self.space.discard(reached.clone())?;
             }
             self.space.protect(grown, Access::None)?;
         }
         self.accessible = image.memory;
-        Ok(if scanned && pages <= rules.keep { pages } else { 0 })
+        self.behind = if keep { (pages, reached.end) } else { (0, 0) };
+        Ok(())
     }
 
     // What to do next time.
@@ -765,6 +773,7 @@ impl Slot {
         self.claim.release();
         (self.image, self.watched) = (None, None);
         (self.accessible, self.kept, self.patience, self.misses, self.quiet) = (0, 0, 0, 0, RECENT);
+        self.behind = (0, 0);
         self.dirty = false;
         Ok(())
     }
