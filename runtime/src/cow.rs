@@ -313,21 +313,32 @@ impl Slot {
         if self.image.is_some() || self.dirty {
             self.wipe()?;
         }
+        self.bind_blank(image, strategy, true).or_else(|error| match self.dirty {
+            false => self.bind_blank(image, strategy, false),
+            true => Err(error),
+        })
+    }
+
+    fn bind_blank(&mut self, image: &Arc<Image>, strategy: ResetStrategy, with_guard: bool) -> Result<()> {
         // Until all is done, what is mapped is not certain.
         self.dirty = true;
         self.image = Some(Arc::clone(image));
-        let bound = self.map(image).and_then(|()| self.watch_expected(image, strategy));
+        let bound = self.map(image, with_guard).and_then(|()| self.watch_expected(image, strategy));
         if bound.is_err() {
             let _ = self.wipe(); // If this fails as well, `dirty` keeps the slot out of use.
         }
         bound
     }
 
-    fn map(&mut self, image: &Image) -> Result<()> {
+    /// Maps an image. What lies beyond the end of the state's file is a guard: mapped `with_guard`, it takes no mapping of
+    /// its own. Where the system counts all that is mapped as memory that might be used, that is too much, and it stays
+    /// blank, and so inaccessible.
+    fn map(&mut self, image: &Image, with_guard: bool) -> Result<()> {
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {
             if let Some(files) = &image.files {
-                self.map_state(&files.state)?;
+                let state = if with_guard { MEMORY_AT } else { files.state.len() };
+                self.space.map_file(0..state, files.state.as_fd(), files.state.offset(), Access::ReadWrite)?;
                 let filled = files.memory.as_ref().map_or(0, ImageFile::len);
                 if let Some(file) = &files.memory {
                     let range = MEMORY_AT..MEMORY_AT + filled;
@@ -343,19 +354,6 @@ impl Slot {
         self.accessible = image.memory;
         self.dirty = false;
         Ok(())
-    }
-
-    /// Maps the state up to the memory: what lies beyond the end of its file is a guard that takes no mapping of its own.
-    /// Where the system counts the whole of it as memory that might be used, only the file is mapped.
-    ///
-    /// # Safety
-    /// Nothing may refer into the slot.
-    unsafe fn map_state(&self, file: &ImageFile) -> Result<()> {
-        // SAFETY: the caller's promise. Behind the shorter mapping the slot stays blank, and so inaccessible.
-        unsafe {
-            let map = |len| self.space.map_file(0..len, file.as_fd(), file.offset(), Access::ReadWrite);
-            map(MEMORY_AT).or_else(|_| map(file.len()))
-        }
     }
 
     /// Fills fresh zeros from the image.
