@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{STRATEGIES, call, call_i32, config, each_config};
+use common::{STRATEGIES, call, call_i32, config, each_config, is_zero};
 use minirt::{Engine, Instance, Linker, Memory, Module, ResetStrategy, Store, Trap, Val};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
@@ -113,7 +113,7 @@ fn live(engine: &Engine, module: &Module, round: usize) -> minirt::Result<()> {
                 return Ok(()); // There was no memory for it.
             }
             let memory = it.get_memory(&store, "m").unwrap();
-            assert!(memory.data(&store)[4 * WASM_PAGE..].iter().all(|byte| *byte == 0), "grown memory is not zero");
+            assert!(is_zero(&memory.data(&store)[4 * WASM_PAGE..]), "grown memory is not zero");
             dirty(&mut store, [4 * WASM_PAGE, PAGE, 48])
         }
         _ => {
@@ -131,7 +131,7 @@ fn live_elsewhere(engine: &Engine, other: &Module) -> minirt::Result<()> {
     let it = Instance::new(&mut store, other, &[])?;
     call_i32(&mut store, it, "load", &[0])?;
     let memory = it.get_memory(&store, "m").unwrap();
-    assert!(memory.data(&store).iter().all(|byte| *byte == 0), "the other module's memory is not zero");
+    assert!(is_zero(memory.data(&store)), "the other module's memory is not zero");
     assert_traps_behind(&mut store, it, memory);
     Ok(())
 }
