@@ -257,8 +257,7 @@ impl Compiler {
         (code.funcs.clone(), (code.traps.clone(), code.places.clone())).put(&mut out);
         code.text.len().put(&mut out);
         let InitialImage { state, memory_size, dynamic_globals, first_dynamic_element, .. } = image;
-        let used = state.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        (state.len(), Bytes::from(state[..used].to_vec())).put(&mut out);
+        (state.len(), not_zero(state)).put(&mut out);
         memory_size.put(&mut out);
         dynamic_globals.put(&mut out);
         (*first_dynamic_element, image.first_dynamic_data).put(&mut out);
@@ -288,6 +287,18 @@ impl Compiler {
         let memory = (whole && !header.memory.is_empty()).then_some(header.memory);
         Ok(Artifact { compiled, text: header.text, memory })
     }
+}
+
+/// The pages of a state that are not zeros, in runs: between tables there can be megabytes of room.
+fn not_zero(state: &[u8]) -> Vec<(usize, Bytes)> {
+    let mut runs: Vec<(usize, Vec<u8>)> = Vec::new();
+    for (index, page) in state.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
+        match runs.last_mut() {
+            Some((at, run)) if *at + run.len() == index * PAGE => run.extend_from_slice(page),
+            _ => runs.push((index * PAGE, page.to_vec())),
+        }
+    }
+    runs.into_iter().map(|(at, run)| (at, run.into())).collect()
 }
 
 fn assemble(out: &Writer, text: &[u8], memory: &[u8]) -> Vec<u8> {
@@ -323,12 +334,15 @@ fn read(from: &mut Reader, text: &Bytes, memory: &Bytes) -> Result<(Compiled, bo
     let text = text.part(0..len).ok_or(Damaged)?;
     let code = Code { text, funcs, entries, exits, traps, places };
     let layout = Layout::new(&module).map_err(|_| Damaged)?;
-    let (state_len, used): (usize, Bytes) = Wire::take(from)?;
-    if state_len as u64 > layout.state_room || used.len() > state_len {
+    let (state_len, runs): (usize, Vec<(usize, Bytes)>) = Wire::take(from)?;
+    if state_len as u64 > layout.state_room {
         return Err(Damaged);
     }
     let mut state = vec![0; state_len];
-    state[..used.len()].copy_from_slice(&used);
+    for (at, bytes) in runs {
+        let end = at.checked_add(bytes.len()).ok_or(Damaged)?;
+        state.get_mut(at..end).ok_or(Damaged)?.copy_from_slice(&bytes);
+    }
     let mut image = InitialImage { state, memory_size: Wire::take(from)?, ..InitialImage::default() };
     image.dynamic_globals = Wire::take(from)?;
     (image.first_dynamic_element, image.first_dynamic_data) = Wire::take(from)?;

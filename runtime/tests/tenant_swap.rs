@@ -169,7 +169,9 @@ impl Description {
         for (offset, segment) in &self.data {
             let offset = match offset {
                 // Half of the offsets are to be computed first.
-                Offset::Constant(at) if at % 2 == 1 => format!("(offset (i32.add (i32.const {}) (i32.const 1)))", at - 1),
+                Offset::Constant(at) if at % 2 == 1 => {
+                    format!("(offset (i32.add (i32.const {}) (i32.const 1)))", at - 1)
+                }
                 Offset::Constant(at) => format!("(i32.const {at})"),
                 Offset::Imported => "(global.get $imported)".to_string(),
             };
@@ -190,7 +192,8 @@ impl Description {
         for (i, table) in self.tables.iter().enumerate() {
             let TableDescription { minimum, maximum, functions, elements } = table;
             let maximum = maximum.map_or(String::new(), |maximum| maximum.to_string());
-            let (ty, value) = if *functions { ("funcref", "(ref.func $canary)") } else { ("externref", "(local.get 2)") };
+            let (ty, value) =
+                if *functions { ("funcref", "(ref.func $canary)") } else { ("externref", "(local.get 2)") };
             writeln!(text, "(table $t{i} (export \"t{i}\") {minimum} {maximum} {ty})").unwrap();
             for (at, segment) in elements {
                 writeln!(text, "(elem (table $t{i}) (i32.const {at}) funcref {})", items(segment)).unwrap();
@@ -504,7 +507,11 @@ impl Tenant {
                     Some(None) => Err(Trap::IndirectCallToNull),
                     None => Err(Trap::UndefinedElement),
                 };
-                assert_eq!(result.map_err(|error| *error.downcast_ref().unwrap()), expected, "calling {at} of table {i}");
+                assert_eq!(
+                    result.map_err(|error| *error.downcast_ref().unwrap()),
+                    expected,
+                    "calling {at} of table {i}"
+                );
             }
         }
     }

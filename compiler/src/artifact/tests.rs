@@ -67,6 +67,16 @@ fn an_image_with_large_gaps_is_stored_without_them() {
 }
 
 #[test]
+fn room_for_tables_to_grow_takes_no_room_in_the_file() {
+    let compiled =
+        compiled("(module (table 10 funcref) (table 10 funcref) (func $f) (elem (table 1) (i32.const 9) func $f))");
+    assert!(compiled.image.state.len() > 1 << 20);
+    let file = compiler().serialize(&compiled);
+    assert!(file.len() < 20 * PAGE, "{} bytes", file.len());
+    assert_same(&read(file, true).unwrap().compiled, &compiled);
+}
+
+#[test]
 fn a_file_that_ends_too_early_is_refused_wherever_it_ends() {
     let file = compiler().serialize(&compiled(RICH));
     for len in (0..file.len()).filter(|len| *len < 2000 || len % 97 == 0 || *len + 20 > file.len()) {
