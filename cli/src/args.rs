@@ -20,6 +20,10 @@ struct Cli {
 pub(crate) enum Command {
     /// Run a module: its `_start`, or with --invoke any function it exports
     Run(RunArgs),
+    /// Compile a module to an artifact, which starts without being compiled again
+    Compile(CompileArgs),
+    /// Run an initialiser, and freeze what it leaves as an artifact, which starts from there
+    Snapshot(SnapshotArgs),
     /// Show what a module asks for and offers, and what its instances start from
     Inspect(InspectArgs),
     /// Measure what a module's instances cost
@@ -38,9 +42,52 @@ pub(crate) struct HostArgs {
     pub(crate) env: Vec<EnvVar>,
 }
 
+/// The options of `minirt compile`.
+#[derive(Args, Debug)]
+pub(crate) struct CompileArgs {
+    /// Where to write the artifact; if not given, beside the module, as .cwasm
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// The module (binary or text, `-` for standard input)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+}
+
+/// The options of `minirt snapshot`.
+#[derive(Args, Debug)]
+pub(crate) struct SnapshotArgs {
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+
+    /// The exported function to call first: it takes and returns nothing. Open files are not part of what is frozen
+    #[arg(long, value_name = "NAME")]
+    pub(crate) init: String,
+
+    /// Where to write the artifact
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+
+    /// Trust FILE if it is an artifact: it is machine code, and runs as it is
+    #[arg(long)]
+    pub(crate) allow_precompiled: bool,
+
+    /// The module (binary or text, `-` for standard input)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+
+    /// The guest's arguments
+    #[arg(value_name = "ARGS", last = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
 /// The options of `minirt inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
+    /// Trust FILE if it is an artifact
+    #[arg(long)]
+    pub(crate) allow_precompiled: bool,
+
     /// The module (binary or text, `-` for standard input)
     #[arg(value_name = "FILE")]
     pub(crate) file: String,
@@ -80,6 +127,10 @@ pub(crate) struct RunArgs {
     /// Instantiate FILE first and offer its exports for import under NAME; repeatable, in order
     #[arg(long = "preload", value_name = "NAME=FILE", value_parser = parse_preload)]
     pub(crate) preloads: Vec<Preload>,
+
+    /// Trust FILE, and what is preloaded, if it is an artifact: it is machine code, and runs as it is
+    #[arg(long)]
+    pub(crate) allow_precompiled: bool,
 
     /// Fill instances by copying instead of mapping a copy-on-write image
     #[arg(long)]

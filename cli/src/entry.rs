@@ -28,6 +28,16 @@ pub(crate) struct Entry {
     pub(crate) print: bool,
 }
 
+/// Decides what to call to get a module ready to be frozen: the function that `init` names.
+pub(crate) fn initialiser(module: &Module, file: &str, init: &str) -> Result<Entry, Report> {
+    let entry = choose(module, file, Some(init), &[])?;
+    if entry.results == 0 {
+        return Ok(entry);
+    }
+    let because = format!("it has {} results, and an initialiser returns nothing", entry.results);
+    Err(Report::new(format!("`{init}` of {} is no initialiser", shown(file)), because, "name another with --init"))
+}
+
 /// Decides what to call in `module`: the function that `invoke` names, or `_start`.
 pub(crate) fn choose(module: &Module, file: &str, invoke: Option<&str>, words: &[String]) -> Result<Entry, Report> {
     let Some(name) = invoke else { return start(module, file) };
@@ -36,7 +46,9 @@ pub(crate) fn choose(module: &Module, file: &str, invoke: Option<&str>, words: &
         other => return Err(no_function(module, file, name, other.as_ref())),
     };
     let arguments = arguments(file, name, &ty, words)?;
-    let before = matches!(module.get_export(INITIALIZE), Some(ExternType::Func(ty)) if is_plain(&ty));
+    // A snapshot has been initialised.
+    let before =
+        !module.is_snapshot() && matches!(module.get_export(INITIALIZE), Some(ExternType::Func(ty)) if is_plain(&ty));
     Ok(Entry {
         before: (before && name != INITIALIZE).then_some(INITIALIZE),
         name: name.to_owned(),

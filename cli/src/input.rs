@@ -1,15 +1,50 @@
 //! From a file, or standard input, to a module; and what to say about a file that is none.
 
 use crate::report::Report;
-use minirt::{CompileError, Engine, Error, Module};
+use minirt::{CompileError, Engine, Error, Module, is_artifact};
 use std::io::{ErrorKind, Read};
 
 /// What every binary module starts with (specification, section 5.5.16).
 const MAGIC: &[u8] = b"\0asm";
 
-/// The module in a file; `-` is standard input.
-pub(crate) fn load(engine: &Engine, file: &str) -> Result<Module, Report> {
-    compile(engine, file, &bytes(file)?)
+/// The module in a file; `-` is standard input. An artifact only if `trusted`.
+pub(crate) fn load(engine: &Engine, file: &str, trusted: bool) -> Result<Module, Report> {
+    if file == "-" || !starts_like_artifact(file) {
+        let bytes = bytes(file)?;
+        return if is_artifact(&bytes) {
+            artifact(engine, file, Some(&bytes), trusted)
+        } else {
+            compile(engine, file, &bytes)
+        };
+    }
+    artifact(engine, file, None, trusted)
+}
+
+/// Whether a file is there and starts like an artifact. Only the start is read: the rest will be mapped.
+fn starts_like_artifact(file: &str) -> bool {
+    let mut start = [0; 16];
+    std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && is_artifact(&start)
+}
+
+/// The artifact in a file, or in what was read from it.
+fn artifact(engine: &Engine, file: &str, bytes: Option<&[u8]>, trusted: bool) -> Result<Module, Report> {
+    if !trusted {
+        let what = format!("{} is an artifact, which is not run without being trusted", shown(file));
+        let because = "it is machine code, and whoever made it can do anything that you can";
+        return Err(Report::new(what, because, "if you or minirt made it, say --allow-precompiled"));
+    }
+    // SAFETY: the user says that the file can be trusted.
+    #[allow(unsafe_code, reason = "an artifact is code, and only the user can know where it comes from")]
+    let module = unsafe {
+        match bytes {
+            Some(bytes) => Module::deserialize(engine, bytes),
+            None => Module::deserialize_file(engine, file),
+        }
+    };
+    module.map_err(|error| {
+        let what = format!("{} can not be loaded", shown(file));
+        Report::new(what, error.root_cause().to_string(), "minirt compile makes an artifact for this machine")
+    })
 }
 
 /// What is in a file; `-` is standard input.

@@ -17,7 +17,7 @@ const PAGE: u64 = 4096;
 
 /// Shows the module that the command line names.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Stopped> {
-    let module = input::load(&host::engine(false)?, &args.file)?;
+    let module = input::load(&host::engine(false)?, &args.file, args.allow_precompiled)?;
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = describe(&mut text, &module, &input::shown(&args.file));

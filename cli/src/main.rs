@@ -12,14 +12,15 @@
 //! | `stopped` | what the end of a call means |
 //! | `host` | the engine and the host functions that a guest runs with |
 //! | `table` | rows of text in columns |
-//! | `run`, `inspect`, `bench` | the commands of these names |
+//! | `run`, `compile`, `snapshot`, `inspect`, `bench` | the commands of these names |
 //!
 //! This file only maps outcomes to exit codes: the guest's own, 134 for a trap, 1 for our errors, 2 for usage.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod args;
 mod bench;
+mod compile;
 mod entry;
 mod host;
 mod imports;
@@ -28,6 +29,7 @@ mod inspect;
 mod names;
 mod report;
 mod run;
+mod snapshot;
 mod stopped;
 mod table;
 mod values;
@@ -39,6 +41,8 @@ use stopped::Stopped;
 fn main() -> ExitCode {
     let outcome = match args::parse() {
         Ok(Command::Run(options)) => run::run(&options),
+        Ok(Command::Compile(options)) => compile::compile(&options),
+        Ok(Command::Snapshot(options)) => snapshot::snapshot(&options),
         Ok(Command::Inspect(options)) => inspect::inspect(&options),
         Ok(Command::Bench(options)) => bench::bench(&options),
         Err(usage) => return usage.end(),

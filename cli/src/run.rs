@@ -12,12 +12,12 @@ use minirt::{Error, Instance, Store};
 /// Runs the module that the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
     let engine = host::engine(args.no_images)?;
-    let module = input::load(&engine, args.file())?;
+    let module = input::load(&engine, args.file(), args.allow_precompiled)?;
     let entry = entry::choose(&module, args.file(), args.invoke.as_deref(), args.guest_args())?;
     let mut linker = host::linker(&engine)?;
     let mut store = host::store(&engine, &args.host, args.file(), args.guest_args())?;
     for preload in &args.preloads {
-        let module = input::load(&engine, &preload.file)?;
+        let module = input::load(&engine, &preload.file, args.allow_precompiled)?;
         let instance = instantiate(&linker, &mut store, &module, &preload.file)?;
         linker
             .instance(&mut store, &preload.name, instance)

@@ -2,7 +2,8 @@
 //!
 //! A case is a line `$ [NAME=VALUE]... minirt ARGS [< FILE]`, run in this folder, and under it what came of it:
 //! lines of standard output after `1> `, of standard error after `2> ` (`1~ ` and `2~ ` for a last line without
-//! its newline), and the exit code after `= `. Everything else is prose. `MINIRT_BLESS=1` writes down what
+//! its newline), and the exit code after `= `. `OUT` is a folder for what the commands of one file write; it is empty
+//! at its start. Everything else is prose. `MINIRT_BLESS=1` writes down what
 //! the commands do now.
 
 #![forbid(unsafe_code)]
@@ -33,7 +34,8 @@ fn trial(file: PathBuf) -> Trial {
     let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
     Trial::test(name, move || {
         let expected = fs::read_to_string(&file)?;
-        let actual = replay(&expected)?;
+        let out = tempfile::tempdir()?;
+        let actual = replay(&expected, out.path())?;
         if std::env::var_os("MINIRT_BLESS").is_some() {
             fs::write(&file, actual)?;
         } else if let Some(difference) = difference(&expected, &actual) {
@@ -44,14 +46,14 @@ fn trial(file: PathBuf) -> Trial {
 }
 
 /// The same transcript with what its commands do now.
-fn replay(transcript: &str) -> Result<String, Failed> {
+fn replay(transcript: &str, out: &Path) -> Result<String, Failed> {
     let mut actual = String::new();
     let mut commands = 0;
     for line in transcript.lines().filter(|line| !is_outcome(line)) {
         actual.push_str(line);
         actual.push('\n');
         if let Some(command) = line.strip_prefix("$ ") {
-            actual.push_str(&outcome(command)?);
+            actual.push_str(&outcome(command, out)?);
             commands += 1;
         }
     }
@@ -62,13 +64,14 @@ fn is_outcome(line: &str) -> bool {
     ["1> ", "1~ ", "2> ", "2~ ", "= "].iter().any(|prefix| line.starts_with(prefix)) || line == "1>" || line == "2>"
 }
 
-fn outcome(line: &str) -> Result<String, Failed> {
-    let output = command(line)?.output()?;
+fn outcome(line: &str, out: &Path) -> Result<String, Failed> {
+    let output = command(line, out)?.output()?;
     let code = output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string());
-    Ok(format!("{}{}= {code}\n", marked(1, &output.stdout), marked(2, &output.stderr)))
+    let outcome = format!("{}{}= {code}\n", marked(1, &output.stdout), marked(2, &output.stderr));
+    Ok(outcome.replace(&*out.to_string_lossy(), "OUT"))
 }
 
-fn command(line: &str) -> Result<Command, Failed> {
+fn command(line: &str, out: &Path) -> Result<Command, Failed> {
     let mut words = words(line)?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
     command.current_dir(here("")).env_clear().stdin(Stdio::null());
@@ -83,9 +86,10 @@ fn command(line: &str) -> Result<Command, Failed> {
     while let Some(word) = words.next() {
         if word == "<" {
             let file = words.next().ok_or("a file is missing after `<`")?;
-            command.stdin(File::open(here(&file))?);
+            let file = file.strip_prefix("OUT/").map_or_else(|| here(&file), |file| out.join(file));
+            command.stdin(File::open(file)?);
         } else {
-            command.arg(word);
+            command.arg(word.replace("OUT/", &format!("{}/", out.display())));
         }
     }
     Ok(command)

@@ -20,7 +20,7 @@ impl StoreId {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         thread_local!(static MINE: Cell<u64> = const { Cell::new(0) });
         let mut id = MINE.get();
-        if id % BLOCK == 0 {
+        if id.is_multiple_of(BLOCK) {
             id = NEXT.fetch_add(BLOCK, Ordering::Relaxed);
         }
         MINE.set(id + 1);

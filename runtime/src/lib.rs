@@ -104,7 +104,7 @@ pub use host::{Caller, IntoFunc, WasmParams, WasmResults, WasmRet};
 pub use image_info::{ImageInfo, RemainingStep};
 pub use instance::Export;
 pub use linker::{InstancePre, Linker};
-pub use memory::MemoryAccessError;
+pub use memory::{MemoryAccessError, MemoryMut};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
     ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType, TableType, ValType,

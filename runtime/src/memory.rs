@@ -9,6 +9,7 @@ use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use anyhow::{Result, anyhow};
 use minirt_compiler::module::{MemoryType, WASM_PAGE};
 use std::fmt;
+use std::ops::Range;
 
 /// An access that would leave the memory. Nothing was read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,65 @@ impl fmt::Display for MemoryAccessError {
 }
 
 impl std::error::Error for MemoryAccessError {}
+
+/// A memory's bytes, to be read anywhere and written where it is asked for.
+///
+/// Unlike the slice of [`Memory::data_mut`], it need not be writable as a whole: only what is asked for is made
+/// writable, if it is not. For an instance that is reset by its hot set, that makes writing a few bytes cheap.
+pub struct MemoryMut<'a> {
+    bytes: &'a mut [u8],
+    /// The instance that owns them; `None` if they are nobody's.
+    owner: Option<&'a mut InstanceData>,
+}
+
+impl fmt::Debug for MemoryMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MemoryMut").field(&self.bytes.len()).finish()
+    }
+}
+
+/// Bytes that are no instance's memory, for code that works on either.
+impl<'a> From<&'a mut [u8]> for MemoryMut<'a> {
+    fn from(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, owner: None }
+    }
+}
+
+impl MemoryMut<'_> {
+    /// All bytes, for reading.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// A range, to be written by whoever, the kernel included.
+    ///
+    /// # Errors
+    /// When it is not inside, or the kernel refuses to make it writable (in practice, when it has no memory left).
+    pub fn range_mut(&mut self, range: Range<usize>) -> Result<&mut [u8], MemoryAccessError> {
+        let [bytes] = self.ranges_mut([range])?;
+        Ok(bytes)
+    }
+
+    /// Several ranges at once.
+    ///
+    /// # Errors
+    /// When one is not inside, two overlap, or the kernel refuses to make them writable.
+    pub fn ranges_mut<const N: usize>(
+        &mut self,
+        ranges: [Range<usize>; N],
+    ) -> Result<[&mut [u8]; N], MemoryAccessError> {
+        let size = self.bytes.len();
+        let error = |range: &Range<usize>| MemoryAccessError { offset: range.start, len: range.len(), size };
+        for range in &ranges {
+            let bytes = self.bytes.get(range.clone()).ok_or_else(|| error(range))?;
+            if let Some(owner) = &mut self.owner {
+                owner.slot.open(bytes.as_ptr(), bytes.len()).map_err(|_| error(range))?;
+            }
+        }
+        let first = error(ranges.first().unwrap_or(&(0..0)));
+        self.bytes.get_disjoint_mut(ranges).map_err(|_| first)
+    }
+}
 
 impl Memory {
     /// A memory of the embedder's own, for instances to import. It takes an instance slot.
@@ -83,6 +143,20 @@ impl Memory {
         // the embedder's data is not among them.
         let bytes = unsafe { std::slice::from_raw_parts_mut(space.base, space.len() as usize) };
         (bytes, &mut store.data)
+    }
+
+    /// Its bytes to be written in part, and the embedder's data beside them.
+    pub fn parts_mut<'a, T: 'a>(&self, store: impl Into<StoreContextMut<'a, T>>) -> (MemoryMut<'a>, &'a mut T) {
+        let store = store.into().0;
+        store.inner.touched = true;
+        let space = self.space(&store.inner);
+        // SAFETY: that many bytes are accessible, and nobody else uses them or their owner's description while the store
+        // is borrowed exclusively. What is written goes through `ranges_mut`, which makes it writable.
+        let memory = unsafe {
+            let bytes = std::slice::from_raw_parts_mut(space.base, space.len() as usize);
+            MemoryMut { bytes, owner: Some(InstanceData::of(space.owner)) }
+        };
+        (memory, &mut store.data)
     }
 
     /// Copies bytes out of it.

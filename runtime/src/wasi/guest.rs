@@ -4,11 +4,12 @@
 //! nothing of descriptors or files.
 
 use super::errno::{Errno, Result};
+use crate::MemoryMut;
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
 /// The bytes of a guest's memory during one call.
-pub(super) struct Guest<'a>(pub(super) &'a mut [u8]);
+pub(super) struct Guest<'a>(pub(super) MemoryMut<'a>);
 
 /// The longest path the host takes, in bytes.
 const PATH_LIMIT: u32 = 4095;
@@ -26,16 +27,16 @@ fn range(pointer: u32, len: u32) -> Range<usize> {
 
 impl Guest<'_> {
     pub(super) fn slice(&self, pointer: u32, len: u32) -> Result<&[u8]> {
-        self.0.get(range(pointer, len)).ok_or(Errno::FAULT)
+        self.0.as_slice().get(range(pointer, len)).ok_or(Errno::FAULT)
     }
 
     pub(super) fn slice_mut(&mut self, pointer: u32, len: u32) -> Result<&mut [u8]> {
-        self.0.get_mut(range(pointer, len)).ok_or(Errno::FAULT)
+        self.0.range_mut(range(pointer, len)).map_err(|_| Errno::FAULT)
     }
 
     pub(super) fn write(&mut self, pointer: u32, bytes: &[u8]) -> Result<()> {
         let end = (pointer as usize).checked_add(bytes.len()).ok_or(Errno::FAULT)?;
-        self.0.get_mut(pointer as usize..end).ok_or(Errno::FAULT)?.copy_from_slice(bytes);
+        self.0.range_mut(pointer as usize..end).map_err(|_| Errno::FAULT)?.copy_from_slice(bytes);
         Ok(())
     }
 
@@ -68,9 +69,9 @@ impl Guest<'_> {
         let vectors = Vectors { pointer, count };
         let mut total = 0_u32;
         for index in 0..count {
-            let range = vectors.range(self.0, index);
+            let range = vectors.range(self.0.as_slice(), index);
             total = total.checked_add(range.len() as u32).ok_or(Errno::INVAL)?;
-            self.0.get(range).ok_or(Errno::FAULT)?;
+            self.0.as_slice().get(range).ok_or(Errno::FAULT)?;
         }
         Ok(vectors)
     }
@@ -87,7 +88,8 @@ impl Guest<'_> {
             let mut chunk = [IoSlice::new(&[]); WRITE_CHUNK];
             let (mut used, mut wanted) = (0, 0);
             for (slot, index) in chunk.iter_mut().zip(first..vectors.count) {
-                let bytes = self.0.get(vectors.range(self.0, index)).ok_or(Errno::FAULT)?;
+                let bytes = self.0.as_slice();
+                let bytes = bytes.get(vectors.range(bytes, index)).ok_or(Errno::FAULT)?;
                 *slot = IoSlice::new(bytes);
                 (used, wanted) = (used + 1, wanted + bytes.len());
             }
@@ -138,13 +140,13 @@ impl Guest<'_> {
         let used = ((vectors.count - first) as usize).min(READ_CHUNK);
         let mut ranges = [const { 0..0 }; READ_CHUNK];
         for (slot, index) in ranges.iter_mut().zip(first..first + used as u32) {
-            *slot = Some(vectors.range(self.0, index)).filter(|range| !range.is_empty()).unwrap_or(0..0);
+            *slot = Some(vectors.range(self.0.as_slice(), index)).filter(|range| !range.is_empty()).unwrap_or(0..0);
         }
-        let used = if self.0.get_disjoint_mut(ranges.clone()).is_ok() { used } else { 1 };
+        let used = if self.0.ranges_mut(ranges.clone()).is_ok() { used } else { 1 };
         for range in &mut ranges[used..] {
             *range = 0..0;
         }
-        let buffers = self.0.get_disjoint_mut(ranges).map_err(|_| Errno::FAULT)?;
+        let buffers = self.0.ranges_mut(ranges).map_err(|_| Errno::FAULT)?;
         Ok((buffers.map(IoSliceMut::new), used))
     }
 }
@@ -185,7 +187,8 @@ mod tests {
 
     #[test]
     fn what_is_outside_is_a_fault() {
-        let guest = Guest(&mut [0; 16]);
+        let mut bytes = [0; 16];
+        let guest = Guest(bytes[..].as_mut().into());
         assert!(guest.slice(0, 16).is_ok());
         assert!(guest.slice(16, 0).is_ok());
         assert_eq!(guest.slice(17, 0), Err(Errno::FAULT));
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn writes_at_the_edge_are_whole_or_not_at_all() {
         let mut bytes = [0; 16];
-        let mut guest = Guest(&mut bytes);
+        let mut guest = Guest(bytes[..].as_mut().into());
         assert_eq!(guest.write_u64(9, u64::MAX), Err(Errno::FAULT));
         assert_eq!(guest.write_u32(u32::MAX, 1), Err(Errno::FAULT));
         assert_eq!(guest.write_u64(8, u64::MAX), Ok(()));
@@ -208,7 +211,7 @@ mod tests {
         let mut bytes = vec![b'a'; 5000];
         bytes[1] = 0;
         bytes[2] = 0xff;
-        let guest = Guest(&mut bytes);
+        let guest = Guest(bytes[..].as_mut().into());
         assert_eq!(guest.path(3, 2), Ok("aa"));
         assert_eq!(guest.path(0, 2), Err(Errno::INVAL));
         assert_eq!(guest.path(2, 2), Err(Errno::ILSEQ));
@@ -219,18 +222,18 @@ mod tests {
     #[test]
     fn too_many_or_too_long_buffers_are_refused() {
         let mut bytes = memory(&[(0, 1025)]);
-        let guest = Guest(&mut bytes);
+        let guest = Guest(bytes[..].as_mut().into());
         assert_eq!(guest.vectors(0, 1).err(), Some(Errno::FAULT));
         assert_eq!(guest.vectors(0, 1025).err(), Some(Errno::INVAL));
         assert_eq!(guest.vectors(1020, 1).err(), Some(Errno::FAULT));
         let mut bytes = memory(&[(512, 512); 8]);
-        Guest(&mut bytes).vectors(0, 8).unwrap();
+        Guest(bytes[..].as_mut().into()).vectors(0, 8).unwrap();
     }
 
     #[test]
     fn writing_goes_on_after_a_chunk_and_stops_when_less_is_taken() {
         let mut bytes = memory(&[(600, 2); 40]);
-        let guest = Guest(&mut bytes);
+        let guest = Guest(bytes[..].as_mut().into());
         let vectors = guest.vectors(0, 40).unwrap();
         let mut calls = Vec::new();
         let mut take = |buffers: &[IoSlice<'_>], done| {
@@ -244,7 +247,7 @@ mod tests {
     #[test]
     fn an_error_after_progress_is_progress() {
         let mut bytes = memory(&[(600, 1); 17]);
-        let guest = Guest(&mut bytes);
+        let guest = Guest(bytes[..].as_mut().into());
         let vectors = guest.vectors(0, 17).unwrap();
         let fail_later = |_: &[IoSlice<'_>], done| if done == 0 { Ok(16) } else { Err(Errno::IO) };
         assert_eq!(guest.gather(vectors, fail_later), Ok(16));
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn several_buffers_are_read_at_once() {
         let mut bytes = memory(&[(600, 2), (0, 0), (700, 3)]);
-        let mut guest = Guest(&mut bytes);
+        let mut guest = Guest(bytes[..].as_mut().into());
         let vectors = guest.vectors(0, 3).unwrap();
         let count = guest.scatter(vectors, false, |buffers, _| {
             assert_eq!(buffers.iter().map(|b| b.len()).collect::<Vec<_>>(), [2, 0, 3]);
@@ -267,7 +270,7 @@ mod tests {
     #[test]
     fn overlapping_buffers_are_read_one_by_one() {
         let mut bytes = memory(&[(600, 4), (602, 4)]);
-        let mut guest = Guest(&mut bytes);
+        let mut guest = Guest(bytes[..].as_mut().into());
         let vectors = guest.vectors(0, 2).unwrap();
         let mut fill = |buffers: &mut [IoSliceMut<'_>], done| {
             buffers[0].fill(b'a' + done as u8);
@@ -281,7 +284,7 @@ mod tests {
     #[test]
     fn reading_over_the_array_of_buffers_is_harmless() {
         let mut bytes = memory(&[(0, 160); 17]);
-        let mut guest = Guest(&mut bytes);
+        let mut guest = Guest(bytes[..].as_mut().into());
         let vectors = guest.vectors(0, 17).unwrap();
         let mut fill = |buffers: &mut [IoSliceMut<'_>], _| {
             buffers[0].fill(255);

@@ -114,6 +114,6 @@ fn parts<'a, T: 'static>(
 ) -> Result<(Guest<'a>, &'a mut WasiCtx)> {
     let memory = caller.get_export("memory").and_then(Extern::into_memory);
     let memory = memory.ok_or_else(|| anyhow::anyhow!("a module that uses WASI must export its memory as `memory`"))?;
-    let (bytes, data) = memory.data_and_store_mut(caller);
-    Ok((Guest(bytes), get(data)))
+    let (memory, data) = memory.parts_mut(caller);
+    Ok((Guest(memory), get(data)))
 }

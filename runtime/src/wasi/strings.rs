@@ -55,14 +55,14 @@ mod tests {
     #[test]
     fn strings_lie_behind_each_other_with_pointers_to_them() {
         let mut bytes = [255; 20];
-        strings(&["ab", ""]).unwrap().write(&mut Guest(&mut bytes), 4, 12).unwrap();
+        strings(&["ab", ""]).unwrap().write(&mut Guest(bytes[..].as_mut().into()), 4, 12).unwrap();
         assert_eq!(bytes[4..], [12, 0, 0, 0, 15, 0, 0, 0, b'a', b'b', 0, 0, 255, 255, 255, 255]);
     }
 
     #[test]
     fn strings_that_do_not_fit_are_not_written_at_all() {
         let mut bytes = [255; 11];
-        let written = strings(&["ab"]).unwrap().write(&mut Guest(&mut bytes), 0, 9);
+        let written = strings(&["ab"]).unwrap().write(&mut Guest(bytes[..].as_mut().into()), 0, 9);
         assert_eq!((written, bytes), (Err(Errno::FAULT), [255; 11]));
     }
 

@@ -1,7 +1,7 @@
 //! What the tests share: engines with and without images, and short ways to get an instance.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use minirt::{Config, Engine, Instance, Module, Result, Store, Val};
+use minirt::{Config, Engine, Instance, Module, ResetStrategy, Result, Store, Val};
 
 /// The default engine, and one that fills slots by copying.
 pub(crate) fn engines() -> [(&'static str, Engine); 2] {
@@ -40,4 +40,59 @@ pub(crate) fn mappings() -> usize {
 /// Open descriptors of this process.
 pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Every way in which slots are made clean.
+pub(crate) const STRATEGIES: [ResetStrategy; 4] =
+    [ResetStrategy::Adaptive, ResetStrategy::HotSet, ResetStrategy::Scan, ResetStrategy::Discard];
+
+/// Settings with one way of resetting, and images or copies.
+pub(crate) fn config(strategy: ResetStrategy, images: bool) -> Config {
+    let mut config = Config::new();
+    config.reset_strategy(strategy).memory_init_cow(images);
+    config
+}
+
+/// Runs a test for each way of resetting, with images and with copies. What it is given first names the case.
+pub(crate) fn each_config(mut test: impl FnMut(&str, ResetStrategy, Config)) {
+    for strategy in STRATEGIES {
+        for images in [true, false] {
+            let name = format!("{strategy:?}, images {}", if images { "on" } else { "off" });
+            println!("{name}");
+            test(&name, strategy, config(strategy, images));
+        }
+    }
+}
+
+/// A number from the environment.
+pub(crate) fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
+}
+
+/// Reproducible random numbers (SplitMix64).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number less than `end`, which is not 0.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// True in so many of 100 cases.
+    pub(crate) fn percent(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
 }

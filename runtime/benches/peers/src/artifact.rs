@@ -30,9 +30,6 @@ pub(crate) fn measure(pace: &Pace) -> Result<()> {
     sheet.row(["size of the file, KiB".to_owned()].into_iter().chain(sizes).chain([nothing(), nothing()]));
 
     println!("{BULK} functions, about 1 MB of machine code. The files are in the page cache.");
-    if cfg!(not(feature = "artifact")) {
-        println!("minirt was left out: this was built without the feature `artifact`.");
-    }
     println!("\n{sheet}");
     Ok(())
 }

@@ -9,7 +9,6 @@
 //! cargo run --release -- --quick                 # everything, about a minute, noisier
 //! cargo run --release -- --only calls            # one measurement; may be given several times
 //! cargo run --release -- --list                  # what there is to measure
-//! cargo run --release --features artifact        # with minirt's artifacts and snapshots
 //! ```
 //!
 //! It prints Markdown, and what it is doing to the error stream. Ratios travel, absolute times do not: compare only

@@ -27,7 +27,6 @@ impl Minirt {
     }
 
     /// A guest that starts where an instance of the module stood after `touch(1)`.
-    #[cfg(feature = "artifact")]
     pub(crate) fn load_snapshot(&self, wasm: &[u8]) -> Result<Box<dyn Guest>> {
         let mut store = minirt::Store::new(&self.engine, ());
         let instance = self.linker.instantiate(&mut store, &Module::new(&self.engine, wasm)?)?;
@@ -42,24 +41,12 @@ impl Peer for Minirt {
         self.guest(&Module::new(&self.engine, wasm)?)
     }
 
-    #[cfg(feature = "artifact")]
     fn precompile(&self, wasm: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(Some(Module::new(&self.engine, wasm)?.serialize()?))
     }
 
-    #[cfg(feature = "artifact")]
     unsafe fn load_precompiled(&self, path: &Path) -> Result<Box<dyn Guest>> {
         // SAFETY: the caller says that the file is what `serialize` gave, and stays so.
         self.guest(&unsafe { Module::deserialize_file(&self.engine, path) }?)
-    }
-
-    #[cfg(not(feature = "artifact"))]
-    fn precompile(&self, _: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    #[cfg(not(feature = "artifact"))]
-    unsafe fn load_precompiled(&self, _: &Path) -> Result<Box<dyn Guest>> {
-        anyhow::bail!("built without the feature `artifact`")
     }
 }
