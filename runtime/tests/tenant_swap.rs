@@ -642,7 +642,7 @@ impl Tenant {
                 1 => _ = call(store, it, "straddle", &[Val::I32(((at | 4095).min(size - 5) - 3) as i32)]).unwrap(),
                 2 => call_with(store, it, "fill", [at, CANARY.into(), (size - at).min(5000)]).unwrap(),
                 3 => call_with(store, it, "copy", [at, 0, (size - at).min(500)]).unwrap(),
-                _ => _ = call_i32_pair(store, it, "poke", at, CANARY.into()),
+                _ => call_i32_pair(store, it, "poke", at, CANARY.into()),
             }
         }
     }
