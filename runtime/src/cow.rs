@@ -247,6 +247,8 @@ pub(crate) struct Slot {
     look: (u32, u32),
     /// Private pages that a clean slot keeps in memory, besides the head.
     kept: usize,
+    /// How many of these lie behind the initial memory, and how far into the slot there can be any.
+    behind: (usize, usize),
     /// Mappings that watching takes.
     claim: Claim,
 }
@@ -270,6 +272,7 @@ impl Slot {
             patience: 0,
             look: (0, 0),
             kept: 0,
+            behind: (0, 0),
             claim: Claim(0),
         })
     }
@@ -310,21 +313,32 @@ impl Slot {
         if self.image.is_some() || self.dirty {
             self.wipe()?;
         }
+        self.bind_blank(image, strategy, true).or_else(|error| match self.dirty {
+            false => self.bind_blank(image, strategy, false),
+            true => Err(error),
+        })
+    }
+
+    fn bind_blank(&mut self, image: &Arc<Image>, strategy: ResetStrategy, with_guard: bool) -> Result<()> {
         // Until all is done, what is mapped is not certain.
         self.dirty = true;
         self.image = Some(Arc::clone(image));
-        let bound = self.map(image).and_then(|()| self.watch_expected(image, strategy));
+        let bound = self.map(image, with_guard).and_then(|()| self.watch_expected(image, strategy));
         if bound.is_err() {
             let _ = self.wipe(); // If this fails as well, `dirty` keeps the slot out of use.
         }
         bound
     }
 
-    fn map(&mut self, image: &Image) -> Result<()> {
+    /// Maps an image. What lies beyond the end of the state's file is a guard: mapped `with_guard`, it takes no mapping of
+    /// its own. Where the system counts all that is mapped as memory that might be used, that is too much, and it stays
+    /// blank, and so inaccessible.
+    fn map(&mut self, image: &Image, with_guard: bool) -> Result<()> {
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {
             if let Some(files) = &image.files {
-                self.map_state(&files.state)?;
+                let state = if with_guard { MEMORY_AT } else { files.state.len() };
+                self.space.map_file(0..state, files.state.as_fd(), files.state.offset(), Access::ReadWrite)?;
                 let filled = files.memory.as_ref().map_or(0, ImageFile::len);
                 if let Some(file) = &files.memory {
                     let range = MEMORY_AT..MEMORY_AT + filled;
@@ -340,19 +354,6 @@ impl Slot {
         self.accessible = image.memory;
         self.dirty = false;
         Ok(())
-    }
-
-    /// Maps the state up to the memory: what lies beyond the end of its file is a guard that takes no mapping of its own.
-    /// Where the system counts the whole of it as memory that might be used, only the file is mapped.
-    ///
-    /// # Safety
-    /// Nothing may refer into the slot.
-    unsafe fn map_state(&self, file: &ImageFile) -> Result<()> {
-        // SAFETY: the caller's promise. Behind the shorter mapping the slot stays blank, and so inaccessible.
-        unsafe {
-            let map = |len| self.space.map_file(0..len, file.as_fd(), file.offset(), Access::ReadWrite);
-            map(MEMORY_AT).or_else(|_| map(file.len()))
-        }
     }
 
     /// Fills fresh zeros from the image.
@@ -488,15 +489,15 @@ impl Slot {
         let head = image.head.iter().filter(|part| !part.is_empty());
         // SAFETY: as above.
         unsafe { head.for_each(|part| self.restore(image, part.clone())) };
-        let mut grown = 0;
-        if self.accessible > image.memory {
-            grown = self.shrink(image, rules)?;
+        if self.accessible > image.memory || self.behind.0 > rules.keep {
+            self.shrink(image, rules)?;
         }
+        let rules = Rules { keep: rules.keep - self.behind.0, ..rules };
         let way = match self.watched {
             Some(hot) => self.reset_watched(image, &hot, rules),
             None => self.reset_open(image, rules),
         }?;
-        self.kept += grown;
+        self.kept += self.behind.0;
         Ok(way)
     }
 
@@ -596,24 +597,29 @@ impl Slot {
         Ok(Way::Discard)
     }
 
-    /// Makes grown memory inaccessible again, and zero. Returns how many of its pages stay in memory.
-    fn shrink(&mut self, image: &Image, rules: Rules) -> Result<usize> {
+    /// Makes grown memory inaccessible again, and zero. Earlier instances may have grown farther: what they left counts
+    /// among the pages that are kept.
+    fn shrink(&mut self, image: &Image, rules: Rules) -> Result<()> {
         let grown = image.memory().end..MEMORY_AT + self.accessible;
+        let reached = grown.start..grown.end.max(self.behind.1);
         let mut written = Vec::new();
         let scanned =
-            rules.strategy != ResetStrategy::Discard && self.written([grown.clone(), 0..0], &mut written).is_ok();
-        let pages = written.iter().map(|run| run.len()).sum();
+            rules.strategy != ResetStrategy::Discard && self.written([reached.clone(), 0..0], &mut written).is_ok();
+        let pages: usize = written.iter().map(|run| run.len()).sum();
+        let keep = scanned && pages <= rules.keep;
         // SAFETY: the slot has no tenant, and grown memory is mapped writable.
         unsafe {
-            if scanned && pages <= rules.keep {
-                written.iter().for_each(|run| self.restore(image, to_bytes(run)));
+            if keep {
+                let here = |run: &Range<Page>| to_bytes(run).start..to_bytes(run).end.min(grown.end);
+                written.iter().map(here).filter(|run| !run.is_empty()).for_each(|run| self.restore(image, run));
             } else {
-                self.space.discard(grown.clone())?;
+                self.space.discard(reached.clone())?;
             }
             self.space.protect(grown, Access::None)?;
         }
         self.accessible = image.memory;
-        Ok(if scanned && pages <= rules.keep { pages } else { 0 })
+        self.behind = if keep { (pages, reached.end) } else { (0, 0) };
+        Ok(())
     }
 
     // What to do next time.
@@ -765,6 +771,7 @@ impl Slot {
         self.claim.release();
         (self.image, self.watched) = (None, None);
         (self.accessible, self.kept, self.patience, self.misses, self.quiet) = (0, 0, 0, 0, RECENT);
+        self.behind = (0, 0);
         self.dirty = false;
         Ok(())
     }

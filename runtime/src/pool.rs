@@ -153,9 +153,9 @@ impl Pool {
         let before = data.slot.kept();
         let others = self.kept.load(Relaxed).saturating_sub(before);
         let keep = (self.limits.keep_resident / PAGE).saturating_sub(others);
-        let way = data.slot.reset(Rules { strategy: self.limits.strategy, keep })?;
-        self.recount(before, data.slot.kept());
-        Ok(way)
+        let way = data.slot.reset(Rules { strategy: self.limits.strategy, keep });
+        self.recount(before, data.slot.kept()); // Also after a failure half-way: the slot may have changed it.
+        way
     }
 
     /// [`Pool::reset`] of an instance that goes on living.

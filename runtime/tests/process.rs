@@ -1,0 +1,638 @@
+//! What concerns the whole process: fork, signals, limits, filters and failures of system calls.
+//!
+//! Each case runs in a process of its own, which is this test binary again with the case's name in the environment.
+//! There it may lose rights, fork or die.
+
+mod common;
+
+use common::{STRATEGIES, call, call_i32, config, each_config};
+use minirt::{Engine, Instance, Linker, Memory, Module, ResetStrategy, Store, Trap, Val};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+
+const CASE: &str = "MINIRT_CASE";
+const PAGE: usize = 4096;
+const WASM_PAGE: usize = 65_536;
+
+/// Runs `case` in a process of its own, as the test with this name, and gives what became of it and what it printed.
+fn in_child(test: &str, case: &str, body: impl FnOnce(&str)) -> Option<(ExitStatus, String)> {
+    if let Ok(case) = std::env::var(CASE) {
+        body(&case);
+        return None;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new(program);
+    // One thread, so that what the case does to its process is all that happens there. No backtraces: they would be
+    // symbolised with the rights that the case gave up.
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CASE, case).env("RUST_BACKTRACE", "0");
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    Some((output.status, text))
+}
+
+/// The case must come to its end without a panic.
+fn passes(test: &str, case: &str, body: impl FnOnce(&str)) {
+    if let Some((status, text)) = in_child(test, case, body) {
+        assert!(status.success(), "{case}: {status}\n{text}");
+    }
+}
+
+/// The case must end with this signal.
+fn dies(test: &str, case: &str, signal: i32, body: impl FnOnce(&str)) {
+    if let Some((status, text)) = in_child(test, case, body) {
+        assert_eq!(status.signal(), Some(signal), "{case}: {status}\n{text}");
+    }
+}
+
+const TEXT: &str = r#"(module
+  (memory (export "m") 4 30)
+  (data (i32.const 100) "first") (data (i32.const 200000) "last")
+  (global (export "g") (mut i32) (i32.const 7))
+  (table $t (export "t") 3 3000 funcref)
+  (table $big (export "big") 2000 2000 funcref)
+  (elem (i32.const 1) $f)
+  (func $f (result i32) (i32.const 42))
+  (func (export "write") (param $at i32) (i64.store (local.get $at) (i64.const -1)))
+  (func (export "load") (param $at i32) (result i32) (i32.load8_u (local.get $at)))
+  (func (export "dirty") (param $at i32) (param $step i32) (param $count i32)
+    (global.set 0 (i32.const -1))
+    (table.set $t (i32.const 0) (ref.func $f))
+    (loop
+      (i32.store8 (local.get $at) (i32.const 0xcc))
+      (local.set $at (i32.add (local.get $at) (local.get $step)))
+      (br_if 0 (local.tee $count (i32.sub (local.get $count) (i32.const 1))))))
+  (func (export "table") (param $at i32) (table.set $big (local.get $at) (ref.func $f)))
+  (func (export "tgrow") (result i32) (table.grow $t (ref.func $f) (i32.const 2000)))
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))"#;
+
+/// A module with no data and another size, to take slots away from the first.
+const OTHER: &str = r#"(module (memory (export "m") 20 30)
+  (func (export "load") (param $at i32) (result i32) (i32.load8_u (local.get $at))))"#;
+
+fn assert_fresh(store: &mut Store<()>, it: Instance) {
+    let memory = it.get_memory(&*store, "m").unwrap();
+    let mut fresh = vec![0; 4 * WASM_PAGE];
+    fresh[100..105].copy_from_slice(b"first");
+    fresh[200_000..200_004].copy_from_slice(b"last");
+    assert!(memory.data(&*store) == fresh, "memory is not fresh");
+    assert_eq!(it.get_global(&*store, "g").unwrap().get(&*store).unwrap_i32(), 7);
+    let table = it.get_table(&*store, "t").unwrap();
+    let nulls: Vec<_> = (0..table.size(&*store)).map(|at| table.get(&*store, at).unwrap().is_null()).collect();
+    assert_eq!(nulls, [true, false, true]);
+    let big = it.get_table(&*store, "big").unwrap();
+    assert!((0..2000).all(|at| big.get(&*store, at).unwrap().is_null()), "a table is not fresh");
+    assert_traps_behind(store, it, memory);
+}
+
+fn assert_traps_behind(store: &mut Store<()>, it: Instance, memory: Memory) {
+    for behind in [0, 5 * WASM_PAGE] {
+        let error = call_i32(store, it, "load", &[(memory.data_size(&*store) + behind) as i32]).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds), "{error:?}");
+    }
+}
+
+/// One life: fresh at first, then dirty in a way that depends on the round.
+fn live(engine: &Engine, module: &Module, round: usize) -> minirt::Result<()> {
+    let mut store = Store::new(engine, ());
+    let it = Instance::new(&mut store, module, &[])?;
+    call_i32(&mut store, it, "load", &[0])?; // The first call on a thread needs something of the system.
+    assert_fresh(&mut store, it);
+    let dirty = |store: &mut Store<()>, args: [usize; 3]| {
+        call(store, it, "dirty", &args.map(|arg| Val::I32(arg as i32))).map(drop)
+    };
+    match round % 5 {
+        0 | 1 => dirty(&mut store, [PAGE, 2 * PAGE, 3]),
+        2 => dirty(&mut store, [round * 977 % WASM_PAGE, PAGE, 30]),
+        3 => {
+            let before = call_i32(&mut store, it, "grow", &[3])?;
+            if before == -1 {
+                return Ok(()); // There was no memory for it.
+            }
+            let memory = it.get_memory(&store, "m").unwrap();
+            assert!(memory.data(&store)[4 * WASM_PAGE..].iter().all(|byte| *byte == 0), "grown memory is not zero");
+            dirty(&mut store, [4 * WASM_PAGE, PAGE, 48])
+        }
+        _ => {
+            call_i32(&mut store, it, "tgrow", &[])?;
+            call(&mut store, it, "table", &[Val::I32((round * 37 % 1000) as i32)])?;
+            it.get_memory(&store, "m").unwrap().write(&mut store, round * 4093 % (3 * WASM_PAGE), b"from the host")?;
+            Ok(())
+        }
+    }
+}
+
+/// An instance of the other module must be zero all over.
+fn live_elsewhere(engine: &Engine, other: &Module) -> minirt::Result<()> {
+    let mut store = Store::new(engine, ());
+    let it = Instance::new(&mut store, other, &[])?;
+    call_i32(&mut store, it, "load", &[0])?;
+    let memory = it.get_memory(&store, "m").unwrap();
+    assert!(memory.data(&store).iter().all(|byte| *byte == 0), "the other module's memory is not zero");
+    assert_traps_behind(&mut store, it, memory);
+    Ok(())
+}
+
+fn rounds(engine: &Engine, module: &Module, other: &Module, rounds: usize) {
+    for round in 0..rounds {
+        live(engine, module, round).unwrap();
+        if round % 7 == 6 {
+            live_elsewhere(engine, other).unwrap();
+        }
+    }
+}
+
+fn strategy_named(name: &str) -> ResetStrategy {
+    STRATEGIES.into_iter().find(|strategy| format!("{strategy:?}") == name).unwrap()
+}
+
+fn names() -> [String; 4] {
+    STRATEGIES.map(|strategy| format!("{strategy:?}"))
+}
+
+// fork
+
+#[test]
+fn after_a_fork_both_processes_reset_their_own_pages() {
+    let test = "after_a_fork_both_processes_reset_their_own_pages";
+    for case in names() {
+        passes(test, &case, |case| {
+            for images in [true, false] {
+                let engine = Engine::new(config(strategy_named(case), images).max_instances(2)).unwrap();
+                let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+                rounds(&engine, &module, &other, 40);
+                // An instance that is alive at the fork, and dirty where the parent's goes on to be clean.
+                let mut store = Store::new(&engine, ());
+                let it = Instance::new(&mut store, &module, &[]).unwrap();
+                call(&mut store, it, "dirty", &[0, PAGE as i32, 20].map(Val::I32)).unwrap();
+                // SAFETY: this process has no other threads that do anything, and the child ends in `_exit`.
+                let child = unsafe { libc::fork() };
+                assert!(child >= 0);
+                if child == 0 {
+                    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        call(&mut store, it, "dirty", &[WASM_PAGE as i32, PAGE as i32, 20].map(Val::I32)).unwrap();
+                        drop(store);
+                        rounds(&engine, &module, &other, 60);
+                    }));
+                    // SAFETY: it ends the process at once; nothing of the parent's is flushed twice.
+                    unsafe { libc::_exit(i32::from(done.is_err())) }
+                }
+                drop(store);
+                rounds(&engine, &module, &other, 60);
+                let mut status = 0;
+                // SAFETY: the child is ours, and `status` outlives the call.
+                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                assert_eq!(status, 0, "{case}, images {images}: the child failed");
+                rounds(&engine, &module, &other, 20);
+            }
+        });
+    }
+}
+
+// Signals
+
+#[test]
+fn a_fault_in_a_host_function_is_no_trap_but_ends_the_process() {
+    let test = "a_fault_in_a_host_function_is_no_trap_but_ends_the_process";
+    let cases = [("null", libc::SIGSEGV), ("guard", libc::SIGSEGV), ("read-only page", libc::SIGSEGV), ("abort", libc::SIGABRT)];
+    for (case, signal) in cases {
+        dies(test, case, signal, |case| {
+            no_core_dump();
+            let engine = Engine::new(&config(ResetStrategy::HotSet, true)).unwrap();
+            let mut linker = Linker::<usize>::new(&engine);
+            let case = case.to_owned();
+            let fault = move |caller: minirt::Caller<'_, usize>| match &case[..] {
+                "abort" => std::process::abort(),
+                "null" => read_at(8),
+                // Right behind the memory, where a load of the guest's would be a trap.
+                "guard" => read_at(*caller.data()),
+                _ => write_to_constant(),
+            };
+            linker.func_wrap("host", "fault", fault).unwrap();
+            let text = r#"(module (import "host" "fault" (func $fault)) (memory (export "m") 1)
+              (func (export "run") (i32.store (i32.const 0) (i32.const 1)) (call $fault)))"#;
+            let module = Module::new(&engine, text).unwrap();
+            let mut store = Store::new(&engine, 0);
+            let it = linker.instantiate(&mut store, &module).unwrap();
+            let end = it.get_memory(&store, "m").unwrap().data(&store).as_ptr_range().end as usize;
+            *store.data_mut() = end;
+            let result = it.get_typed_func::<(), ()>(&store, "run").unwrap().call(&mut store, ());
+            panic!("the process survived: {result:?}");
+        });
+    }
+}
+
+fn read_at(address: usize) {
+    let pointer = std::hint::black_box(address) as *const u8;
+    // SAFETY: it is not safe: the address is not mapped, and the process is to die here.
+    let _ = std::hint::black_box(unsafe { pointer.read_volatile() });
+}
+
+fn write_to_constant() {
+    static CONSTANT: [u8; 64] = [1; 64];
+    let pointer = std::hint::black_box(CONSTANT.as_ptr()).cast_mut();
+    // SAFETY: it is not safe: constants are mapped read-only, and the process is to die here.
+    unsafe { pointer.write_volatile(1) }
+}
+
+fn no_core_dump() {
+    // SAFETY: the structure is initialised and outlives the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
+}
+
+/// Exit status with which the handler that was installed first says that it was called.
+const FIRST_HANDLER: i32 = 77;
+
+extern "C" fn first_handler(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel passes valid information; `_exit` may be called in a handler.
+    unsafe {
+        let right = signal == libc::SIGSEGV && (*info).si_addr() as usize == 16;
+        libc::_exit(if right { FIRST_HANDLER } else { 1 });
+    }
+}
+
+#[test]
+fn a_handler_that_was_there_before_gets_the_faults_that_are_not_ours() {
+    let test = "a_handler_that_was_there_before_gets_the_faults_that_are_not_ours";
+    for case in ["in a host function", "outside of Wasm", "on another thread"] {
+        let ended = in_child(test, case, |case| {
+            install_first_handler();
+            let engine = Engine::default();
+            let module = Module::new(&engine, TEXT).unwrap();
+            // Ours still are: a page that is watched, and a trap.
+            (0..30).for_each(|round| live(&engine, &module, round).unwrap());
+            let mut linker = Linker::<()>::new(&engine);
+            linker.func_wrap("host", "fault", || read_at(16)).unwrap();
+            let text = r#"(module (import "host" "fault" (func $fault)) (func (export "run") (call $fault)))"#;
+            let module = Module::new(&engine, text).unwrap();
+            let mut store = Store::new(&engine, ());
+            let it = linker.instantiate(&mut store, &module).unwrap();
+            match case {
+                "in a host function" => _ = call(&mut store, it, "run", &[]),
+                "outside of Wasm" => read_at(16),
+                _ => std::thread::spawn(|| read_at(16)).join().unwrap(),
+            }
+            panic!("the process survived");
+        });
+        if let Some((status, text)) = ended {
+            assert_eq!(status.code(), Some(FIRST_HANDLER), "{case}: {status}\n{text}");
+        }
+    }
+}
+
+fn install_first_handler() {
+    // SAFETY: the action is initialised, and its handler has the signature that SA_SIGINFO asks for.
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = first_handler;
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        assert_eq!(libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut()), 0);
+    }
+}
+
+// Filters of system calls
+
+/// From now on this system call fails with this error, for the whole process; if `argument` is given, only where its
+/// first or second argument is that.
+fn forbid(call: i64, argument: Option<(u32, u32)>, error: i32) {
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let unless_equal = |k: u32, skip: u8| libc::sock_filter {
+        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        jt: 0,
+        jf: skip,
+        k,
+    };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    // `struct seccomp_data`: the number of the call, then architecture and address, then arguments of eight bytes.
+    let mut filter = vec![statement(load, 0)];
+    match argument {
+        Some((index, value)) => {
+            filter.extend([unless_equal(call as u32, 3), statement(load, 16 + 8 * index), unless_equal(value, 1)]);
+        }
+        None => filter.push(unless_equal(call as u32, 1)),
+    }
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | error as u32));
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program outlives the calls, and its jumps stay inside.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let synchronise = libc::SECCOMP_FILTER_FLAG_TSYNC;
+        let result = libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, synchronise, &program);
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+/// `PAGEMAP_SCAN`, as a request of `ioctl`.
+const PAGEMAP_SCAN: u32 = 0xc060_6610;
+
+#[test]
+fn without_the_scan_everything_is_clean_all_the_same() {
+    let test = "without_the_scan_everything_is_clean_all_the_same";
+    let errors = [("never there", libc::ENOTTY), ("forbidden", libc::EPERM), ("out of memory", libc::ENOMEM)];
+    for (case, error) in errors {
+        for from_the_start in [true, false] {
+            let case = format!("{case}, {}", if from_the_start { "from the start" } else { "all of a sudden" });
+            passes(test, &case, |_| {
+                if from_the_start {
+                    forbid(libc::SYS_ioctl, Some((1, PAGEMAP_SCAN)), error);
+                }
+                let mut engines = Vec::new();
+                each_config(|_, strategy, mut config| {
+                    let engine = Engine::new(config.max_instances(2)).unwrap();
+                    let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+                    rounds(&engine, &module, &other, 40);
+                    engines.push((strategy, engine, module, other));
+                });
+                if !from_the_start {
+                    forbid(libc::SYS_ioctl, Some((1, PAGEMAP_SCAN)), error);
+                }
+                for (strategy, engine, module, other) in &engines {
+                    let before = engine.stats();
+                    rounds(engine, module, other, 40);
+                    let after = engine.stats();
+                    assert_eq!(after.resets_scan, before.resets_scan, "{strategy:?}: the filter works");
+                    // How the pages are is not known then, and that is said with zeros.
+                    let mut store = Store::new(engine, ());
+                    let it = Instance::new(&mut store, module, &[]).unwrap();
+                    assert_eq!(it.page_stats(&store).private, 0);
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn without_proc_everything_is_clean_all_the_same() {
+    passes("without_proc_everything_is_clean_all_the_same", "no /proc", |_| {
+        forbid(libc::SYS_openat, None, libc::ENOENT);
+        forbid(libc::SYS_open, None, libc::ENOENT);
+        each_config(|_, _, mut config| {
+            let engine = Engine::new(config.max_instances(2)).unwrap();
+            let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+            rounds(&engine, &module, &other, 60);
+        });
+    });
+}
+
+/// Moments at which a system call begins to fail.
+const MOMENTS: [&str; 6] = ["compile", "first", "warm", "grow", "write", "drop"];
+
+/// System calls of a runtime like this, with the errors that they have in practice.
+const CALLS: [(&str, i64, i32); 11] = [
+    ("mmap", libc::SYS_mmap, libc::ENOMEM),
+    ("mprotect", libc::SYS_mprotect, libc::ENOMEM),
+    ("madvise", libc::SYS_madvise, libc::EAGAIN),
+    ("munmap", libc::SYS_munmap, libc::ENOMEM),
+    ("memfd_create", libc::SYS_memfd_create, libc::EMFILE),
+    ("memfd_create is missing", libc::SYS_memfd_create, libc::ENOSYS),
+    ("ftruncate", libc::SYS_ftruncate, libc::ENOSPC),
+    ("pwrite", libc::SYS_pwrite64, libc::ENOSPC),
+    ("fcntl", libc::SYS_fcntl, libc::EPERM),
+    ("sigaltstack", libc::SYS_sigaltstack, libc::ENOMEM),
+    ("ioctl", libc::SYS_ioctl, libc::ENOMEM),
+];
+
+#[test]
+fn a_system_call_that_fails_from_some_moment_on_is_an_error_or_goes_unnoticed() {
+    let test = "a_system_call_that_fails_from_some_moment_on_is_an_error_or_goes_unnoticed";
+    if std::env::var(CASE).is_ok() {
+        return passes(test, "", fail_from_some_moment_on);
+    }
+    let cases = CALLS.iter().flat_map(|(call, ..)| MOMENTS.map(|moment| format!("{call}/{moment}")));
+    let cases: Vec<String> = cases.flat_map(|case| [format!("{case}/images"), format!("{case}/copies")]).collect();
+    for case in cases {
+        passes(test, &case, |_| unreachable!());
+    }
+}
+
+fn fail_from_some_moment_on(case: &str) {
+    let [call_name, moment, images] = case.split('/').collect::<Vec<_>>()[..] else { panic!("no such case: {case}") };
+    let (_, number, error) = *CALLS.iter().find(|(name, ..)| *name == call_name).unwrap();
+    // Room for what the test itself allocates, so that the allocator does not need the call that fails.
+    let mut room = vec![1_u8; 64 << 20];
+    room.iter_mut().step_by(PAGE).for_each(|byte| *byte = 2);
+    let setups: Vec<_> = STRATEGIES
+        .map(|strategy| Engine::new(config(strategy, images == "images").max_instances(3)).unwrap())
+        .map(|engine| {
+            let modules = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+            (engine, modules)
+        })
+        .into();
+    if !["compile", "first"].contains(&moment) {
+        for (engine, [module, other]) in &setups {
+            rounds(engine, module, other, 40);
+        }
+    }
+    let mut live_ones: Vec<_> = match moment {
+        "grow" | "write" | "drop" => setups.iter().map(|(engine, [module, _])| instance_of(engine, module)).collect(),
+        _ => Vec::new(),
+    };
+    if moment == "drop" {
+        for (store, it) in &mut live_ones {
+            call(store, *it, "grow", &[Val::I32(1)]).unwrap();
+            call(store, *it, "dirty", &[Val::I32(0), Val::I32(3 * PAGE as i32), Val::I32(25)]).unwrap();
+        }
+    }
+    drop(room);
+    forbid(number, None, error);
+    let mut outcomes = String::new();
+    let mut note = |outcome: minirt::Result<()>| outcomes += if outcome.is_ok() { "+" } else { "-" };
+    for (engine, _) in &setups {
+        if moment == "compile" {
+            let module = Module::new(engine, OTHER);
+            note(module.and_then(|module| live_elsewhere(engine, &module)));
+        }
+    }
+    for (store, it) in &mut live_ones {
+        match moment {
+            "grow" => note(call(store, *it, "grow", &[Val::I32(2)]).map(drop)),
+            "write" => {
+                // Pages that are not in the hot set: in memory, in a table, and by the host.
+                note(call(store, *it, "write", &[Val::I32(3 * WASM_PAGE as i32 - 4)]).map(drop));
+                note(call(store, *it, "table", &[Val::I32(2)]).map(drop));
+                note(it.get_memory(&*store, "m").unwrap().write(&mut *store, 50_000, b"host").map_err(Into::into));
+                note(call(store, *it, "table", &[Val::I32(1900)]).map(drop));
+                note(call(store, *it, "tgrow", &[]).map(drop));
+            }
+            _ => {}
+        }
+    }
+    drop(live_ones);
+    for round in 0..40 {
+        for (engine, [module, other]) in &setups {
+            note(live(engine, module, round));
+            if round % 3 == 2 {
+                note(live_elsewhere(engine, other));
+            }
+            let stats = engine.stats();
+            assert!(stats.live == 0 && stats.idle <= 3 && stats.kept_bytes < 1 << 30, "{stats:?}");
+        }
+    }
+    println!("{case}: {outcomes}");
+}
+
+fn instance_of(engine: &Engine, module: &Module) -> (Store<()>, Instance) {
+    let mut store = Store::new(engine, ());
+    let it = Instance::new(&mut store, module, &[]).unwrap();
+    (store, it)
+}
+
+// Limits
+
+fn limit(resource: libc::__rlimit_resource_t, value: u64) {
+    // SAFETY: the structures are initialised and outlive the calls.
+    unsafe {
+        let mut now = std::mem::zeroed::<libc::rlimit>();
+        assert_eq!(libc::getrlimit(resource, &mut now), 0);
+        assert_eq!(libc::setrlimit(resource, &libc::rlimit { rlim_cur: value.min(now.rlim_max), ..now }), 0);
+    }
+}
+
+/// As many instances as fit; then some go, and all is well again.
+fn fill_up(engine: &Engine, module: &Module) -> usize {
+    let mut live = Vec::new();
+    let error = loop {
+        let mut store = Store::new(engine, ());
+        match Instance::new(&mut store, module, &[]) {
+            Ok(it) => live.push((store, it)),
+            Err(error) => break error,
+        }
+        assert!(live.len() < 2_000, "the limit does not work");
+    };
+    println!("{} instances, then: {error:#}", live.len());
+    let made = live.len();
+    live.truncate(made / 2);
+    live.iter_mut().for_each(|(store, it)| assert_fresh(store, *it));
+    made
+}
+
+#[test]
+fn little_address_space_is_an_error_and_the_engine_goes_on() {
+    passes("little_address_space_is_an_error_and_the_engine_goes_on", "address space", |_| {
+        for images in [true, false] {
+            let engine = Engine::new(&config(ResetStrategy::Adaptive, images)).unwrap();
+            let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+            rounds(&engine, &module, &other, 20);
+            limit(libc::RLIMIT_AS, 60 << 30);
+            let made = fill_up(&engine, &module);
+            assert!((2..9).contains(&made), "{made} instances of 7 GiB in 60 GiB");
+            rounds(&engine, &module, &other, 40);
+            assert_eq!(fill_up(&engine, &module), made, "nothing was lost");
+            limit(libc::RLIMIT_AS, u64::MAX);
+            rounds(&engine, &module, &other, 40);
+        }
+        // Not even one.
+        limit(libc::RLIMIT_AS, 5 << 30);
+        let engine = Engine::default();
+        let module = Module::new(&engine, TEXT).unwrap();
+        let error = live(&engine, &module, 0).unwrap_err();
+        assert!(format!("{error:#}").contains("address space"), "{error:#}");
+        limit(libc::RLIMIT_AS, u64::MAX);
+        live(&engine, &module, 0).unwrap();
+    });
+}
+
+#[test]
+fn little_data_space_still_lets_instances_run() {
+    // What is private and writable counts, used or not: the mapping of the state must not ask for gigabytes.
+    passes("little_data_space_still_lets_instances_run", "data space", |_| {
+        limit(libc::RLIMIT_DATA, 1 << 30);
+        each_config(|case, _, mut config| {
+            let engine = Engine::new(config.max_instances(2)).unwrap();
+            let module = Module::new(&engine, "(module (memory (export \"m\") 1) (data (i32.const 0) \"a\"))").unwrap();
+            for _ in 0..20 {
+                let mut store = Store::new(&engine, ());
+                let it = Instance::new(&mut store, &module, &[]).unwrap_or_else(|error| panic!("{case}: {error:?}"));
+                let memory = it.get_memory(&store, "m").unwrap();
+                assert_eq!(memory.data(&store)[..2], *b"a\0", "{case}");
+                memory.data_mut(&mut store).fill(1);
+            }
+        });
+    });
+}
+
+#[test]
+fn too_few_descriptors_are_an_error_and_the_engine_goes_on() {
+    passes("too_few_descriptors_are_an_error_and_the_engine_goes_on", "descriptors", |_| {
+        let engine = Engine::default();
+        let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+        limit(libc::RLIMIT_NOFILE, common::descriptors() as u64 + 20);
+        let mut modules = Vec::new();
+        let error = loop {
+            match Module::new(&engine, TEXT) {
+                Ok(module) => modules.push(module),
+                Err(error) => break error,
+            }
+            assert!(modules.len() < 100, "the limit does not work");
+        };
+        println!("{} modules, then: {error:#}", modules.len());
+        // Those that are there work, though there is no descriptor left to scan with.
+        rounds(&engine, &module, &other, 60);
+        rounds(&engine, &modules[0], &other, 20);
+        drop(modules);
+        let module = Module::new(&engine, TEXT).unwrap();
+        rounds(&engine, &module, &other, 40);
+    });
+}
+
+#[test]
+fn too_many_mappings_are_an_error_and_the_engine_goes_on() {
+    passes("too_many_mappings_are_an_error_and_the_engine_goes_on", "mappings", |_| {
+        let limit: usize = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+        let engine = Engine::default();
+        let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+        rounds(&engine, &module, &other, 20);
+        let hog = Hog::take(limit.saturating_sub(common::mappings() + 40));
+        for round in 0..200 {
+            // With so few mappings left, a life may fail; but what does not fail is right.
+            let mut tenants: Vec<_> = (0..20)
+                .map_while(|_| {
+                    let mut store = Store::new(&engine, ());
+                    let it = Instance::new(&mut store, &module, &[]).ok()?;
+                    assert_fresh(&mut store, it);
+                    Some((store, it))
+                })
+                .collect();
+            for (store, it) in &mut tenants {
+                let _ = call(store, *it, "dirty", &[round * 300 % 60_000, 4 * PAGE as i32, 8].map(Val::I32));
+            }
+            drop(tenants);
+            let _ = live_elsewhere(&engine, &other);
+            let stats = engine.stats();
+            assert!(stats.live == 0 && stats.kept_bytes < 1 << 30, "{stats:?}");
+        }
+        drop(hog);
+        rounds(&engine, &module, &other, 40);
+    });
+}
+
+/// So many mappings that are of no use: every other page of a range is another.
+struct Hog {
+    at: *mut libc::c_void,
+    len: usize,
+}
+
+impl Hog {
+    fn take(mappings: usize) -> Self {
+        let len = mappings * PAGE;
+        // SAFETY: the kernel picks the place, and nobody refers to what is mapped there.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let at = libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            for page in (0..mappings).step_by(2) {
+                let protected = libc::mprotect(at.byte_add(page * PAGE), PAGE, libc::PROT_READ);
+                assert_eq!(protected, 0, "{}", std::io::Error::last_os_error());
+            }
+            Self { at, len }
+        }
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        // SAFETY: the range is this one's own, and nobody refers to it.
+        unsafe { libc::munmap(self.at, self.len) };
+    }
+}
