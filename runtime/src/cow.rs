@@ -47,7 +47,7 @@ use crate::vmctx::VmContext;
 use minirt_compiler::bytes::Bytes;
 use minirt_compiler::image::Extent;
 use minirt_compiler::layout::{MEMORY, MEMORY_RESERVED, SLOT_SIZE, VMCTX};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -68,8 +68,10 @@ const RECENT: u32 = 16;
 /// What every slot of a module starts from.
 #[derive(Debug)]
 pub(crate) struct Image {
-    /// The state, then memory where it is not zero: sorted. Offsets count from the slot's start.
-    contents: Vec<Extent>,
+    /// The state, without zeros at its end.
+    state: Content,
+    /// Memory where it is not zero: sorted.
+    extents: Vec<Content>,
     /// The parts of the state that every reset copies back: small, and at the start.
     head: [Range<usize>; 2],
     /// The pages of the state behind the head that can be written: tables, with room for them to grow.
@@ -82,6 +84,15 @@ pub(crate) struct Image {
     files: Option<Files>,
     /// What its instances have been doing.
     habits: Habits,
+}
+
+/// A part of an image.
+#[derive(Debug)]
+struct Content {
+    /// Where it is, from the slot's start.
+    range: Range<usize>,
+    /// What is there.
+    bytes: Bytes,
 }
 
 #[derive(Debug)]
@@ -123,11 +134,11 @@ impl Image {
         let in_head = tables.start.min(head_end)..head_end.min(tables.end);
         let behind = (tables.start & !(PAGE - 1)).max(head_end)..tables.end.next_multiple_of(PAGE);
         let tables = if behind.is_empty() { room..room } else { behind };
-        let in_slot = |e: Extent| Extent { offset: e.offset + MEMORY_AT as u64, ..e };
-        let contents = std::iter::once(Extent { offset: state_at as u64, bytes: state.into() });
-        let contents = contents.chain(extents.into_iter().map(in_slot)).collect();
+        let content = |start: usize, bytes: Bytes| Content { range: start..start + bytes.len(), bytes };
+        let state = content(state_at, state.into());
+        let extents = extents.into_iter().map(|e| content(MEMORY_AT + e.offset as usize, e.bytes)).collect();
         let head = [mutable, in_head];
-        let mut image = Self { contents, head, tables, room, memory, files: None, habits: Habits::default() };
+        let mut image = Self { state, extents, head, tables, room, memory, files: None, habits: Habits::default() };
         if mapped {
             image.files = Some(image.make_files(memory_file)?);
         }
@@ -136,35 +147,33 @@ impl Image {
 
     /// What it was made of, as far as it differs from one image of a program to another.
     pub(crate) fn parts(&self) -> (Vec<u8>, Vec<Extent>, usize) {
-        let (state, extents) = self.contents.split_at(1);
-        let in_memory = |e: &Extent| Extent { offset: e.offset - MEMORY_AT as u64, bytes: e.bytes.clone() };
-        (state[0].bytes.to_vec(), extents.iter().map(in_memory).collect(), self.memory)
+        let in_memory = |e: &Content| Extent { offset: (e.range.start - MEMORY_AT) as u64, bytes: e.bytes.clone() };
+        (self.state.bytes.to_vec(), self.extents.iter().map(in_memory).collect(), self.memory)
     }
 
     fn make_files(&mut self, memory: Option<ImageFile>) -> Result<Files> {
-        let (state, extents) = self.contents.split_at(1);
-        let state = ImageFile::sealed(self.room, state.iter().map(|e| (e.offset as usize, &e.bytes[..])))?;
-        let filled = extents.last().map_or(0, |e| e.offset as usize + e.bytes.len() - MEMORY_AT);
+        let state = ImageFile::sealed(self.room, [(self.state.range.start, &self.state.bytes[..])])?;
+        let filled = self.extents.last().map_or(0, |e| e.range.end - MEMORY_AT);
         let len = if self.memory <= WHOLE_FILE { self.memory } else { filled };
         if memory.is_some() || len == 0 {
             return Ok(Files { state, memory });
         }
-        let memory = ImageFile::sealed(len, extents.iter().map(|e| (e.offset as usize - MEMORY_AT, &e.bytes[..])))?;
+        let extents = self.extents.iter().map(|e| (e.range.start - MEMORY_AT, &e.bytes[..]));
+        let memory = ImageFile::sealed(len, extents)?;
         let file = Bytes::new(Arc::new(memory.view()?));
-        for extent in &mut self.contents[1..] {
+        for extent in &mut self.extents {
             // From now on the file's own pages are what is copied from.
-            let at = extent.offset as usize - MEMORY_AT;
-            extent.bytes = file.part(at..at + extent.bytes.len()).unwrap_or_default();
+            let in_file = extent.range.start - MEMORY_AT..extent.range.end - MEMORY_AT;
+            extent.bytes = file.part(in_file).ok_or(Errno::INVAL)?;
         }
         Ok(Files { state, memory: Some(memory) })
     }
 
     /// Bytes of the state, of the head, and of memory; and where memory is not zero.
     pub(crate) fn sizes(&self) -> (usize, usize, usize, Vec<Range<u64>>) {
-        let (state, extents) = self.contents.split_at(1);
-        let in_memory = |e: &Extent| e.offset - MEMORY_AT as u64..e.offset - MEMORY_AT as u64 + e.bytes.len() as u64;
+        let in_memory = |e: &Content| (e.range.start - MEMORY_AT) as u64..(e.range.end - MEMORY_AT) as u64;
         let head = self.head.iter().map(|part| part.len()).sum();
-        (state[0].bytes.len(), head, self.memory, extents.iter().map(in_memory).collect())
+        (self.state.range.len(), head, self.memory, self.extents.iter().map(in_memory).collect())
     }
 
     /// Where the initial memory is in a slot.
@@ -177,23 +186,23 @@ impl Image {
         [self.tables.clone(), self.memory()]
     }
 
-    /// Calls `piece` for every stretch of `range` with where it starts, its length, and its bytes, or `None` for zeros.
+    /// Calls `piece` for every stretch of `range`, which is in the state or in memory, with where it starts, its length,
+    /// and its bytes, or `None` for zeros.
     #[inline]
     fn contents(&self, range: Range<usize>, mut piece: impl FnMut(usize, usize, Option<&[u8]>)) {
-        let end = |e: &Extent| e.offset as usize + e.bytes.len();
-        let first = self.contents.partition_point(|e| end(e) <= range.start);
+        let parts = if range.start < self.room { std::slice::from_ref(&self.state) } else { &self.extents };
+        let first = parts.partition_point(|part| part.range.end <= range.start);
         let mut at = range.start;
-        for extent in &self.contents[first..] {
-            let start = extent.offset as usize;
-            if start >= range.end {
+        for Content { range: Range { start, end }, bytes } in &parts[first..] {
+            if *start >= range.end {
                 break;
             }
-            if at < start {
+            if at < *start {
                 piece(at, start - at, None);
-                at = start;
+                at = *start;
             }
-            let until = end(extent).min(range.end);
-            piece(at, until - at, Some(&extent.bytes[at - start..until - start]));
+            let until = range.end.min(*end);
+            piece(at, until - at, bytes.get(at - start..until - start));
             at = until;
         }
         if at < range.end {
@@ -361,8 +370,8 @@ impl Slot {
     /// # Safety
     /// State and initial memory must be mapped writable, and nothing may refer into them.
     unsafe fn copy_in(&self, image: &Image) {
-        for extent in &image.contents {
-            let at = self.space.at(extent.offset as usize);
+        for extent in std::iter::once(&image.state).chain(&image.extents) {
+            let at = self.space.at(extent.range.start);
             // SAFETY: `at` checks the start; the compiler made the extents to fit state and memory, which are mapped.
             unsafe { std::ptr::copy_nonoverlapping(extent.bytes.as_ptr(), at, extent.bytes.len()) }
         }
@@ -729,8 +738,8 @@ impl Slot {
         if self.written([memory.clone(), 0..0], &mut runs).is_err() {
             return to_pages(&memory).collect();
         }
-        let extents = self.image.iter().flat_map(|image| &image.contents[1..]);
-        runs.extend(extents.map(|e| to_pages(&(e.offset as usize..e.offset as usize + e.bytes.len()))));
+        let extents = self.image.iter().flat_map(|image| &image.extents);
+        runs.extend(extents.map(|e| to_pages(&e.range)));
         let mut pages: Vec<Page> = runs.into_iter().flatten().collect();
         pages.sort_unstable();
         pages.dedup();
