@@ -75,6 +75,7 @@ mod vmctx;
 mod shards;
 mod pages;
 mod habits;
+mod image;
 mod cow;
 mod code;
 mod prototype;

@@ -1,8 +1,8 @@
 //! A module: its description, its machine code in executable memory, and the image of its instances.
 
 use crate::code::LoadedCode;
-use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;
+use crate::image::{Image, ImageParts};
 use crate::prototype::{Program, Prototype, Remaining};
 use crate::sys::mapping::FileView;
 use crate::sys::mapping::PAGE;

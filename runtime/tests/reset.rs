@@ -219,7 +219,7 @@ fn pages_kept_behind_the_memory_count_as_kept() {
             tenants.iter_mut().for_each(|(store, it, _)| run(store, *it, "write", &[8]));
             // Another slot each time.
             let (store, it, _) =
-                tenants.iter_mut().find(|(store, _, memory)| grown.insert(memory.data(&*store).as_ptr())).unwrap();
+                tenants.iter_mut().find(|(store, _, memory)| grown.insert(memory.data(store).as_ptr())).unwrap();
             run(store, *it, "grow", &[4]);
             run(store, *it, "writes", &[WASM_PAGE, PAGE, 60]);
             assert_eq!(resident(store, *it, WASM_PAGE, 60), 60);

@@ -1,3 +1,5 @@
+//! What is written is read back, and what was not written is told apart.
+
 use super::header::PAGE;
 use super::*;
 use crate::{Compiler, OptLevel, Settings};
