@@ -123,11 +123,6 @@ impl Compiler {
     /// # Errors
     /// When it exceeds a limit.
     pub fn without_code(mut info: ModuleInfo) -> Result<Compiled, CompileError> {
-        const PAGES: u64 = layout::MEMORY_RESERVED / module::WASM_PAGE;
-        if let Some(memory) = info.memories.iter().find(|memory| memory.minimum > PAGES) {
-            let message = format!("the memory starts with {} pages; at most {PAGES} are possible", memory.minimum);
-            return Err(CompileError::limit(message));
-        }
         info.find_equal_types();
         let layout = Layout::new(&info)?;
         let image = initialise::initialise(&info, &layout);
