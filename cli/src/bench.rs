@@ -3,6 +3,7 @@
 //! Every kind of reset is measured with an engine of its own that is told to use it, the module loaded anew into each.
 
 use crate::args::BenchArgs;
+use crate::compile::unwritten;
 use crate::host::{self, Host, invoke};
 use crate::input;
 use crate::report::{Report, print};
@@ -37,6 +38,14 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Stopped> {
         sample.push(begin.elapsed());
         Ok(())
     })?);
+    let artifact = Artifact::of(args, &bytes)?;
+    once.push(row("load an artifact", FEW, |sample| {
+        let engine = host::engine(false)?;
+        let begin = Instant::now();
+        input::load(&engine, &artifact.0, true)?;
+        sample.push(begin.elapsed());
+        Ok(())
+    })?);
     once.push(row("first instance", FEW, |sample| {
         let subject = Subject::new(args, &bytes, ResetStrategy::Adaptive, true)?;
         let mut store = host::quiet_store(&subject.engine)?;
@@ -68,6 +77,26 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Stopped> {
 fn table(title: &str, rows: Vec<Vec<String>>) -> String {
     let head = [title, "p50", "p90", "p99", "most"].map(str::to_owned).to_vec();
     columns(&[vec![head], rows].concat())
+}
+
+/// The module as an artifact on disk, for as long as it is measured.
+struct Artifact(String);
+
+impl Artifact {
+    fn of(args: &BenchArgs, bytes: &[u8]) -> Result<Self, Report> {
+        let path = std::env::temp_dir().join(format!("minirt-bench-{}.cwasm", std::process::id()));
+        let artifact = input::compile(&host::engine(false)?, &args.file, bytes)?.serialize();
+        let artifact = artifact.map_err(|error| unwritten(&path, &format!("{error:#}")))?;
+        std::fs::write(&path, artifact).map_err(|error| unwritten(&path, &error.to_string()))?;
+        Ok(Self(path.to_string_lossy().into_owned()))
+    }
+}
+
+impl Drop for Artifact {
+    fn drop(&mut self) {
+        // What is left in the folder for temporary files is nobody's loss.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// A module in an engine that resets in one way.

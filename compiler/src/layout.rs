@@ -24,7 +24,7 @@
 //! This file knows nothing of mmap, of Cranelift, or of what the bytes are worth at the start (`image`).
 
 use crate::error::CompileError;
-use crate::module::{ModuleInfo, TableType, ValType};
+use crate::module::{ModuleInfo, TableType, ValType, WASM_PAGE};
 
 const GIB: u64 = 1 << 30;
 
@@ -213,8 +213,10 @@ impl Layout {
     /// Lays out the instances of a module.
     ///
     /// # Errors
-    /// When a table asks for more than [`TABLE_MAX`] elements, or all of it for more than [`STATE_MAX`] bytes.
+    /// When a memory starts with more than [`MEMORY_RESERVED`] bytes, when a table asks for more than [`TABLE_MAX`]
+    /// elements, or all of it for more than [`STATE_MAX`] bytes.
     pub fn new(module: &ModuleInfo) -> Result<Self, CompileError> {
+        Self::check_memories(module)?;
         let mut cursor = Cursor(header::SIZE);
         let mut imports = |count: u32, size: u64| {
             let first = cursor.place(size * u64::from(count), 16);
@@ -273,6 +275,18 @@ impl Layout {
             data_flags_at,
             element_flags_at,
         })
+    }
+
+    fn check_memories(module: &ModuleInfo) -> Result<(), CompileError> {
+        const PAGES: u64 = MEMORY_RESERVED / WASM_PAGE;
+        let own = module.memories.iter().enumerate().skip(module.num_imported_memories as usize);
+        match own.into_iter().find(|(_, memory)| memory.minimum > PAGES) {
+            None => Ok(()),
+            Some((index, memory)) => Err(CompileError::limit(format!(
+                "memory {index} starts with {} pages; at most {PAGES} are possible",
+                memory.minimum
+            ))),
+        }
     }
 
     fn records(module: &ModuleInfo, import_funcs_at: i32, cursor: &mut Cursor) -> Vec<Option<i32>> {

@@ -25,6 +25,7 @@ pub mod builtin;
 pub mod layout;
 pub mod code;
 pub mod image;
+mod compiled;
 mod parse;
 mod initialise;
 mod abi;
@@ -37,14 +38,16 @@ pub mod artifact;
 mod tests;
 
 pub use artifact::{Artifact, ArtifactError};
+pub use compiled::Compiled;
 pub use error::CompileError;
 pub use trap::Trap;
 
+use artifact::Target;
+use bytes::Bytes;
 use code::Code;
 use codegen::Piece;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
-use image::InitialImage;
 use layout::Layout;
 use module::{FuncType, ModuleInfo};
 
@@ -79,19 +82,6 @@ impl Default for Settings {
 pub struct Compiler {
     isa: OwnedTargetIsa,
     parallel: bool,
-}
-
-/// A compiled module: all that is needed to make instances of it.
-#[derive(Clone, Debug)]
-pub struct Compiled {
-    /// What the module is.
-    pub module: ModuleInfo,
-    /// Where everything of an instance sits.
-    pub layout: Layout,
-    /// What an instance looks like at the start.
-    pub image: InitialImage,
-    /// What it executes.
-    pub code: Code,
 }
 
 impl Compiler {
@@ -133,11 +123,6 @@ impl Compiler {
     /// # Errors
     /// When it exceeds a limit.
     pub fn without_code(mut info: ModuleInfo) -> Result<Compiled, CompileError> {
-        const PAGES: u64 = layout::MEMORY_RESERVED / module::WASM_PAGE;
-        if let Some(memory) = info.memories.iter().find(|memory| memory.minimum > PAGES) {
-            let message = format!("the memory starts with {} pages; at most {PAGES} are possible", memory.minimum);
-            return Err(CompileError::limit(message));
-        }
         info.find_equal_types();
         let layout = Layout::new(&info)?;
         let image = initialise::initialise(&info, &layout);
@@ -151,6 +136,22 @@ impl Compiler {
     pub fn exit_trampoline(&self, ty: &FuncType) -> Result<Code, CompileError> {
         let compiled = codegen::compile_exit(&*self.isa, ty)?;
         link::link(self.isa.clone(), &[Piece::Exit(0)], vec![compiled])
+    }
+
+    /// A compiled module as the bytes of an artifact, to be written to a file. The same module gives the same bytes.
+    ///
+    /// `compiled` is what a compiler of this process made, perhaps with the image of a snapshot.
+    pub fn serialize(&self, compiled: &Compiled) -> Vec<u8> {
+        artifact::write(compiled, &Target::of(&*self.isa))
+    }
+
+    /// Reads an artifact. With `check_all`, every byte of it is read and compared with its digest; otherwise that is
+    /// done for its description only, and takes a time that does not depend on how much code or memory there is.
+    ///
+    /// # Errors
+    /// When it is not an artifact, was made for another version or machine, or is not as it was written.
+    pub fn deserialize(&self, file: &Bytes, check_all: bool) -> Result<Artifact, ArtifactError> {
+        artifact::read(file, &Target::of(&*self.isa), check_all)
     }
 }
 

@@ -22,7 +22,8 @@ use wasmparser::{
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .difference(WasmFeatures::SIMD)
     .union(WasmFeatures::TAIL_CALL)
-    .union(WasmFeatures::EXTENDED_CONST);
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::MEMORY64);
 
 /// A module whose sections are valid, and whose bodies are still to be validated.
 pub(crate) struct Parsed<'a> {

@@ -6,7 +6,6 @@
 
 use minirt_compiler::Trap;
 use std::cell::Cell;
-use std::mem::MaybeUninit;
 
 /// Frames that are kept of the stack at a trap, innermost first.
 const MAX_FRAMES: usize = 64;
@@ -26,49 +25,50 @@ pub(crate) struct Activation {
     pub(crate) previous: *mut Activation,
     /// While the host has been called: the exit trampoline's frame.
     pub(crate) exit_frame: *const usize,
-    /// Why Wasm stopped, once it has.
+    /// Why Wasm stopped, once it has. [`Frames`] then says where.
     pub(crate) trap: Option<Trap>,
-    pub(crate) frames: Frames,
 }
 
-/// Code addresses of the stack at a trap: the faulting instruction, then return addresses.
+/// Code addresses of the stack at this thread's last trap: the faulting instruction, then return addresses.
+///
+/// They are not in the activation, which is made for every call, because they are read right after the trap.
 pub(crate) struct Frames {
-    len: usize,
-    addresses: [MaybeUninit<usize>; MAX_FRAMES],
+    len: Cell<usize>,
+    addresses: [Cell<usize>; MAX_FRAMES],
 }
 
 thread_local! {
     static CURRENT: Cell<*mut Activation> = const { Cell::new(std::ptr::null_mut()) };
+    static FRAMES: Frames = const { Frames { len: Cell::new(0), addresses: [const { Cell::new(0) }; MAX_FRAMES] } };
 }
 
 impl Activation {
     #[inline]
     pub(crate) fn new(store: *mut ()) -> Self {
-        Self {
-            frame: 0,
-            stack: 0,
-            handler: 0,
-            store,
-            previous: current(),
-            exit_frame: std::ptr::null(),
-            trap: None,
-            frames: Frames { len: 0, addresses: [MaybeUninit::uninit(); MAX_FRAMES] },
-        }
+        Self { frame: 0, stack: 0, handler: 0, store, previous: current(), exit_frame: std::ptr::null(), trap: None }
     }
 }
 
 impl Frames {
-    pub(crate) fn as_slice(&self) -> &[usize] {
-        // SAFETY: `push` is the only one to raise `len`, after writing the entry.
-        unsafe { std::slice::from_raw_parts(self.addresses.as_ptr().cast(), self.len) }
+    /// This thread's. Safe to call in a signal handler: there is nothing to initialise.
+    pub(crate) fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
+        FRAMES.with(f)
+    }
+
+    pub(crate) fn clear(&self) {
+        self.len.set(0);
     }
 
     /// Whether there was room.
-    pub(crate) fn push(&mut self, address: usize) -> bool {
-        let Some(place) = self.addresses.get_mut(self.len) else { return false };
-        place.write(address);
-        self.len += 1;
+    pub(crate) fn push(&self, address: usize) -> bool {
+        let Some(place) = self.addresses.get(self.len.get()) else { return false };
+        place.set(address);
+        self.len.set(self.len.get() + 1);
         true
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.addresses.iter().take(self.len.get()).map(Cell::get)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which Wasm functions were active when something went wrong.
 
-use crate::activation::Activation;
+use crate::activation::{Activation, Frames};
 use crate::store::StoreInner;
 use std::fmt;
 
@@ -55,7 +55,8 @@ impl WasmBacktrace {
     /// The activations around `innermost` must still be on the stack.
     pub(crate) unsafe fn capture(store: &StoreInner, innermost: &Activation) -> Self {
         let mut frames = Vec::new();
-        let addresses = innermost.frames.as_slice();
+        let trapped = innermost.trap.is_some();
+        let addresses: Vec<usize> = if trapped { Frames::with(|frames| frames.iter().collect()) } else { Vec::new() };
         for (depth, address) in addresses.iter().enumerate() {
             // A return address may already belong to the next instruction, or even the next function.
             frames.extend(locate(store, address - usize::from(depth > 0)));

@@ -38,169 +38,28 @@
 //!
 //! Nothing here knows of functions, types or stores.
 
-use crate::habits::{Advice, Habits, ResetStrategy, first_look};
+mod look;
+
+pub use look::PageStats;
+
+use crate::habits::{Advice, ResetStrategy, first_look};
+use crate::image::{Image, MEMORY_AT};
 use crate::pages::{Page, Runs};
 use crate::sys::mapping::{Access, PAGE, Reservation};
 use crate::sys::memfd::ImageFile;
 use crate::sys::pagemap;
 use crate::vmctx::VmContext;
-use minirt_compiler::bytes::Bytes;
-use minirt_compiler::image::Extent;
-use minirt_compiler::layout::{MEMORY, MEMORY_RESERVED, SLOT_SIZE, VMCTX};
+use minirt_compiler::layout::{MEMORY_RESERVED, SLOT_SIZE, VMCTX};
 use rustix::io::Result;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// Where linear memory 0 starts in a slot.
-const MEMORY_AT: usize = VMCTX as usize + MEMORY as usize;
-
-/// Memories up to this size are in their file as a whole, zeros included: one mapping instead of two. Zeros that are
-/// read take room in the file then, once for all instances.
-const WHOLE_FILE: usize = 1 << 20;
 
 /// Writes outside the hot set that one run may fault for; at the next, the slot is opened.
 const MISSES: u32 = 8;
 
 /// Misses are in short succession if fewer resets than this lie between them.
 const RECENT: u32 = 16;
-
-/// What every slot of a module starts from.
-#[derive(Debug)]
-pub(crate) struct Image {
-    /// The state, then memory where it is not zero: sorted. Offsets count from the slot's start.
-    contents: Vec<Extent>,
-    /// The parts of the state that every reset copies back: small, and at the start.
-    head: [Range<usize>; 2],
-    /// The pages of the state behind the head that can be written: tables, with room for them to grow.
-    tables: Range<usize>,
-    /// Bytes of host cell and state: whole pages.
-    room: usize,
-    /// Bytes of memory that an instance starts with: whole pages.
-    memory: usize,
-    /// The same as files to map. `None` where images are switched off; then slots are filled by copying.
-    files: Option<Files>,
-    /// What its instances have been doing.
-    habits: Habits,
-}
-
-#[derive(Debug)]
-struct Files {
-    /// Host cell and state with its room, and nothing behind: what is mapped beyond the file's end is never accessible.
-    state: ImageFile,
-    /// Memory up to its last extent, or all of it.
-    memory: Option<ImageFile>,
-}
-
-/// What an image is made of. Offsets count bytes from the slot's start.
-#[derive(Debug, Default)]
-pub(crate) struct ImageParts {
-    /// Where the state starts.
-    pub(crate) state_at: usize,
-    pub(crate) state: Vec<u8>,
-    /// The part of the state in front of what never changes.
-    pub(crate) mutable: Range<usize>,
-    /// The part behind that: tables, with their room.
-    pub(crate) tables: Range<usize>,
-    /// Where all of it ends: whole pages.
-    pub(crate) room: usize,
-    /// Memory where it is not zero: sorted, whole pages. These offsets count from the start of memory.
-    pub(crate) extents: Vec<Extent>,
-    /// Bytes of memory: whole pages.
-    pub(crate) memory: usize,
-    /// A file that has the memory already, as far as the last extent.
-    pub(crate) memory_file: Option<ImageFile>,
-}
-
-impl Image {
-    /// Makes an image; `mapped` says whether as files to map, or only as bytes to copy.
-    ///
-    /// # Errors
-    /// When the kernel gives no memory file or no room in it.
-    pub(crate) fn new(parts: ImageParts, mapped: bool) -> Result<Self> {
-        let ImageParts { state_at, state, mutable, tables, room, extents, memory, memory_file } = parts;
-        let head_end = mutable.end.next_multiple_of(PAGE);
-        let in_head = tables.start.min(head_end)..head_end.min(tables.end);
-        let behind = (tables.start & !(PAGE - 1)).max(head_end)..tables.end.next_multiple_of(PAGE);
-        let tables = if behind.is_empty() { room..room } else { behind };
-        let in_slot = |e: Extent| Extent { offset: e.offset + MEMORY_AT as u64, ..e };
-        let contents = std::iter::once(Extent { offset: state_at as u64, bytes: state.into() });
-        let contents = contents.chain(extents.into_iter().map(in_slot)).collect();
-        let head = [mutable, in_head];
-        let mut image = Self { contents, head, tables, room, memory, files: None, habits: Habits::default() };
-        if mapped {
-            image.files = Some(image.make_files(memory_file)?);
-        }
-        Ok(image)
-    }
-
-    /// What it was made of, as far as it differs from one image of a program to another.
-    pub(crate) fn parts(&self) -> (Vec<u8>, Vec<Extent>, usize) {
-        let (state, extents) = self.contents.split_at(1);
-        let in_memory = |e: &Extent| Extent { offset: e.offset - MEMORY_AT as u64, bytes: e.bytes.clone() };
-        (state[0].bytes.to_vec(), extents.iter().map(in_memory).collect(), self.memory)
-    }
-
-    fn make_files(&mut self, memory: Option<ImageFile>) -> Result<Files> {
-        let (state, extents) = self.contents.split_at(1);
-        let state = ImageFile::sealed(self.room, state.iter().map(|e| (e.offset as usize, &e.bytes[..])))?;
-        let filled = extents.last().map_or(0, |e| e.offset as usize + e.bytes.len() - MEMORY_AT);
-        let len = if self.memory <= WHOLE_FILE { self.memory } else { filled };
-        if memory.is_some() || len == 0 {
-            return Ok(Files { state, memory });
-        }
-        let memory = ImageFile::sealed(len, extents.iter().map(|e| (e.offset as usize - MEMORY_AT, &e.bytes[..])))?;
-        let file = Bytes::new(Arc::new(memory.view()?));
-        for extent in &mut self.contents[1..] {
-            // From now on the file's own pages are what is copied from.
-            let at = extent.offset as usize - MEMORY_AT;
-            extent.bytes = file.part(at..at + extent.bytes.len()).unwrap_or_default();
-        }
-        Ok(Files { state, memory: Some(memory) })
-    }
-
-    /// Bytes of the state, of the head, and of memory; and where memory is not zero.
-    pub(crate) fn sizes(&self) -> (usize, usize, usize, Vec<Range<u64>>) {
-        let (state, extents) = self.contents.split_at(1);
-        let in_memory = |e: &Extent| e.offset - MEMORY_AT as u64..e.offset - MEMORY_AT as u64 + e.bytes.len() as u64;
-        let head = self.head.iter().map(|part| part.len()).sum();
-        (state[0].bytes.len(), head, self.memory, extents.iter().map(in_memory).collect())
-    }
-
-    /// Where the initial memory is in a slot.
-    fn memory(&self) -> Range<usize> {
-        MEMORY_AT..MEMORY_AT + self.memory
-    }
-
-    /// The ranges of pages that can be written besides the head and grown memory.
-    fn writable(&self) -> [Range<usize>; 2] {
-        [self.tables.clone(), self.memory()]
-    }
-
-    /// Calls `piece` for every stretch of `range` with where it starts, its length, and its bytes, or `None` for zeros.
-    #[inline]
-    fn contents(&self, range: Range<usize>, mut piece: impl FnMut(usize, usize, Option<&[u8]>)) {
-        let end = |e: &Extent| e.offset as usize + e.bytes.len();
-        let first = self.contents.partition_point(|e| end(e) <= range.start);
-        let mut at = range.start;
-        for extent in &self.contents[first..] {
-            let start = extent.offset as usize;
-            if start >= range.end {
-                break;
-            }
-            if at < start {
-                piece(at, start - at, None);
-                at = start;
-            }
-            let until = end(extent).min(range.end);
-            piece(at, until - at, Some(&extent.bytes[at - start..until - start]));
-            at = until;
-        }
-        if at < range.end {
-            piece(at, range.end - at, None);
-        }
-    }
-}
 
 /// How a reset was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -361,8 +220,8 @@ impl Slot {
     /// # Safety
     /// State and initial memory must be mapped writable, and nothing may refer into them.
     unsafe fn copy_in(&self, image: &Image) {
-        for extent in &image.contents {
-            let at = self.space.at(extent.offset as usize);
+        for extent in std::iter::once(&image.state).chain(&image.extents) {
+            let at = self.space.at(extent.range.start);
             // SAFETY: `at` checks the start; the compiler made the extents to fit state and memory, which are mapped.
             unsafe { std::ptr::copy_nonoverlapping(extent.bytes.as_ptr(), at, extent.bytes.len()) }
         }
@@ -701,63 +560,6 @@ impl Slot {
         Ok(())
     }
 
-    // Looking at it.
-
-    /// What the slot holds now, as parts of another image: the state in `state`, and the memory.
-    pub(crate) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
-        // SAFETY: state and accessible memory are readable, and nobody writes them, because who calls this has the store.
-        let bytes =
-            |range: Range<usize>| unsafe { std::slice::from_raw_parts(self.space.at(range.start), range.len()) };
-        let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
-        for page in self.perhaps_not_zero() {
-            let now = bytes(to_bytes(&(page..page + 1)));
-            let offset = (page as usize * PAGE - MEMORY_AT) as u64;
-            match extents.last_mut() {
-                _ if now.iter().all(|byte| *byte == 0) => {}
-                Some((start, last)) if *start + last.len() as u64 == offset => last.extend_from_slice(now),
-                _ => extents.push((offset, now.to_vec())),
-            }
-        }
-        let extents = extents.into_iter().map(|(offset, bytes)| Extent { offset, bytes: bytes.into() }).collect();
-        (bytes(state).to_vec(), extents)
-    }
-
-    /// The pages of memory that can be other than zero, in order: the image's, and those that were written.
-    fn perhaps_not_zero(&self) -> Vec<Page> {
-        let memory = MEMORY_AT..MEMORY_AT + self.accessible;
-        let mut runs = Vec::new();
-        if self.written([memory.clone(), 0..0], &mut runs).is_err() {
-            return to_pages(&memory).collect();
-        }
-        let extents = self.image.iter().flat_map(|image| &image.contents[1..]);
-        runs.extend(extents.map(|e| to_pages(&(e.offset as usize..e.offset as usize + e.bytes.len()))));
-        let mut pages: Vec<Page> = runs.into_iter().flatten().collect();
-        pages.sort_unstable();
-        pages.dedup();
-        pages
-    }
-
-    /// What the pages of state (with the host cell) and memory are; `memory_only` leaves the state out.
-    pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
-        let memory = MEMORY_AT..MEMORY_AT + self.accessible;
-        let state = 0..self.image.as_ref().filter(|_| !memory_only).map_or(0, |image| image.room);
-        let mut stats = PageStats { untouched: ((state.len() + memory.len()) / PAGE) as u64, ..PageStats::default() };
-        for range in [state, memory] {
-            let base = self.addresses().start;
-            let _ = pagemap::kinds(base + range.start..base + range.end, |kind, run| {
-                let pages = (run.len() / PAGE) as u64;
-                stats.untouched -= pages;
-                *match kind {
-                    pagemap::Kind::Shared => &mut stats.shared,
-                    pagemap::Kind::Zero => &mut stats.zero,
-                    pagemap::Kind::Private => &mut stats.private,
-                    pagemap::Kind::Swapped => &mut stats.swapped,
-                } += pages;
-            });
-        }
-        stats
-    }
-
     // The end.
 
     /// Makes a slot blank, whatever is mapped in it. No image is mapped afterwards, and none is kept alive.
@@ -775,23 +577,6 @@ impl Slot {
         self.dirty = false;
         Ok(())
     }
-}
-
-/// Where the pages of an instance or memory are, in numbers of host pages (4 KiB). Where the system can not tell
-/// (Linux before 6.7), all are counted as untouched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PageStats {
-    /// Never looked at since they were mapped or discarded. They take no memory.
-    pub untouched: u64,
-    /// Read as zeros from the kernel's one page of zeros. They take no memory.
-    pub zero: u64,
-    /// Shared with the image, and so with all instances of the module.
-    pub shared: u64,
-    /// The instance's own, in memory.
-    pub private: u64,
-    /// The instance's own, swapped out.
-    pub swapped: u64,
 }
 
 /// How many resets a slot stays open for want of mappings.

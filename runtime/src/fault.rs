@@ -10,7 +10,7 @@
 //! code that is loaded; and, where an address was involved, it lies in a slot of the store that is
 //! running. Anything else is a bug of the host (or ours) and goes to the handler that was there before.
 
-use crate::activation::{Activation, current};
+use crate::activation::{Activation, Frames, current};
 use crate::backtrace::walk;
 use crate::code::trap_at;
 use crate::store::StoreInner;
@@ -42,10 +42,12 @@ fn classify(fault: &Fault) -> Option<Resume> {
     Some(Resume::At { pc: activation.handler, stack: activation.stack, frame: activation.frame })
 }
 
-fn record_frames(activation: &mut Activation, fault: &Fault) {
-    let Activation { frames, frame: end, .. } = activation;
-    frames.push(fault.pc);
-    // SAFETY: the trap table lists instructions inside function bodies and after prologues, or in a prologue after
-    // the frame is set up, so the frame pointer is the interrupted function's own.
-    unsafe { walk(fault.frame as *const usize, *end, |address| frames.push(address)) }
+fn record_frames(activation: &Activation, fault: &Fault) {
+    Frames::with(|frames| {
+        frames.clear();
+        frames.push(fault.pc);
+        // SAFETY: the trap table lists instructions inside function bodies and after prologues, or in a prologue after
+        // the frame is set up, so the frame pointer is the interrupted function's own.
+        unsafe { walk(fault.frame as *const usize, activation.frame, |address| frames.push(address)) }
+    });
 }

@@ -49,7 +49,7 @@ impl InstanceData {
     pub(crate) fn release(&mut self) -> Option<Keep> {
         let reusable = |keep: &mut Keep| keep.reusable.load(SeqCst);
         let released = if self.host_only { self.keep.take_if(|keep| !reusable(keep)) } else { self.keep.take() };
-        self.host_only &= self.keep.is_some();
+        self.host_only &= released.is_none();
         released
     }
 

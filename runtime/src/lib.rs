@@ -37,11 +37,23 @@
 //!
 //! [`Instance::new`] takes a slot that carries the module's image and writes its host cell: what the imports
 //! are, and little else. Everything else is already there. When the [`Store`] is dropped, the pages that the
-//! instance wrote are put back, and the slot waits for the next one. A store in which nothing ran is
-//! recycled without a single system call.
+//! instance wrote are put back, and the slot waits for the next one.
+//!
+//! Which pages? Most programs write to the same ones in every run. So once a module has run, all its other pages are
+//! read-only: a write there faults, and the page joins the **hot set**. A reset copies the hot set back, without a single
+//! system call. Where the pages wander, the kernel is asked instead, and where they are too many to be kept, it takes them
+//! away. The engine sees for itself what fits a module; [`Engine::stats`] tells.
+//!
+//! An instance can also go back to its beginning in place ([`Instance::reset`]), or become the beginning of others
+//! ([`Instance::snapshot`]). A module or snapshot can be an *artifact*, a file that is mapped instead of compiled
+//! ([`Module::serialize`], [`Module::deserialize_file`], [`Snapshot::save`]).
 //!
 //! # Words
 //!
+//! - **artifact**: a compiled module or a snapshot as a file.
+//! - **hot set**: the pages that a module's instances are known to write.
+//! - **reset**: putting back what an instance wrote.
+//! - **snapshot**: what an instance holds at some moment, as an image for others.
 //! - **image**: the state and memory that every instance of a module starts with.
 //! - **slot**: the address space of one instance, reused from one to the next.
 //! - **state**: what an instance has besides its memory: globals, tables, sizes, function references.
@@ -63,6 +75,7 @@ mod vmctx;
 mod shards;
 mod pages;
 mod habits;
+mod image;
 mod cow;
 mod code;
 mod prototype;

@@ -1,8 +1,8 @@
 //! A module: its description, its machine code in executable memory, and the image of its instances.
 
 use crate::code::LoadedCode;
-use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;
+use crate::image::{Image, ImageParts};
 use crate::prototype::{Program, Prototype, Remaining};
 use crate::sys::mapping::FileView;
 use crate::sys::mapping::PAGE;
@@ -143,8 +143,8 @@ impl Module {
     /// [`ArtifactError`](crate::ArtifactError).
     ///
     /// # Safety
-    /// The bytes must come from [`Module::serialize`], [`Engine::precompile_module`] or [`Snapshot::save`]
-    /// (crate::Snapshot::save): they are machine code, and will be run. What is checked finds accidents, not malice.
+    /// The bytes must come from [`Module::serialize`], [`Engine::precompile_module`] or
+    /// [`Snapshot::save`](crate::Snapshot::save): they are machine code, and will be run. What is checked finds accidents, not malice.
     pub unsafe fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = Bytes::from(bytes.as_ref().to_vec());
         let Artifact { compiled, .. } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;

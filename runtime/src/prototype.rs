@@ -4,7 +4,7 @@
 //! a `Module`; instances keep it alive on their own.
 
 use crate::code::LoadedCode;
-use crate::cow::Image;
+use crate::image::Image;
 use minirt_compiler::layout::Layout;
 use minirt_compiler::module::ModuleInfo;
 use std::sync::Arc;

@@ -4,8 +4,9 @@
 //! that can be done with a module can be done with it, and instantiating it is the same path.
 
 use crate::Extern;
-use crate::cow::{ImageParts, PageStats};
+use crate::cow::PageStats;
 use crate::handle::Instance;
+use crate::image::ImageParts;
 use crate::instance::run_remaining;
 use crate::instance_data::InstanceData;
 use crate::module::{Module, image_parts};

@@ -197,7 +197,12 @@ fn after_a_fork_both_processes_reset_their_own_pages() {
 #[test]
 fn a_fault_in_a_host_function_is_no_trap_but_ends_the_process() {
     let test = "a_fault_in_a_host_function_is_no_trap_but_ends_the_process";
-    let cases = [("null", libc::SIGSEGV), ("guard", libc::SIGSEGV), ("read-only page", libc::SIGSEGV), ("abort", libc::SIGABRT)];
+    let cases = [
+        ("null", libc::SIGSEGV),
+        ("guard", libc::SIGSEGV),
+        ("read-only page", libc::SIGSEGV),
+        ("abort", libc::SIGABRT),
+    ];
     for (case, signal) in cases {
         dies(test, case, signal, |case| {
             no_core_dump();

@@ -163,7 +163,8 @@ fn writes_never_reach_the_file_that_images_are_mapped_from() {
 /// Memory files of this process that hold these bytes. Other tests have files of their own.
 fn image_files_with(mark: &str) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
-    let images = entries.filter(|path| std::fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("minirt-")));
+    let images =
+        entries.filter(|path| std::fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("minirt-")));
     let holds = |path: &std::path::PathBuf| {
         std::fs::read(path).is_ok_and(|bytes| bytes.windows(mark.len()).any(|window| window == mark.as_bytes()))
     };
@@ -218,7 +219,7 @@ fn pages_kept_behind_the_memory_count_as_kept() {
             tenants.iter_mut().for_each(|(store, it, _)| run(store, *it, "write", &[8]));
             // Another slot each time.
             let (store, it, _) =
-                tenants.iter_mut().find(|(store, _, memory)| grown.insert(memory.data(&*store).as_ptr())).unwrap();
+                tenants.iter_mut().find(|(store, _, memory)| grown.insert(memory.data(store).as_ptr())).unwrap();
             run(store, *it, "grow", &[4]);
             run(store, *it, "writes", &[WASM_PAGE, PAGE, 60]);
             assert_eq!(resident(store, *it, WASM_PAGE, 60), 60);
@@ -251,7 +252,8 @@ fn a_start_function_that_traps_neither_loses_the_slot_nor_leaves_anything_in_it(
         (global.set 0 (i32.const 7))
         unreachable)
       (start $start))"#;
-    let importing = r#"(module (import "host" "fail" (func $fail)) (memory 1) (data (i32.const 9) "import") (start $fail))"#;
+    let importing =
+        r#"(module (import "host" "fail" (func $fail)) (memory 1) (data (i32.const 9) "import") (start $fail))"#;
     each_config(|case, _, mut config| {
         let engine = Engine::new(config.max_instances(1)).unwrap();
         let failing = Module::new(&engine, failing).unwrap();

@@ -172,7 +172,9 @@ impl Description {
         for (offset, segment) in &self.data {
             let offset = match offset {
                 // Half of the offsets are to be computed first.
-                Offset::Constant(at) if at % 2 == 1 => format!("(offset (i32.add (i32.const {}) (i32.const 1)))", at - 1),
+                Offset::Constant(at) if at % 2 == 1 => {
+                    format!("(offset (i32.add (i32.const {}) (i32.const 1)))", at - 1)
+                }
                 Offset::Constant(at) => format!("(i32.const {at})"),
                 Offset::Imported => "(global.get $imported)".to_string(),
             };
@@ -193,7 +195,8 @@ impl Description {
         for (i, table) in self.tables.iter().enumerate() {
             let TableDescription { minimum, maximum, functions, elements } = table;
             let maximum = maximum.map_or(String::new(), |maximum| maximum.to_string());
-            let (ty, value) = if *functions { ("funcref", "(ref.func $canary)") } else { ("externref", "(local.get 2)") };
+            let (ty, value) =
+                if *functions { ("funcref", "(ref.func $canary)") } else { ("externref", "(local.get 2)") };
             writeln!(text, "(table $t{i} (export \"t{i}\") {minimum} {maximum} {ty})").unwrap();
             for (at, segment) in elements {
                 writeln!(text, "(elem (table $t{i}) (i32.const {at}) funcref {})", items(segment)).unwrap();
@@ -507,7 +510,11 @@ impl Tenant {
                     Some(None) => Err(Trap::IndirectCallToNull),
                     None => Err(Trap::UndefinedElement),
                 };
-                assert_eq!(result.map_err(|error| *error.downcast_ref().unwrap()), expected, "calling {at} of table {i}");
+                assert_eq!(
+                    result.map_err(|error| *error.downcast_ref().unwrap()),
+                    expected,
+                    "calling {at} of table {i}"
+                );
             }
         }
     }
@@ -631,7 +638,7 @@ impl Tenant {
                 1 => _ = call(store, it, "straddle", &[Val::I32(((at | 4095).min(size - 5) - 3) as i32)]).unwrap(),
                 2 => call_with(store, it, "fill", [at, CANARY.into(), (size - at).min(5000)]).unwrap(),
                 3 => call_with(store, it, "copy", [at, 0, (size - at).min(500)]).unwrap(),
-                _ => _ = call_i32_pair(store, it, "poke", at, CANARY.into()),
+                _ => call_i32_pair(store, it, "poke", at, CANARY.into()),
             }
         }
     }

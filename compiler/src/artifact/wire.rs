@@ -1,9 +1,12 @@
 //! How values become bytes and come back: each type says both in one place, so that the two can not drift apart.
 //!
 //! Small values follow each other in the *metadata*. Whatever is large and only looked at in part ([`Bytes`]) is put
-//! aside into the *bulk*, and the metadata says where; reading takes it from there in place.
+//! aside into the *bulk*, and the metadata says where; reading takes it from there in place. What is as large but has
+//! to be right, because code relies on it, stays in the metadata ([`Here`]).
+//!
+//! Numbers take as many bytes as they need: most are small indices and lengths.
 
-use crate::bytes::{Bytes, Table};
+use crate::bytes::{Bytes, Record, Table};
 use crate::module::{
     ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
     MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, ValType,
@@ -56,21 +59,76 @@ pub(super) trait Wire: Sized {
     fn take(from: &mut Reader) -> Result<Self, Damaged>;
 }
 
+impl Wire for u8 {
+    fn put(&self, out: &mut Writer) {
+        out.metadata.push(*self);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Ok(from.bytes(1)?[0])
+    }
+}
+
+/// Seven bits in a byte, the lowest first; the eighth says that more follow (LEB128, as in WebAssembly itself).
+impl Wire for u64 {
+    fn put(&self, out: &mut Writer) {
+        let mut rest = *self;
+        while rest >= 0x80 {
+            out.metadata.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        out.metadata.push(rest as u8);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        let mut value = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = u8::take(from)?;
+            let bits = u64::from(byte & 0x7f);
+            value |= bits << shift;
+            if value >> shift != bits {
+                return Err(Damaged);
+            }
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Damaged)
+    }
+}
+
+/// The sign goes into the lowest bit, so that what is close to zero is short.
+impl Wire for i64 {
+    fn put(&self, out: &mut Writer) {
+        (((self << 1) ^ (self >> 63)) as u64).put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        let bits = u64::take(from)?;
+        Ok((bits >> 1) as i64 ^ -((bits & 1) as i64))
+    }
+}
+
 macro_rules! numbers {
-    ($($number:ty)*) => {
+    ($($number:ty as $wide:ty,)*) => {
         $(impl Wire for $number {
             fn put(&self, out: &mut Writer) {
-                out.metadata.extend_from_slice(&self.to_le_bytes());
+                (*self as $wide).put(out);
             }
             fn take(from: &mut Reader) -> Result<Self, Damaged> {
-                let bytes = from.bytes(size_of::<Self>())?;
-                Ok(Self::from_le_bytes(bytes.try_into().map_err(|_| Damaged)?))
+                Self::try_from(<$wide>::take(from)?).map_err(|_| Damaged)
             }
         })*
     };
 }
 
-numbers! { u8 u32 i32 u64 i64 u128 }
+numbers! { u32 as u64, usize as u64, i32 as i64, }
+
+impl Wire for u128 {
+    fn put(&self, out: &mut Writer) {
+        out.metadata.extend_from_slice(&self.to_le_bytes());
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        from.bytes(size_of::<Self>())?.try_into().map(Self::from_le_bytes).map_err(|_| Damaged)
+    }
+}
 
 macro_rules! structs {
     ($($name:ident { $($field:ident)* })*) => {
@@ -84,6 +142,8 @@ macro_rules! structs {
         })*
     };
 }
+
+pub(super) use structs;
 
 structs! {
     ModuleInfo {
@@ -154,15 +214,6 @@ impl Wire for bool {
     }
 }
 
-impl Wire for usize {
-    fn put(&self, out: &mut Writer) {
-        (*self as u64).put(out);
-    }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
-        Self::try_from(u64::take(from)?).map_err(|_| Damaged)
-    }
-}
-
 impl<T: Wire> Wire for Option<T> {
     fn put(&self, out: &mut Writer) {
         self.is_some().put(out);
@@ -219,6 +270,7 @@ impl Wire for String {
     }
 }
 
+/// Set aside: the digest of the metadata does not cover it.
 impl Wire for Bytes {
     fn put(&self, out: &mut Writer) {
         (out.bulk.len()..out.bulk.len() + self.len()).put(out);
@@ -230,13 +282,28 @@ impl Wire for Bytes {
     }
 }
 
-impl<T: crate::bytes::Record> Wire for Table<T> {
+impl<T: Record> Wire for Table<T> {
     fn put(&self, out: &mut Writer) {
-        (out.bulk.len()..out.bulk.len() + self.as_bytes().len()).put(out);
-        out.bulk.extend_from_slice(self.as_bytes());
+        self.as_bytes().put(out);
     }
     fn take(from: &mut Reader) -> Result<Self, Damaged> {
         Bytes::take(from).map(Self::from_bytes)
+    }
+}
+
+/// Bytes that are used in place, and stand in the metadata, under its digest.
+pub(super) struct Here(pub(super) Bytes);
+
+impl Wire for Here {
+    fn put(&self, out: &mut Writer) {
+        self.0.len().put(out);
+        out.metadata.extend_from_slice(&self.0);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        let len = usize::take(from)?;
+        let start = from.at;
+        from.bytes(len)?;
+        from.metadata.part(start..from.at).map(Self).ok_or(Damaged)
     }
 }
 
@@ -256,5 +323,40 @@ impl Wire for ConstExpr {
     }
     fn take(from: &mut Reader) -> Result<Self, Damaged> {
         Vec::take(from).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn again<T: Wire>(value: &T) -> (Result<T, Damaged>, usize) {
+        let mut out = Writer::default();
+        value.put(&mut out);
+        let len = out.metadata.len();
+        (T::take(&mut Reader::new(out.metadata.into(), out.bulk.into())), len)
+    }
+
+    #[test]
+    fn numbers_come_back_and_small_ones_are_short() {
+        let edges = (0..64).flat_map(|bit| [1_u64 << bit, (1 << bit) - 1, u64::MAX >> bit]);
+        for number in edges {
+            assert_eq!(again(&number).0, Ok(number));
+            assert_eq!(again(&(number as i64)).0, Ok(number as i64));
+            assert_eq!(again(&(number as i32)).0, Ok(number as i32));
+            assert_eq!(again(&(number as i64).wrapping_neg()).0, Ok((number as i64).wrapping_neg()));
+        }
+        assert_eq!((again(&127_u64).1, again(&128_u64).1, again(&-64_i64).1, again(&u64::MAX).1), (1, 2, 1, 10));
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_for_its_type_is_refused() {
+        let read = |bytes: &[u8]| u64::take(&mut Reader::new(bytes.to_vec().into(), Bytes::default()));
+        assert_eq!(read(&[&[0xff; 9][..], &[1]].concat()), Ok(u64::MAX));
+        assert_eq!(read(&[&[0xff; 9][..], &[2]].concat()), Err(Damaged));
+        assert_eq!(read(&[&[0x80; 10][..], &[1]].concat()), Err(Damaged));
+        let mut out = Writer::default();
+        (1_u64 << 32).put(&mut out);
+        assert_eq!(u32::take(&mut Reader::new(out.metadata.into(), Bytes::default())), Err(Damaged));
     }
 }

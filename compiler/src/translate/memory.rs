@@ -1,12 +1,14 @@
 //! Linear memory: loads, stores and sizes (specification, section 4.4.7).
 //!
 //! An access within the guard needs no check: the address space behind the memory is inaccessible, and the
-//! processor's fault is the trap. Everything else compares with the current size first.
+//! processor's fault is the trap. A 64-bit index needs one against a constant: no memory is larger than what is
+//! reserved for it, so it has to fit 32 bits, and the rest is as before. Only constant offsets beyond the guard compare with
+//! the current size.
 
 use super::state::Translator;
 use crate::abi::trap_code;
 use crate::builtin::Builtin;
-use crate::layout::{GUARD, MEMORY, MemoryPlace, import_space};
+use crate::layout::{GUARD, MEMORY, MEMORY_RESERVED, MemoryPlace, import_space};
 use crate::module::WASM_PAGE;
 use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -108,24 +110,41 @@ impl Translator<'_, '_> {
     }
 
     /// The address for an access of `size` bytes at `index + offset`, checked as far as needed.
-    ///
-    /// The index has 32 bits. One of 64 bits would need the check always, and another one for the overflow.
     pub(super) fn address(&mut self, memory: u32, index: Value, offset: u64, size: u32) -> Address {
         let index = self.widen(index);
         let (base, displacement) = self.memory_base(memory);
-        if offset + u64::from(size) <= GUARD {
+        let reach = offset.saturating_add(u64::from(size));
+        let wide = self.module.info.memories[memory as usize].memory64;
+        if reach <= GUARD {
             // index + offset + size < 4 GiB + GUARD: at worst it ends in the guard.
+            let index = if wide { self.narrow(index) } else { index };
             let base = self.b.ins().iadd(base, index);
             return Address { base, displacement: displacement + offset as i32 };
         }
+        // No memory is larger than its reservation: beyond that, it is outside whatever the index is.
+        let (offset, reach) = if reach > MEMORY_RESERVED { (0, i64::MAX) } else { (offset as i64, reach as i64) };
         let bytes = self.memory_bytes(memory);
-        let end = self.b.ins().iadd_imm_u(index, offset as i64 + i64::from(size));
-        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, bytes);
+        let end = self.b.ins().iadd_imm_u(index, reach);
+        let mut outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, bytes);
+        if wide {
+            // The sum has not wrapped around, if the index fits 32 bits.
+            let high = self.b.ins().ushr_imm_u(index, 32);
+            let high = self.b.ins().icmp_imm_u(IntCC::NotEqual, high, 0);
+            outside = self.b.ins().bor(outside, high);
+        }
         self.trap_if(outside, Trap::MemoryOutOfBounds);
-        let start = self.b.ins().iadd_imm_u(index, offset as i64);
+        let start = self.b.ins().iadd_imm_u(index, offset);
         let zero = self.b.ins().iconst(I64, 0);
         let start = self.b.ins().select_spectre_guard(outside, zero, start);
         Address { base: self.b.ins().iadd(base, start), displacement }
+    }
+
+    /// A 64-bit index as one with which an access within the guard faults if it is outside: if it does not fit 32 bits, it
+    /// becomes that of vmctx, in the guard before the memory. No branch decides this, as for tables.
+    fn narrow(&mut self, index: Value) -> Value {
+        let high = self.b.ins().ushr_imm_u(index, 32);
+        let vmctx = self.b.ins().iconst(I64, -i64::from(MEMORY));
+        self.b.ins().select_spectre_guard(high, vmctx, index)
     }
 
     /// A memory's current size in bytes.

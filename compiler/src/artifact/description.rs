@@ -1,0 +1,274 @@
+//! What the metadata says of a module, and how that and the other sections become a compiled module again.
+
+use super::error::ArtifactError;
+use super::header::PAGE;
+use super::wire::{Damaged, Here, Reader, Wire, Writer, structs};
+use crate::bytes::{Bytes, Table};
+use crate::code::{Code, FuncRange, Place, TrapSite};
+use crate::compiled::Compiled;
+use crate::image::{Extent, InitialImage};
+use crate::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
+use crate::module::ModuleInfo;
+use std::ops::Range;
+
+/// Gaps in the image are stored if all of it is not larger than this, or than twice what is in it. Otherwise the
+/// extents are stored without the gaps, and a loader has to put them into place.
+const SMALL_IMAGE: u64 = 1 << 20;
+
+/// A compiled module without text and memory.
+pub(super) struct Description {
+    module: ModuleInfo,
+    sizes: Sizes,
+    code: CodeTables,
+    image: ImageWithoutMemory,
+    pub(super) memory: MemoryPlan,
+}
+
+/// What the layout came to when code was made for it. The layout itself follows from the module.
+#[derive(PartialEq, Eq)]
+struct Sizes {
+    host: u64,
+    state: u64,
+    room: u64,
+    mutable: Range<i32>,
+}
+
+/// [`Code`] without its text. Where functions start has to be right, because it is jumped to; what only explains the
+/// text is set aside and trusted as far as the text is.
+struct CodeTables {
+    text_len: usize,
+    funcs: Here,
+    entries: Vec<(u32, u32)>,
+    exits: Vec<(u32, u32)>,
+    traps: Table<TrapSite>,
+    places: Table<Place>,
+}
+
+/// [`InitialImage`] without its memory, and without the pages of zeros in the state.
+struct ImageWithoutMemory {
+    state_len: usize,
+    /// Where each run of pages starts in the state, and what is there.
+    state: Vec<(usize, Here)>,
+    memory_size: u64,
+    dynamic_globals: Vec<u32>,
+    first_dynamic_element: Option<u32>,
+    first_dynamic_data: Option<u32>,
+    start: Option<u32>,
+    snapshot: bool,
+}
+
+/// Which extents are in the memory section.
+pub(super) struct MemoryPlan {
+    /// Where each is in memory, and its length.
+    extents: Vec<(u64, u64)>,
+    /// Whether the section shows memory from its first byte on, with the gaps. Otherwise it has one extent after the
+    /// other.
+    pub(super) flat: bool,
+}
+
+structs! {
+    Description { module sizes code image memory }
+    Sizes { host state room mutable }
+    CodeTables { text_len funcs entries exits traps places }
+    ImageWithoutMemory {
+        state_len state memory_size dynamic_globals first_dynamic_element first_dynamic_data start snapshot
+    }
+    MemoryPlan { extents flat }
+}
+
+impl Description {
+    /// The description of a compiled module.
+    pub(super) fn of(compiled: &Compiled) -> Self {
+        let Compiled { module, layout, image, code } = compiled;
+        Self {
+            module: module.clone(),
+            sizes: Sizes::of(layout),
+            code: CodeTables::of(code),
+            image: ImageWithoutMemory::of(image),
+            memory: MemoryPlan::of(&image.memory),
+        }
+    }
+
+    /// The compiled module, with these sections.
+    ///
+    /// # Errors
+    /// When the parts do not fit together. Only what will be used without another look is checked: where things are,
+    /// and how many. That indices in the description are right follows from its digest.
+    pub(super) fn complete(self, text: &Bytes, memory: &Bytes) -> Result<Compiled, ArtifactError> {
+        let Self { module, sizes, code, image, memory: plan } = self;
+        check_counts(&module)?;
+        let layout = Layout::new(&module).map_err(|_| unfit("its layout"))?;
+        if sizes != Sizes::of(&layout) {
+            return Err(ArtifactError::damaged("another build of this version laid its instances out differently"));
+        }
+        let code = code.complete(text).ok_or_else(|| unfit("its code"))?;
+        if code.funcs.len() + module.num_imported_funcs as usize != module.funcs.len() {
+            return Err(unfit("its functions"));
+        }
+        let extents = plan.extents(memory, image.memory_size).ok_or_else(|| unfit("its memory"))?;
+        let image = image.complete(&layout, extents).ok_or_else(|| unfit("its state"))?;
+        Ok(Compiled { module, layout, image, code })
+    }
+}
+
+fn unfit(what: &str) -> ArtifactError {
+    ArtifactError::damaged(format!("{what} does not fit together"))
+}
+
+/// What the layout relies on, and what would be looked at only when an instruction needs it.
+fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
+    let spaces = [
+        (info.num_imported_funcs, info.funcs.len()),
+        (info.num_imported_tables, info.tables.len()),
+        (info.num_imported_memories, info.memories.len()),
+        (info.num_imported_globals, info.globals.len()),
+    ];
+    let spaces = spaces.iter().all(|(imported, all)| *imported as usize <= *all);
+    let types = info.canonical_types.len() == info.types.len();
+    let data = info.data.iter().all(|segment| info.data_bytes.get(segment.bytes.clone()).is_some());
+    if spaces && types && data { Ok(()) } else { Err(unfit("its description")) }
+}
+
+impl Sizes {
+    fn of(layout: &Layout) -> Self {
+        let Layout { host_size, state_size, state_room, mutable, .. } = layout;
+        Self { host: *host_size, state: *state_size, room: *state_room, mutable: mutable.clone() }
+    }
+}
+
+impl CodeTables {
+    fn of(code: &Code) -> Self {
+        let Code { text, funcs, entries, exits, traps, places } = code.clone();
+        Self { text_len: text.len(), funcs: Here(funcs.as_bytes().clone()), entries, exits, traps, places }
+    }
+
+    /// The code with its text, which is the start of a section of whole pages. `None` if something is outside it.
+    fn complete(self, section: &Bytes) -> Option<Code> {
+        let Self { text_len, funcs, entries, exits, traps, places } = self;
+        let text = section.part(0..text_len)?;
+        let funcs = Table::<FuncRange>::from_bytes(funcs.0);
+        let inside = funcs.iter().all(|func| func.start <= func.end && func.end as usize <= text_len)
+            && entries.iter().chain(&exits).all(|(_, offset)| (*offset as usize) < text_len)
+            && section.len() == text_len.checked_next_multiple_of(PAGE)?;
+        inside.then_some(Code { text, funcs, entries, exits, traps, places })
+    }
+}
+
+impl ImageWithoutMemory {
+    fn of(image: &InitialImage) -> Self {
+        let InitialImage {
+            state,
+            memory: _,
+            memory_size,
+            dynamic_globals,
+            first_dynamic_element,
+            first_dynamic_data,
+            start,
+            snapshot,
+        } = image;
+        Self {
+            state_len: state.len(),
+            state: not_zero(state),
+            memory_size: *memory_size,
+            dynamic_globals: dynamic_globals.clone(),
+            first_dynamic_element: *first_dynamic_element,
+            first_dynamic_data: *first_dynamic_data,
+            start: *start,
+            snapshot: *snapshot,
+        }
+    }
+
+    /// The image with its memory. `None` if the state is not as long as the layout allows: in a snapshot, tables may
+    /// have grown.
+    fn complete(self, layout: &Layout, memory: Vec<Extent>) -> Option<InitialImage> {
+        let Self {
+            state_len,
+            state: runs,
+            memory_size,
+            dynamic_globals,
+            first_dynamic_element,
+            first_dynamic_data,
+            start,
+            snapshot,
+        } = self;
+        if !(layout.state_size..=layout.state_room).contains(&(state_len as u64)) {
+            return None;
+        }
+        let mut state = vec![0; state_len];
+        for (at, Here(bytes)) in runs {
+            state.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(&bytes);
+        }
+        Some(InitialImage {
+            state,
+            memory,
+            memory_size,
+            dynamic_globals,
+            first_dynamic_element,
+            first_dynamic_data,
+            start,
+            snapshot,
+        })
+    }
+}
+
+/// The pages of a state that are not zeros, in runs: between tables there can be megabytes of room.
+fn not_zero(state: &[u8]) -> Vec<(usize, Here)> {
+    let mut runs: Vec<(usize, Vec<u8>)> = Vec::new();
+    for (index, page) in state.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
+        match runs.last_mut() {
+            Some((at, run)) if *at + run.len() == index * PAGE => run.extend_from_slice(page),
+            _ => runs.push((index * PAGE, page.to_vec())),
+        }
+    }
+    runs.into_iter().map(|(at, run)| (at, Here(run.into()))).collect()
+}
+
+impl MemoryPlan {
+    fn of(extents: &[Extent]) -> Self {
+        let extents: Vec<(u64, u64)> = extents.iter().map(|it| (it.offset, it.bytes.len() as u64)).collect();
+        let used: u64 = extents.iter().map(|(_, len)| len).sum();
+        let span = extents.last().map_or(0, |(offset, len)| offset + len);
+        Self { extents, flat: span <= SMALL_IMAGE.max(2 * used) }
+    }
+
+    /// Where each extent is in the section, and the section's length. `None` unless the extents are sorted, apart,
+    /// whole pages and within a memory of `memory_size` bytes.
+    fn places(&self, memory_size: u64) -> Option<(Vec<Range<usize>>, usize)> {
+        if memory_size > MEMORY_RESERVED || !memory_size.is_multiple_of(HOST_PAGE) {
+            return None;
+        }
+        let (mut free, mut used) = (0, 0);
+        let mut places = Vec::new();
+        for (offset, len) in self.extents.iter().copied() {
+            let end = offset.checked_add(len).filter(|end| *end <= memory_size)?;
+            let pages = offset.is_multiple_of(HOST_PAGE) && len.is_multiple_of(HOST_PAGE);
+            if offset < free || len == 0 || !pages {
+                return None;
+            }
+            free = end;
+            let at = if self.flat { offset } else { used };
+            used = at + len;
+            places.push(at as usize..used as usize);
+        }
+        Some((places, used as usize))
+    }
+
+    /// The section, with the bytes of `extents` in their places.
+    pub(super) fn section(&self, image: &InitialImage) -> Vec<u8> {
+        let (places, len) = self.places(image.memory_size).expect("an image has its memory in order");
+        let mut section = vec![0; len];
+        for (place, extent) in places.into_iter().zip(&image.memory) {
+            section[place].copy_from_slice(&extent.bytes);
+        }
+        section
+    }
+
+    /// The extents, in place.
+    fn extents(&self, section: &Bytes, memory_size: u64) -> Option<Vec<Extent>> {
+        let (places, _) = self.places(memory_size).filter(|(_, len)| *len == section.len())?;
+        let extent = |(place, (offset, _)): (Range<usize>, &(u64, u64))| {
+            Some(Extent { offset: *offset, bytes: section.part(place)? })
+        };
+        places.into_iter().zip(&self.extents).map(extent).collect()
+    }
+}

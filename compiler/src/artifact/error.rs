@@ -1,0 +1,67 @@
+//! What can be wrong with a file that should be an artifact.
+
+use std::fmt;
+
+/// Why a file can not be used as an artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// It is something else.
+    NotAnArtifact,
+    /// It was made by another version of minirt.
+    OtherVersion {
+        /// The version that made it.
+        found: String,
+        /// This version.
+        here: String,
+    },
+    /// It was made for another kind of machine.
+    OtherMachine {
+        /// The machine that it was made for.
+        found: String,
+        /// This machine.
+        here: String,
+    },
+    /// Its code follows other rules than code that is made here, and the two can not be mixed.
+    OtherSettings {
+        /// What it was made with, of the settings that differ.
+        found: Vec<String>,
+        /// What they are here.
+        here: Vec<String>,
+    },
+    /// It needs something of the processor that this one does not have.
+    MissingFeatures(Vec<String>),
+    /// It is not as it was written.
+    Damaged(String),
+}
+
+impl ArtifactError {
+    pub(super) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged(what.into())
+    }
+}
+
+impl fmt::Display for ArtifactError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnArtifact => write!(f, "this is not an artifact of minirt; compile the module first"),
+            Self::OtherVersion { found, here } => {
+                write!(f, "the artifact was made by {found}, and this is {here}; compile the module again")
+            }
+            Self::OtherMachine { found, here } => {
+                write!(f, "the artifact was made for {found}, and this is {here}; compile the module here")
+            }
+            Self::OtherSettings { found, here } => {
+                let (found, here) = (found.join(", "), here.join(", "));
+                write!(f, "the artifact was made with {found}, and here it is {here}; compile the module again")
+            }
+            Self::MissingFeatures(features) => {
+                let features = features.join(", ");
+                write!(f, "the artifact needs a processor with {features}; compile the module on this machine")
+            }
+            Self::Damaged(what) => write!(f, "the artifact is damaged: {what}; compile the module again"),
+        }
+    }
+}
+
+impl std::error::Error for ArtifactError {}

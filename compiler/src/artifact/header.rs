@@ -1,0 +1,139 @@
+//! The start of the file: that it is an artifact, how long its sections are, and their digests.
+//!
+//! ```text
+//!  0         8         16                 32               48                           80
+//!  +---------+---------+------------------+----------------+----------------------------+----------
+//!  | magic   | format  | digest of all    | digest of all  | lengths: metadata, bulk,   | metadata
+//!  |         |         | up to the bulk   | from the bulk  | text, memory               |
+//!  +---------+---------+------------------+----------------+----------------------------+----------
+//!                                         ^ the first digest starts here
+//! ```
+//!
+//! The first digest is always compared. It covers the second one and the lengths, so between the two, and what is
+//! compared with a constant, there is no bit of a file that nobody looks at. All numbers are little-endian.
+//!
+//! The digests (XXH3) find accidents. They are no defence against somebody who makes artifacts on purpose.
+
+use super::error::ArtifactError;
+use crate::layout::HOST_PAGE;
+use std::ops::Range;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// How every artifact starts.
+const MAGIC: [u8; 8] = *b"\x7fminirt\n";
+
+/// Changes with everything that code or image rely on: this format, the layout, the builtins.
+const FORMAT: u64 = 2;
+
+/// Bytes in a host page.
+pub(super) const PAGE: usize = HOST_PAGE as usize;
+
+const FORMAT_AT: usize = 8;
+const DIGEST_AT: usize = 16;
+const REST_DIGEST_AT: usize = 32;
+const LENGTHS_AT: usize = 48;
+const SIZE: usize = 80;
+
+/// Whether bytes start like an artifact.
+pub fn is_artifact(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
+
+/// Where the parts of a file are. Only their lengths are stored: they follow each other, text and memory from the next
+/// host page on, and the file ends with the last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sections {
+    pub(super) metadata: Range<usize>,
+    pub(super) bulk: Range<usize>,
+    pub(super) text: Range<usize>,
+    pub(super) memory: Range<usize>,
+}
+
+impl Sections {
+    /// Places sections with these lengths, in order; `None` if no file could be so long.
+    pub(super) fn new([metadata, bulk, text, memory]: [usize; 4]) -> Option<Self> {
+        let after = |at: usize, len: usize| Some(at..at.checked_add(len)?);
+        let pages =
+            |at: usize, len: usize| after(at.checked_next_multiple_of(PAGE)?, len.checked_next_multiple_of(PAGE)?);
+        let metadata = after(SIZE, metadata)?;
+        let bulk = after(metadata.end, bulk)?;
+        let text = pages(bulk.end, text)?;
+        let memory = pages(text.end, memory)?;
+        Some(Self { metadata, bulk, text, memory })
+    }
+
+    /// Bytes of the whole file.
+    pub(super) fn file_len(&self) -> usize {
+        self.memory.end
+    }
+
+    fn lengths(&self) -> [usize; 4] {
+        [self.metadata.len(), self.bulk.len(), self.text.len(), self.memory.len()]
+    }
+}
+
+/// Writes the header of a file that has all its sections.
+pub(super) fn seal(file: &mut [u8], sections: &Sections) {
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &MAGIC);
+    put(FORMAT_AT, &FORMAT.to_le_bytes());
+    for (index, len) in sections.lengths().into_iter().enumerate() {
+        put(LENGTHS_AT + 8 * index, &(len as u64).to_le_bytes());
+    }
+    let rest = rest_digest(file, sections).to_le_bytes();
+    file[REST_DIGEST_AT..LENGTHS_AT].copy_from_slice(&rest);
+    let digest = digest(file, sections).to_le_bytes();
+    file[DIGEST_AT..REST_DIGEST_AT].copy_from_slice(&digest);
+}
+
+/// Finds the sections of a file, and compares the digests: that of the beginning always, the other if asked to.
+///
+/// # Errors
+/// When it is no artifact, has another format, or is not as it was written.
+pub(super) fn open(file: &[u8], check_all: bool) -> Result<Sections, ArtifactError> {
+    if !is_artifact(file) {
+        return Err(ArtifactError::NotAnArtifact);
+    }
+    let header = file.first_chunk::<SIZE>().ok_or_else(|| ArtifactError::damaged("it ends in its header"))?;
+    let format = u64::from_le_bytes(field(header, FORMAT_AT));
+    if format != FORMAT {
+        let (found, here) = (format!("format {format}"), format!("format {FORMAT}"));
+        return Err(ArtifactError::OtherVersion { found, here });
+    }
+    let lengths = [0, 1, 2, 3].map(|index| u64::from_le_bytes(field(header, LENGTHS_AT + 8 * index)));
+    let sections = sections(lengths).ok_or_else(|| ArtifactError::damaged("its header makes no sense"))?;
+    if sections.file_len() != file.len() {
+        let (found, expected) = (file.len(), sections.file_len());
+        return Err(ArtifactError::damaged(format!("it has {found} bytes instead of {expected}")));
+    }
+    if digest(file, &sections) != u128::from_le_bytes(field(header, DIGEST_AT)) {
+        return Err(ArtifactError::damaged("its description is not as it was written"));
+    }
+    if check_all && rest_digest(file, &sections) != u128::from_le_bytes(field(header, REST_DIGEST_AT)) {
+        return Err(ArtifactError::damaged("its code or data is not as it was written"));
+    }
+    Ok(sections)
+}
+
+/// The sections of these lengths, if they are written as [`seal`] does: text and memory as whole pages.
+fn sections(lengths: [u64; 4]) -> Option<Sections> {
+    let mut small = [0; 4];
+    for (small, len) in small.iter_mut().zip(lengths) {
+        *small = usize::try_from(len).ok()?;
+    }
+    Sections::new(small).filter(|sections| sections.lengths() == small)
+}
+
+fn field<const N: usize>(header: &[u8; SIZE], at: usize) -> [u8; N] {
+    std::array::from_fn(|index| header[at + index])
+}
+
+/// Of the header behind it, and the metadata.
+fn digest(file: &[u8], sections: &Sections) -> u128 {
+    xxh3_128(&file[REST_DIGEST_AT..sections.metadata.end])
+}
+
+/// Of everything behind the metadata.
+fn rest_digest(file: &[u8], sections: &Sections) -> u128 {
+    xxh3_128(&file[sections.bulk.start..])
+}

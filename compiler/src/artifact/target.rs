@@ -1,0 +1,76 @@
+//! What an artifact was made with and for, and whether that can be used here.
+
+use super::error::ArtifactError;
+use super::wire::{Damaged, Reader, Wire, Writer, structs};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::settings::Value;
+
+/// Settings of Cranelift that change how code is made, and not what it expects of others or promises them. All others
+/// count, also those that a later version will have: better compile once too often.
+const WITHOUT_EFFECT: [&str; 10] = [
+    "opt_level",
+    "enable_verifier",
+    "enable_alias_analysis",
+    "enable_incremental_compilation_cache_checks",
+    "regalloc_algorithm",
+    "regalloc_checker",
+    "regalloc_verbose_logs",
+    "machine_code_cfg_info",
+    "bb_padding_log2_minus_one",
+    "log2_min_function_alignment",
+];
+
+/// What code was made with and for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Of minirt and Cranelift.
+    pub(super) version: String,
+    /// The target triple.
+    pub(super) machine: String,
+    /// The settings that have to be equal, as `name = value`.
+    pub(super) settings: Vec<String>,
+    /// What of the processor it may use. It runs where there is more.
+    pub(super) features: Vec<String>,
+}
+
+structs! { Target { version machine settings features } }
+
+impl Target {
+    /// What is made with `isa`.
+    pub(crate) fn of(isa: &dyn TargetIsa) -> Self {
+        let is_feature = |flag: &Value| flag.name.starts_with("has_") && flag.as_bool().is_some();
+        let (features, others): (Vec<Value>, Vec<Value>) = isa.isa_flags().into_iter().partition(is_feature);
+        let features = features.into_iter().filter(|flag| flag.as_bool() == Some(true));
+        let shared = isa.flags().iter().filter(|flag| !WITHOUT_EFFECT.contains(&flag.name));
+        Self {
+            version: format!("minirt {} with Cranelift {}", env!("CARGO_PKG_VERSION"), cranelift_codegen::VERSION),
+            machine: isa.triple().to_string(),
+            settings: shared.chain(others).map(|flag| format!("{} = {}", flag.name, flag.value_string())).collect(),
+            features: features.map(|flag| flag.name.to_owned()).collect(),
+        }
+    }
+
+    /// Whether what was made for `self` can be used `here`.
+    ///
+    /// # Errors
+    /// The first difference that matters.
+    pub(super) fn check(&self, here: &Self) -> Result<(), ArtifactError> {
+        if self.version != here.version {
+            return Err(ArtifactError::OtherVersion { found: self.version.clone(), here: here.version.clone() });
+        }
+        if self.machine != here.machine {
+            return Err(ArtifactError::OtherMachine { found: self.machine.clone(), here: here.machine.clone() });
+        }
+        if self.settings != here.settings {
+            let (found, here) = (only(&self.settings, &here.settings), only(&here.settings, &self.settings));
+            return Err(ArtifactError::OtherSettings { found, here });
+        }
+        let missing = only(&self.features, &here.features);
+        if missing.is_empty() { Ok(()) } else { Err(ArtifactError::MissingFeatures(missing)) }
+    }
+}
+
+/// What is in one list and not in the other.
+fn only(one: &[String], other: &[String]) -> Vec<String> {
+    one.iter().filter(|item| !other.contains(item)).cloned().collect()
+}
