@@ -13,7 +13,8 @@ fn refused(wat: &str) -> String {
 }
 
 fn described(wat: &str) -> ModuleInfo {
-    parse(&wat::parse_str(wat).unwrap()).map_or_else(|error| panic!("{error}"), |parsed| parsed.info)
+    parse(&wat::parse_str(wat).unwrap(), Features::default())
+        .map_or_else(|error| panic!("{error}"), |parsed| parsed.info)
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn names_are_kept() {
 fn a_broken_name_section_is_ignored() {
     // A function name that is longer than the section.
     let bytes = b"\0asm\x01\0\0\0\x00\x0a\x04name\x01\x03\x01\x00\x7f";
-    let Ok(parsed) = parse(bytes) else { panic!("names are for people") };
+    let Ok(parsed) = parse(bytes, Features::default()) else { panic!("names are for people") };
     assert_eq!(parsed.info, ModuleInfo::default());
 }
 
