@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Random, call, call_i32, each_config};
+use common::{Random, call, call_i32, each_config, is_zero};
 use minirt::{Engine, EngineStats, Instance, Linker, Memory, Module, Ref, ResetStrategy, Store, Trap, Val};
 use std::time::{Duration, Instant};
 
@@ -189,7 +189,7 @@ fn what_was_grown_traps_for_the_next_and_is_zero_when_it_grows_as_well() {
             // The same module again, and another one; with few pages and with many.
             let (mut store, it, memory) = large.fresh(&engine);
             assert_eq!(call_i32(&mut store, it, "grow", &[20]).unwrap(), 5);
-            assert!(memory.data(&store)[5 * WASM_PAGE..].iter().all(|byte| *byte == 0), "{case}");
+            assert!(is_zero(&memory.data(&store)[5 * WASM_PAGE..]), "{case}");
             let step = [PAGE, 7 * PAGE, WASM_PAGE][round % 3];
             run(&mut store, it, "writes", &[5 * WASM_PAGE, step, 20 * WASM_PAGE / step]);
             run(&mut store, it, "write", &[25 * WASM_PAGE - 8]);
@@ -199,7 +199,7 @@ fn what_was_grown_traps_for_the_next_and_is_zero_when_it_grows_as_well() {
             let pages = next.fresh.len() / WASM_PAGE;
             for by in [1, 30] {
                 run(&mut store, it, "grow", &[by]);
-                assert!(memory.data(&store)[pages * WASM_PAGE..].iter().all(|byte| *byte == 0), "{case}, {round}");
+                assert!(is_zero(&memory.data(&store)[pages * WASM_PAGE..]), "{case}, {round}");
             }
         }
     });

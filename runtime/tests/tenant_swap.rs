@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{Random, call, call_i32, config, number_from_environment};
+use common::{Random, call, call_i32, config, is_zero, number_from_environment};
 use minirt::{
     Engine, ExternRef, Func, Global, GlobalType, Instance, Module, Ref, ResetStrategy, Store, Trap, Val, ValType,
 };
@@ -553,7 +553,7 @@ impl Tenant {
         let memory = it.get_memory(&*store, "memory").unwrap();
         let data = memory.data(&*store);
         assert_eq!(data.len(), self.memory.len() + delta * WASM_PAGE);
-        assert_zero(&data[self.memory.len()..], "grown memory");
+        assert!(is_zero(&data[self.memory.len()..]), "grown memory is not zero");
         if delta > 0 {
             assert_eq!(peek(store, it, self.memory.len() + delta * WASM_PAGE - 1).unwrap(), 0);
         }
@@ -567,13 +567,6 @@ impl Tenant {
 impl Description {
     fn memory_pages(&self) -> usize {
         self.size() / WASM_PAGE
-    }
-}
-
-fn assert_zero(bytes: &[u8], what: &str) {
-    static ZEROS: [u8; WASM_PAGE] = [0; WASM_PAGE];
-    for (i, page) in bytes.chunks(WASM_PAGE).enumerate() {
-        assert!(page == &ZEROS[..page.len()], "{what} is not zero in its page {i}");
     }
 }
 

@@ -96,3 +96,9 @@ impl Random {
         &from[self.below(from.len())]
     }
 }
+
+/// Whether there is nothing but zeros: quickly, also in a build without optimisation.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    static ZEROS: [u8; 65_536] = [0; 65_536];
+    bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
+}
