@@ -5,7 +5,7 @@ use crate::error::ErrorKind;
 use crate::module::ExternType;
 
 fn error(bytes: &[u8]) -> CompileError {
-    validate(bytes).expect_err("these bytes must be refused")
+    validate(bytes, Features::default()).expect_err("these bytes must be refused")
 }
 
 fn refused(wat: &str) -> String {
@@ -61,9 +61,6 @@ fn a_feature_that_is_not_there_is_named() {
     let cases = [
         ("(module (func (drop (v128.const i64x2 0 0))))", "SIMD", "0x17"),
         ("(module (func (param v128)))", "SIMD", "0xb"),
-        ("(module (memory 1) (memory 1))", "multi-memory", "0xa"),
-        ("(module (memory i64 1))", "memory64", "0xb"),
-        ("(module (table i64 1 funcref))", "memory64", "0xb"),
         ("(module (memory 1 1 shared))", "threads", "0xb"),
         ("(module (memory 1 (pagesize 1)))", "custom page sizes", "0xb"),
         ("(module (type (struct)))", "gc", "0xb"),
