@@ -12,10 +12,13 @@ pub struct InitialImage {
     /// The state, from `Layout`'s first byte of state on: as long as `Layout::state_size`.
     /// Funcref records lack what only a process knows: code and entry addresses, and type ids.
     pub state: Vec<u8>,
-    /// Linear memory 0, where it is not zero: whole host pages, sorted, apart from each other.
+    /// The first memory that the module defines, where it is not zero: whole host pages, sorted, apart from each other.
     pub memory: Vec<Extent>,
-    /// Bytes of linear memory 0 at the start: whole host pages, and 0 where there is none.
+    /// Bytes of that memory at the start: whole host pages, and 0 where there is none.
     pub memory_size: u64,
+    /// The other memories that the module defines, in order. Each is an instance of its own, of a module that has only
+    /// this memory.
+    pub others: Vec<MemoryImage>,
     /// Defined globals (counted from 0, without imports) whose value depends on an import.
     pub dynamic_globals: Vec<u32>,
     /// The first active element segment that has to be applied at run time, and with it all later ones.
@@ -26,6 +29,15 @@ pub struct InitialImage {
     pub start: Option<u32>,
     /// Whether this is an instance that has run, frozen.
     pub snapshot: bool,
+}
+
+/// What a memory starts with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryImage {
+    /// Its bytes at the start: whole host pages.
+    pub size: u64,
+    /// Where it is not zero, as in [`InitialImage::memory`].
+    pub extents: Vec<Extent>,
 }
 
 /// A run of whole host pages of a memory.

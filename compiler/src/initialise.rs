@@ -9,9 +9,9 @@
 //! targets an imported table, no data segment is applied here. A dynamic segment into an own table publishes
 //! nothing: if it traps, nobody ever sees the instance.
 
-use crate::image::{Extent, InitialImage};
+use crate::image::{Extent, InitialImage, MemoryImage};
 use crate::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record};
-use crate::module::{ConstExpr, ModuleInfo, SegmentMode, ValType, WASM_PAGE};
+use crate::module::{ConstExpr, MemoryType, ModuleInfo, SegmentMode, ValType, WASM_PAGE};
 use std::collections::BTreeMap;
 
 /// Computes the image of a module's instances.
@@ -20,13 +20,19 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let own = info.memories.get(info.num_imported_memories as usize);
     let memory_size = own.map_or(0, |memory| memory.minimum * WASM_PAGE);
     let image = InitialImage { state, memory_size, start: info.start, ..InitialImage::default() };
-    let mut builder = Builder { info, layout, image, globals: Vec::new(), pages: BTreeMap::new() };
+    let pages = info.memories[info.num_imported_memories as usize..].iter().map(|_| BTreeMap::new()).collect();
+    let mut builder = Builder { info, layout, image, globals: Vec::new(), pages };
     builder.sizes();
     builder.records();
     builder.globals();
     builder.elements();
     builder.data();
-    builder.image.memory = extents(builder.pages);
+    let own = &info.memories[info.num_imported_memories as usize..];
+    let mut images = own.iter().zip(builder.pages);
+    builder.image.memory = images.next().map_or_else(Vec::new, |(_, pages)| extents(pages));
+    let image =
+        |(ty, pages): (&MemoryType, Pages)| MemoryImage { size: ty.minimum * WASM_PAGE, extents: extents(pages) };
+    builder.image.others = images.map(image).collect();
     builder.image
 }
 
@@ -36,7 +42,8 @@ struct Builder<'a> {
     image: InitialImage,
     /// Values of the defined globals so far; `None` where an import decides.
     globals: Vec<Option<u128>>,
-    pages: Pages,
+    /// What is known of each memory that the module defines.
+    pages: Vec<Pages>,
 }
 
 impl Builder<'_> {
@@ -156,7 +163,7 @@ impl Builder<'_> {
 
     /// Copies a segment into the pages, if where it goes is the same in every instance.
     fn static_data(&mut self, segment: usize, memory: u32, offset: &ConstExpr) -> bool {
-        let MemoryPlace::Slot { .. } = self.layout.memory(memory) else { return false };
+        let Some(own) = memory.checked_sub(self.info.num_imported_memories) else { return false };
         let Some(at) = self.evaluate(offset) else { return false };
         let at = at as u64;
         let bytes = self.info.segment_bytes(&self.info.data[segment]);
@@ -164,7 +171,7 @@ impl Builder<'_> {
         if at.checked_add(bytes.len() as u64).is_none_or(|end| end > size) {
             return false;
         }
-        copy_to_pages(&mut self.pages, at, bytes);
+        copy_to_pages(&mut self.pages[own as usize], at, bytes);
         true
     }
 }

@@ -225,15 +225,20 @@ impl Layout {
         let import_funcs_at = imports(module.num_imported_funcs, import_func::SIZE).next().unwrap_or(HOST);
         let mut tables: Vec<_> =
             imports(module.num_imported_tables, import_space::SIZE).map(TablePlace::Import).collect();
+        // The first memory is the slot's; the others are imported from instances that have nothing else.
         let mut memories: Vec<_> =
             imports(module.num_imported_memories, import_space::SIZE).map(MemoryPlace::Import).collect();
+        let own = module.memories.len() - memories.len();
+        let others = imports(own.saturating_sub(1) as u32, import_space::SIZE).map(MemoryPlace::Import);
+        let others: Vec<_> = others.collect();
         let mut globals: Vec<_> =
             imports(module.num_imported_globals, import_global::SIZE).map(GlobalPlace::Import).collect();
         let host_size = cursor.take(0, CACHE_LINE);
 
         let mutable_from = cursor.here();
-        for _ in memories.len()..module.memories.len() {
+        if own > 0 {
             memories.push(MemoryPlace::Slot { size: cursor.place(8, 8) });
+            memories.extend(others);
         }
         let table_sizes: Vec<i32> = (tables.len()..module.tables.len()).map(|_| cursor.place(8, 8)).collect();
         for global in &module.globals[globals.len()..] {

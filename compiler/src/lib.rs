@@ -70,11 +70,28 @@ pub struct Settings {
     pub opt_level: OptLevel,
     /// Whether the functions of a large module are compiled on several threads.
     pub parallel: bool,
+    /// What modules may use.
+    pub features: Features,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { opt_level: OptLevel::default(), parallel: true }
+        Self { opt_level: OptLevel::default(), parallel: true, features: Features::default() }
+    }
+}
+
+/// Features that can be switched off, to hold modules to an earlier version of the specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// More than one memory in a module.
+    pub multi_memory: bool,
+    /// Memories and tables with 64-bit addresses.
+    pub memory64: bool,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self { multi_memory: true, memory64: true }
     }
 }
 
@@ -82,6 +99,7 @@ impl Default for Settings {
 pub struct Compiler {
     isa: OwnedTargetIsa,
     parallel: bool,
+    features: Features,
 }
 
 impl Compiler {
@@ -92,7 +110,7 @@ impl Compiler {
     pub fn new(settings: &Settings) -> Result<Self, CompileError> {
         let isa = cranelift_native::builder().map_err(CompileError::internal)?;
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
-        Ok(Self { isa, parallel: settings.parallel })
+        Ok(Self { isa, parallel: settings.parallel, features: settings.features })
     }
 
     /// Validates a module in the binary format.
@@ -100,7 +118,7 @@ impl Compiler {
     /// # Errors
     /// When it breaks a rule of the specification, or uses a feature that is not there.
     pub fn validate(&self, bytes: &[u8]) -> Result<(), CompileError> {
-        parse::validate(bytes)
+        parse::validate(bytes, self.features)
     }
 
     /// Compiles a module in the binary format.
@@ -108,9 +126,9 @@ impl Compiler {
     /// # Errors
     /// As [`Compiler::validate`], and when the module exceeds a limit.
     pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        let parse::Parsed { info, bodies } = parse::parse(bytes)?;
+        let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
         // A body that is not valid is the more useful news than a limit that is exceeded.
-        let layout = Layout::new(&info).or_else(|limit| parse::validate(bytes).and(Err(limit)))?;
+        let layout = Layout::new(&info).or_else(|limit| parse::validate(bytes, self.features).and(Err(limit)))?;
         let pieces = codegen::pieces(&info);
         let compiled = codegen::compile(&*self.isa, &info, &layout, &pieces, bodies, self.parallel)?;
         let code = link::link(self.isa.clone(), &pieces, compiled)?;

@@ -3,6 +3,7 @@
 //! Function bodies are not looked into here; they are handed on together with what validates them.
 //! Nothing here knows where things will sit in memory.
 
+use crate::Features;
 use crate::error::CompileError;
 use crate::module::{
     ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
@@ -19,11 +20,21 @@ use wasmparser::{
 ///
 /// To add a feature, add it here when everything below handles it. wasmparser refuses what is not here, by
 /// name and with its offset.
-const FEATURES: WasmFeatures = WasmFeatures::WASM2
+const ALL: WasmFeatures = WasmFeatures::WASM2
     .difference(WasmFeatures::SIMD)
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::MEMORY64);
+    .union(WasmFeatures::MEMORY64)
+    .union(WasmFeatures::MULTI_MEMORY);
+
+/// The features as wasmparser knows them.
+fn flags(features: Features) -> WasmFeatures {
+    let Features { multi_memory, memory64 } = features;
+    let mut flags = ALL;
+    flags.set(WasmFeatures::MULTI_MEMORY, multi_memory);
+    flags.set(WasmFeatures::MEMORY64, memory64);
+    flags
+}
 
 /// A module whose sections are valid, and whose bodies are still to be validated.
 pub(crate) struct Parsed<'a> {
@@ -74,14 +85,15 @@ fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType, String> {
 ///
 /// # Errors
 /// When a section breaks a rule of the specification, or uses a feature that is not there.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, CompileError> {
+pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, CompileError> {
     check_preamble(bytes)?;
     let mut reader = Reader { info: ModuleInfo::default() };
     let mut bodies = Vec::new();
-    let mut validator = Validator::new_with_features(FEATURES);
+    let features = flags(features);
+    let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     // Otherwise it would read the encodings of all features, also of those that are not there.
-    parser.set_features(FEATURES);
+    parser.set_features(features);
     for payload in parser.parse_all(bytes) {
         let payload = payload.map_err(invalid)?;
         if let ValidPayload::Func(validator, body) = validator.payload(&payload).map_err(invalid)? {
@@ -98,9 +110,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, CompileError> {
 ///
 /// # Errors
 /// As [`parse`], and when a body is not valid.
-pub(crate) fn validate(bytes: &[u8]) -> Result<(), CompileError> {
+pub(crate) fn validate(bytes: &[u8], features: Features) -> Result<(), CompileError> {
     let mut allocations = wasmparser::FuncValidatorAllocations::default();
-    for Body { validator, body } in parse(bytes)?.bodies {
+    for Body { validator, body } in parse(bytes, features)?.bodies {
         let mut validator = validator.into_validator(allocations);
         validator.validate(&body).map_err(invalid)?;
         allocations = validator.into_allocations();

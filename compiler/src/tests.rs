@@ -51,7 +51,7 @@ fn of_several_invalid_bodies_the_first_is_reported() {
 fn every_optimisation_level_compiles() {
     let module = large(&[]);
     for opt_level in [OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize] {
-        let compiler = Compiler::new(&Settings { opt_level, parallel: true }).unwrap();
+        let compiler = Compiler::new(&Settings { opt_level, ..Settings::default() }).unwrap();
         assert_eq!(compiler.compile(&module).unwrap().code.funcs.len(), 200);
     }
 }

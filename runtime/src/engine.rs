@@ -92,6 +92,18 @@ impl Config {
         self
     }
 
+    /// Whether modules may have more than one memory. Default: yes.
+    pub fn wasm_multi_memory(&mut self, enable: bool) -> &mut Self {
+        self.settings.features.multi_memory = enable;
+        self
+    }
+
+    /// Whether memories and tables may have 64-bit addresses. Default: yes. No memory is larger than 4 GiB in any case.
+    pub fn wasm_memory64(&mut self, enable: bool) -> &mut Self {
+        self.settings.features.memory64 = enable;
+        self
+    }
+
     /// Whether the functions of a large module are compiled on several threads. Default: yes.
     pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
         self.settings.parallel = parallel;

@@ -172,8 +172,26 @@ pub(crate) fn instantiate(
         }
     }
     let instance = Instance { store: store.id, index };
+    for (number, memory) in module.others().iter().enumerate() {
+        attach_memory(store, data, number as u32, memory)?;
+    }
     run_remaining(store, instance)?;
     Ok(instance)
+}
+
+/// Gives an instance one of the memories that its module defines besides the first: an instance of its own.
+#[cold]
+fn attach_memory(store: &mut StoreInner, to: NonNull<InstanceData>, number: u32, memory: &Module) -> Result<()> {
+    let instance = instantiate(store, memory, &[], None)?;
+    let space = Memory { instance, index: 0 }.space(store);
+    // SAFETY: the instance is alive; nobody else uses its description.
+    let view = unsafe { to.as_ref() }.view();
+    let MemoryPlace::Import(entry) = view.layout.memory(view.module.num_imported_memories + 1 + number) else {
+        unreachable!("only the first memory is in the slot")
+    };
+    // SAFETY: the entry lies in the host cell, which is mapped writable.
+    unsafe { *view.vmctx.at(entry) = space_import(space) };
+    Ok(())
 }
 
 /// The steps that no image holds: what depends on imports, and the start function.

@@ -31,7 +31,7 @@ impl std::fmt::Debug for Closures {
 pub(crate) struct InstanceData {
     pub(crate) slot: Slot,
     pub(crate) prototype: Arc<Prototype>,
-    /// Its place in the store.
+    /// Its place in the store. Right behind it are the instances of the other memories that its module defines.
     pub(crate) index: u32,
     /// The closures that its imports point to, kept for as long as they do.
     pub(crate) keep: Option<Keep>,

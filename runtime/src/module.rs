@@ -9,10 +9,10 @@ use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
 use anyhow::{Context, Result, ensure};
 use minirt_compiler::bytes::Bytes;
-use minirt_compiler::image::InitialImage;
+use minirt_compiler::image::{InitialImage, MemoryImage};
 use minirt_compiler::layout::{HOST, Layout, func_record};
-use minirt_compiler::module::{ExternType, ModuleInfo, WASM_PAGE};
-use minirt_compiler::{Artifact, ArtifactError, Compiled};
+use minirt_compiler::module::{ExternType, MemoryType, ModuleInfo, WASM_PAGE};
+use minirt_compiler::{Artifact, ArtifactError, Compiled, Compiler};
 use rustix::fd::{AsFd, OwnedFd};
 use std::fs::File;
 use std::ops::Range;
@@ -30,6 +30,8 @@ pub struct Module {
 struct ModuleInner {
     engine: Engine,
     prototype: Arc<Prototype>,
+    /// For each memory that it defines besides the first, a module that has nothing else.
+    others: Vec<Module>,
 }
 
 /// A module's import: what it asks for, and under which name.
@@ -125,6 +127,7 @@ impl Module {
             state,
             memory,
             memory_size: size as u64,
+            others: self.others().iter().map(Self::memory_image).collect(),
             dynamic_globals: globals,
             first_dynamic_element: first_element,
             first_dynamic_data: first_data,
@@ -134,6 +137,12 @@ impl Module {
         let (module, layout) = (prototype.info().clone(), prototype.layout().clone());
         let code = prototype.program.code.code();
         Ok(self.engine().compiler().serialize(&Compiled { module, layout, image, code }))
+    }
+
+    /// What the memory of a module that has only one starts with.
+    fn memory_image(&self) -> MemoryImage {
+        let (_, extents, size) = self.inner.prototype.image.parts();
+        MemoryImage { size: size as u64, extents }
     }
 
     /// Loads an artifact from memory, by copying it.
@@ -209,6 +218,9 @@ impl Module {
             start: image.start,
             snapshot: image.snapshot,
         };
+        let own = info.memories.iter().skip(info.num_imported_memories as usize);
+        let others = own.skip(1).zip(image.others).map(|(ty, image)| Self::of_memory(engine, *ty, image));
+        let others = others.collect::<Result<_>>()?;
         let program = Arc::new(Program { info, layout, code, type_ids: ids });
         let parts = ImageParts {
             state: image.state,
@@ -217,7 +229,15 @@ impl Module {
             memory_file,
             ..image_parts(&program.layout)
         };
-        Self::from_parts(engine, program, parts, remaining)
+        Self::from_parts(engine, program, parts, remaining, others)
+    }
+
+    /// A module that has only a memory.
+    fn of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<Self> {
+        let ty = MemoryType { minimum: start.size / WASM_PAGE, ..ty };
+        let mut compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
+        compiled.image.memory = start.extents;
+        Self::from_compiled(engine, compiled)
     }
 
     pub(crate) fn from_parts(
@@ -225,10 +245,11 @@ impl Module {
         program: Arc<Program>,
         parts: ImageParts,
         remaining: Remaining,
+        others: Vec<Self>,
     ) -> Result<Self> {
         let image = Image::new(parts, engine.images()).context("could not make the image of a module's instances")?;
         let prototype = Arc::new(Prototype::new(program, image, remaining));
-        Ok(Self { inner: Arc::new(ModuleInner { engine: engine.clone(), prototype }) })
+        Ok(Self { inner: Arc::new(ModuleInner { engine: engine.clone(), prototype, others }) })
     }
 
     /// The engine that compiled it.
@@ -260,6 +281,11 @@ impl Module {
 
     pub(crate) fn info(&self) -> &ModuleInfo {
         self.inner.prototype.info()
+    }
+
+    /// The modules of the memories that it defines besides the first.
+    pub(crate) fn others(&self) -> &[Self] {
+        &self.inner.others
     }
 
     pub(crate) fn prototype(&self) -> &Arc<Prototype> {

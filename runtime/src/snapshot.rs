@@ -15,6 +15,7 @@ use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
 use minirt_compiler::module::{Entity, HeapType, ValType};
+use std::ops::Range;
 use std::path::Path;
 
 /// An instance, frozen. Any number of instances can start from it, at any time, on any thread.
@@ -77,11 +78,13 @@ impl Instance {
         let store = &mut store.as_context_mut().0.inner;
         self.idle(store, "reset")?;
         if store.touched {
-            let mut data = store.instances[self.index as usize];
-            // SAFETY: the instance is alive, none of its code is running, and the store is borrowed exclusively.
-            let data = unsafe { data.as_mut() };
-            data.slot.touch();
-            store.engine.pool().reset_in_place(data).context("could not reset the instance")?;
+            for instance in self.with_other_memories(store) {
+                let mut data = store.instances[instance as usize];
+                // SAFETY: the instance is alive, none of its code is running, and the store is borrowed exclusively.
+                let data = unsafe { data.as_mut() };
+                data.slot.touch();
+                store.engine.pool().reset_in_place(data).context("could not reset the instance")?;
+            }
         }
         run_remaining(store, *self)
     }
@@ -94,22 +97,25 @@ impl Instance {
     pub fn snapshot(&self, mut store: impl AsContextMut) -> Result<Snapshot> {
         let store = &mut store.as_context_mut().0.inner;
         self.idle(store, "frozen")?;
-        let data = store.instance(self.index);
-        check_references(data)?;
-        let prototype = &data.prototype;
-        let parts = image_parts(prototype.layout());
-        let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
-        let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
-        let remaining = Remaining { snapshot: true, ..Remaining::default() };
-        let module = Module::from_parts(&store.engine, prototype.program.clone(), parts, remaining)?;
-        Ok(Snapshot { module })
+        check_references(store.instance(self.index))?;
+        let others = self.with_other_memories(store).skip(1).map(|index| freeze(store, index, Vec::new()));
+        let others = others.collect::<Result<_>>()?;
+        Ok(Snapshot { module: freeze(store, self.index, others)? })
     }
 
     /// Where its pages are: state and memory.
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let store = &store.as_context().0.inner;
         self.store.check(store.id);
-        store.instance(self.index).slot.page_stats(false)
+        let pages = self.with_other_memories(store).map(|index| store.instance(index).slot.page_stats(false));
+        pages.fold(PageStats::default(), PageStats::plus)
+    }
+
+    /// The instance and those of the other memories that its module defines.
+    fn with_other_memories(&self, store: &StoreInner) -> Range<u32> {
+        let info = store.instance(self.index).prototype.info();
+        let own = info.memories.len() as u32 - info.num_imported_memories;
+        self.index..self.index + own.max(1)
     }
 
     fn idle(&self, store: &StoreInner, what: &str) -> Result<()> {
@@ -117,6 +123,17 @@ impl Instance {
         ensure!(store.depth == 0, "an instance can not be {what} while code of its store is running");
         Ok(())
     }
+}
+
+/// What an instance holds now, as a module.
+fn freeze(store: &StoreInner, index: u32, others: Vec<Module>) -> Result<Module> {
+    let data = store.instance(index);
+    let prototype = &data.prototype;
+    let parts = image_parts(prototype.layout());
+    let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
+    let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
+    let remaining = Remaining { snapshot: true, ..Remaining::default() };
+    Module::from_parts(&store.engine, prototype.program.clone(), parts, remaining, others)
 }
 
 /// Where the state ends now, from the slot's start: tables may have grown.

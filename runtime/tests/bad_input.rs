@@ -62,14 +62,16 @@ fn an_invalid_body_is_refused_with_its_offset() {
 fn a_feature_that_is_not_there_is_named() {
     let message = refused(&wat::parse_str("(module (func (drop (v128.const i32x4 0 0 0 0))))").unwrap());
     assert!(message.to_lowercase().contains("simd") && message.contains("offset"), "{message}");
-    let message = refused(&wat::parse_str("(module (memory i64 1))").unwrap());
-    assert!(message.contains("memory64") && message.contains("offset"), "{message}");
+    let message = refused(&wat::parse_str("(module (memory 1 1 shared))").unwrap());
+    assert!(message.contains("threads") && message.contains("offset"), "{message}");
 }
 
 #[test]
 fn what_is_too_large_is_refused_with_the_limit() {
     let message = refused(b"(module (table 10000001 funcref))");
     assert!(message.contains("10000001") && message.contains("10000000"), "{message}");
+    let message = refused(b"(module (memory i64 65537))");
+    assert!(message.contains("65537") && message.contains("65536"), "{message}");
     let message = refused(&wat::parse_str("(module (memory 65537))").unwrap_or_else(|e| e.to_string().into_bytes()));
     assert!(!message.is_empty());
 }

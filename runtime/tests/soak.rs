@@ -137,7 +137,7 @@ fn round_trip(engine: &Engine, pre: &InstancePre<u64>, exposed: bool, random: &m
 fn engines_and_modules_that_come_and_go_leave_nothing_behind() {
     let _alone = alone();
     let round = |i: usize| {
-        let engine = Engine::new(Config::new().memory_init_cow(i % 2 == 0)).unwrap();
+        let engine = Engine::new(Config::new().memory_init_cow(i.is_multiple_of(2))).unwrap();
         let text = format!(r#"(module (memory (export "m") 2) (data (i32.const {i}) "x") (func (export "f")))"#);
         let module = Module::new(&engine, text).unwrap();
         let mut stores: Vec<_> = (0..3).map(|_| Store::new(&engine, ())).collect();

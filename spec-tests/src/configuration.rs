@@ -1,5 +1,6 @@
 //! The engine that a run uses, as the command line names it.
 
+use crate::source::{Era, Source};
 use anyhow::{Result, bail};
 use minirt::{Config, Engine, OptLevel};
 
@@ -31,13 +32,35 @@ impl Configuration {
         })
     }
 
-    /// An engine of this configuration.
+    /// The engines of this configuration.
     ///
     /// # Errors
     /// When this machine can not run minirt.
-    pub fn engine(self) -> Result<Engine> {
+    pub fn engines(self) -> Result<Engines> {
         let mut config = Config::new();
         config.memory_init_cow(self.images).cranelift_opt_level(self.opt_level);
-        Engine::new(&config)
+        let version3 = Engine::new(&config)?;
+        let memory64 = Engine::new(config.wasm_multi_memory(false))?;
+        let version2 = Engine::new(config.wasm_memory64(false))?;
+        Ok(Engines { version3, memory64, version2 })
+    }
+}
+
+/// Engines that are alike but for what modules may use.
+#[derive(Clone, Debug)]
+pub struct Engines {
+    version3: Engine,
+    memory64: Engine,
+    version2: Engine,
+}
+
+impl Engines {
+    /// The engine that the assertions of a script were written for.
+    pub fn of(&self, source: &Source) -> &Engine {
+        match source.era {
+            Era::Version3 => &self.version3,
+            Era::Memory64 => &self.memory64,
+            Era::Version2 => &self.version2,
+        }
     }
 }

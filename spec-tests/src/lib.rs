@@ -21,17 +21,17 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod source;
 mod configuration;
 mod directive;
 mod report;
 mod runner;
 mod session;
-mod source;
 mod spectest;
 pub mod table;
 mod value;
 
-pub use configuration::Configuration;
+pub use configuration::{Configuration, Engines};
 pub use report::{Failure, FileReport, Place, Tally};
 pub use runner::{run, run_text};
-pub use source::{Source, carried, found};
+pub use source::{Era, Source, carried, found};

@@ -76,11 +76,11 @@ fn execute(options: &Options) -> Result<bool> {
         writeln!(out, "{USAGE}")?;
         return Ok(true);
     }
-    let engine = options.configuration.engine()?;
+    let engines = options.configuration.engines()?;
     let mut total = Tally::default();
     let mut reports: Vec<FileReport> = Vec::new();
     for source in sources(&options.paths) {
-        let report = run(&engine, &source);
+        let report = run(engines.of(&source), &source);
         writeln!(out, "{report}")?;
         total += report.tally;
         reports.push(report);

@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use minirt_spec_tests::{Configuration, FileReport, Place, found, run, run_text};
+use minirt::Engine;
+use minirt_spec_tests::{FileReport, Place, found, run, run_text};
 use std::path::Path;
 use std::process::Command;
 
 fn report(script: &str) -> FileReport {
-    run_text(&Configuration::default().engine().expect("an engine"), "test.wast", script)
+    run_text(&Engine::default(), "test.wast", script)
 }
 
 fn counts(script: &str) -> (usize, usize) {
@@ -155,7 +156,7 @@ fn a_failure_says_where_what_and_what_instead() {
 #[test]
 fn a_file_that_can_not_be_read_fails() {
     let sources = found(Path::new("tests/scripts/absent.wast"));
-    let report = run(&Configuration::default().engine().expect("an engine"), &sources[0]);
+    let report = run(&Engine::default(), &sources[0]);
     assert_eq!(report.tally.failed, 1);
 }
 

@@ -16,8 +16,8 @@ fn main() {
     let sources = carried();
     let mut trials = vec![table_trial(&table, &sources)];
     for (images, suffix) in [(true, ""), (false, " (eager copies)")] {
-        let engine = Configuration { images, ..Configuration::default() }.engine().expect("an engine");
-        trials.extend(sources.iter().map(|source| trial(&engine, source.clone(), suffix, &table)));
+        let engines = Configuration { images, ..Configuration::default() }.engines().expect("engines");
+        trials.extend(sources.iter().map(|source| trial(engines.of(source), source.clone(), suffix, &table)));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

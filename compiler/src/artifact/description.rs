@@ -6,7 +6,7 @@ use super::wire::{Damaged, Here, Reader, Wire, Writer, structs};
 use crate::bytes::{Bytes, Table};
 use crate::code::{Code, FuncRange, Place, TrapSite};
 use crate::compiled::Compiled;
-use crate::image::{Extent, InitialImage};
+use crate::image::{Extent, InitialImage, MemoryImage};
 use crate::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
 use crate::module::ModuleInfo;
 use std::ops::Range;
@@ -50,6 +50,7 @@ struct ImageWithoutMemory {
     /// Where each run of pages starts in the state, and what is there.
     state: Vec<(usize, Here)>,
     memory_size: u64,
+    others: Vec<MemoryImage>,
     dynamic_globals: Vec<u32>,
     first_dynamic_element: Option<u32>,
     first_dynamic_data: Option<u32>,
@@ -71,9 +72,11 @@ structs! {
     Sizes { host state room mutable }
     CodeTables { text_len funcs entries exits traps places }
     ImageWithoutMemory {
-        state_len state memory_size dynamic_globals first_dynamic_element first_dynamic_data start snapshot
+        state_len state memory_size others dynamic_globals first_dynamic_element first_dynamic_data start snapshot
     }
     MemoryPlan { extents flat }
+    MemoryImage { size extents }
+    Extent { offset bytes }
 }
 
 impl Description {
@@ -104,6 +107,11 @@ impl Description {
         let code = code.complete(text).ok_or_else(|| unfit("its code"))?;
         if code.funcs.len() + module.num_imported_funcs as usize != module.funcs.len() {
             return Err(unfit("its functions"));
+        }
+        let own = module.memories.len() - module.num_imported_memories as usize;
+        let fits = |other: &MemoryImage| MemoryPlan::of(&other.extents).places(other.size).is_some();
+        if image.others.len() != own.saturating_sub(1) || !image.others.iter().all(fits) {
+            return Err(unfit("its memories"));
         }
         let extents = plan.extents(memory, image.memory_size).ok_or_else(|| unfit("its memory"))?;
         let image = image.complete(&layout, extents).ok_or_else(|| unfit("its state"))?;
@@ -160,6 +168,7 @@ impl ImageWithoutMemory {
             state,
             memory: _,
             memory_size,
+            others,
             dynamic_globals,
             first_dynamic_element,
             first_dynamic_data,
@@ -170,6 +179,7 @@ impl ImageWithoutMemory {
             state_len: state.len(),
             state: not_zero(state),
             memory_size: *memory_size,
+            others: others.clone(),
             dynamic_globals: dynamic_globals.clone(),
             first_dynamic_element: *first_dynamic_element,
             first_dynamic_data: *first_dynamic_data,
@@ -185,6 +195,7 @@ impl ImageWithoutMemory {
             state_len,
             state: runs,
             memory_size,
+            others,
             dynamic_globals,
             first_dynamic_element,
             first_dynamic_data,
@@ -202,6 +213,7 @@ impl ImageWithoutMemory {
             state,
             memory,
             memory_size,
+            others,
             dynamic_globals,
             first_dynamic_element,
             first_dynamic_data,

@@ -302,7 +302,7 @@ fn code_that_follows_other_rules_is_refused_and_the_rule_is_named() {
 fn how_hard_the_compiler_worked_makes_no_difference() {
     let module = wat::parse_str(SMALL).unwrap();
     for opt_level in [OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize] {
-        let other = Compiler::new(&Settings { opt_level, parallel: false }).unwrap();
+        let other = Compiler::new(&Settings { opt_level, parallel: false, ..Settings::default() }).unwrap();
         let file = other.serialize(&other.compile(&module).unwrap());
         assert!(read(file, true).is_ok(), "{opt_level:?}");
     }

@@ -5,7 +5,7 @@ use crate::error::ErrorKind;
 use crate::module::ExternType;
 
 fn error(bytes: &[u8]) -> CompileError {
-    validate(bytes).expect_err("these bytes must be refused")
+    validate(bytes, Features::default()).expect_err("these bytes must be refused")
 }
 
 fn refused(wat: &str) -> String {
@@ -13,7 +13,8 @@ fn refused(wat: &str) -> String {
 }
 
 fn described(wat: &str) -> ModuleInfo {
-    parse(&wat::parse_str(wat).unwrap()).map_or_else(|error| panic!("{error}"), |parsed| parsed.info)
+    parse(&wat::parse_str(wat).unwrap(), Features::default())
+        .map_or_else(|error| panic!("{error}"), |parsed| parsed.info)
 }
 
 #[test]
@@ -60,9 +61,6 @@ fn a_feature_that_is_not_there_is_named() {
     let cases = [
         ("(module (func (drop (v128.const i64x2 0 0))))", "SIMD", "0x17"),
         ("(module (func (param v128)))", "SIMD", "0xb"),
-        ("(module (memory 1) (memory 1))", "multi-memory", "0xa"),
-        ("(module (memory i64 1))", "memory64", "0xb"),
-        ("(module (table i64 1 funcref))", "memory64", "0xb"),
         ("(module (memory 1 1 shared))", "threads", "0xb"),
         ("(module (memory 1 (pagesize 1)))", "custom page sizes", "0xb"),
         ("(module (type (struct)))", "gc", "0xb"),
@@ -156,7 +154,7 @@ fn names_are_kept() {
 fn a_broken_name_section_is_ignored() {
     // A function name that is longer than the section.
     let bytes = b"\0asm\x01\0\0\0\x00\x0a\x04name\x01\x03\x01\x00\x7f";
-    let Ok(parsed) = parse(bytes) else { panic!("names are for people") };
+    let Ok(parsed) = parse(bytes, Features::default()) else { panic!("names are for people") };
     assert_eq!(parsed.info, ModuleInfo::default());
 }
 

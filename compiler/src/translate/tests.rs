@@ -4,7 +4,7 @@
 use super::{ModuleContext, translate};
 use crate::layout::Layout;
 use crate::parse::{Parsed, parse};
-use crate::{CompileError, Compiler, OptLevel, Settings};
+use crate::{CompileError, Compiler, Features, OptLevel, Settings};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -181,7 +181,7 @@ fn compiler(opt_level: OptLevel) -> Compiler {
 
 /// Validates and translates all functions of a module.
 fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, CompileError> {
-    let Parsed { info, bodies } = parse(bytes)?;
+    let Parsed { info, bodies } = parse(bytes, Features::default())?;
     let layout = Layout::new(&info)?;
     let module = ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa };
     let mut context = FunctionBuilderContext::new();

@@ -25,6 +25,19 @@ pub struct PageStats {
     pub swapped: u64,
 }
 
+impl PageStats {
+    /// Those of two ranges together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            untouched: self.untouched + other.untouched,
+            zero: self.zero + other.zero,
+            shared: self.shared + other.shared,
+            private: self.private + other.private,
+            swapped: self.swapped + other.swapped,
+        }
+    }
+}
+
 impl Slot {
     /// What the slot holds now, as parts of another image: the state in `state`, and the memory.
     pub(crate) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
