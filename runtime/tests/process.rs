@@ -491,8 +491,18 @@ fn any_single_system_call_may_fail_and_the_next_life_is_well() {
     if std::env::var(CASE).is_ok() {
         return passes(test, "", lives_around_a_failure);
     }
-    let calls = ["mmap:ENOMEM", "mprotect:ENOMEM", "madvise:EAGAIN", "memfd_create:EMFILE", "ftruncate:ENOSPC",
-        "pwrite64:EINTR", "ioctl:ENOMEM", "ioctl:EINTR", "sigaltstack:ENOMEM", "fcntl:EPERM"];
+    let calls = [
+        "mmap:ENOMEM",
+        "mprotect:ENOMEM",
+        "madvise:EAGAIN",
+        "memfd_create:EMFILE",
+        "ftruncate:ENOSPC",
+        "pwrite64:EINTR",
+        "ioctl:ENOMEM",
+        "ioctl:EINTR",
+        "sigaltstack:ENOMEM",
+        "fcntl:EPERM",
+    ];
     let most = if std::env::var("MINIRT_INJECT").is_ok_and(|value| value == "all") { usize::MAX } else { 4 };
     let mut failures = 0;
     for case in names().iter().flat_map(|name| [format!("{name}/images"), format!("{name}/copies")]) {
@@ -502,7 +512,8 @@ fn any_single_system_call_may_fail_and_the_next_life_is_well() {
             let (first, count) = calls_between_marks(&trace, name);
             for n in (0..count).step_by(count.div_ceil(most).max(1)) {
                 let inject = format!("inject={name}:error={error}:when={}", first + n + 1);
-                let (status, text) = under_strace(test, &case, &["-e", &format!("trace={name}"), "-e", &inject]).unwrap();
+                let (status, text) =
+                    under_strace(test, &case, &["-e", &format!("trace={name}"), "-e", &inject]).unwrap();
                 assert!(status.success(), "{case}, {inject} ({n} of {count}): {status}\n{text}");
                 assert!(text.contains("(INJECTED)"), "{case}, {inject}: it did not come so far\n{text}");
                 failures += 1;
@@ -529,7 +540,10 @@ fn trace(test: &str, case: &str) -> Option<String> {
     match under_strace(test, case, &[]) {
         Some((status, text)) if status.success() && text.contains("getppid()") => Some(text),
         found => {
-            println!("no strace here: {:?}", found.map(|(status, text)| (status, text.lines().next().map(str::to_owned))));
+            println!(
+                "no strace here: {:?}",
+                found.map(|(status, text)| (status, text.lines().next().map(str::to_owned)))
+            );
             None
         }
     }
@@ -623,6 +637,16 @@ fn little_address_space_is_an_error_and_the_engine_goes_on() {
             assert_eq!(fill_up(&engine, &module), made, "nothing was lost");
             limit(libc::RLIMIT_AS, u64::MAX);
             rounds(&engine, &module, &other, 40);
+        }
+        // All slots that fit are idle and carry one module: they are as good for another.
+        for images in [true, false] {
+            let engine = Engine::new(&config(ResetStrategy::Adaptive, images)).unwrap();
+            let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+            limit(libc::RLIMIT_AS, 60 << 30);
+            fill_up(&engine, &module);
+            live_elsewhere(&engine, &other).unwrap();
+            rounds(&engine, &module, &other, 20);
+            limit(libc::RLIMIT_AS, u64::MAX);
         }
         // Not even one.
         limit(libc::RLIMIT_AS, 5 << 30);
