@@ -28,11 +28,13 @@ pub enum Builtin {
     TableCopy,
     /// `(vmctx, table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
     TableInit,
+    /// `(vmctx, found: u32, wanted: u32) -> u32`: 0 if the type of the first number is or extends the second, else 1.
+    CheckSubtype,
 }
 
 impl Builtin {
     /// Entries in the table.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 
     /// Distance of the entry from the start of the table, in bytes.
     pub const fn offset(self) -> i32 {

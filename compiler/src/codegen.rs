@@ -152,11 +152,11 @@ impl Worker {
                 self.validator = validator.into_allocations();
             }
             Piece::Entry(ty) => {
-                let ty = &module.info.types[ty as usize];
+                let ty = module.info.type_at(ty);
                 trampoline::entry(module.isa, ty, &mut self.context.func, &mut self.builder);
             }
             Piece::Exit(ty) => {
-                let ty = &module.info.types[ty as usize];
+                let ty = module.info.type_at(ty);
                 trampoline::exit(module.isa, ty, &mut self.context.func, &mut self.builder);
             }
         }

@@ -21,6 +21,8 @@ pub struct InitialImage {
     pub others: Vec<MemoryImage>,
     /// Defined globals (counted from 0, without imports) whose value depends on an import.
     pub dynamic_globals: Vec<u32>,
+    /// Defined tables whose first elements depend on an import. Segments come after them.
+    pub dynamic_tables: Vec<u32>,
     /// The first active element segment that has to be applied at run time, and with it all later ones.
     pub first_dynamic_element: Option<u32>,
     /// The first active data segment that has to be applied at run time, and with it all later ones.

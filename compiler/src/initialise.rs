@@ -25,6 +25,7 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     builder.sizes();
     builder.records();
     builder.globals();
+    builder.tables();
     builder.elements();
     builder.data();
     let own = &info.memories[info.num_imported_memories as usize..];
@@ -105,6 +106,19 @@ impl Builder<'_> {
         expr.evaluate(func, global)
     }
 
+    fn tables(&mut self) {
+        for (table, init) in &self.info.table_inits {
+            let (Some(value), TablePlace::State { base, .. }) = (self.evaluate(init), self.layout.table(*table)) else {
+                self.image.dynamic_tables.push(*table);
+                continue;
+            };
+            if value != 0 {
+                let elements = 0..self.info.tables[*table as usize].minimum;
+                elements.for_each(|i| self.put_word(element(base, i), value as u64));
+            }
+        }
+    }
+
     fn elements(&mut self) {
         for i in 0..self.info.elements.len() {
             let flag = self.layout.element_dropped(i as u32);
@@ -129,14 +143,16 @@ impl Builder<'_> {
     /// Where a segment's elements go and what they are, if both are the same in every instance.
     fn static_elements(&self, segment: usize, table: u32, offset: &ConstExpr) -> Option<Vec<(i32, u64)>> {
         let TablePlace::State { base, .. } = self.layout.table(table) else { return None };
+        if self.image.dynamic_tables.contains(&table) {
+            return None;
+        }
         let items = &self.info.elements[segment].items;
         let at = self.evaluate(offset)? as u64;
         let end = at.checked_add(items.len() as u64)?;
         if end > self.info.tables[table as usize].minimum {
             return None;
         }
-        let place = |i: usize| base.wrapping_add(((at + i as u64) * ELEMENT_SIZE) as i32);
-        items.iter().enumerate().map(|(i, item)| Some((place(i), self.evaluate(item)? as u64))).collect()
+        (at..).zip(items).map(|(at, item)| Some((element(base, at), self.evaluate(item)? as u64))).collect()
     }
 
     fn publishes(&self) -> bool {
@@ -174,6 +190,11 @@ impl Builder<'_> {
         copy_to_pages(&mut self.pages[own as usize], at, bytes);
         true
     }
+}
+
+/// Where a table's element is.
+fn element(base: i32, index: u64) -> i32 {
+    base.wrapping_add((index * ELEMENT_SIZE) as i32)
 }
 
 type Pages = BTreeMap<u64, Box<[u8; HOST_PAGE as usize]>>;

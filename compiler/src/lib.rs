@@ -21,6 +21,7 @@ pub mod trap;
 pub mod error;
 pub mod bytes;
 pub mod module;
+pub mod types;
 pub mod builtin;
 pub mod layout;
 pub mod code;
@@ -87,11 +88,13 @@ pub struct Features {
     pub multi_memory: bool,
     /// Memories and tables with 64-bit addresses.
     pub memory64: bool,
+    /// References to functions of a type, references that are never null, and types that name or extend each other.
+    pub function_references: bool,
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { multi_memory: true, memory64: true }
+        Self { multi_memory: true, memory64: true, function_references: true }
     }
 }
 

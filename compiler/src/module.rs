@@ -39,6 +39,20 @@ pub enum HeapType {
     Func,
     /// Any value of the host.
     Extern,
+    /// No function: only null.
+    NoFunc,
+    /// No value of the host: only null.
+    NoExtern,
+    /// Functions of a type, by its number. In a [`ModuleInfo`] that is the index among its types; everywhere else it is
+    /// the engine's number, the same for equal types of all modules.
+    Concrete(u32),
+}
+
+impl HeapType {
+    /// Whether references of the type are to functions, and not to values of the host.
+    pub const fn is_func(self) -> bool {
+        matches!(self, Self::Func | Self::NoFunc | Self::Concrete(_))
+    }
 }
 
 impl RefType {
@@ -76,6 +90,24 @@ impl FuncType {
     /// The types of the results, in order.
     pub fn results(&self) -> &[ValType] {
         &self.results
+    }
+}
+
+/// A type as a module defines it: what its functions are, and which other type it extends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TypeDef {
+    /// What functions of the type take and return.
+    pub func: FuncType,
+    /// The type that it extends, by its number.
+    pub supertype: Option<u32>,
+    /// Whether no other type can extend it, so that a function is of this type only if it has just this one.
+    pub is_final: bool,
+}
+
+impl From<FuncType> for TypeDef {
+    /// The type as modules write it that know nothing of subtypes.
+    fn from(func: FuncType) -> Self {
+        Self { func, supertype: None, is_final: true }
     }
 }
 
@@ -322,8 +354,10 @@ impl Names {
 pub struct ModuleInfo {
     /// Its name, if its name section gives one.
     pub name: Option<String>,
-    /// Its function types, by type index.
-    pub types: Vec<FuncType>,
+    /// Its types, by type index.
+    pub types: Vec<TypeDef>,
+    /// How many types each recursive group has, in order. Types of a group can name each other.
+    pub rec_groups: Vec<u32>,
     /// For each type, the first index with an equal type: equal types share trampolines and an id.
     pub canonical_types: Vec<u32>,
     /// What it asks for, in order.
@@ -348,6 +382,8 @@ pub struct ModuleInfo {
     pub num_imported_globals: u32,
     /// Initial values of the defined globals, in order.
     pub global_inits: Vec<ConstExpr>,
+    /// What the elements of defined tables start with, where it is not simply null: the table's index, and the value.
+    pub table_inits: Vec<(u32, ConstExpr)>,
     /// Element segments.
     pub elements: Vec<ElementSegment>,
     /// Data segments.
@@ -361,9 +397,23 @@ pub struct ModuleInfo {
 }
 
 impl ModuleInfo {
+    /// The function type with this type index.
+    pub fn type_at(&self, ty: u32) -> &FuncType {
+        &self.types[ty as usize].func
+    }
+
     /// The type of the function with this index.
     pub fn func_type(&self, func: u32) -> &FuncType {
-        &self.types[self.funcs[func as usize].ty as usize]
+        self.type_at(self.funcs[func as usize].ty)
+    }
+
+    /// The recursive groups, as ranges of type indices.
+    pub fn groups(&self) -> impl Iterator<Item = Range<u32>> {
+        let mut end = 0;
+        self.rec_groups.iter().map(move |len| {
+            end += len;
+            end - len..end
+        })
     }
 
     /// The name that the name section gives a function.
@@ -405,13 +455,27 @@ impl fmt::Display for ValType {
     }
 }
 
+impl fmt::Display for HeapType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Func => f.write_str("func"),
+            Self::Extern => f.write_str("extern"),
+            Self::NoFunc => f.write_str("nofunc"),
+            Self::NoExtern => f.write_str("noextern"),
+            Self::Concrete(number) => number.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for RefType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.nullable, self.heap) {
             (true, HeapType::Func) => f.write_str("funcref"),
             (true, HeapType::Extern) => f.write_str("externref"),
-            (false, HeapType::Func) => f.write_str("(ref func)"),
-            (false, HeapType::Extern) => f.write_str("(ref extern)"),
+            (true, HeapType::NoFunc) => f.write_str("nullfuncref"),
+            (true, HeapType::NoExtern) => f.write_str("nullexternref"),
+            (true, heap) => write!(f, "(ref null {heap})"),
+            (false, heap) => write!(f, "(ref {heap})"),
         }
     }
 }

@@ -3,17 +3,18 @@
 //! Function bodies are not looked into here; they are handed on together with what validates them.
 //! Nothing here knows where things will sit in memory.
 
+pub(crate) mod subset;
+
 use crate::Features;
 use crate::error::CompileError;
 use crate::module::{
     ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
-    MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, ValType,
+    MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, TypeDef, ValType,
 };
-use std::collections::HashMap;
 use wasmparser::{
-    AbstractHeapType, DataKind, ElementItems, ElementKind, ExternalKind, FuncToValidate, FunctionBody, KnownCustom,
-    Name, NameSectionReader, Operator, Parser, Payload, TableInit, TypeRef, ValidPayload, Validator,
-    ValidatorResources, WasmFeatures,
+    AbstractHeapType, CompositeInnerType, DataKind, ElementItems, ElementKind, ExternalKind, FuncToValidate,
+    FunctionBody, KnownCustom, Name, NameSectionReader, Operator, Parser, Payload, TableInit, TypeRef, UnpackedIndex,
+    ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
 /// What a module may use: WebAssembly 2.0 without SIMD, and of 3.0 tail calls and extended constant expressions.
@@ -25,14 +26,20 @@ const ALL: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::MEMORY64)
-    .union(WasmFeatures::MULTI_MEMORY);
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(TYPES);
+
+/// Typed function references. What types of functions need beyond that (recursive groups, subtypes, references that are
+/// always null) wasmparser knows as garbage collection only; `subset` refuses the rest of that.
+const TYPES: WasmFeatures = WasmFeatures::FUNCTION_REFERENCES.union(WasmFeatures::GC);
 
 /// The features as wasmparser knows them.
 fn flags(features: Features) -> WasmFeatures {
-    let Features { multi_memory, memory64 } = features;
+    let Features { multi_memory, memory64, function_references } = features;
     let mut flags = ALL;
     flags.set(WasmFeatures::MULTI_MEMORY, multi_memory);
     flags.set(WasmFeatures::MEMORY64, memory64);
+    flags.set(TYPES, function_references);
     flags
 }
 
@@ -75,10 +82,20 @@ fn ref_type(ty: wasmparser::RefType) -> Result<RefType, String> {
 
 fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType, String> {
     match ty {
-        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::Func } => Ok(HeapType::Func),
-        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::Extern } => Ok(HeapType::Extern),
+        wasmparser::HeapType::Abstract { shared: false, ty } => match ty {
+            AbstractHeapType::Func => Ok(HeapType::Func),
+            AbstractHeapType::Extern => Ok(HeapType::Extern),
+            AbstractHeapType::NoFunc => Ok(HeapType::NoFunc),
+            AbstractHeapType::NoExtern => Ok(HeapType::NoExtern),
+            other => Err(format!("gc support is not complete: references to {other:?} are not supported yet")),
+        },
+        wasmparser::HeapType::Concrete(index) => Ok(HeapType::Concrete(module_index(index))),
         other => Err(format!("references to {other:?} are not supported yet")),
     }
+}
+
+fn module_index(index: UnpackedIndex) -> u32 {
+    index.as_module_index().expect("what the reader gives out counts as the module does")
 }
 
 /// Reads and validates a module's sections.
@@ -87,7 +104,7 @@ fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType, String> {
 /// When a section breaks a rule of the specification, or uses a feature that is not there.
 pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, CompileError> {
     check_preamble(bytes)?;
-    let mut reader = Reader { info: ModuleInfo::default() };
+    let mut reader = Reader { info: ModuleInfo::default(), at: 0 };
     let mut bodies = Vec::new();
     let features = flags(features);
     let mut validator = Validator::new_with_features(features);
@@ -101,7 +118,7 @@ pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, Comp
         }
         reader.payload(payload)?;
     }
-    let Reader { mut info } = reader;
+    let Reader { mut info, .. } = reader;
     info.find_equal_types();
     Ok(Parsed { info, bodies })
 }
@@ -115,6 +132,7 @@ pub(crate) fn validate(bytes: &[u8], features: Features) -> Result<(), CompileEr
     for Body { validator, body } in parse(bytes, features)?.bodies {
         let mut validator = validator.into_validator(allocations);
         validator.validate(&body).map_err(invalid)?;
+        subset::check_body(&body)?;
         allocations = validator.into_allocations();
     }
     Ok(())
@@ -156,11 +174,14 @@ fn check_preamble(bytes: &[u8]) -> Result<(), CompileError> {
 /// Collects what the payloads say.
 struct Reader {
     info: ModuleInfo,
+    /// Where the section starts that is being read, or its item.
+    at: usize,
 }
 
 impl Reader {
     /// Takes in a section that is valid.
     fn payload(&mut self, payload: Payload<'_>) -> Result<(), CompileError> {
+        self.at = payload.as_section().map_or(self.at, |(_, range)| range.start as usize);
         match payload {
             Payload::TypeSection(section) => self.types(section),
             Payload::ImportSection(section) => self.imports(section),
@@ -188,12 +209,15 @@ impl Reader {
     }
 
     fn types(&mut self, section: wasmparser::TypeSectionReader<'_>) -> Result<(), CompileError> {
-        for ty in section.into_iter_err_on_gc_types() {
-            let ty = ty.map_err(invalid)?;
-            let convert = |types: &[wasmparser::ValType]| {
-                types.iter().map(|ty| value_type(*ty)).collect::<Result<Vec<_>, _>>().map_err(unsupported)
-            };
-            self.info.types.push(FuncType::new(convert(ty.params())?, convert(ty.results())?));
+        for group in section.into_iter_with_offsets() {
+            let (offset, group) = group.map_err(invalid)?;
+            self.at = offset as usize;
+            let before = self.info.types.len();
+            for ty in group.into_types() {
+                let ty = type_def(ty).map_err(|message| self.unsupported(message))?;
+                self.info.types.push(ty);
+            }
+            self.info.rec_groups.push((self.info.types.len() - before) as u32);
         }
         Ok(())
     }
@@ -201,6 +225,7 @@ impl Reader {
     fn imports(&mut self, section: wasmparser::ImportSectionReader<'_>) -> Result<(), CompileError> {
         for import in section.into_imports() {
             let import = import.map_err(invalid)?;
+            let unsupported = |message| CompileError::invalid(message, self.at);
             let info = &mut self.info;
             let entity = match import.ty {
                 TypeRef::Func(ty) => {
@@ -209,7 +234,7 @@ impl Reader {
                 }
                 TypeRef::Table(ty) => {
                     info.num_imported_tables += 1;
-                    Entity::Table(push(&mut info.tables, table_type(&ty)?))
+                    Entity::Table(push(&mut info.tables, table_type(&ty).map_err(unsupported)?))
                 }
                 TypeRef::Memory(ty) => {
                     info.num_imported_memories += 1;
@@ -217,7 +242,7 @@ impl Reader {
                 }
                 TypeRef::Global(ty) => {
                     info.num_imported_globals += 1;
-                    Entity::Global(push(&mut info.globals, global_type(&ty)?))
+                    Entity::Global(push(&mut info.globals, global_type(&ty).map_err(unsupported)?))
                 }
                 other => return Err(unsupported(format!("imports of {other:?} are not supported yet"))),
             };
@@ -236,10 +261,12 @@ impl Reader {
     fn tables(&mut self, section: wasmparser::TableSectionReader<'_>) -> Result<(), CompileError> {
         for table in section {
             let table = table.map_err(invalid)?;
-            if let TableInit::Expr(_) = table.init {
-                return Err(unsupported("tables with an initial value are not supported yet".to_owned()));
+            let ty = table_type(&table.ty).map_err(|message| self.unsupported(message))?;
+            let index = push(&mut self.info.tables, ty);
+            if let TableInit::Expr(init) = &table.init {
+                let init = self.expression(init)?;
+                self.info.table_inits.push((index, init));
             }
-            self.info.tables.push(table_type(&table.ty)?);
         }
         Ok(())
     }
@@ -254,7 +281,7 @@ impl Reader {
     fn globals(&mut self, section: wasmparser::GlobalSectionReader<'_>) -> Result<(), CompileError> {
         for global in section {
             let global = global.map_err(invalid)?;
-            self.info.globals.push(global_type(&global.ty)?);
+            self.info.globals.push(global_type(&global.ty).map_err(|message| self.unsupported(message))?);
             let init = self.expression(&global.init_expr)?;
             self.info.global_inits.push(init);
         }
@@ -272,7 +299,7 @@ impl Reader {
                 ExternalKind::Table => Entity::Table(export.index),
                 ExternalKind::Memory => Entity::Memory(export.index),
                 ExternalKind::Global => Entity::Global(export.index),
-                other => return Err(unsupported(format!("exports of {other:?} are not supported yet"))),
+                other => return Err(self.unsupported(format!("exports of {other:?} are not supported yet"))),
             };
             self.info.exports.push(Export { name: export.name.to_owned(), entity });
         }
@@ -304,13 +331,13 @@ impl Reader {
                     self.escapes(func);
                     exprs.push(ConstExpr(vec![ConstOp::RefFunc(func)]));
                 }
-                Ok((RefType::FUNCREF, exprs))
+                Ok((RefType { nullable: false, heap: HeapType::Func }, exprs))
             }
             ElementItems::Expressions(ty, items) => {
                 for item in items {
                     exprs.push(self.expression(&item.map_err(invalid)?)?);
                 }
-                Ok((ref_type(ty).map_err(unsupported)?, exprs))
+                Ok((ref_type(ty).map_err(|message| self.unsupported(message))?, exprs))
             }
         }
     }
@@ -344,7 +371,9 @@ impl Reader {
                 Operator::I64Const { value } => ConstOp::I64Const(value),
                 Operator::F32Const { value } => ConstOp::F32Const(value.bits()),
                 Operator::F64Const { value } => ConstOp::F64Const(value.bits()),
-                Operator::RefNull { hty } => ConstOp::RefNull(heap_type(hty).map_err(unsupported)?),
+                Operator::RefNull { hty } => {
+                    ConstOp::RefNull(heap_type(hty).map_err(|message| self.unsupported(message))?)
+                }
                 Operator::RefFunc { function_index } => {
                     self.escapes(function_index);
                     ConstOp::RefFunc(function_index)
@@ -363,6 +392,11 @@ impl Reader {
             });
         }
         Ok(ConstExpr(ops))
+    }
+
+    /// What wasmparser knows and minirt does not, at the item that is being read.
+    fn unsupported(&self, message: String) -> CompileError {
+        CompileError::invalid(message, self.at)
     }
 
     /// Notes that a reference to a function can exist.
@@ -387,26 +421,26 @@ impl Reader {
     }
 }
 
-impl ModuleInfo {
-    /// Fills in `canonical_types`.
-    pub(crate) fn find_equal_types(&mut self) {
-        let mut first: HashMap<&FuncType, u32> = HashMap::new();
-        let types = self.types.iter().enumerate();
-        self.canonical_types = types.map(|(i, ty)| *first.entry(ty).or_insert(i as u32)).collect();
-    }
-}
-
 fn push<T>(space: &mut Vec<T>, item: T) -> u32 {
     space.push(item);
     space.len() as u32 - 1
 }
 
-fn unsupported(message: String) -> CompileError {
-    CompileError::limit(message)
+fn type_def(ty: wasmparser::SubType) -> Result<TypeDef, String> {
+    let func = match ty.composite_type.inner {
+        CompositeInnerType::Func(func) => func,
+        CompositeInnerType::Struct(_) => return Err("gc support is not complete: no struct types yet".to_owned()),
+        CompositeInnerType::Array(_) => return Err("gc support is not complete: no array types yet".to_owned()),
+        CompositeInnerType::Cont(_) => return Err("stack switching is not supported".to_owned()),
+    };
+    let convert = |types: &[wasmparser::ValType]| types.iter().map(|ty| value_type(*ty)).collect::<Result<Vec<_>, _>>();
+    let func = FuncType::new(convert(func.params())?, convert(func.results())?);
+    let supertype = ty.supertype_idxs.first().map(|index| module_index(index.unpack()));
+    Ok(TypeDef { func, supertype, is_final: ty.is_final })
 }
 
-fn table_type(ty: &wasmparser::TableType) -> Result<TableType, CompileError> {
-    let element = ref_type(ty.element_type).map_err(unsupported)?;
+fn table_type(ty: &wasmparser::TableType) -> Result<TableType, String> {
+    let element = ref_type(ty.element_type)?;
     Ok(TableType { element, minimum: ty.initial, maximum: ty.maximum, table64: ty.table64 })
 }
 
@@ -414,8 +448,8 @@ fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
     MemoryType { minimum: ty.initial, maximum: ty.maximum, memory64: ty.memory64 }
 }
 
-fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, CompileError> {
-    Ok(GlobalType { content: value_type(ty.content_type).map_err(unsupported)?, mutable: ty.mutable })
+fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, String> {
+    Ok(GlobalType { content: value_type(ty.content_type)?, mutable: ty.mutable })
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ traps! {
     NullReference = 11: "null reference",
     /// A host function failed; the embedder's own error goes with it.
     HostError = 12: "host function failed",
+    /// A null reference was called.
+    NullFunctionReference = 13: "null function reference",
 }
 
 impl Trap {
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn every_code_names_its_own_trap_and_no_other() {
         let known: Vec<Trap> = (0..=u8::MAX).filter_map(Trap::from_code).collect();
-        assert_eq!(known.len(), 12);
+        assert_eq!(known.len(), 13);
         for trap in known {
             assert_eq!(Trap::from_code(trap.code()), Some(trap));
         }

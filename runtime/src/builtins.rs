@@ -3,8 +3,10 @@
 //! Each builtin finds the instance by its vmctx and does one operation of `bulk`. None of them panics
 //! or unwinds; a failure is a return value, and compiled code traps.
 
+use crate::activation;
 use crate::bulk;
 use crate::instance_data::InstanceData;
+use crate::store::StoreInner;
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
 use minirt_compiler::builtin::Builtin;
@@ -27,6 +29,7 @@ pub(crate) static TABLE: Table = {
     table[Builtin::TableFill as usize] = table_fill as *const u8;
     table[Builtin::TableCopy as usize] = table_copy as *const u8;
     table[Builtin::TableInit as usize] = table_init as *const u8;
+    table[Builtin::CheckSubtype as usize] = check_subtype as *const u8;
     Table(table)
 };
 
@@ -101,4 +104,10 @@ unsafe extern "C" fn table_copy(vmctx: VmContext, to: u32, to_at: u64, from: u32
 unsafe extern "C" fn table_init(vmctx: VmContext, table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32 {
     // SAFETY: see above.
     failed(unsafe { bulk::table_init(view(vmctx), table, segment, at, from, len) })
+}
+
+unsafe extern "C" fn check_subtype(_: VmContext, found: u32, wanted: u32) -> u32 {
+    // SAFETY: compiled code runs in an activation, whose store outlives it and is used by nobody else meanwhile.
+    let store = unsafe { &*(*activation::current()).store.cast::<StoreInner>() };
+    u32::from(!store.engine.is_subtype(found, wanted))
 }

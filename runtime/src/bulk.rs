@@ -183,7 +183,7 @@ pub(crate) unsafe fn table_copy(to: Space, to_at: u64, from: Space, from_at: u64
     unsafe {
         let (source, target) = (in_table(from, from_at, len)?, table_to_write(to, to_at, len)?);
         std::ptr::copy(source, target, len as usize);
-        if to.owner != from.owner && heap(to) == HeapType::Func {
+        if to.owner != from.owner && heap(to).is_func() {
             rebase(std::slice::from_raw_parts_mut(target, len as usize), from.owner, to.owner);
         }
     }

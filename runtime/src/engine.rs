@@ -5,7 +5,8 @@ use crate::habits::ResetStrategy;
 use crate::pool::{EngineStats, Limits, Pool};
 use crate::shards::Sharded;
 use anyhow::{Context, Result};
-use minirt_compiler::module::FuncType;
+use minirt_compiler::module::{FuncType, ModuleInfo};
+use minirt_compiler::types::TypeTable;
 use minirt_compiler::{Compiler, OptLevel, Settings};
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
@@ -104,6 +105,13 @@ impl Config {
         self
     }
 
+    /// Whether modules may use typed function references: references to functions of a certain type, references that
+    /// are never null, and types that name or extend each other. Default: yes.
+    pub fn wasm_function_references(&mut self, enable: bool) -> &mut Self {
+        self.settings.features.function_references = enable;
+        self
+    }
+
     /// Whether the functions of a large module are compiled on several threads. Default: yes.
     pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
         self.settings.parallel = parallel;
@@ -129,7 +137,8 @@ struct EngineInner {
     spare: Sharded<usize>,
     compiler: Compiler,
     pool: Pool,
-    types: Mutex<Types>,
+    /// Equal types have equal numbers in all modules of an engine.
+    types: Mutex<TypeTable>,
     /// Exit trampolines for host functions that are reached through references alone, by type number.
     exits: Mutex<HashMap<u32, Arc<LoadedCode>>>,
     images: bool,
@@ -157,13 +166,6 @@ impl Drop for Engine {
         // SAFETY: `inner` is not used again.
         drop(unsafe { ManuallyDrop::take(&mut self.inner) });
     }
-}
-
-/// Function types by number: equal types have equal numbers in all modules of an engine.
-#[derive(Default)]
-struct Types {
-    numbers: HashMap<FuncType, u32>,
-    types: Vec<FuncType>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -275,25 +277,34 @@ impl Engine {
         self.inner.max_wasm_stack
     }
 
-    fn types(&self) -> MutexGuard<'_, Types> {
+    /// What is known of the engine's types. While it is held, no type can be looked up another way.
+    pub(crate) fn types(&self) -> MutexGuard<'_, TypeTable> {
         self.inner.types.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of a function type.
-    pub(crate) fn type_id(&self, ty: &FuncType) -> u32 {
-        let mut types = self.types();
-        if let Some(id) = types.numbers.get(ty) {
-            return *id;
-        }
-        let id = types.types.len() as u32;
-        types.types.push(ty.clone());
-        types.numbers.insert(ty.clone(), id);
-        id
+    /// The numbers of a module's types, by type index.
+    pub(crate) fn type_ids(&self, info: &ModuleInfo) -> Vec<u32> {
+        self.types().number_module(info)
     }
 
-    /// The function type with a number.
-    pub(crate) fn type_of(&self, id: u32) -> FuncType {
-        self.types().types[id as usize].clone()
+    /// The number of a function type: what stands for it in [`HeapType::Concrete`](crate::HeapType::Concrete), where a
+    /// type is asked for. It is that of a type as modules define it without saying more than what it takes and returns:
+    /// by itself, and final.
+    pub fn type_number(&self, ty: &FuncType) -> u32 {
+        self.types().number(ty)
+    }
+
+    /// The function type with a number that this engine gave out.
+    ///
+    /// # Panics
+    /// When it gave out no such number.
+    pub fn func_type(&self, number: u32) -> FuncType {
+        self.types().get(number).expect("the number of a type of this engine").func.clone()
+    }
+
+    /// Whether functions of the type `sub` may stand where functions of the type `of` are asked for.
+    pub(crate) fn is_subtype(&self, sub: u32, of: u32) -> bool {
+        sub == of || self.types().is_subtype(sub, of)
     }
 
     /// An exit trampoline for a type, made when it is first asked for and kept as long as the engine.
@@ -302,7 +313,7 @@ impl Engine {
         if let Some(code) = exits.get(&id) {
             return Ok(code.address(0));
         }
-        let code = LoadedCode::new(self.compiler().exit_trampoline(&self.type_of(id))?)?;
+        let code = LoadedCode::new(self.compiler().exit_trampoline(&self.func_type(id))?)?;
         let address = code.address(0);
         exits.insert(id, code);
         Ok(address)

@@ -8,13 +8,16 @@
 //!
 //! A fault is a trap if, and only if: this thread is in Wasm; the instruction is listed in the trap table of
 //! code that is loaded; and, where an address was involved, it lies in a slot of the store that is
-//! running. Anything else is a bug of the host (or ours) and goes to the handler that was there before.
+//! running, or in the first page of all, where nothing is ever mapped and null references point to, and the trap is the
+//! one for calling those. Anything else is a bug of the host (or ours) and goes to the handler that was there before.
 
 use crate::activation::{Activation, Frames, current};
 use crate::backtrace::walk;
 use crate::code::trap_at;
 use crate::store::StoreInner;
+use crate::sys::mapping::PAGE;
 use crate::sys::signal::{self, Fault, Resume};
+use minirt_compiler::Trap;
 
 /// Makes traps work in this process. Called before Wasm is entered for the first time.
 pub(crate) fn install() {
@@ -28,7 +31,8 @@ fn classify(fault: &Fault) -> Option<Resume> {
     // SAFETY: the activation's store outlives it. Wasm code was interrupted, so no Rust code is at work on
     // the store on this thread, and no other thread has access to it.
     let store = unsafe { &*activation.store.cast::<StoreInner>() };
-    if let Some(address) = fault.address {
+    let null = |address: &usize| *address < PAGE && trap_at(fault.pc) == Some(Trap::NullFunctionReference);
+    if let Some(address) = fault.address.filter(|address| !null(address)) {
         let mut instance = store.at_address(address)?;
         // SAFETY: the instance is alive, and as above nobody is at work on it: what compiled code writes is not part
         // of its description, and host code prepares a slot before it writes.

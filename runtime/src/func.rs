@@ -38,7 +38,7 @@ impl Func {
         let record = FuncRecord {
             code: std::ptr::null(),
             callee: offset_of!(HostFuncData, context) as isize - offset_of!(HostFuncData, record) as isize,
-            type_id: store.engine.type_id(&host.ty),
+            type_id: store.engine.type_number(&host.ty),
             entry: std::ptr::null(),
         };
         let data = HostFuncData { record, context: host.context(None), _keep: host.keep.clone() };
@@ -77,7 +77,7 @@ impl Func {
     pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
         let inner = &mut store.as_context_mut().0.inner;
         let ty = self.type_in(inner);
-        check_arguments(&ty, params, results)?;
+        check_arguments(inner, &ty, params, results)?;
         let mut values = vec![Raw::default(); params.len().max(results.len())];
         for (value, param) in values.iter_mut().zip(params) {
             *value = param.into_raw(inner)?;
@@ -113,7 +113,7 @@ impl Func {
     }
 }
 
-fn check_arguments(ty: &FuncType, params: &[Val], results: &[Val]) -> Result<()> {
+fn check_arguments(store: &StoreInner, ty: &FuncType, params: &[Val], results: &[Val]) -> Result<()> {
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     if params.len() != ty.params().len() {
         bail!("expected {}, found {}", plural(ty.params().len(), "argument"), params.len());
@@ -122,7 +122,7 @@ fn check_arguments(ty: &FuncType, params: &[Val], results: &[Val]) -> Result<()>
         bail!("expected room for {}, found room for {}", plural(ty.results().len(), "result"), results.len());
     }
     for (i, (value, ty)) in params.iter().zip(ty.params()).enumerate() {
-        ensure!(value.matches(*ty), "argument {i} is of type {}, where the function takes {ty}", value.ty());
+        ensure!(value.matches(*ty, store), "argument {i} is of type {}, where the function takes {ty}", value.ty());
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ impl Global {
     /// When `value` is not of the type, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
-        ensure!(value.matches(ty.content), "a global of {} can not hold {}", ty.content, value.ty());
+        ensure!(value.matches(ty.content, store), "a global of {} can not hold {}", ty.content, value.ty());
         let global = Self { instance: Definition::Global(ty).instantiate(store)?, index: 0 };
         global.put(store, value)?;
         Ok(global)
@@ -56,7 +56,7 @@ impl Global {
         let store = &mut store.as_context_mut().0.inner;
         let ty = self.type_in(store);
         ensure!(ty.mutable, "the global is immutable");
-        ensure!(value.matches(ty.content), "a global of {} can not hold {}", ty.content, value.ty());
+        ensure!(value.matches(ty.content, store), "a global of {} can not hold {}", ty.content, value.ty());
         self.put(store, value)
     }
 }

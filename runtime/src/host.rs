@@ -153,7 +153,7 @@ where
         let again = Caller { store: caller.store.as_context_mut(), importer: caller.importer };
         (self.closure)(again, &arguments, &mut returned)?;
         for (i, (value, ty)) in returned.into_iter().zip(results).enumerate() {
-            if !value.matches(*ty) {
+            if !value.matches(*ty, &caller.store.0.inner) {
                 bail!("a host function returned {} as result {i}, where its type has {ty}", value.ty());
             }
             let raw = value.into_raw(&mut caller.store.0.inner)?;

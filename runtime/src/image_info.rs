@@ -55,6 +55,9 @@ impl Module {
         let step = |what: String, why| RemainingStep { what, why };
         let global = |defined: &u32| step(format!("global {}", info.num_imported_globals + defined), IMPORTED_VALUE);
         let mut steps: Vec<RemainingStep> = remaining.globals.iter().map(global).collect();
+        steps.extend(
+            remaining.tables.iter().map(|table| step(format!("first elements of table {table}"), IMPORTED_VALUE)),
+        );
         let modes = info.elements.iter().map(|segment| &segment.mode);
         let first = |i: usize| why_element(info, i);
         steps.extend(segments("element", modes, remaining.first_element, first));
@@ -92,6 +95,9 @@ fn why_element(info: &ModuleInfo, index: usize) -> &'static str {
     let SegmentMode::Active { target, offset } = &segment.mode else { return LATER };
     if *target < info.num_imported_tables {
         return "its table is imported";
+    }
+    if info.table_inits.iter().any(|(table, init)| table == target && depends_on_import(info, init)) {
+        return "its table is filled before, and with what depends on an import";
     }
     if depends_on_import(info, offset) {
         return IMPORTED_OFFSET;

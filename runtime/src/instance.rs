@@ -7,6 +7,7 @@ use crate::builtins;
 use crate::bulk;
 use crate::call::call;
 use crate::constant::evaluate;
+use crate::engine::Engine;
 use crate::handle::{Extern, Func, Instance};
 use crate::host::{HostFunc, WasmResults};
 use crate::instance_data::{Closures, InstanceData, Keep};
@@ -33,8 +34,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) enum Given {
     Extern(Extern),
-    /// A host function that no store owns yet.
-    Host(HostFunc),
+    /// A host function that no store owns yet, and its type's number.
+    Host(HostFunc, u32),
 }
 
 /// An export of an instance.
@@ -131,7 +132,7 @@ impl Instance {
 /// The closures that imports point to, to be kept as long as an instance that uses them.
 pub(crate) fn keep_alive(given: &[Given]) -> Option<Keep> {
     let keep = |given: &Given| match given {
-        Given::Host(host) => Some(host.keep.clone()),
+        Given::Host(host, _) => Some(host.keep.clone()),
         Given::Extern(_) => None, // Its store keeps it.
     };
     let list: Box<[Arc<dyn Any + Send + Sync>]> = given.iter().filter_map(keep).collect();
@@ -146,7 +147,7 @@ pub(crate) fn instantiate(
     given: &[Given],
     keep: Option<&Keep>,
 ) -> Result<Instance> {
-    let same = crate::Engine::same(&store.engine, module.engine());
+    let same = Engine::same(&store.engine, module.engine());
     ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
     let prototype = module.prototype();
     let mut data = store.engine.pool().take(prototype)?;
@@ -167,7 +168,7 @@ pub(crate) fn instantiate(
         write_header(store, data);
         if !imported {
             data.as_mut().keep = keep.cloned();
-            data.as_mut().host_only = given.iter().all(|given| matches!(given, Given::Host(_)));
+            data.as_mut().host_only = given.iter().all(|given| matches!(given, Given::Host(..)));
             write_imports(store, data.as_ref(), given);
         }
     }
@@ -220,11 +221,11 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
     let fits = match (import.entity, given) {
         (Entity::Func(i), Given::Extern(Extern::Func(func))) => {
             func.store.check(store.id);
-            module.type_id(module.info().funcs[i as usize].ty) == func.type_number()
+            store.engine.is_subtype(func.type_number(), module.type_id(module.info().funcs[i as usize].ty))
         }
-        (Entity::Func(i), Given::Host(host)) => *module.info().func_type(i) == host.ty,
+        (Entity::Func(i), Given::Host(_, ty)) => *ty == module.type_id(module.info().funcs[i as usize].ty),
         (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
-            let (wanted, found) = (module.info().tables[i as usize], table.type_in(store));
+            let (wanted, found) = (module.in_engine(&module.info().tables[i as usize]), table.type_in(store));
             wanted.element == found.element
                 && wanted.table64 == found.table64
                 && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
@@ -235,7 +236,8 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
                 && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
         }
         (Entity::Global(i), Given::Extern(Extern::Global(global))) => {
-            module.info().globals[i as usize] == global.type_in(store)
+            let (wanted, found) = (module.in_engine(&module.info().globals[i as usize]), global.type_in(store));
+            global_fits(&store.engine, wanted, found)
         }
         _ => false,
     };
@@ -244,14 +246,20 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
     }
     let found = match given {
         Given::Extern(it) => it.type_in(store),
-        Given::Host(host) => ExternType::Func(host.ty.clone()),
+        Given::Host(host, _) => ExternType::Func(host.ty.clone()),
     };
-    let wanted = module.info().type_of(import.entity);
+    let wanted = module.type_of(import.entity);
     bail!(
         "incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given",
         import.module,
         import.name
     )
+}
+
+/// Whether a global may be imported where `wanted` is declared: what is only read may be more than asked for.
+fn global_fits(engine: &Engine, wanted: GlobalType, found: GlobalType) -> bool {
+    let covariant = || !wanted.mutable && !found.mutable && engine.types().val_matches(found.content, wanted.content);
+    wanted == found || covariant()
 }
 
 /// Whether a memory or table of size `found` may be imported where `wanted` is declared (section 3.4.9).
@@ -295,7 +303,7 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, e
     // SAFETY: all entries lie in the host cell, which is mapped writable: the caller's promise.
     unsafe {
         match (entity, given) {
-            (Entity::Func(i), Given::Host(host)) => write_host_func(vmctx, module, i, host.context(Some(vmctx))),
+            (Entity::Func(i), Given::Host(host, _)) => write_host_func(vmctx, module, i, host.context(Some(vmctx))),
             (Entity::Func(i), Given::Extern(Extern::Func(func))) => match func.host_context() {
                 Some(context) => write_host_func(vmctx, module, i, HostContext { importer: Some(vmctx), ..context }),
                 None => write_wasm_func(vmctx, module, i, *func),
@@ -353,11 +361,15 @@ unsafe fn write_wasm_func(vmctx: VmContext, module: &Prototype, func: u32, from:
     }
 }
 
-/// Globals, elements and data that depend on imports, in that order.
+/// Globals, tables, elements and data that depend on imports, in that order.
 fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
     let prototype = &store.instance(instance.index).prototype;
     let remaining = &prototype.remaining;
-    if remaining.globals.is_empty() && remaining.first_element.is_none() && remaining.first_data.is_none() {
+    if remaining.globals.is_empty()
+        && remaining.tables.is_empty()
+        && remaining.first_element.is_none()
+        && remaining.first_data.is_none()
+    {
         return Ok(());
     }
     let prototype = Arc::clone(prototype);
@@ -372,8 +384,22 @@ fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
             let value = evaluate(view, &info.global_inits[*global as usize]);
             view.global(index).write(info.globals[index as usize].content, value);
         }
+        fill_tables(view, &remaining.tables)?;
         apply_elements(view, remaining.first_element)?;
         apply_data(view, remaining.first_data)?;
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`apply_elements`].
+unsafe fn fill_tables(view: View<'_>, tables: &[u32]) -> Result<(), Trap> {
+    for (table, init) in view.module.table_inits.iter().filter(|(table, _)| tables.contains(table)) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let space = view.table(*table);
+            bulk::table_fill(space, 0, evaluate(view, init) as u64, space.len())?;
+        }
     }
     Ok(())
 }

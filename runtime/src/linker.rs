@@ -74,7 +74,12 @@ impl<T> Linker<T> {
     /// When the name is taken and shadowing is not allowed; so do all the following.
     pub fn func_wrap<P, R>(&mut self, module: &str, name: &str, closure: impl IntoFunc<T, P, R>) -> Result<&mut Self> {
         let IntoHost(host) = closure.into_host();
-        self.insert(module, name, Given::Host(host))
+        self.insert_host(module, name, host)
+    }
+
+    fn insert_host(&mut self, module: &str, name: &str, host: HostFunc) -> Result<&mut Self> {
+        let ty = self.engine.type_number(&host.ty);
+        self.insert(module, name, Given::Host(host, ty))
     }
 
     /// Defines a host function of a type that is known at run time only. The closure gets the arguments, and a
@@ -87,7 +92,7 @@ impl<T> Linker<T> {
         closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
         let host = HostFunc::new::<T, _>(ty.clone(), Dynamic { ty, closure });
-        self.insert(module, name, Given::Host(host))
+        self.insert_host(module, name, host)
     }
 
     /// Defines something that a store owns.
@@ -116,7 +121,7 @@ impl<T> Linker<T> {
     pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
         match self.modules.get(module)?.get(name)? {
             Given::Extern(item) => Some(*item),
-            Given::Host(host) => Some(Func::from_host(&mut store.as_context_mut().0.inner, host).into()),
+            Given::Host(host, _) => Some(Func::from_host(&mut store.as_context_mut().0.inner, host).into()),
         }
     }
 
@@ -131,8 +136,10 @@ impl<T> Linker<T> {
     /// Looks the imports up once, for many instances.
     ///
     /// # Errors
-    /// When an import is not defined.
+    /// When an import is not defined, or the module is of another engine.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
+        let same = Engine::same(&self.engine, module.engine());
+        ensure!(same, "the module was compiled by another engine than the linker's; use one engine for both");
         let given = module.imports().map(|import| self.look_up(import)).collect::<Result<Vec<_>>>()?;
         let keep = keep_alive(&given);
         if let Some(keep) = &keep {

@@ -37,7 +37,7 @@ struct ModuleInner {
 /// A module's import: what it asks for, and under which name.
 #[derive(Clone, Copy, Debug)]
 pub struct ImportType<'a> {
-    module: &'a ModuleInfo,
+    module: &'a Prototype,
     import: &'a minirt_compiler::module::Import,
 }
 
@@ -61,7 +61,7 @@ impl<'a> ImportType<'a> {
 /// A module's export: what it offers, and under which name.
 #[derive(Clone, Copy, Debug)]
 pub struct ExportType<'a> {
-    module: &'a ModuleInfo,
+    module: &'a Prototype,
     export: &'a minirt_compiler::module::Export,
 }
 
@@ -122,13 +122,14 @@ impl Module {
         let prototype = &self.inner.prototype;
         let (mut state, memory, size) = prototype.image.parts();
         process_parts(prototype.info(), prototype.layout(), |at, len| state[at..at + len].fill(0));
-        let Remaining { globals, first_element, first_data, start, snapshot } = prototype.remaining.clone();
+        let Remaining { globals, tables, first_element, first_data, start, snapshot } = prototype.remaining.clone();
         let image = InitialImage {
             state,
             memory,
             memory_size: size as u64,
             others: self.others().iter().map(Self::memory_image).collect(),
             dynamic_globals: globals,
+            dynamic_tables: tables,
             first_dynamic_element: first_element,
             first_dynamic_data: first_data,
             start,
@@ -209,10 +210,11 @@ impl Module {
         code: Arc<LoadedCode>,
         memory_file: Option<ImageFile>,
     ) -> Result<Self> {
-        let ids: Vec<u32> = info.types.iter().map(|ty| engine.type_id(ty)).collect();
+        let ids = engine.type_ids(&info);
         complete_state(&mut image.state, &info, &layout, &code, &ids);
         let remaining = Remaining {
             globals: image.dynamic_globals,
+            tables: image.dynamic_tables,
             first_element: image.first_dynamic_element,
             first_data: image.first_dynamic_data,
             start: image.start,
@@ -264,19 +266,19 @@ impl Module {
 
     /// What it asks for, in order.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> {
-        let module = self.info();
-        module.imports.iter().map(move |import| ImportType { module, import })
+        let module = &**self.prototype();
+        module.info().imports.iter().map(move |import| ImportType { module, import })
     }
 
     /// What it offers, in order.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> {
-        let module = self.info();
-        module.exports.iter().map(move |export| ExportType { module, export })
+        let module = &**self.prototype();
+        module.info().exports.iter().map(move |export| ExportType { module, export })
     }
 
     /// The type of the export with a name.
     pub fn get_export(&self, name: &str) -> Option<ExternType> {
-        self.info().export(name).map(|entity| self.info().type_of(entity))
+        self.info().export(name).map(|entity| self.prototype().type_of(entity))
     }
 
     pub(crate) fn info(&self) -> &ModuleInfo {

@@ -6,7 +6,8 @@
 use crate::code::LoadedCode;
 use crate::image::Image;
 use minirt_compiler::layout::Layout;
-use minirt_compiler::module::ModuleInfo;
+use minirt_compiler::module::{Entity, ExternType, ModuleInfo};
+use minirt_compiler::types::Renumber;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -26,7 +27,8 @@ pub(crate) struct Program {
     pub(crate) info: ModuleInfo,
     pub(crate) layout: Layout,
     pub(crate) code: Arc<LoadedCode>,
-    /// The engine's number for each type.
+    /// The engine's number for each type. There is none where the embedder defines something: its description names
+    /// types by the engine's numbers from the start.
     pub(crate) type_ids: Vec<u32>,
 }
 
@@ -34,6 +36,7 @@ pub(crate) struct Program {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Remaining {
     pub(crate) globals: Vec<u32>,
+    pub(crate) tables: Vec<u32>,
     pub(crate) first_element: Option<u32>,
     pub(crate) first_data: Option<u32>,
     pub(crate) start: Option<u32>,
@@ -60,6 +63,16 @@ impl Prototype {
 
     /// The engine's number for a type.
     pub(crate) fn type_id(&self, ty: u32) -> u32 {
-        self.program.type_ids[ty as usize]
+        self.program.type_ids.get(ty as usize).copied().unwrap_or(ty)
+    }
+
+    /// The same type with the engine's numbers in place of type indices.
+    pub(crate) fn in_engine<T: Renumber>(&self, ty: &T) -> T {
+        ty.renumber(&|index| self.type_id(index))
+    }
+
+    /// The type of anything importable or exportable, in the engine's numbers.
+    pub(crate) fn type_of(&self, entity: Entity) -> ExternType {
+        self.in_engine(&self.info().type_of(entity))
     }
 }

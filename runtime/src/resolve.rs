@@ -2,8 +2,10 @@
 
 use crate::handle::{Extern, Func, Global, Instance, Memory, Table};
 use crate::instance_data::InstanceData;
+use crate::prototype::Prototype;
 use crate::store::{AsContext, StoreInner};
 use crate::vmctx::{GlobalCell, Space};
+use minirt_compiler::layout::GlobalPlace;
 use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType, WASM_PAGE};
 use std::ptr::NonNull;
 
@@ -42,7 +44,7 @@ impl Func {
 
     pub(crate) fn type_in(self, store: &StoreInner) -> FuncType {
         self.store.check(store.id);
-        store.engine.type_of(self.type_number())
+        store.engine.func_type(self.type_number())
     }
 }
 
@@ -82,7 +84,8 @@ impl Table {
         let space = self.space(store);
         // SAFETY: the owner is alive, and only what never changes is read.
         let owner = unsafe { InstanceData::of(space.owner) };
-        TableType { minimum: space.len(), ..owner.prototype.info().tables[space.index as usize] }
+        let declared = owner.prototype.in_engine(&owner.prototype.info().tables[space.index as usize]);
+        TableType { minimum: space.len(), ..declared }
     }
 }
 
@@ -93,10 +96,30 @@ impl Global {
         unsafe { store.instance(self.instance.index).view().global(self.index) }
     }
 
+    /// The type that its owner declares. An instance that imports it may have asked for less.
     pub(crate) fn type_in(self, store: &StoreInner) -> GlobalType {
         self.instance.store.check(store.id);
-        store.instance(self.instance.index).prototype.info().globals[self.index as usize]
+        let prototype = &store.instance(self.instance.index).prototype;
+        match prototype.layout().global(self.index) {
+            GlobalPlace::State(_) => global_type(prototype, self.index),
+            GlobalPlace::Import(_) => self.cell(store).type_at_owner(),
+        }
     }
+}
+
+impl GlobalCell {
+    fn type_at_owner(self) -> GlobalType {
+        // SAFETY: cells belong to live instances, and only what never changes is read.
+        let prototype = &unsafe { InstanceData::of(self.owner) }.prototype;
+        let place = GlobalPlace::State((self.address as usize).wrapping_sub(self.owner.address()) as i32);
+        let mut all = 0..prototype.info().globals.len() as u32;
+        let index = all.find(|index| prototype.layout().global(*index) == place);
+        global_type(prototype, index.expect("a global is in the state of the instance that defines it"))
+    }
+}
+
+fn global_type(prototype: &Prototype, index: u32) -> GlobalType {
+    prototype.in_engine(&prototype.info().globals[index as usize])
 }
 
 impl Extern {

@@ -182,9 +182,9 @@ fn check_reference(heap: HeapType, stored: u64) -> Result<(), &'static str> {
     let own = i64::from(HOST)..i64::from(HOST) + STATE_MAX as i64;
     match heap {
         _ if stored == 0 => Ok(()),
-        HeapType::Func if own.contains(&(stored as i64)) => Ok(()),
-        HeapType::Func => Err("a function that belongs to another instance or the host, and can not be frozen"),
-        HeapType::Extern => Err("a value of the host, which can not be frozen"),
+        heap if heap.is_func() && own.contains(&(stored as i64)) => Ok(()),
+        heap if heap.is_func() => Err("a function that belongs to another instance or the host, and can not be frozen"),
+        _ => Err("a value of the host, which can not be frozen"),
     }
 }
 

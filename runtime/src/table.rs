@@ -15,7 +15,7 @@ impl Table {
     /// When the type is not possible, `init` does not fit it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
-        ensure!(init.matches(ty.element), "the initial element does not fit a table of {}", ty.element);
+        ensure!(init.matches(ty.element, store), "the initial element does not fit a table of {}", ty.element);
         let table = Self { instance: Definition::Table(ty).instantiate(store)?, index: 0 };
         let value = init.into_raw(store)?;
         // SAFETY: the instance is alive, and the range is the whole table.
@@ -54,7 +54,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
         let element = self.type_in(store).element;
-        ensure!(value.matches(element), "the value does not fit a table of {element}");
+        ensure!(value.matches(element, store), "the value does not fit a table of {element}");
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.
@@ -70,7 +70,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
         let element = self.type_in(store).element;
-        ensure!(value.matches(element), "the value does not fit a table of {element}");
+        ensure!(value.matches(element, store), "the value does not fit a table of {element}");
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.

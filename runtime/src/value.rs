@@ -32,10 +32,7 @@ pub enum Ref {
 impl Ref {
     /// Null, for a table of this element type.
     pub fn null(ty: RefType) -> Self {
-        match ty.heap {
-            HeapType::Func => Self::Func(None),
-            HeapType::Extern => Self::Extern(None),
-        }
+        if ty.heap.is_func() { Self::Func(None) } else { Self::Extern(None) }
     }
 
     /// Whether it is null.
@@ -99,11 +96,9 @@ impl Val {
     }
 
     /// Whether it may stand where `ty` is asked for.
-    pub(crate) fn matches(&self, ty: ValType) -> bool {
-        match (self, ty) {
-            (Self::FuncRef(None) | Self::ExternRef(None), ValType::Ref(RefType { nullable: false, .. })) => false,
-            (Self::FuncRef(_), ValType::Ref(RefType { heap: HeapType::Func, .. })) => true,
-            (Self::ExternRef(_), ValType::Ref(RefType { heap: HeapType::Extern, .. })) => true,
+    pub(crate) fn matches(&self, ty: ValType, store: &StoreInner) -> bool {
+        match (self.as_ref(), ty) {
+            (Some(reference), ValType::Ref(ty)) => reference.matches(ty, store),
             _ => self.ty() == ty,
         }
     }
@@ -147,14 +142,20 @@ impl Ref {
     }
 
     pub(crate) fn from_raw(word: u64, heap: HeapType, store: &StoreInner) -> Self {
-        match heap {
-            HeapType::Func => Self::Func(func_from_raw(word, store)),
-            HeapType::Extern => Self::Extern(extern_from_raw(word, store)),
-        }
+        if heap.is_func() { Self::Func(func_from_raw(word, store)) } else { Self::Extern(extern_from_raw(word, store)) }
     }
 
-    pub(crate) fn matches(&self, ty: RefType) -> bool {
-        Val::from(*self).matches(ValType::Ref(ty))
+    /// Whether it may stand where `ty` is asked for. A function of another store never does where that would matter.
+    pub(crate) fn matches(&self, ty: RefType, store: &StoreInner) -> bool {
+        match (self, ty.heap) {
+            (Self::Func(None), heap) => ty.nullable && heap.is_func(),
+            (Self::Extern(None), heap) => ty.nullable && !heap.is_func(),
+            (Self::Func(Some(_)), HeapType::Func) | (Self::Extern(Some(_)), HeapType::Extern) => true,
+            (Self::Func(Some(func)), HeapType::Concrete(wanted)) => {
+                func.store == store.id && store.engine.is_subtype(func.type_number(), wanted)
+            }
+            _ => false,
+        }
     }
 }
 

@@ -237,7 +237,7 @@ impl View<'_> {
 /// says nothing about where the slot is; the handle of an externref is a number anyway. 0 is null.
 pub(crate) fn store_reference(heap: HeapType, value: u64, owner: VmContext) -> u64 {
     match heap {
-        HeapType::Func if value != 0 => value.wrapping_sub(owner.address() as u64),
+        heap if heap.is_func() && value != 0 => value.wrapping_sub(owner.address() as u64),
         _ => value,
     }
 }
@@ -245,7 +245,7 @@ pub(crate) fn store_reference(heap: HeapType, value: u64, owner: VmContext) -> u
 /// The inverse of [`store_reference`].
 pub(crate) fn load_reference(heap: HeapType, stored: u64, owner: VmContext) -> u64 {
     match heap {
-        HeapType::Func if stored != 0 => stored.wrapping_add(owner.address() as u64),
+        heap if heap.is_func() && stored != 0 => stored.wrapping_add(owner.address() as u64),
         _ => stored,
     }
 }

@@ -41,7 +41,7 @@ impl Configuration {
         config.memory_init_cow(self.images).cranelift_opt_level(self.opt_level);
         let version3 = Engine::new(&config)?;
         let memory64 = Engine::new(config.wasm_multi_memory(false))?;
-        let version2 = Engine::new(config.wasm_memory64(false))?;
+        let version2 = Engine::new(config.wasm_memory64(false).wasm_function_references(false))?;
         Ok(Engines { version3, memory64, version2 })
     }
 }

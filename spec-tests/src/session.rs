@@ -43,6 +43,10 @@ impl Session {
         Module::new(&self.engine, wasm)
     }
 
+    pub(crate) fn is_valid(&self, wasm: &[u8]) -> bool {
+        Module::validate(&self.engine, wasm).is_ok()
+    }
+
     /// Why bytes are no valid module; `None` if they are one.
     pub(crate) fn refusal(&self, wasm: &[u8]) -> Option<Error> {
         let error = Module::validate(&self.engine, wasm).err()?;

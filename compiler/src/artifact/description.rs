@@ -52,6 +52,7 @@ struct ImageWithoutMemory {
     memory_size: u64,
     others: Vec<MemoryImage>,
     dynamic_globals: Vec<u32>,
+    dynamic_tables: Vec<u32>,
     first_dynamic_element: Option<u32>,
     first_dynamic_data: Option<u32>,
     start: Option<u32>,
@@ -72,7 +73,7 @@ structs! {
     Sizes { host state room mutable }
     CodeTables { text_len funcs entries exits traps places }
     ImageWithoutMemory {
-        state_len state memory_size others dynamic_globals first_dynamic_element first_dynamic_data start snapshot
+        state_len state memory_size others dynamic_globals dynamic_tables first_dynamic_element first_dynamic_data start snapshot
     }
     MemoryPlan { extents flat }
     MemoryImage { size extents }
@@ -132,7 +133,8 @@ fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
         (info.num_imported_globals, info.globals.len()),
     ];
     let spaces = spaces.iter().all(|(imported, all)| *imported as usize <= *all);
-    let types = info.canonical_types.len() == info.types.len();
+    let grouped: u64 = info.rec_groups.iter().copied().map(u64::from).sum();
+    let types = info.canonical_types.len() == info.types.len() && grouped == info.types.len() as u64;
     let data = info.data.iter().all(|segment| info.data_bytes.get(segment.bytes.clone()).is_some());
     if spaces && types && data { Ok(()) } else { Err(unfit("its description")) }
 }
@@ -170,6 +172,7 @@ impl ImageWithoutMemory {
             memory_size,
             others,
             dynamic_globals,
+            dynamic_tables,
             first_dynamic_element,
             first_dynamic_data,
             start,
@@ -181,6 +184,7 @@ impl ImageWithoutMemory {
             memory_size: *memory_size,
             others: others.clone(),
             dynamic_globals: dynamic_globals.clone(),
+            dynamic_tables: dynamic_tables.clone(),
             first_dynamic_element: *first_dynamic_element,
             first_dynamic_data: *first_dynamic_data,
             start: *start,
@@ -197,6 +201,7 @@ impl ImageWithoutMemory {
             memory_size,
             others,
             dynamic_globals,
+            dynamic_tables,
             first_dynamic_element,
             first_dynamic_data,
             start,
@@ -215,6 +220,7 @@ impl ImageWithoutMemory {
             memory_size,
             others,
             dynamic_globals,
+            dynamic_tables,
             first_dynamic_element,
             first_dynamic_data,
             start,

@@ -9,7 +9,7 @@
 use crate::bytes::{Bytes, Record, Table};
 use crate::module::{
     ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
-    MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, ValType,
+    MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, TypeDef, ValType,
 };
 use std::ops::Range;
 
@@ -147,11 +147,12 @@ pub(super) use structs;
 
 structs! {
     ModuleInfo {
-        name types canonical_types imports exports funcs tables memories globals num_imported_funcs num_imported_tables
-        num_imported_memories num_imported_globals global_inits elements data data_bytes start func_names
+        name types rec_groups canonical_types imports exports funcs tables memories globals num_imported_funcs num_imported_tables
+        num_imported_memories num_imported_globals global_inits table_inits elements data data_bytes start func_names
     }
     Import { module name entity }
     Export { name entity }
+    TypeDef { func supertype is_final }
     FuncDecl { ty escapes }
     TableType { element minimum maximum table64 }
     MemoryType { minimum maximum memory64 }
@@ -191,7 +192,7 @@ macro_rules! enums {
 
 enums! {
     ValType { 0 = I32, 1 = I64, 2 = F32, 3 = F64, 4 = V128, 5 = Ref(ty), }
-    HeapType { 0 = Func, 1 = Extern, }
+    HeapType { 0 = Func, 1 = Extern, 2 = NoFunc, 3 = NoExtern, 4 = Concrete(ty), }
     Entity { 0 = Func(index), 1 = Table(index), 2 = Memory(index), 3 = Global(index), }
     SegmentMode { 0 = Active { target offset }, 1 = Passive, 2 = Declared, }
     ConstOp {

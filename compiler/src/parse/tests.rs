@@ -65,8 +65,16 @@ fn a_feature_that_is_not_there_is_named() {
         ("(module (memory 1 (pagesize 1)))", "custom page sizes", "0xb"),
         ("(module (type (struct)))", "gc", "0xb"),
         ("(module (func (param anyref)))", "gc", "0xb"),
-        ("(module (func (param (ref func))))", "function references", "0xb"),
-        ("(module (table 1 (ref func) (ref.func 0)) (func))", "function references", "0x15"),
+        ("(module (type (array i8)))", "gc", "0xb"),
+        ("(module (rec (type (func)) (type (struct))))", "gc", "0xb"),
+        ("(module (table 1 eqref))", "gc", "0xa"),
+        ("(module (global i31ref (ref.null i31)))", "gc", "0xa"),
+        ("(module (import \"a\" \"b\" (global structref)))", "gc", "0xa"),
+        ("(module (func (local arrayref)))", "gc", "0x17"),
+        ("(module (func (drop (ref.null any))))", "gc", "0x17"),
+        ("(module (func unreachable (block (result anyref) unreachable) drop))", "gc", "0x18"),
+        ("(module (func unreachable (drop (select (result anyref)))))", "gc", "0x18"),
+        ("(module (func unreachable (drop (ref.i31))))", "gc", "0x18"),
         ("(module (tag))", "exceptions", "0x10"),
         ("(module (import \"a\" \"b\" (tag)))", "exceptions", "0x11"),
         ("(module (func (try_table)))", "exceptions", "0x17"),
@@ -74,6 +82,15 @@ fn a_feature_that_is_not_there_is_named() {
     for (wat, feature, offset) in cases {
         let message = refused(wat);
         assert!(message.contains(feature) && message.ends_with(&format!("(at byte offset {offset})")), "{message}");
+    }
+}
+
+#[test]
+fn a_feature_that_is_switched_off_is_named() {
+    let features = Features { function_references: false, ..Features::default() };
+    for wat in ["(module (func (param (ref func))))", "(module (table 1 (ref func) (ref.func 0)) (func))"] {
+        let error = validate(&wat::parse_str(wat).unwrap(), features).expect_err("switched off");
+        assert!(error.message().contains("function references"), "{error}");
     }
 }
 
@@ -113,6 +130,30 @@ fn functions_that_can_be_referred_to_escape() {
 fn equal_types_have_one_canonical_index() {
     let info = described("(module (type (func)) (type (func (param i32))) (type (func)) (type (func (param i32))))");
     assert_eq!(info.canonical_types, [0, 1, 0, 1]);
+}
+
+#[test]
+fn equal_recursive_groups_have_the_same_canonical_indices() {
+    let group = "(rec (type (func (param (ref null 1)))) (type (func (param (ref null 0)))))";
+    let moved = "(rec (type (func (param (ref null 3)))) (type (func (param (ref null 2)))))";
+    let info = described(&format!("(module {group} {moved})"));
+    assert_eq!(info.canonical_types, [0, 1, 0, 1]);
+    assert_eq!(info.rec_groups, [2, 2]);
+}
+
+#[test]
+fn what_a_type_extends_is_kept() {
+    let info = described("(module (type (sub (func))) (type (sub final 0 (func))) (type (func)))");
+    let defs: Vec<_> = info.types.iter().map(|ty| (ty.supertype, ty.is_final)).collect();
+    assert_eq!(defs, [(None, false), (Some(0), true), (None, true)]);
+    assert_eq!(info.canonical_types, [0, 1, 2]);
+}
+
+#[test]
+fn reference_types_print_as_they_are_written() {
+    let types = "funcref externref (ref func) (ref extern) nullfuncref nullexternref (ref nofunc) (ref null 0) (ref 0)";
+    let info = described(&format!("(module (type (func)) (func (param {types})))"));
+    assert_eq!(info.func_type(0).to_string(), format!("(func (param {types}))"));
 }
 
 #[test]

@@ -1,8 +1,10 @@
-//! Calls: direct, of imports, through tables, and their tail forms (specification, section 4.4.8).
+//! Calls: direct, of imports, through tables and references, and their tail forms (specification, section 4.4.8).
 
 use super::state::Translator;
 use crate::abi::{trap_code, wasm_signature};
+use crate::builtin::Builtin;
 use crate::layout::{func_record, import_func};
+use crate::module::HeapType;
 use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
@@ -29,6 +31,8 @@ impl Translator<'_, '_> {
             Operator::ReturnCallIndirect { type_index, table_index } => {
                 self.call_element(type_index, table_index, true);
             }
+            Operator::CallRef { type_index } => self.call_reference(type_index, false),
+            Operator::ReturnCallRef { type_index } => self.call_reference(type_index, true),
             _ => return false,
         }
         true
@@ -62,7 +66,7 @@ impl Translator<'_, '_> {
         if let Some(known) = self.signatures.get(&ty) {
             return *known;
         }
-        let signature = self.b.import_signature(wasm_signature(&self.module.info.types[ty as usize]));
+        let signature = self.b.import_signature(wasm_signature(self.module.info.type_at(ty)));
         self.signatures.insert(ty, signature);
         signature
     }
@@ -78,18 +82,38 @@ impl Translator<'_, '_> {
 
     fn call_element(&mut self, ty: u32, table: u32, tail: bool) {
         let index = self.pop();
-        let params = self.module.info.types[ty as usize].params().len();
+        let params = self.module.info.type_at(ty).params().len();
         let arguments = self.pop_many(params);
         let element = self.element(table, index);
         let distance = self.load_element(&element, Trap::UndefinedElement);
         let record = self.b.ins().iadd(element.owner, distance);
-        self.check_type(record, ty);
+        let known = match self.module.info.tables[table as usize].element.heap {
+            HeapType::Concrete(element) => self.module.info.extends(element, ty),
+            _ => false,
+        };
+        if !known {
+            self.check_type(record, ty);
+        }
+        self.call_record(record, ty, &arguments, known.then_some(Trap::IndirectCallToNull), tail);
+    }
+
+    fn call_reference(&mut self, ty: u32, tail: bool) {
+        let record = self.pop();
+        let params = self.module.info.type_at(ty).params().len();
+        let arguments = self.pop_many(params);
+        self.call_record(record, ty, &arguments, Some(Trap::NullFunctionReference), tail);
+    }
+
+    /// Calls the function of a record. If the record can be that of null, the first load is the check: it reads from
+    /// an address that always faults.
+    fn call_record(&mut self, record: Value, ty: u32, arguments: &[Value], null: Option<Trap>, tail: bool) {
         let flags = MemFlagsData::trusted().with_readonly().with_alias_region(Some(self.regions.records));
+        let checked = flags.with_trap_code(null.map(trap_code));
+        let callee = self.b.ins().load(I64, checked, record, func_record::CALLEE);
         let code = self.b.ins().load(I64, flags, record, func_record::CODE);
-        let callee = self.b.ins().load(I64, flags, record, func_record::CALLEE);
         let vmctx = self.b.ins().iadd(record, callee);
         let signature = self.signature(ty);
-        self.emit_call(&Callee::Address(signature, code), vmctx, &arguments, tail);
+        self.emit_call(&Callee::Address(signature, code), vmctx, arguments, tail);
     }
 
     /// Traps unless the function has the type. A null entry is distance 0, so its "record" is the owner's vmctx,
@@ -104,7 +128,22 @@ impl Translator<'_, '_> {
         let wanted = self.module.layout.type_id(canonical);
         let wanted = self.load_constant(I32, self.vmctx, wanted, self.regions.records);
         let other = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
-        self.trap_if(other, Trap::BadSignature);
+        if self.module.info.types[ty as usize].is_final {
+            self.trap_if(other, Trap::BadSignature);
+        } else {
+            self.check_subtype(other, found, wanted);
+        }
+    }
+
+    /// A function of `other` type may still be of a type that extends the wanted one, which the runtime knows.
+    fn check_subtype(&mut self, other: Value, found: Value, wanted: Value) {
+        let (ask, next) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(ask);
+        self.b.ins().brif(other, ask, &[], next, &[]);
+        self.continue_in(ask);
+        self.call_checked(Builtin::CheckSubtype, &[found, wanted], Trap::BadSignature);
+        self.b.ins().jump(next, &[]);
+        self.continue_in(next);
     }
 
     fn emit_call(&mut self, callee: &Callee, vmctx: Value, arguments: &[Value], tail: bool) {

@@ -69,7 +69,7 @@ impl Translator<'_, '_> {
                 (Vec::new(), vec![value_type(ty)])
             }
             BlockType::FuncType(index) => {
-                let ty = &self.module.info.types[index as usize];
+                let ty = self.module.info.type_at(index);
                 (types(ty.params()), types(ty.results()))
             }
         }
@@ -88,7 +88,7 @@ impl Translator<'_, '_> {
         self.b.ins().jump(block, &arguments);
     }
 
-    fn continue_in(&mut self, block: Block) {
+    pub(super) fn continue_in(&mut self, block: Block) {
         self.b.switch_to_block(block);
         self.b.seal_block(block);
     }
@@ -184,7 +184,7 @@ impl Translator<'_, '_> {
     }
 
     /// Where a branch goes, and how many values it takes there.
-    fn label(&mut self, depth: u32) -> (Block, usize) {
+    pub(super) fn label(&mut self, depth: u32) -> (Block, usize) {
         let index = self.frames.len() - 1 - depth as usize;
         let frame = &mut self.frames[index];
         if let FrameKind::Loop { header } = frame.kind {
@@ -252,6 +252,6 @@ struct Edges {
     blocks: Vec<(u32, Block)>,
 }
 
-fn block_args(values: &[Value]) -> Vec<BlockArg> {
+pub(super) fn block_args(values: &[Value]) -> Vec<BlockArg> {
     values.iter().map(|value| BlockArg::Value(*value)).collect()
 }

@@ -9,6 +9,7 @@ mod memory;
 mod bulk;
 mod table;
 mod variable;
+mod reference;
 mod control;
 mod call;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use crate::abi::{value_type, wasm_signature};
 use crate::error::CompileError;
 use crate::layout::{Layout, header};
 use crate::module::{ModuleInfo, ValType};
-use crate::parse::{invalid, value_type as parse_type};
+use crate::parse::{invalid, subset, value_type as parse_type};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Function, GlobalValueData, InstBuilder, MemFlagsData, SourceLoc, UserFuncName, Value};
@@ -116,11 +117,11 @@ fn translate_operators(
     while !operators.eof() {
         let (op, offset) = operators.read_with_offset().map_err(invalid)?;
         validator.op(offset, &op).map_err(invalid)?;
+        subset::check(&op, offset)?;
         translator.b.set_srcloc(SourceLoc::new(offset as u32));
         if !translator.operator(&op) {
-            let name = format!("{op:?}");
-            let name = name.split([' ', '{']).next().unwrap_or_default();
-            return Err(CompileError::invalid(format!("the instruction {name} is not supported yet"), offset as usize));
+            let message = format!("the instruction {} is not supported yet", subset::name(&op));
+            return Err(CompileError::invalid(message, offset as usize));
         }
     }
     operators.finish().map_err(invalid)
@@ -132,6 +133,7 @@ impl Translator<'_, '_> {
         self.structure(op)
             || !self.reachable
             || self.variable(op)
+            || self.reference(op)
             || self.numeric(op)
             || self.memory(op)
             || self.bulk_memory(op)

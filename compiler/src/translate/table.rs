@@ -7,7 +7,6 @@ use super::state::Translator;
 use crate::abi::trap_code;
 use crate::builtin::Builtin;
 use crate::layout::{ELEMENT_SIZE, TablePlace, import_space};
-use crate::module::HeapType;
 use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I32, I64};
@@ -75,20 +74,16 @@ impl Translator<'_, '_> {
         let index = self.pop();
         let element = self.element(table, index);
         let stored = self.load_element(&element, Trap::TableOutOfBounds);
-        let value = match self.module.info.tables[table as usize].element.heap {
-            HeapType::Func => self.decode_reference(stored, element.owner),
-            HeapType::Extern => stored,
-        };
+        let functions = self.module.info.tables[table as usize].element.heap.is_func();
+        let value = if functions { self.decode_reference(stored, element.owner) } else { stored };
         self.push(value);
     }
 
     fn table_set(&mut self, table: u32) {
         let (value, index) = (self.pop(), self.pop());
         let element = self.element(table, index);
-        let stored = match self.module.info.tables[table as usize].element.heap {
-            HeapType::Func => self.encode_reference(value, element.owner),
-            HeapType::Extern => value,
-        };
+        let functions = self.module.info.tables[table as usize].element.heap.is_func();
+        let stored = if functions { self.encode_reference(value, element.owner) } else { value };
         let flags = self.element_flags(Trap::TableOutOfBounds);
         self.b.ins().store(flags, stored, element.base, element.displacement);
     }

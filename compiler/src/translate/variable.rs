@@ -1,10 +1,9 @@
-//! Variables: locals and globals (specification, section 4.4.5), and references to functions.
+//! Variables: locals and globals (specification, section 4.4.5).
 
 use super::state::Translator;
 use crate::abi::value_type;
 use crate::layout::{GlobalPlace, import_global};
-use crate::module::{ConstOp, GlobalType, HeapType, RefType, ValType};
-use cranelift_codegen::ir::condcodes::IntCC;
+use crate::module::{ConstOp, GlobalType, ValType};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, Value};
@@ -18,7 +17,7 @@ struct Cell {
 }
 
 impl Translator<'_, '_> {
-    /// Translates an instruction on locals, globals or references; `false` if `op` is none.
+    /// Translates an instruction on locals or globals; `false` if `op` is none.
     pub(super) fn variable(&mut self, op: &Operator<'_>) -> bool {
         match *op {
             Operator::LocalGet { local_index } => {
@@ -35,29 +34,9 @@ impl Translator<'_, '_> {
             }
             Operator::GlobalGet { global_index } => self.global_get(global_index),
             Operator::GlobalSet { global_index } => self.global_set(global_index),
-            Operator::RefNull { .. } => {
-                let null = self.b.ins().iconst(I64, 0);
-                self.push(null);
-            }
-            Operator::RefIsNull => {
-                let reference = self.pop();
-                let flag = self.b.ins().icmp_imm_u(IntCC::Equal, reference, 0);
-                let flag = self.b.ins().uextend(I32, flag);
-                self.push(flag);
-            }
-            Operator::RefFunc { function_index } => {
-                let reference = self.function_reference(function_index);
-                self.push(reference);
-            }
             _ => return false,
         }
         true
-    }
-
-    fn function_reference(&mut self, func: u32) -> Value {
-        let record = self.module.layout.func_record(func);
-        let record = record.expect("a function that ref.func names is declared, so it escapes");
-        self.b.ins().iadd_imm_s(self.vmctx, i64::from(record))
     }
 
     fn global_get(&mut self, global: u32) {
@@ -120,5 +99,5 @@ impl Translator<'_, '_> {
 }
 
 fn is_funcref(ty: ValType) -> bool {
-    matches!(ty, ValType::Ref(RefType { heap: HeapType::Func, .. }))
+    matches!(ty, ValType::Ref(ty) if ty.heap.is_func())
 }
