@@ -19,7 +19,11 @@ pub(crate) fn parse(word: &str, ty: ValType) -> Result<Val, &'static str> {
             let bits = word.parse().map(f64::to_bits);
             bits.map(Val::F64).map_err(|_| "an f64 is a number such as 1, -2.5 or 6e23, or nan, inf or -inf")
         }
-        ValType::V128 => Err("no v128 can be written on the command line"),
+        ValType::V128 => {
+            let (digits, radix) = hexadecimal(word).map_or((word, 10), |digits| (digits, 16));
+            let bits = unsigned(digits, radix).map(Val::V128);
+            bits.ok_or("a v128 is a number of at most 128 bits, decimal or with 0x; lane 0 is in the lowest bits")
+        }
         ValType::Ref(_) => Err("no reference can be written on the command line"),
     }
 }
@@ -29,13 +33,18 @@ fn integer(word: &str) -> Option<i128> {
         Some(digits) => (true, digits),
         None => (false, word.strip_prefix('+').unwrap_or(word)),
     };
-    let (radix, digits) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(digits) => (16, digits),
-        None => (10, digits),
-    };
-    // `from_str_radix` would accept one more sign.
-    let magnitude = i128::from(u64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+'))?);
+    let (digits, radix) = hexadecimal(digits).map_or((digits, 10), |digits| (digits, 16));
+    let magnitude = i128::from(u64::try_from(unsigned(digits, radix)?).ok()?);
     Some(if negative { -magnitude } else { magnitude })
+}
+
+fn hexadecimal(word: &str) -> Option<&str> {
+    word.strip_prefix("0x").or_else(|| word.strip_prefix("0X"))
+}
+
+fn unsigned(digits: &str, radix: u32) -> Option<u128> {
+    // `from_str_radix` would accept a sign.
+    u128::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+'))
 }
 
 /// Both signed and unsigned numbers have 32 bits.
@@ -54,7 +63,7 @@ pub(crate) fn print(value: &Val) -> String {
         Val::I64(v) => v.to_string(),
         Val::F32(bits) => f32::from_bits(*bits).to_string(),
         Val::F64(bits) => f64::from_bits(*bits).to_string(),
-        Val::V128(v) => v.to_string(),
+        Val::V128(v) => format!("{v:#034x}"),
         Val::FuncRef(None) => "<null funcref>".to_owned(),
         Val::FuncRef(Some(_)) => "<funcref>".to_owned(),
         Val::ExternRef(None) => "<null externref>".to_owned(),
@@ -111,6 +120,19 @@ mod tests {
     #[test]
     fn references_can_not_be_written() {
         assert_eq!(through("0", ValType::FUNCREF), None);
-        assert_eq!(through("0", ValType::V128), None);
+    }
+
+    #[test]
+    fn vectors_are_numbers_of_128_bits_and_print_as_hexadecimal() {
+        for (word, printed) in [
+            ("258", "0x00000000000000000000000000000102"),
+            ("0XAbc", "0x00000000000000000000000000000abc"),
+            ("340282366920938463463374607431768211455", "0xffffffffffffffffffffffffffffffff"),
+        ] {
+            assert_eq!(through(word, ValType::V128).as_deref(), Some(printed), "{word}");
+        }
+        for word in ["", "0x", "-1", "+1", "0x+1", "1.5", "340282366920938463463374607431768211456"] {
+            assert_eq!(through(word, ValType::V128), None, "{word}");
+        }
     }
 }

@@ -17,12 +17,13 @@ use wasmparser::{
     ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
-/// What a module may use: WebAssembly 2.0 without SIMD, and of 3.0 tail calls and extended constant expressions.
+/// What a module may use: WebAssembly 3.0 without garbage collection and exceptions, and wide arithmetic.
 ///
 /// To add a feature, add it here when everything below handles it. wasmparser refuses what is not here, by
 /// name and with its offset.
 const ALL: WasmFeatures = WasmFeatures::WASM2
-    .difference(WasmFeatures::SIMD)
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::MEMORY64)
@@ -371,6 +372,7 @@ impl Reader {
                 Operator::I64Const { value } => ConstOp::I64Const(value),
                 Operator::F32Const { value } => ConstOp::F32Const(value.bits()),
                 Operator::F64Const { value } => ConstOp::F64Const(value.bits()),
+                Operator::V128Const { value } => ConstOp::V128Const(u128::from_le_bytes(*value.bytes())),
                 Operator::RefNull { hty } => {
                     ConstOp::RefNull(heap_type(hty).map_err(|message| self.unsupported(message))?)
                 }

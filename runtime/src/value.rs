@@ -8,7 +8,8 @@ use minirt_compiler::module::{HeapType, RefType, ValType};
 use std::any::Any;
 use std::ptr::NonNull;
 
-/// A value of any type. Floats are kept as their bits, so that no NaN changes on the way.
+/// A value of any type. Floats are kept as their bits, so that no NaN changes on the way; the lanes of a vector as one
+/// number, lane 0 in the lowest bits.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "each is a value of the type of its name")]
 pub enum Val {
@@ -217,7 +218,8 @@ impl ExternRef {
 
 /// A Rust type that stands for a Wasm value type.
 ///
-/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `Option<Func>` and `Option<ExternRef>`.
+/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the lowest bits),
+/// `Option<Func>` and `Option<ExternRef>`.
 pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn valtype() -> ValType;
@@ -265,6 +267,7 @@ numbers! {
     u64 = I64 via u64: |v| v, |v| v;
     f32 = F32 via u32: f32::to_bits, f32::from_bits;
     f64 = F64 via u64: f64::to_bits, f64::from_bits;
+    u128 = V128 via u128: |v| v, |v| v;
 }
 
 macro_rules! references {
@@ -320,4 +323,5 @@ val_from! {
     i64 => I64 unwrap_i64: |v| v, |v| v;
     f32 => F32 unwrap_f32: f32::to_bits, f32::from_bits;
     f64 => F64 unwrap_f64: f64::to_bits, f64::from_bits;
+    u128 => V128 unwrap_v128: |v| v, |v| v;
 }

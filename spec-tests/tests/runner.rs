@@ -133,6 +133,42 @@ fn references_are_compared_by_what_they_are() {
 }
 
 #[test]
+fn vectors_are_compared_lane_by_lane() {
+    let module = r#"
+        (module (func (export "singles") (result v128) (v128.const f32x4 1.5 nan -nan:0x400001 -0))
+          (func (export "doubles") (result v128) (v128.const f64x2 nan:0x4 -inf))
+          (func (export "bytes") (result v128) (v128.const i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 -1)))
+    "#;
+    for right in [
+        r#""singles") (v128.const f32x4 1.5 nan:canonical nan:arithmetic -0)"#,
+        r#""singles") (v128.const f32x4 1.5 nan:arithmetic -nan:0x400001 -0)"#,
+        r#""singles") (v128.const i32x4 0x3fc00000 0x7fc00000 0xffc00001 0x80000000)"#,
+        r#""singles") (either (v128.const i32x4 0 0 0 0) (v128.const f32x4 1.5 nan nan:arithmetic -0))"#,
+        r#""doubles") (v128.const f64x2 nan:0x4 -inf)"#,
+        r#""bytes") (v128.const i16x8 0x100 0x302 0x504 0x706 0x908 0xb0a 0xd0c 0xff0e)"#,
+        r#""bytes") (v128.const i64x2 0x0706050403020100 0xff0e0d0c0b0a0908)"#,
+    ] {
+        assert_eq!(counts(&format!("{module}(assert_return (invoke {right})")), (1, 0), "{right}");
+    }
+    for wrong in [
+        r#""singles") (v128.const f32x4 1.5 nan:canonical nan:canonical -0)"#,
+        r#""singles") (v128.const f32x4 1.5 nan:canonical nan:arithmetic 0)"#,
+        r#""singles") (v128.const f32x4 nan:canonical nan:canonical nan:arithmetic -0)"#,
+        r#""singles") (v128.const f32x4 1.5 -nan nan:arithmetic -0)"#,
+        r#""singles") (either (v128.const i32x4 0 0 0 0) (v128.const f32x4 1.5 nan nan:canonical -0))"#,
+        r#""doubles") (v128.const f64x2 nan:canonical -inf)"#,
+        r#""doubles") (v128.const f64x2 nan:arithmetic -inf)"#,
+        r#""doubles") (v128.const f64x2 nan:0x4 inf)"#,
+        r#""bytes") (v128.const i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)"#,
+        r#""bytes") (v128.const i8x16 -1 1 2 3 4 5 6 7 8 9 10 11 12 13 14 -1)"#,
+        r#""bytes") (v128.const i64x2 0xff0e0d0c0b0a0908 0x0706050403020100)"#,
+        r#""bytes") (i64.const 0x0706050403020100)"#,
+    ] {
+        assert_eq!(counts(&format!("{module}(assert_return (invoke {wrong})")), (0, 1), "{wrong}");
+    }
+}
+
+#[test]
 fn an_unknown_directive_fails_the_file() {
     assert_eq!(counts(&format!("{DIVIDE}(assert_beauty (invoke \"nan\"))")), (0, 1));
 }
@@ -181,7 +217,7 @@ fn the_program_ends_with_the_sum_and_fails_if_anything_did() {
 
 #[test]
 fn a_file_that_is_named_is_not_skipped() {
-    let (out, _) = program(&["tests/scripts/simd_absent.wast"]);
+    let (out, _) = program(&["tests/scripts/throw.wast"]);
     assert!(out.ends_with(" 0 skipped\n"), "{out}");
 }
 

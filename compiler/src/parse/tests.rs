@@ -59,8 +59,6 @@ fn a_component_is_told_that_it_is_one() {
 #[test]
 fn a_feature_that_is_not_there_is_named() {
     let cases = [
-        ("(module (func (drop (v128.const i64x2 0 0))))", "SIMD", "0x17"),
-        ("(module (func (param v128)))", "SIMD", "0xb"),
         ("(module (memory 1 1 shared))", "threads", "0xb"),
         ("(module (memory 1 (pagesize 1)))", "custom page sizes", "0xb"),
         ("(module (type (struct)))", "gc", "0xb"),

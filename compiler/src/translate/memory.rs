@@ -12,7 +12,7 @@ use crate::layout::{GUARD, MEMORY, MEMORY_RESERVED, MemoryPlace, import_space};
 use crate::module::WASM_PAGE;
 use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
+use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I16, I32, I64};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
 use wasmparser::{MemArg, MemArgTarget, Operator};
 
@@ -44,6 +44,7 @@ impl Translator<'_, '_> {
             O::I64Load { memarg } => (memarg, I64, None),
             O::F32Load { memarg } => (memarg, F32, None),
             O::F64Load { memarg } => (memarg, F64, None),
+            O::V128Load { memarg } => (memarg, I8X16, None),
             O::I32Load8S { memarg } => (memarg, I8, Signed(I32)),
             O::I32Load8U { memarg } => (memarg, I8, Unsigned(I32)),
             O::I32Load16S { memarg } => (memarg, I16, Signed(I32)),
@@ -56,10 +57,7 @@ impl Translator<'_, '_> {
             O::I64Load32U { memarg } => (memarg, I32, Unsigned(I64)),
             _ => return false,
         };
-        let index = self.pop();
-        let at = self.address(memory_index(memarg), index, memarg.offset, ty.bytes());
-        let flags = self.memory_flags();
-        let value = self.b.ins().load(ty, flags, at.base, at.displacement);
+        let value = self.load_from(memarg, ty);
         let value = match extend {
             None => value,
             Signed(to) => self.b.ins().sextend(to, value),
@@ -76,6 +74,7 @@ impl Translator<'_, '_> {
             O::I64Store { memarg } => (memarg, I64),
             O::F32Store { memarg } => (memarg, F32),
             O::F64Store { memarg } => (memarg, F64),
+            O::V128Store { memarg } => (memarg, I8X16),
             O::I32Store8 { memarg } | O::I64Store8 { memarg } => (memarg, I8),
             O::I32Store16 { memarg } | O::I64Store16 { memarg } => (memarg, I16),
             O::I64Store32 { memarg } => (memarg, I32),
@@ -83,11 +82,27 @@ impl Translator<'_, '_> {
         };
         let value = self.pop();
         let value = if self.b.func.dfg.value_type(value) == ty { value } else { self.b.ins().ireduce(ty, value) };
-        let index = self.pop();
-        let at = self.address(memory_index(memarg), index, memarg.offset, ty.bytes());
-        let flags = self.memory_flags();
-        self.b.ins().store(flags, value, at.base, at.displacement);
+        self.store_to(memarg, value);
         true
+    }
+
+    /// Pops an index and loads what is there.
+    pub(super) fn load_from(&mut self, memarg: &MemArg, ty: Type) -> Value {
+        let (at, flags) = self.access(memarg, ty.bytes());
+        self.b.ins().load(ty, flags, at.base, at.displacement)
+    }
+
+    /// Pops an index and stores a value there.
+    pub(super) fn store_to(&mut self, memarg: &MemArg, value: Value) {
+        let size = self.b.func.dfg.value_type(value).bytes();
+        let (at, flags) = self.access(memarg, size);
+        self.b.ins().store(flags, value, at.base, at.displacement);
+    }
+
+    /// Pops an index: where the access goes, and how.
+    pub(super) fn access(&mut self, memarg: &MemArg, size: u32) -> (Address, MemFlagsData) {
+        let index = self.pop();
+        (self.address(memory_index(memarg), index, memarg.offset, size), self.memory_flags())
     }
 
     pub(super) fn memory_flags(&self) -> MemFlagsData {

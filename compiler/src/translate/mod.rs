@@ -6,6 +6,7 @@
 mod state;
 mod numeric;
 mod memory;
+mod simd;
 mod bulk;
 mod table;
 mod variable;
@@ -101,10 +102,7 @@ fn zero(translator: &mut Translator<'_, '_>, ty: ValType) -> Value {
         ValType::F32 => ins.f32const(Ieee32::with_bits(0)),
         ValType::F64 => ins.f64const(Ieee64::with_bits(0)),
         ValType::I32 | ValType::I64 | ValType::Ref(_) => ins.iconst(value_type(ty), 0),
-        ValType::V128 => {
-            let zero = translator.b.func.dfg.constants.insert(vec![0; 16].into());
-            translator.b.ins().vconst(value_type(ty), zero)
-        }
+        ValType::V128 => translator.vector_constant([0; 16]),
     }
 }
 
@@ -136,6 +134,7 @@ impl Translator<'_, '_> {
             || self.reference(op)
             || self.numeric(op)
             || self.memory(op)
+            || self.simd(op)
             || self.bulk_memory(op)
             || self.control(op)
             || self.call(op)

@@ -3,7 +3,7 @@
 use super::state::Translator;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
-use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
+use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64, I128};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
 use wasmparser::Operator;
 
@@ -13,6 +13,7 @@ impl Translator<'_, '_> {
         self.constant(op)
             || self.integer_arithmetic(op)
             || self.integer_comparison(op)
+            || self.wide_arithmetic(op)
             || self.float_arithmetic(op)
             || self.float_comparison(op)
             || self.integer_conversion(op)
@@ -102,6 +103,41 @@ impl Translator<'_, '_> {
             t.truth(flag)
         });
         true
+    }
+
+    /// Arithmetic on numbers of 128 bits, each two operands or results: the low half, then the high one.
+    fn wide_arithmetic(&mut self, op: &Operator<'_>) -> bool {
+        use Operator as O;
+        let result = match op {
+            O::I64Add128 => {
+                let (right, left) = (self.pop_wide(), self.pop_wide());
+                self.b.ins().iadd(left, right)
+            }
+            O::I64Sub128 => {
+                let (right, left) = (self.pop_wide(), self.pop_wide());
+                self.b.ins().isub(left, right)
+            }
+            O::I64MulWideS => {
+                let operands = [self.pop(), self.pop()];
+                let [right, left] = operands.map(|value| self.b.ins().sextend(I128, value));
+                self.b.ins().imul(left, right)
+            }
+            O::I64MulWideU => {
+                let operands = [self.pop(), self.pop()];
+                let [right, left] = operands.map(|value| self.b.ins().uextend(I128, value));
+                self.b.ins().imul(left, right)
+            }
+            _ => return false,
+        };
+        let (low, high) = self.b.ins().isplit(result);
+        self.push(low);
+        self.push(high);
+        true
+    }
+
+    fn pop_wide(&mut self) -> Value {
+        let (high, low) = (self.pop(), self.pop());
+        self.b.ins().iconcat(low, high)
     }
 
     fn float_arithmetic(&mut self, op: &Operator<'_>) -> bool {

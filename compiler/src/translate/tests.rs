@@ -41,6 +41,48 @@ const NUMERIC: &[(&str, &str, &str)] = &[
     ("i64", "f64", "f64.convert_i64_s f64.convert_i64_u f64.reinterpret_i64"),
     ("f64", "f32", "f32.demote_f64"),
     ("f32", "f64", "f64.promote_f32"),
+    ("i64 i64 i64 i64", "i64 i64", "i64.add128 i64.sub128"),
+    ("i64 i64", "i64 i64", "i64.mul_wide_s i64.mul_wide_u"),
+];
+
+/// The same for vectors. A capital letter stands for each lane type of a group: see [`LANES`].
+const VECTORS: &[(&str, &str, &str)] = &[
+    ("v128", "v128", "v128.not A.abs A.neg i8x16.popcnt F.abs F.neg F.sqrt F.ceil F.floor F.trunc F.nearest"),
+    ("v128 v128", "v128", "v128.and v128.or v128.xor v128.andnot i8x16.swizzle A.add A.sub N.mul"),
+    ("v128 v128", "v128", "A.eq A.ne A.lt_s A.gt_s A.le_s A.ge_s M.lt_u M.gt_u M.le_u M.ge_u"),
+    ("v128 v128", "v128", "M.min_s M.min_u M.max_s M.max_u S.avgr_u S.add_sat_s S.add_sat_u S.sub_sat_s S.sub_sat_u"),
+    ("v128 i32", "v128", "A.shl A.shr_s A.shr_u"),
+    ("v128", "i32", "v128.any_true A.all_true A.bitmask"),
+    ("v128 v128", "v128", "i8x16.narrow_i16x8_s i8x16.narrow_i16x8_u i16x8.narrow_i32x4_s i16x8.narrow_i32x4_u"),
+    ("v128", "v128", "W.extend_low_H_s W.extend_low_H_u W.extend_high_H_s W.extend_high_H_u"),
+    ("v128 v128", "v128", "W.extmul_low_H_s W.extmul_low_H_u W.extmul_high_H_s W.extmul_high_H_u i32x4.dot_i16x8_s"),
+    ("v128", "v128", "i16x8.extadd_pairwise_i8x16_s i16x8.extadd_pairwise_i8x16_u i32x4.extadd_pairwise_i16x8_s"),
+    ("v128", "v128", "i32x4.extadd_pairwise_i16x8_u"),
+    ("v128 v128", "v128", "i16x8.q15mulr_sat_s i16x8.relaxed_q15mulr_s i16x8.relaxed_dot_i8x16_i7x16_s"),
+    ("v128 v128", "v128", "F.add F.sub F.mul F.div F.min F.max F.pmin F.pmax F.eq F.ne F.lt F.gt F.le F.ge"),
+    ("v128", "v128", "i32x4.trunc_sat_f32x4_s i32x4.trunc_sat_f32x4_u i32x4.trunc_sat_f64x2_s_zero"),
+    ("v128", "v128", "i32x4.trunc_sat_f64x2_u_zero f32x4.convert_i32x4_s f32x4.convert_i32x4_u"),
+    ("v128", "v128", "f64x2.convert_low_i32x4_s f64x2.convert_low_i32x4_u f32x4.demote_f64x2_zero"),
+    ("v128", "v128", "f64x2.promote_low_f32x4 i32x4.relaxed_trunc_f32x4_s i32x4.relaxed_trunc_f32x4_u"),
+    ("v128", "v128", "i32x4.relaxed_trunc_f64x2_s_zero i32x4.relaxed_trunc_f64x2_u_zero"),
+    ("v128 v128", "v128", "i8x16.relaxed_swizzle F.relaxed_min F.relaxed_max"),
+    ("v128 v128 v128", "v128", "v128.bitselect A.relaxed_laneselect F.relaxed_madd F.relaxed_nmadd"),
+    ("v128 v128 v128", "v128", "i32x4.relaxed_dot_i8x16_i7x16_add_s"),
+    ("i32", "v128", "i8x16.splat i16x8.splat i32x4.splat"),
+    ("i64", "v128", "i64x2.splat"),
+    ("f32", "v128", "f32x4.splat"),
+    ("f64", "v128", "f64x2.splat"),
+];
+
+/// Groups of lane types that have the same instructions. Each `W` has the `H` at its place, of half the width.
+const LANES: &[(&str, &[&str])] = &[
+    ("A", &["i8x16", "i16x8", "i32x4", "i64x2"]),
+    ("M", &["i8x16", "i16x8", "i32x4"]),
+    ("S", &["i8x16", "i16x8"]),
+    ("N", &["i16x8", "i32x4", "i64x2"]),
+    ("F", &["f32x4", "f64x2"]),
+    ("W", &["i16x8", "i32x4", "i64x2"]),
+    ("H", &["i8x16", "i16x8", "i32x4"]),
 ];
 
 /// The loads and stores of each type.
@@ -49,6 +91,8 @@ const MEMORY: &[(&str, &str, &str)] = &[
     ("i64", "load load8_s load8_u load16_s load16_u load32_s load32_u", "store store8 store16 store32"),
     ("f32", "load", "store"),
     ("f64", "load", "store"),
+    ("v128", "load load8x8_s load8x8_u load16x4_s load16x4_u load32x2_s load32x2_u load32_zero load64_zero", "store"),
+    ("v128", "load8_splat load16_splat load32_splat load64_splat", "store"),
 ];
 
 /// Everything else. Memory, tables and globals come in a local and an imported variety: see [`module`].
@@ -84,6 +128,26 @@ const OTHERS: &str = r#"
   (global.get $i) (i64.const -1) (f32.const nan:0x200001) (f64.const -0))
 (func (param externref) (result i32 i32 funcref)
   (ref.is_null (local.get 0)) (ref.is_null (ref.func $nop)) (ref.func $imported))
+(func (param v128) (result v128 v128 v128 v128) (local v128)
+  (global.set $v (local.get 0)) (global.set $v (global.get $ones))
+  (global.get $v) (local.get 1) (v128.const i64x2 1 2)
+  (select (local.get 0) (local.get 1) (i32.const 1)))
+(func (param v128) (result v128)
+  (i8x16.shuffle 0 1 2 3 4 5 6 7 24 25 26 27 28 29 30 31 (local.get 0) (local.get 0)))
+(func (param v128) (result i32 i32 i32 i32 i32 i64 f32 f64)
+  (i8x16.extract_lane_s 15 (local.get 0)) (i8x16.extract_lane_u 0 (local.get 0))
+  (i16x8.extract_lane_s 7 (local.get 0)) (i16x8.extract_lane_u 0 (local.get 0))
+  (i32x4.extract_lane 3 (local.get 0)) (i64x2.extract_lane 1 (local.get 0))
+  (f32x4.extract_lane 3 (local.get 0)) (f64x2.extract_lane 1 (local.get 0)))
+(func (param v128) (result v128)
+  (i8x16.replace_lane 15 (local.get 0) (i32.const 1)) (i16x8.replace_lane 7 (i32.const 1))
+  (i32x4.replace_lane 3 (i32.const 1)) (i64x2.replace_lane 1 (i64.const 1))
+  (f32x4.replace_lane 3 (f32.const 1)) (f64x2.replace_lane 1 (f64.const 1)))
+(func (param i32 v128) (result v128 v128 v128 v128)
+  (v128.load8_lane 15 (local.get 0) (local.get 1)) (v128.load16_lane 7 (local.get 0) (local.get 1))
+  (v128.load32_lane 3 (local.get 0) (local.get 1)) (v128.load64_lane 1 (local.get 0) (local.get 1))
+  (v128.store8_lane 15 (local.get 0) (local.get 1)) (v128.store16_lane 7 (local.get 0) (local.get 1))
+  (v128.store32_lane 3 (local.get 0) (local.get 1)) (v128.store64_lane 1 (local.get 0) (local.get 1)))
 (func $nop (nop))
 (func (result i32 i32 i64) (local i32 i64 f32 f64 funcref externref)
   (local.set 1 (local.tee 1 (i64.const 4)))
@@ -135,8 +199,9 @@ fn module(imported: bool, funcs: &str) -> Vec<u8> {
     let origin = |name: &str| if imported { format!(r#"(import "" "{name}")"#) } else { String::new() };
     let value = |value: &'static str| if imported { "" } else { value };
     let (memory, f, e, fixed) = (origin("m"), origin("f"), origin("e"), origin("n"));
-    let (i, g, x) = (origin("i"), origin("g"), origin("x"));
+    let (i, g, x, v) = (origin("i"), origin("g"), origin("x"), origin("v"));
     let (zero, no_func, no_extern) = (value("(i32.const 0)"), value("(ref.null func)"), value("(ref.null extern)"));
+    let no_lanes = value("(v128.const i64x2 0 0)");
     let wat = format!(
         r#"(module
         (import "" "imported" (func $imported (param i32) (result i32)))
@@ -144,6 +209,7 @@ fn module(imported: bool, funcs: &str) -> Vec<u8> {
         (memory {memory} 1 9) (table $f {f} 1 funcref) (table $e {e} 1 externref) (table $fixed {fixed} 4 4 funcref)
         (global $i {i} (mut i32) {zero}) (global $g {g} (mut funcref) {no_func})
         (global $x {x} (mut externref) {no_extern})
+        (global $v {v} (mut v128) {no_lanes}) (global $ones v128 (v128.const i32x4 -1 -1 -1 -1))
         (global $constant i32 (i32.const 42)) (global $folded funcref (ref.func $imported))
         (global $nothing funcref (ref.null func)) (global $sum i32 (i32.add (i32.const 40) (i32.const 2)))
         (global $dynamic i32 (global.get $base))
@@ -154,11 +220,19 @@ fn module(imported: bool, funcs: &str) -> Vec<u8> {
     wat::parse_str(&wat).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The instruction for each lane type that a capital letter in it stands for.
+fn each_lane_type(op: &str) -> Vec<String> {
+    let groups = || LANES.iter().filter(|(letter, _)| op.contains(letter));
+    let count = groups().next().map_or(1, |(_, types)| types.len());
+    let instruction = |i| groups().fold(op.to_owned(), |op, (letter, types)| op.replace(letter, types[i]));
+    (0..count).map(instruction).collect()
+}
+
 fn all_functions() -> String {
     let mut funcs = String::new();
-    for (params, result, ops) in NUMERIC {
+    for (params, result, ops) in NUMERIC.iter().chain(VECTORS) {
         let operands: String = (0..params.split(' ').count()).map(|i| format!("(local.get {i}) ")).collect();
-        for op in ops.split(' ') {
+        for op in ops.split(' ').flat_map(each_lane_type) {
             funcs += &format!("(func (param {params}) (result {result}) {operands} {op})\n");
         }
     }
@@ -245,7 +319,17 @@ fn these_tests_cover_every_instruction() {
             }
         }
     }
-    let there = ["mvp", "sign_extension", "saturating_float_to_int", "bulk_memory", "reference_types", "tail_call"];
+    let there = [
+        "mvp",
+        "sign_extension",
+        "saturating_float_to_int",
+        "bulk_memory",
+        "reference_types",
+        "simd",
+        "relaxed_simd",
+        "tail_call",
+        "wide_arithmetic",
+    ];
     // `select` with several types is an encoding that no version of WebAssembly finds valid.
     seen.insert("TypedSelectMulti".to_owned());
     let missing: Vec<_> =
@@ -317,4 +401,58 @@ fn a_branch_table_passes_values_once_for_each_target() {
     // Two on the way to the targets, and the one at the end of the outer block.
     let jumps = func.to_string().matches("jump block").count();
     assert_eq!(jumps, 3, "{func}");
+}
+
+#[test]
+fn vectors_are_held_as_bytes_and_seen_as_what_an_instruction_needs() {
+    let wat = "(func (param v128 v128) (result v128) (i32x4.add (local.get 0) (local.get 1))) (func $nop)";
+    let func = &translated(&compiler(OptLevel::None), &module(false, wat)).expect("valid")[0];
+    let text = func.to_string();
+    assert!(text.contains("(i64 vmctx, i8x16, i8x16) -> i8x16 tail"), "{text}");
+    for line in ["bitcast.i32x4 little v1", "bitcast.i32x4 little v2", "iadd v", "bitcast.i8x16 little v"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_view_costs_nothing() {
+    let text = assembly(false, "(func (param v128 v128) (result v128) (i32x4.mul (local.get 0) (local.get 1)))");
+    let body = text.lines().filter(|line| line.contains("xmm")).count();
+    assert_eq!(body, 1, "{text}");
+}
+
+#[test]
+fn one_instruction_of_the_processor_is_found_behind_several_of_cranelift() {
+    for (op, mnemonic) in [("f32x4.pmin", "minps"), ("f64x2.pmax", "maxpd"), ("i32x4.dot_i16x8_s", "pmaddwd")] {
+        let text =
+            assembly(false, &format!("(func (param v128 v128) (result v128) ({op} (local.get 0) (local.get 1)))"));
+        let vectors = text.lines().filter(|line| line.contains("xmm")).count();
+        assert!(text.contains(mnemonic) && vectors == 1, "{op}: {text}");
+    }
+}
+
+#[test]
+fn a_vector_in_memory_is_reached_as_a_number_is() {
+    let whole = assembly(false, "(func (param i32) (result v128) (v128.load offset=8 (local.get 0)))");
+    assert!(whole.contains("0x40000008(%rdi, %rsi)") && !whole.contains("cmp"), "{whole}");
+    let last = assembly(false, "(func (param i32) (result v128) (v128.load offset=0x1ffffff0 (local.get 0)))");
+    assert!(!last.contains("#trap"), "{last}");
+    // One byte more could skip the guard.
+    let beyond = assembly(false, "(func (param i32) (result v128) (v128.load offset=0x1ffffff1 (local.get 0)))");
+    assert!(beyond.contains("#trap=heap_oob"), "{beyond}");
+    let lane = "(v128.load8_lane offset=0x1fffffff 0 (local.get 0) (v128.const i64x2 0 0))";
+    let lane = assembly(false, &format!("(func (param i32) (result v128) {lane})"));
+    assert!(!lane.contains("#trap"), "{lane}");
+}
+
+#[test]
+fn a_relaxed_product_and_sum_is_rounded_twice() {
+    let operands = "(local.get 0) (local.get 1) (local.get 2)";
+    for (op, sum) in [("madd", "fadd v"), ("nmadd", "fsub v")] {
+        let wat = format!("(func (param v128 v128 v128) (result v128) (f32x4.relaxed_{op} {operands})) (func $nop)");
+        let func = &translated(&compiler(OptLevel::Speed), &module(false, &wat)).expect("valid")[0];
+        let text = func.to_string();
+        assert!(text.contains("fmul") && text.contains(sum) && !text.contains("fma"), "{text}");
+        assert!(!compiled(&compiler(OptLevel::Speed), func.clone()).0.contains("fmadd"), "{text}");
+    }
 }

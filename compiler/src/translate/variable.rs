@@ -80,6 +80,7 @@ impl Translator<'_, '_> {
             ConstOp::I64Const(value) => self.b.ins().iconst(I64, value),
             ConstOp::F32Const(bits) => self.b.ins().f32const(Ieee32::with_bits(bits)),
             ConstOp::F64Const(bits) => self.b.ins().f64const(Ieee64::with_bits(bits)),
+            ConstOp::V128Const(bits) => self.vector_constant(bits.to_le_bytes()),
             ConstOp::RefNull(_) => self.b.ins().iconst(I64, 0),
             ConstOp::RefFunc(func) => self.function_reference(func),
             _ => return None,
