@@ -84,6 +84,21 @@ const OTHERS: &str = r#"
   (global.get $i) (i64.const -1) (f32.const nan:0x200001) (f64.const -0))
 (func (param externref) (result i32 i32 funcref)
   (ref.is_null (local.get 0)) (ref.is_null (ref.func $nop)) (ref.func $imported))
+(func (param (ref null $unary) i32) (result i32) (local (ref $unary))
+  (local.set 2 (ref.as_non_null (local.get 0)))
+  (call_ref $unary (local.get 1) (local.get 0)) (call_ref $unary (local.get 2)) (call_ref $unary (ref.func $imported)))
+(func (param (ref $unary) i32) (result i32) (return_call_ref $unary (local.get 1) (local.get 0)))
+(func (param (ref null $unary) externref i32) (result i32)
+  (local.get 2) (block $null (param i32) (result i32)
+    (br_on_null $null (local.get 0)) (return_call_ref $unary)))
+(func (param externref i32) (result i32)
+  (block $value (result (ref extern))
+    (loop $again (br_on_null $again (local.get 0)) (br_on_non_null $value)) (return (i32.const 0)))
+  (drop) (i32.const 1))
+(func (param i32) (result i32)
+  (call_indirect $typed (type $unary) (local.get 0) (i32.const 0))
+  (call_indirect $f (type $open) (i32.const 0)) (call_indirect $f (type $closed) (i32.const 0)))
+(func (param nullfuncref nullexternref) (result funcref externref) (local.get 0) (local.get 1))
 (func $nop (nop))
 (func (result i32 i32 i64) (local i32 i64 f32 f64 funcref externref)
   (local.set 1 (local.tee 1 (i64.const 4)))
@@ -134,14 +149,18 @@ const CONTROL: &str = r#"
 fn module(imported: bool, funcs: &str) -> Vec<u8> {
     let origin = |name: &str| if imported { format!(r#"(import "" "{name}")"#) } else { String::new() };
     let value = |value: &'static str| if imported { "" } else { value };
-    let (memory, f, e, fixed) = (origin("m"), origin("f"), origin("e"), origin("n"));
+    let (memory, f, e, fixed, typed) = (origin("m"), origin("f"), origin("e"), origin("n"), origin("t"));
+    let reference = value("(ref.func $imported)");
     let (i, g, x) = (origin("i"), origin("g"), origin("x"));
     let (zero, no_func, no_extern) = (value("(i32.const 0)"), value("(ref.null func)"), value("(ref.null extern)"));
     let wat = format!(
         r#"(module
+        (type $unary (func (param i32) (result i32)))
+        (type $open (sub (func))) (type $closed (sub final $open (func)))
         (import "" "imported" (func $imported (param i32) (result i32)))
         (import "" "base" (global $base i32))
         (memory {memory} 1 9) (table $f {f} 1 funcref) (table $e {e} 1 externref) (table $fixed {fixed} 4 4 funcref)
+        (table $typed {typed} 4 (ref $unary) {reference})
         (global $i {i} (mut i32) {zero}) (global $g {g} (mut funcref) {no_func})
         (global $x {x} (mut externref) {no_extern})
         (global $constant i32 (i32.const 42)) (global $folded funcref (ref.func $imported))
@@ -245,7 +264,15 @@ fn these_tests_cover_every_instruction() {
             }
         }
     }
-    let there = ["mvp", "sign_extension", "saturating_float_to_int", "bulk_memory", "reference_types", "tail_call"];
+    let there = [
+        "mvp",
+        "sign_extension",
+        "saturating_float_to_int",
+        "bulk_memory",
+        "reference_types",
+        "tail_call",
+        "function_references",
+    ];
     // `select` with several types is an encoding that no version of WebAssembly finds valid.
     seen.insert("TypedSelectMulti".to_owned());
     let missing: Vec<_> =
@@ -287,6 +314,33 @@ fn an_indirect_call_branches_only_on_the_type() {
         assert_eq!(traps, [Some("stk_ovf"), Some("user6")], "{text}");
         assert!(text.contains("cmova"), "{text}");
     }
+}
+
+#[test]
+fn a_call_where_the_type_is_known_branches_on_nothing() {
+    let reference = "(param (ref null $unary) i32) (result i32) (call_ref $unary (local.get 1) (local.get 0))";
+    let element = "(param i32) (result i32) (call_indirect $typed (type $unary) (local.get 0) (local.get 0))";
+    for func in [reference, element] {
+        let text = assembly(false, &format!("(func {func})"));
+        let traps: Vec<_> = text.split("#trap=").skip(1).map(|rest| rest.lines().next()).collect();
+        assert_eq!(traps, [Some("stk_ovf")], "{text}");
+    }
+}
+
+#[test]
+fn null_is_caught_by_the_first_load_from_the_record() {
+    let text =
+        assembly(false, "(func (param (ref null $unary) i32) (call_ref $unary (local.get 1) (local.get 0)) (drop))");
+    // The record is the first parameter, which comes after vmctx.
+    let first = text.lines().find(|line| line.contains("(%rsi)")).expect("the record is read");
+    assert!(first.contains("8(%rsi)"), "{text}");
+}
+
+#[test]
+fn only_a_call_of_a_type_that_can_be_extended_asks_the_runtime() {
+    let call = |ty| assembly(false, &format!("(func (call_indirect $f (type {ty}) (i32.const 0)))"));
+    assert_eq!(call("$closed").matches("call ").count(), 1, "{}", call("$closed"));
+    assert_eq!(call("$open").matches("call ").count(), 2, "{}", call("$open"));
 }
 
 #[test]
