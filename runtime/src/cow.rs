@@ -58,6 +58,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Writes outside the hot set that one run may fault for; at the next, the slot is opened.
 const MISSES: u32 = 8;
 
+/// A memory is exposed seldom if at least so many watched resets lie between.
+const SELDOM: u32 = 64;
+
 /// Misses are in short succession if fewer resets than this lie between them.
 const RECENT: u32 = 16;
 
@@ -220,7 +223,7 @@ impl Slot {
     /// # Safety
     /// State and initial memory must be mapped writable, and nothing may refer into them.
     unsafe fn copy_in(&self, image: &Image) {
-        for extent in std::iter::once(&image.state).chain(&image.extents) {
+        for extent in image.state.iter().chain(&image.extents) {
             let at = self.space.at(extent.range.start);
             // SAFETY: `at` checks the start; the compiler made the extents to fit state and memory, which are mapped.
             unsafe { std::ptr::copy_nonoverlapping(extent.bytes.as_ptr(), at, extent.bytes.len()) }
@@ -294,9 +297,8 @@ impl Slot {
         let Some(image) = self.image.clone() else { return Ok(()) };
         self.open_up(&image)?;
         self.opened = false; // It did not go elsewhere: nobody knows where it will go.
-        if let Advice::Scan { resets } = image.habits.exposed() {
-            self.patience = resets;
-        }
+        // Once in a while it does not matter. If it happens often, watching is not worth its system calls.
+        self.patience = if self.quiet < SELDOM { image.habits.exposed() } else { 1 };
         Ok(())
     }
 

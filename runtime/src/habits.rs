@@ -103,9 +103,10 @@ impl Habits {
         Advice::Watch(*pages)
     }
 
-    /// The host was given all of an instance's memory to write to, where no fault would tell what it wrote.
-    pub(crate) fn exposed(&self) -> Advice {
-        Advice::Scan { resets: self.lock().mistaken() }
+    /// Again, the host was given all of an instance's memory to write to, where no fault would tell what it wrote.
+    /// Returns for how many resets to scan.
+    pub(crate) fn exposed(&self) -> u32 {
+        self.lock().mistaken()
     }
 
     /// Most of the known pages are no longer written. Returns after how many resets to look again.

@@ -23,8 +23,10 @@ const WHOLE_FILE: usize = 1 << 20;
 /// What every slot of a module starts from.
 #[derive(Debug)]
 pub(crate) struct Image {
-    /// The state, without zeros at its end.
-    pub(crate) state: Content,
+    /// The state where it is not zero: sorted. Between tables there can be megabytes of room.
+    pub(crate) state: Vec<Content>,
+    /// Bytes of the state, without zeros at its end.
+    state_len: usize,
     /// Memory where it is not zero: sorted.
     pub(crate) extents: Vec<Content>,
     /// The parts of the state that every reset copies back: small, and at the start.
@@ -90,10 +92,12 @@ impl Image {
         let behind = (tables.start & !(PAGE - 1)).max(head_end)..tables.end.next_multiple_of(PAGE);
         let tables = if behind.is_empty() { room..room } else { behind };
         let content = |start: usize, bytes: Bytes| Content { range: start..start + bytes.len(), bytes };
-        let state = content(state_at, state.into());
+        let (state_len, state) =
+            (state.len(), runs(&state).map(|run| content(state_at + run.start, state[run].to_vec().into())).collect());
         let extents = extents.into_iter().map(|e| content(MEMORY_AT + e.offset as usize, e.bytes)).collect();
         let head = [mutable, in_head];
-        let mut image = Self { state, extents, head, tables, room, memory, files: None, habits: Habits::default() };
+        let mut image =
+            Self { state, state_len, extents, head, tables, room, memory, files: None, habits: Habits::default() };
         if mapped {
             image.files = Some(image.make_files(memory_file)?);
         }
@@ -103,11 +107,16 @@ impl Image {
     /// What it was made of, as far as it differs from one image of a program to another.
     pub(crate) fn parts(&self) -> (Vec<u8>, Vec<Extent>, usize) {
         let in_memory = |e: &Content| Extent { offset: (e.range.start - MEMORY_AT) as u64, bytes: e.bytes.clone() };
-        (self.state.bytes.to_vec(), self.extents.iter().map(in_memory).collect(), self.memory)
+        let mut state = vec![0; self.state_len];
+        let start = self.head[0].start;
+        for part in &self.state {
+            state[part.range.start - start..part.range.end - start].copy_from_slice(&part.bytes);
+        }
+        (state, self.extents.iter().map(in_memory).collect(), self.memory)
     }
 
     fn make_files(&mut self, memory: Option<ImageFile>) -> Result<Files> {
-        let state = ImageFile::sealed(self.room, [(self.state.range.start, &self.state.bytes[..])])?;
+        let state = ImageFile::sealed(self.room, self.state.iter().map(|part| (part.range.start, &part.bytes[..])))?;
         let filled = self.extents.last().map_or(0, |e| e.range.end - MEMORY_AT);
         let len = if self.memory <= WHOLE_FILE { self.memory } else { filled };
         if memory.is_some() || len == 0 {
@@ -128,7 +137,7 @@ impl Image {
     pub(crate) fn sizes(&self) -> (usize, usize, usize, Vec<Range<u64>>) {
         let in_memory = |e: &Content| (e.range.start - MEMORY_AT) as u64..(e.range.end - MEMORY_AT) as u64;
         let head = self.head.iter().map(|part| part.len()).sum();
-        (self.state.range.len(), head, self.memory, self.extents.iter().map(in_memory).collect())
+        (self.state_len, head, self.memory, self.extents.iter().map(in_memory).collect())
     }
 
     /// Where the initial memory is in a slot.
@@ -145,7 +154,7 @@ impl Image {
     /// and its bytes, or `None` for zeros.
     #[inline]
     pub(crate) fn contents(&self, range: Range<usize>, mut piece: impl FnMut(usize, usize, Option<&[u8]>)) {
-        let parts = if range.start < self.room { std::slice::from_ref(&self.state) } else { &self.extents };
+        let parts = if range.start < self.room { &self.state } else { &self.extents };
         let first = parts.partition_point(|part| part.range.end <= range.start);
         let mut at = range.start;
         for Content { range: Range { start, end }, bytes } in &parts[first..] {
@@ -164,4 +173,19 @@ impl Image {
             piece(at, range.end - at, None);
         }
     }
+}
+
+/// The stretches of some bytes that are not whole pages of zeros.
+fn runs(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let chunks: Vec<bool> = bytes.chunks(PAGE).map(|chunk| chunk.iter().any(|byte| *byte != 0)).collect();
+    let mut at = 0;
+    let runs: Vec<Range<usize>> = chunks
+        .chunk_by(|a, b| a == b)
+        .filter_map(|same| {
+            let start = at;
+            at += same.len();
+            same[0].then(|| start * PAGE..(at * PAGE).min(bytes.len()))
+        })
+        .collect();
+    runs.into_iter()
 }

@@ -90,6 +90,9 @@ impl EngineStats {
     }
 }
 
+/// Idle slots that are made blank, one after the other, for one that could not be bound.
+const MAKE_ROOM: usize = 4;
+
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Self {
         Self { shards: Sharded::default(), limits, total: AtomicUsize::new(0), kept: AtomicUsize::new(0) }
@@ -120,7 +123,20 @@ impl Pool {
             }
         }
         let mut slot = self.blank_slot()?;
-        if let Err(error) = slot.bind(&prototype.image, self.limits.strategy) {
+        let mut bound = slot.bind(&prototype.image, self.limits.strategy);
+        for _ in 0..MAKE_ROOM {
+            if bound.is_ok() {
+                break;
+            }
+            // Perhaps there are no mappings left. Idle instances of other modules have some.
+            match self.take_from_another() {
+                Ok(Some(other)) => self.shards.mine().blank.push(other),
+                Ok(None) => break,
+                Err(_) => {} // That slot is gone, and its mappings with it.
+            }
+            bound = slot.bind(&prototype.image, self.limits.strategy);
+        }
+        if let Err(error) = bound {
             self.put_blank(slot);
             let help = "could not map a module's image into an instance slot (too many mappings? see vm.max_map_count)";
             return Err(error).context(help);
@@ -135,17 +151,31 @@ impl Pool {
             return Ok(slot);
         }
         let limit = self.limits.instances;
+        let mut refused = None;
         if self.total.fetch_update(SeqCst, SeqCst, |total| (total < limit).then_some(total + 1)).is_ok() {
-            let help = "could not reserve address space for an instance slot (7 GiB of virtual memory each)";
-            return Slot::new().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst)).context(help);
+            match Slot::new() {
+                Ok(slot) => return Ok(slot),
+                Err(error) => refused = Some(error),
+            }
+            self.total.fetch_sub(1, SeqCst);
         }
-        let Some(data) = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop)) else {
-            bail!("all {limit} instance slots are in use; drop stores that are no longer needed");
-        };
-        let mut slot = data.slot;
+        match (self.take_from_another()?, refused) {
+            (Some(slot), _) => Ok(slot),
+            (None, None) => bail!("all {limit} instance slots are in use; drop stores that are no longer needed"),
+            (None, Some(error)) => {
+                let help = "could not reserve address space for an instance slot (7 GiB of virtual memory each)";
+                Err(error).context(help)
+            }
+        }
+    }
+
+    /// The slot of an idle instance of whatever module, blank.
+    fn take_from_another(&self) -> Result<Option<Slot>> {
+        let idle = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop));
+        let Some(mut slot) = idle.map(|data| data.slot) else { return Ok(None) };
         self.recount(slot.kept(), 0);
         slot.wipe().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst))?;
-        Ok(slot)
+        Ok(Some(slot))
     }
 
     /// Makes an instance clean, as in its first moment.

@@ -32,7 +32,8 @@ impl Process {
 
     fn assert_no_more_than(self, before: Self, what: &str) {
         let grown = self.resident.saturating_sub(before.resident);
-        let flat = self.descriptors <= before.descriptors && self.mappings <= before.mappings + 16 && grown <= 2 << 20;
+        // One slot that is watched has up to 25 mappings more at times.
+        let flat = self.descriptors <= before.descriptors && self.mappings <= before.mappings + 32 && grown <= 2 << 20;
         assert!(flat, "{what}: {before:?} became {self:?}");
     }
 }
@@ -196,7 +197,8 @@ fn sixteen_thousand_instances_live_at_once_each_with_its_own_memory() {
 fn where_mappings_run_out_there_is_an_error_and_all_others_go_on() {
     let _alone = alone();
     let engine = Engine::default();
-    let module = Module::new(&engine, many(20)).unwrap();
+    // Compiling needs mappings as well, and soon there will be none.
+    let [module, other] = [20, 21].map(|pages| Module::new(&engine, many(pages)).unwrap());
     let (mut live, error) = fill(&engine, &module);
     println!("{} instances, then: {error}", live.len());
     // Either the slot's reservation is one mapping too many, or what is mapped in it.
@@ -208,6 +210,12 @@ fn where_mappings_run_out_there_is_an_error_and_all_others_go_on() {
     verify_again(&mut live);
     let (mut more, _) = fill(&engine, &module);
     verify(&mut more);
+    // Idle slots keep their mappings, but not from another module.
+    drop(live);
+    drop(more);
+    let (mut others, error) = fill(&engine, &other);
+    assert!(others.len() > 16_000, "{} instances of another module, then: {error}", others.len());
+    verify(&mut others);
 }
 
 fn many(pages: usize) -> String {

@@ -1,7 +1,7 @@
 //! Files that images are mapped from: sealed memory files, whose contents nothing in the process can change any
 //! more, and parts of files on disk.
 
-use super::mapping::{FileView, PAGE};
+use super::mapping::FileView;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::{Errno, Result, pwrite};
@@ -23,7 +23,7 @@ impl ImageFile {
         let file = memfd_create("minirt-image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, len as u64)?;
         for (offset, bytes) in parts {
-            write_not_zero(file.as_fd(), bytes, offset)?;
+            write_all(file.as_fd(), bytes, offset)?;
         }
         fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         Ok(Self { file: Arc::new(file), offset: 0, len })
@@ -55,21 +55,6 @@ impl ImageFile {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
-}
-
-/// Writes all but pages of zeros: there can be megabytes of them between a state's tables, and they are to stay holes.
-fn write_not_zero(file: BorrowedFd<'_>, bytes: &[u8], offset: usize) -> Result<()> {
-    static ZEROS: [u8; PAGE] = [0; PAGE];
-    let is_zero = |chunk: &[u8]| *chunk == ZEROS[..chunk.len()];
-    let mut at = 0;
-    while at < bytes.len() {
-        let rest = &bytes[at..];
-        let zeros: usize = rest.chunks(PAGE).take_while(|chunk| is_zero(chunk)).map(<[u8]>::len).sum();
-        let others: usize = rest[zeros..].chunks(PAGE).take_while(|chunk| !is_zero(chunk)).map(<[u8]>::len).sum();
-        write_all(file, &rest[zeros..zeros + others], offset + at + zeros)?;
-        at += zeros + others;
-    }
-    Ok(())
 }
 
 fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8], mut offset: usize) -> Result<()> {
