@@ -11,7 +11,7 @@ use minirt_compiler::{Compiler, OptLevel, Settings};
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The most instances that are alive at one time in an engine: what 47 bits of addresses hold.
 const MAX_INSTANCES: usize = 16_384;
@@ -138,7 +138,7 @@ struct EngineInner {
     compiler: Compiler,
     pool: Pool,
     /// Equal types have equal numbers in all modules of an engine.
-    types: Mutex<TypeTable>,
+    types: RwLock<TypeTable>,
     /// Exit trampolines for host functions that are reached through references alone, by type number.
     exits: Mutex<HashMap<u32, Arc<LoadedCode>>>,
     images: bool,
@@ -197,7 +197,7 @@ impl Engine {
                 spare: Sharded::default(),
                 compiler,
                 pool: Pool::new(config.limits),
-                types: Mutex::default(),
+                types: RwLock::default(),
                 exits: Mutex::default(),
                 images: config.images,
                 check_artifacts: config.check_artifacts,
@@ -277,21 +277,25 @@ impl Engine {
         self.inner.max_wasm_stack
     }
 
-    /// What is known of the engine's types. While it is held, no type can be looked up another way.
-    pub(crate) fn types(&self) -> MutexGuard<'_, TypeTable> {
-        self.inner.types.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is known of the engine's types. While it is held, no type gets a number.
+    pub(crate) fn types(&self) -> RwLockReadGuard<'_, TypeTable> {
+        self.inner.types.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn types_mut(&self) -> RwLockWriteGuard<'_, TypeTable> {
+        self.inner.types.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The numbers of a module's types, by type index.
     pub(crate) fn type_ids(&self, info: &ModuleInfo) -> Vec<u32> {
-        self.types().number_module(info)
+        self.types_mut().number_module(info)
     }
 
     /// The number of a function type: what stands for it in [`HeapType::Concrete`](crate::HeapType::Concrete), where a
     /// type is asked for. It is that of a type as modules define it without saying more than what it takes and returns:
     /// by itself, and final.
     pub fn type_number(&self, ty: &FuncType) -> u32 {
-        self.types().number(ty)
+        self.types_mut().number(ty)
     }
 
     /// The function type with a number that this engine gave out.

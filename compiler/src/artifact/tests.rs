@@ -9,10 +9,12 @@ use std::sync::LazyLock;
 /// Some of everything that is stored.
 const RICH: &str = r#"(module $rich
   (type $t (func (param i32 f64) (result i64)))
+  (rec (type $open (sub (func (param (ref null $closed))))) (type $closed (sub final $open (func (param funcref)))))
   (import "env" "f" (func $imported (type $t)))
   (import "env" "g" (global $base i32))
   (memory (export "m") 40 100)
   (table $t (export "t") 10 funcref) (table 3 3 externref)
+  (table 2 (ref $t) (ref.func $imported)) (table 1 nullexternref) (global nullfuncref (ref.null nofunc))
   (global (export "g") (mut i64) (i64.const -5)) (global f32 (f32.const 1.5)) (global i32 (global.get $base))
   (global f64 (f64.const -0)) (global i64 (i64.const 0x8000000000000000))
   (global i32 (i32.mul (i32.const -2147483648) (i32.const 2147483647)))

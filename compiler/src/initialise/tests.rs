@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::layout::MEMORY_RESERVED;
-use crate::module::{ConstOp, GlobalType, MemoryType};
+use crate::module::MemoryType;
 use crate::{Compiled, Compiler, Settings};
 
 fn compiled(wat: &str) -> Compiled {
@@ -122,14 +122,33 @@ fn a_global_that_depends_on_an_import_is_dynamic() {
 
 #[test]
 fn a_global_may_follow_from_an_earlier_one() {
-    // Not valid before garbage collection, so it can not be written as a module yet.
-    let content = GlobalType { content: ValType::I32, mutable: false };
-    let one = ConstExpr(vec![ConstOp::I32Const(1)]);
-    let two = ConstExpr(vec![ConstOp::GlobalGet(0), ConstOp::GlobalGet(0), ConstOp::I32Add]);
-    let info = ModuleInfo { globals: vec![content; 2], global_inits: vec![one, two], ..ModuleInfo::default() };
-    let module = Compiler::without_code(info).unwrap();
+    let module = compiled("(module (global i32 (i32.const 1)) (global i32 (i32.add (global.get 0) (global.get 0))))");
     assert_eq!(module.global(1), 2);
     assert_eq!(module.image.dynamic_globals, []);
+}
+
+#[test]
+fn a_table_starts_with_the_value_it_is_given() {
+    let module = compiled(
+        "(module (type $t (func)) (func $a (type $t)) (func $b (type $t)) (table 3 5 (ref $t) (ref.func $a))
+            (table 2 funcref (ref.null func)) (elem (i32.const 1) (ref $t) (ref.func $b)))",
+    );
+    let elements: Vec<i64> = (0..3).map(|i| module.element(0, i)).collect();
+    assert_eq!(elements, [module.record(0), module.record(1), module.record(0)]);
+    assert_eq!([module.element(1, 0), module.element(1, 1)], [0, 0]);
+    assert_eq!((module.image.dynamic_tables, module.image.first_dynamic_element), (vec![], None));
+}
+
+#[test]
+fn a_table_whose_first_elements_depend_on_an_import_is_dynamic_and_so_are_its_segments() {
+    let module = compiled(
+        "(module (import \"a\" \"g\" (global funcref)) (func $f) (table 2 funcref) (table 3 funcref (global.get 0))
+            (elem (table 0) (i32.const 0) func $f) (elem (table 1) (i32.const 0) func $f)
+            (elem (table 0) (i32.const 1) func $f))",
+    );
+    assert_eq!((module.image.dynamic_tables.clone(), module.image.first_dynamic_element), (vec![1], Some(1)));
+    assert_eq!([module.element(0, 0), module.element(0, 1)], [module.record(0), 0]);
+    assert_eq!(module.dropped_elements(), [1, 0, 0]);
 }
 
 #[test]
