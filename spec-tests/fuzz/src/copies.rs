@@ -1,0 +1,163 @@
+//! What minirt promises about copies of instances, tested on a module whose behaviour is known: whatever way an instance
+//! comes to a state, it holds the same and does the same from there.
+
+use crate::compare::{Counts, same, same_state};
+use crate::guest::Guest;
+use crate::minirt_side::{Live, start};
+use crate::plan::{After, Step};
+use crate::rng::Rng;
+use crate::shape::Shape;
+use crate::value::{Content, Outcome, State, Value};
+use anyhow::{Context, Result, anyhow, ensure};
+use minirt::{Module, Snapshot};
+
+/// A module, and what the first of its instances did.
+pub(crate) struct Subject<'a> {
+    pub(crate) seed: u64,
+    pub(crate) module: &'a Module,
+    pub(crate) shape: &'a Shape,
+    pub(crate) steps: &'a [Step],
+    /// What it held right after instantiation.
+    pub(crate) fresh: State,
+    /// What each step led to.
+    pub(crate) trace: Vec<After>,
+}
+
+/// All promises. `live` is the instance that took the steps.
+pub(crate) fn check(subject: &Subject<'_>, live: Live, counts: &mut Counts) -> Result<()> {
+    let mut rng = Rng::new(subject.seed, 4);
+    if subject.shape.owns_its_state {
+        counts.resets += 1;
+        subject.check_reset(live, &mut rng).context("an instance after a reset in place")?;
+        counts.snapshots += u64::from(subject.check_snapshot(&mut rng).context("snapshots")?);
+    } else {
+        drop(live);
+    }
+    subject.check_recycled(&mut rng).context("an instance in a recycled slot")?;
+    subject.check_artifact().context("an instance of an artifact")
+}
+
+/// Modules that do not start, start no better a second time.
+pub(crate) fn check_stillborn(module: &Module, shape: &Shape, how: &Outcome) -> Result<()> {
+    let again = start(module, shape).err();
+    ensure!(
+        how.is_overflow() || again.as_ref() == Some(how),
+        "the second instantiation: {again:?}, the first: {how:?}"
+    );
+    Ok(())
+}
+
+impl Subject<'_> {
+    /// What an instance holds before a step.
+    fn before(&self, step: usize) -> &State {
+        step.checked_sub(1).map_or(&self.fresh, |last| &self.trace[last].state)
+    }
+
+    /// Runs the steps of a range and compares what they lead to.
+    fn follow(&self, guest: &mut Live, steps: std::ops::Range<usize>) -> Result<()> {
+        for index in steps {
+            let after = self.steps[index].run(guest);
+            same(&self.trace[index], &after, "the first instance", index, &self.steps[index])?;
+        }
+        Ok(())
+    }
+
+    fn expect(&self, guest: &mut Live, step: usize) -> Result<()> {
+        same_state(self.before(step), &guest.look(), "the first instance", &format!("before step {step}"))
+    }
+
+    fn some_step(&self, rng: &mut Rng) -> usize {
+        rng.below(self.steps.len() as u64 + 1) as usize
+    }
+
+    fn fresh(&self) -> Result<Live> {
+        start(self.module, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))
+    }
+
+    fn check_reset(&self, mut live: Live, rng: &mut Rng) -> Result<()> {
+        for _ in 0..3 {
+            live.instance.reset(&mut live.store)?;
+            self.expect(&mut live, 0)?;
+            self.follow(&mut live, 0..self.some_step(rng))?;
+        }
+        Ok(())
+    }
+
+    /// Each instance leaves its slot to the next, after more or less work.
+    fn check_recycled(&self, rng: &mut Rng) -> Result<()> {
+        for _ in 0..4 {
+            let mut live = self.fresh()?;
+            self.expect(&mut live, 0)?;
+            self.follow(&mut live, 0..self.some_step(rng))?;
+        }
+        Ok(())
+    }
+
+    fn check_artifact(&self) -> Result<()> {
+        let bytes = self.module.serialize()?;
+        // SAFETY: these are the bytes of an artifact.
+        let module = unsafe { Module::deserialize(self.module.engine(), bytes) }?;
+        let mut live = start(&module, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))?;
+        self.expect(&mut live, 0)?;
+        self.follow(&mut live, 0..self.steps.len())
+    }
+
+    /// Returns whether there was a snapshot.
+    fn check_snapshot(&self, rng: &mut Rng) -> Result<bool> {
+        let step = self.some_step(rng);
+        let mut live = self.fresh()?;
+        self.follow(&mut live, 0..step)?;
+        let snapshot = match live.instance.snapshot(&mut live.store) {
+            Ok(snapshot) => snapshot,
+            Err(error) if self.holds_what_cannot_be_frozen(step) => {
+                ensure!(format!("{error:#}").contains("can not be frozen"), "refused for another reason: {error:#}");
+                return Ok(false);
+            }
+            Err(error) => return Err(error.context(format!("before step {step}"))),
+        };
+        let rest = step..self.steps.len();
+        self.expect(&mut live, step).context("the live instance")?;
+        self.follow(&mut live, rest.clone()).context("the live instance")?;
+        for _ in 0..2 {
+            let mut copy = self.thaw(snapshot.module())?;
+            self.expect(&mut copy, step).context("a copy")?;
+            self.follow(&mut copy, step..step + rng.below(rest.len() as u64 + 1) as usize).context("a copy")?;
+            copy.instance.reset(&mut copy.store)?;
+            self.expect(&mut copy, step).context("a copy after a reset")?;
+            self.follow(&mut copy, rest.clone()).context("a copy after a reset")?;
+        }
+        if rng.one_in(8) {
+            self.check_saved(&snapshot, step).context("loaded from a file")?;
+        }
+        Ok(true)
+    }
+
+    fn check_saved(&self, snapshot: &Snapshot, step: usize) -> Result<()> {
+        let path = crate::report::folder()?.join(format!("{}.cwasm", self.seed));
+        snapshot.save(&path)?;
+        // SAFETY: `save` wrote the file, and nobody else knows of it.
+        let module = unsafe { Module::deserialize_file(self.module.engine(), &path) };
+        std::fs::remove_file(&path)?;
+        let mut copy = self.thaw(&module?)?;
+        self.expect(&mut copy, step)?;
+        self.follow(&mut copy, step..self.steps.len())
+    }
+
+    fn thaw(&self, snapshot: &Module) -> Result<Live> {
+        start(snapshot, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))
+    }
+
+    /// Values of the host, and functions of the host, which may be in any reference that is not null.
+    fn holds_what_cannot_be_frozen(&self, step: usize) -> bool {
+        let host = |value: &Value| match value {
+            Value::Extern(value) => value.is_some(),
+            Value::Func { null } => !null && self.shape.imports_functions,
+            _ => false,
+        };
+        self.before(step).iter().any(|(_, content)| match content {
+            Content::Global(value) => host(value),
+            Content::Table(elements) => elements.iter().any(host),
+            Content::Memory(_) => false,
+        })
+    }
+}

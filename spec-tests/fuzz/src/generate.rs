@@ -1,0 +1,135 @@
+//! Modules from seeds.
+
+use crate::plan::FUEL;
+use crate::rng::Rng;
+use anyhow::{Context, Result, ensure};
+use arbitrary::Unstructured;
+use wasm_smith::{Config, MemoryOffsetChoices, Module};
+
+const WASM_PAGE: u64 = 1 << 16;
+
+/// Loops and calls that a start function may spend.
+const START_FUEL: u32 = 1000;
+
+/// The module of a seed; `None` when the generator paints itself into a corner.
+pub(crate) fn module(seed: u64) -> Result<Option<Vec<u8>>> {
+    let mut rng = Rng::new(seed, 0);
+    let len = 500 + rng.below(12_000) as usize;
+    let entropy = rng.bytes(len);
+    let Ok(mut module) = Module::new(config(&mut rng), &mut Unstructured::new(&entropy)) else { return Ok(None) };
+    let fuel = module.ensure_termination(START_FUEL).context("no fuel")?;
+    with_export(&module.to_bytes(), FUEL, fuel).map(Some)
+}
+
+/// WebAssembly 3.0 without garbage collection and exceptions, as far as wasm-smith makes it: what minirt, wasmtime and
+/// mostly wasmi can run. Relaxed SIMD is left out because its results may differ.
+fn config(rng: &mut Rng) -> Config {
+    let simd = rng.one_in(3);
+    Config {
+        allow_start_export: rng.one_in(3),
+        bulk_memory_enabled: true,
+        canonicalize_nans: true,
+        custom_page_sizes_enabled: false,
+        disallow_traps: rng.one_in(2),
+        exceptions_enabled: false,
+        export_everything: true,
+        extended_const_enabled: true,
+        gc_enabled: false,
+        max_data_segments: 6,
+        max_element_segments: 6,
+        max_funcs: 10,
+        max_globals: 8,
+        max_imports: rng.pick(&[0, 0, 0, 3, 6]),
+        max_instructions: rng.pick(&[20, 60, 150, 300]),
+        max_memories: rng.pick(&[1, 1, 2, 3]),
+        max_memory32_bytes: 4 * WASM_PAGE,
+        max_memory64_bytes: u128::from(4 * WASM_PAGE),
+        max_table_elements: rng.pick(&[10, 100, 1200]),
+        max_tables: 3,
+        max_type_size: 100,
+        max_types: 10,
+        max_values: 6,
+        memory64_enabled: rng.one_in(2),
+        memory_max_size_required: true,
+        memory_offset_choices: MemoryOffsetChoices(90, 9, 1),
+        min_funcs: 3,
+        min_memories: u32::from(!rng.one_in(8)),
+        multi_value_enabled: true,
+        reference_types_enabled: true,
+        relaxed_simd_enabled: false,
+        saturating_float_to_int_enabled: true,
+        shared_everything_threads_enabled: false,
+        sign_extension_ops_enabled: true,
+        simd_enabled: simd,
+        table_max_size_required: true,
+        tail_call_enabled: true,
+        threads_enabled: false,
+        wide_arithmetic_enabled: rng.one_in(4),
+        compact_imports_enabled: false,
+        ..Config::default()
+    }
+}
+
+/// The ids of the sections that come before that of exports, and its own.
+const BEFORE_EXPORTS: [u8; 7] = [0, 1, 2, 3, 4, 5, 6];
+const EXPORTS: u8 = 7;
+const GLOBAL: u8 = 3;
+
+/// The module with a global exported under one more name. wasm-smith does not export the global of
+/// `ensure_termination`, and without it nothing could be called any more when the fuel is gone.
+fn with_export(wasm: &[u8], name: &str, global: u32) -> Result<Vec<u8>> {
+    let mut entry = leb128(name.len());
+    entry.extend(name.as_bytes());
+    entry.push(GLOBAL);
+    entry.extend(leb128(global as usize));
+    let (mut out, mut at, mut done) = (wasm[..8].to_vec(), 8, false);
+    while at < wasm.len() || !done {
+        let id = wasm.get(at).copied();
+        if id == Some(EXPORTS) {
+            let mut body = at + 1;
+            let end = read_leb128(wasm, &mut body)? + body;
+            let count = read_leb128(wasm, &mut body)?;
+            section(&mut out, &[&leb128(count + 1), &wasm[body..end], &entry]);
+            (at, done) = (end, true);
+        } else if !done && id.is_none_or(|id| !BEFORE_EXPORTS.contains(&id)) {
+            section(&mut out, &[&leb128(1), &entry]);
+            done = true;
+        } else {
+            let mut body = at + 1;
+            let end = read_leb128(wasm, &mut body)? + body;
+            out.extend(&wasm[at..end]);
+            at = end;
+        }
+    }
+    Ok(out)
+}
+
+fn section(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    out.push(EXPORTS);
+    out.extend(leb128(parts.iter().map(|part| part.len()).sum()));
+    parts.iter().for_each(|part| out.extend(*part));
+}
+
+fn leb128(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+fn read_leb128(bytes: &[u8], at: &mut usize) -> Result<usize> {
+    let mut value = 0;
+    for shift in (0..35).step_by(7) {
+        ensure!(*at < bytes.len(), "a section ends too soon");
+        let byte = bytes[*at];
+        *at += 1;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    anyhow::bail!("a number in the module is too long")
+}

@@ -1,0 +1,43 @@
+//! The command line.
+
+use anyhow::{Context, Result, bail};
+use std::ops::Range;
+
+pub(crate) const HELP: &str = "\
+Usage: minirt-fuzz [--count N] [--seed S] [--only SEED] [--threads N]
+
+  --count N    so many modules (default: 1000)
+  --seed S     from this seed on (default: 0)
+  --only SEED  this one, and its text
+  --threads N  at a time (default: as many as there are processors)
+";
+
+pub(crate) struct Options {
+    pub(crate) seeds: Range<u64>,
+    pub(crate) threads: usize,
+    /// Whether to keep the module in any case.
+    pub(crate) keep: bool,
+}
+
+/// `None` when help was asked for.
+pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
+    let (mut count, mut seed, mut only) = (1000, 0, None);
+    let mut threads = std::thread::available_parallelism().map_or(1, usize::from);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--help" | "-h" => return Ok(None),
+            "--count" => count = number(&arg, args.next())?,
+            "--seed" => seed = number(&arg, args.next())?,
+            "--only" => only = Some(number(&arg, args.next())?),
+            "--threads" => threads = number(&arg, args.next())?.max(1) as usize,
+            other => bail!("what is `{other}`? See --help"),
+        }
+    }
+    let seeds = only.map_or(seed..seed.saturating_add(count), |only| only..only.saturating_add(1));
+    Ok(Some(Options { seeds, threads, keep: only.is_some() }))
+}
+
+fn number(option: &str, value: Option<String>) -> Result<u64> {
+    let value = value.with_context(|| format!("{option} wants a number"))?;
+    value.parse().with_context(|| format!("{option} wants a number, not `{value}`"))
+}

@@ -1,0 +1,108 @@
+//! wasmi, an interpreter: it shares no code generator with the other two.
+
+use crate::live::live;
+use crate::shape::{Shape, answer, initial, number};
+use crate::value::{Outcome, TrapKind, Type, Value};
+use wasmi::{Config, Engine, Error, Extern, ExternRef, ExternType, Func, FuncType, Global, Instance, Memory, Module};
+use wasmi::{Nullable, Ref, Store, Table, TrapCode, Val, ValType};
+
+live!(wasmi);
+
+pub(crate) fn engine() -> Engine {
+    let mut config = Config::default();
+    config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
+    config.wasm_wide_arithmetic(true).set_max_recursion_depth(100_000).set_max_stack_height(crate::WASM_STACK);
+    Engine::new(&config)
+}
+
+/// A fresh instance, or how that ended.
+pub(crate) fn start(engine: &Engine, module: &Module, shape: &Shape) -> Result<Live, Outcome> {
+    let mut store = Store::new(engine, ());
+    let imports = module.imports().map(|it| import(&mut store, number(it.module(), it.name()), it.ty()));
+    let imports: Vec<_> = imports.collect::<Result<_, _>>().map_err(|error| outcome(&error))?;
+    let instance = Instance::new(&mut store, module, &imports).map_err(|error| outcome(&error))?;
+    Ok(Live::new(store, instance, shape))
+}
+
+fn import(store: &mut Store<()>, number: u64, ty: &ExternType) -> Result<Extern, Error> {
+    Ok(match ty {
+        ExternType::Func(ty) => host_function(store, number, ty.clone()).into(),
+        ExternType::Global(ty) => {
+            let value = to_val(&mut *store, initial(number, type_of(&ty.content())));
+            Global::new(store, value, ty.mutability()).into()
+        }
+        ExternType::Memory(ty) => Memory::new(store, *ty)?.into(),
+        ExternType::Table(ty) => Table::new(store, *ty, Ref::null(ty.element()))?.into(),
+    })
+}
+
+fn host_function(store: &mut Store<()>, number: u64, ty: FuncType) -> Func {
+    let types: Vec<Type> = ty.results().iter().map(type_of).collect();
+    Func::new(store, ty, move |mut caller, arguments, results| {
+        let arguments: Vec<_> = arguments.iter().map(|value| to_value(&mut caller, value.clone())).collect();
+        for (result, value) in results.iter_mut().zip(answer(number, &arguments, &types)) {
+            *result = to_val(&mut caller, value);
+        }
+        Ok(())
+    })
+}
+
+fn type_of(ty: &ValType) -> Type {
+    match ty {
+        ValType::I32 => Type::I32,
+        ValType::I64 => Type::I64,
+        ValType::F32 => Type::F32,
+        ValType::F64 => Type::F64,
+        ValType::V128 => Type::V128,
+        ValType::FuncRef => Type::Func,
+        ValType::ExternRef => Type::Extern,
+    }
+}
+
+fn to_val(mut store: impl wasmi::AsContextMut, value: Value) -> Val {
+    match value {
+        Value::I32(bits) => Val::I32(bits as i32),
+        Value::I64(bits) => Val::I64(bits as i64),
+        Value::F32(bits) => Val::F32(wasmi::F32::from_bits(bits)),
+        Value::F64(bits) => Val::F64(wasmi::F64::from_bits(bits)),
+        Value::V128(bits) => Val::V128(bits.into()),
+        Value::Func { .. } => Val::FuncRef(Nullable::Null),
+        Value::Extern(None) => Val::ExternRef(Nullable::Null),
+        Value::Extern(Some(number)) => Val::ExternRef(Nullable::Val(ExternRef::new(&mut store, number))),
+    }
+}
+
+fn to_value(store: impl wasmi::AsContextMut, value: Val) -> Value {
+    match value {
+        Val::I32(value) => Value::I32(value as u32),
+        Val::I64(value) => Value::I64(value as u64),
+        Val::F32(value) => Value::F32(value.to_bits()),
+        Val::F64(value) => Value::F64(value.to_bits()),
+        Val::V128(value) => Value::V128(value.as_u128()),
+        Val::FuncRef(func) => Value::Func { null: func.is_null() },
+        Val::ExternRef(Nullable::Null) => Value::Extern(None),
+        Val::ExternRef(Nullable::Val(value)) => {
+            let number = value.data(store.as_context()).downcast_ref::<u32>();
+            Value::Extern(Some(*number.expect("a number")))
+        }
+    }
+}
+
+fn reference(store: &mut Store<()>, element: Ref) -> Value {
+    to_value(store, element.into())
+}
+
+fn outcome(error: &Error) -> Outcome {
+    Outcome::Trapped(match error.kind().as_trap_code() {
+        Some(TrapCode::StackOverflow) => TrapKind::StackOverflow,
+        Some(TrapCode::MemoryOutOfBounds) => TrapKind::MemoryOutOfBounds,
+        Some(TrapCode::TableOutOfBounds) => TrapKind::TableOutOfBounds,
+        Some(TrapCode::IndirectCallToNull) => TrapKind::IndirectCallToNull,
+        Some(TrapCode::BadSignature) => TrapKind::BadSignature,
+        Some(TrapCode::IntegerOverflow) => TrapKind::IntegerOverflow,
+        Some(TrapCode::IntegerDivisionByZero) => TrapKind::IntegerDivisionByZero,
+        Some(TrapCode::BadConversionToInteger) => TrapKind::BadConversionToInteger,
+        Some(TrapCode::UnreachableCodeReached) => TrapKind::Unreachable,
+        _ => return Outcome::Failed(format!("wasmi: {error}")),
+    })
+}

@@ -1,0 +1,117 @@
+//! Seeds, shared among threads, and what came of them.
+
+use crate::compare::{Counts, Runtimes};
+use crate::options::Options;
+use crate::{STACK, generate, report};
+use anyhow::{Error, Result, anyhow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long to be silent.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// After so many differences, there is enough to look at.
+const ENOUGH: u64 = 20;
+
+struct Work<'a> {
+    options: &'a Options,
+    runtimes: Runtimes,
+    next: AtomicU64,
+    done: Mutex<Done>,
+}
+
+struct Done {
+    counts: Counts,
+    differences: u64,
+    started: Instant,
+    told: Instant,
+}
+
+/// Returns whether there was no difference.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let now = Instant::now();
+    let done = Done { counts: Counts::default(), differences: 0, started: now, told: now };
+    let next = AtomicU64::new(options.seeds.start);
+    let work = Work { options, runtimes: Runtimes::new()?, next, done: Mutex::new(done) };
+    std::thread::scope(|scope| {
+        (0..options.threads).try_for_each(|_| {
+            let builder = std::thread::Builder::new().stack_size(STACK);
+            builder.spawn_scoped(scope, || work.seeds()).map(drop)
+        })
+    })?;
+    let done = work.done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Counts { modules, calls, traps, .. } = done.counts;
+    println!("{}", done.details());
+    println!("{modules} modules, {calls} calls, {traps} traps, {} differences", done.differences);
+    Ok(done.differences == 0)
+}
+
+impl Work<'_> {
+    fn seeds(&self) {
+        loop {
+            let seed = self.next.fetch_add(1, Relaxed);
+            if seed >= self.options.seeds.end || !self.one(seed) {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether to go on.
+    fn one(&self, seed: u64) -> bool {
+        let wasm = match generate::module(seed) {
+            Ok(Some(wasm)) => wasm,
+            Ok(None) => return self.tell(seed, Ok(Counts { no_modules: 1, ..Counts::default() }), None),
+            Err(error) => return self.tell(seed, Err(error), None),
+        };
+        let kept = self.options.keep.then(|| report::keep(seed, &wasm));
+        if let Some(Ok(path)) = &kept {
+            println!("seed {seed}: {}", path.display());
+        }
+        // A panic is a difference like others; what panicked is not used again, but for engines, which allow that.
+        let checked = catch_unwind(AssertUnwindSafe(|| self.runtimes.check(seed, &wasm)));
+        let checked = checked.unwrap_or_else(|_| Err(anyhow!("a panic, whose message stands above")));
+        self.tell(seed, checked, Some(&wasm))
+    }
+
+    fn tell(&self, seed: u64, checked: Result<Counts>, wasm: Option<&[u8]>) -> bool {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        match checked {
+            Ok(counts) => done.counts.add(counts),
+            Err(error) => {
+                done.differences += 1;
+                done.counts.modules += 1;
+                self.describe(seed, &error, wasm);
+            }
+        }
+        if done.told.elapsed() >= PROGRESS {
+            done.told = Instant::now();
+            println!("{} ({} differences, at seed {seed})", done.details(), done.differences);
+        }
+        done.differences < ENOUGH
+    }
+
+    fn describe(&self, seed: u64, error: &Error, wasm: Option<&[u8]>) {
+        println!("DIFFERENCE with seed {seed}, minirt's configuration {}", self.runtimes.configuration(seed).about);
+        println!("  {error:#}");
+        match wasm.map(|wasm| report::keep(seed, wasm)) {
+            Some(Ok(path)) => println!("  module: {}", path.display()),
+            Some(Err(error)) => println!("  the module could not be kept: {error:#}"),
+            None => {}
+        }
+    }
+}
+
+impl Done {
+    fn details(&self) -> String {
+        let Counts {
+            modules, no_modules, invalid, stillborn, not_for_wasmi, overflows, resets, snapshots, calls, ..
+        } = self.counts;
+        format!(
+            "{:.0} s: {modules} modules ({no_modules} seeds give none, {invalid} are invalid, {stillborn} do not start, {not_for_wasmi} not for wasmi, \
+             {overflows} overflow the stack), {calls} calls, {resets} with resets, {snapshots} with snapshots",
+            self.started.elapsed().as_secs_f64()
+        )
+    }
+}
