@@ -17,6 +17,7 @@ use minirt_compiler::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TableP
 use minirt_compiler::module::{Entity, HeapType, ValType};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// An instance, frozen. Any number of instances can start from it, at any time, on any thread.
 ///
@@ -41,10 +42,13 @@ impl Snapshot {
     /// # Errors
     /// When the file can not be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        /// So that no two threads ever write to the same unfinished file.
+        static SAVES: AtomicU64 = AtomicU64::new(0);
         let path = path.as_ref();
         let write = || {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let unfinished = folder.join(format!(".minirt-{}-{:x}.tmp", std::process::id(), path.as_os_str().len()));
+            let unfinished =
+                folder.join(format!(".minirt-{}-{:x}.tmp", std::process::id(), SAVES.fetch_add(1, Relaxed)));
             let written = std::fs::write(&unfinished, self.module.serialize()?);
             let done = written.and_then(|()| std::fs::rename(&unfinished, path));
             done.inspect_err(|_| _ = std::fs::remove_file(&unfinished)).map_err(anyhow::Error::from)

@@ -94,6 +94,31 @@ fn two_bytes_far_apart_make_a_small_artifact() {
     assert_eq!((data[0], data[1 << 31], data[(1 << 32) - 1]), (b'a', 0, b'z'));
 }
 
+/// The file that is written first had the same name for all paths of the same length.
+#[test]
+fn snapshots_saved_to_one_folder_at_the_same_time_do_not_mix() {
+    let engine = Engine::default();
+    let module = Module::new(&engine, r#"(module (global (export "g") (mut i32) (i32.const -1)))"#).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let save_and_load = |thread: i32| {
+        let path = folder.path().join(format!("{thread}.cwasm"));
+        for round in 0..50 {
+            let value = 100 * thread + round;
+            let mut store = Store::new(&engine, ());
+            let it = Instance::new(&mut store, &module, &[]).unwrap();
+            it.get_global(&store, "g").unwrap().set(&mut store, value.into()).unwrap();
+            it.snapshot(&mut store).unwrap().save(&path).unwrap();
+            // SAFETY: the file is an artifact of this process, and its bytes are not written again: the next save
+            // puts another file in its place.
+            let saved = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
+            let it = Instance::new(&mut store, &saved, &[]).unwrap();
+            assert_eq!(it.get_global(&store, "g").unwrap().get(&store).unwrap_i32(), value);
+        }
+    };
+    let save_and_load = &save_and_load;
+    std::thread::scope(|scope| (0..4).for_each(|thread| _ = scope.spawn(move || save_and_load(thread))));
+}
+
 #[test]
 fn a_saved_snapshot_goes_on_where_it_was() {
     let engine = Engine::default();
