@@ -34,6 +34,20 @@ pub(crate) struct Counts {
     pub(crate) snapshots: u64,
 }
 
+/// What became of one module.
+pub(crate) struct Checked {
+    pub(crate) counts: Counts,
+    /// What wasmi alone does.
+    pub(crate) note: Option<String>,
+}
+
+impl Checked {
+    /// For a seed of which the generator makes nothing.
+    pub(crate) fn nothing() -> Self {
+        Self { counts: Counts { no_modules: 1, ..Counts::default() }, note: None }
+    }
+}
+
 impl Runtimes {
     pub(crate) fn new() -> Result<Self> {
         let minirt = minirt_side::configurations()?;
@@ -46,13 +60,17 @@ impl Runtimes {
 
     /// # Errors
     /// What differs.
-    pub(crate) fn check(&self, seed: u64, wasm: &[u8]) -> Result<Counts> {
-        let mut counts = Counts { modules: 1, ..Counts::default() };
+    pub(crate) fn check(&self, seed: u64, wasm: &[u8]) -> Result<Checked> {
+        let mut checked = Checked { counts: Counts { modules: 1, ..Counts::default() }, note: None };
+        let counts = &mut checked.counts;
         let ours = minirt::Module::new(&self.configuration(seed).engine, wasm);
         let theirs = wasmtime::Module::new(&self.wasmtime, wasm);
         let (ours, theirs) = match (ours, theirs) {
             (Ok(ours), Ok(theirs)) => (ours, theirs),
-            (Err(_), Err(_)) => return Ok(Counts { invalid: 1, ..counts }),
+            (Err(_), Err(_)) => {
+                counts.invalid = 1;
+                return Ok(checked);
+            }
             // Nothing that is generated comes near a limit of minirt: 65,536 pages, 2^30 bytes, the largest state.
             (Err(error), Ok(_)) => bail!("only minirt refuses the module: {error:#}"),
             (Ok(_), Err(error)) => bail!("wasmtime refuses the module, minirt does not: {error:#}"),
@@ -61,77 +79,99 @@ impl Runtimes {
         counts.not_for_wasmi = u64::from(third.is_none());
         let shape = minirt_side::shape(&ours);
         let live = minirt_side::start(&ours, &shape);
-        let mut others = vec![("wasmtime", wasmtime_side::start(&theirs, &shape).map(boxed))];
-        others.extend(third.map(|third| ("wasmi", wasmi_side::start(&self.wasmi, &third, &shape).map(boxed))));
-        let mut live = match same_start(live, &mut others)? {
-            Ok(live) => live,
-            Err(how) => {
+        let wasmtime = wasmtime_side::start(&theirs, &shape);
+        let wasmi = third.map(|third| wasmi_side::start(&self.wasmi, &third, &shape));
+        let how = [live.as_ref().err(), wasmtime.as_ref().err(), wasmi.as_ref().and_then(|it| it.as_ref().err())];
+        if let Some(overflow) = how.iter().flatten().find(|how| how.is_overflow()) {
+            counts.overflows = 1;
+            copies::check_stillborn(&ours, &shape, overflow)?;
+            return Ok(checked);
+        }
+        ensure!(how[0] == how[1], "instantiation: minirt: {:?}, wasmtime: {:?}", how[0], how[1]);
+        if wasmi.is_some() && how[0] != how[2] {
+            checked.note = Some(format!("instantiation: {:?}, with wasmi: {:?}", how[0], how[2]));
+        }
+        let (mut live, wasmtime) = match (live, wasmtime) {
+            (Ok(live), Ok(wasmtime)) => (live, Box::new(wasmtime)),
+            (Err(how), _) | (_, Err(how)) => {
+                counts.stillborn = 1;
                 copies::check_stillborn(&ours, &shape, &how)?;
-                return Ok(Counts { stillborn: 1, overflows: u64::from(how.is_overflow()), ..counts });
+                return Ok(checked);
             }
         };
+        let wasmi = wasmi.and_then(Result::ok).map(|it| Box::new(it) as Box<dyn Guest>);
         let steps = plan(seed, &shape);
-        let mut others: Vec<_> = others.into_iter().filter_map(|(name, it)| Some((name, it.ok()?))).collect();
+        let mut peers = Peers { wasmtime, wasmi, note: checked.note.take() };
         let fresh = live.look();
-        others.iter_mut().try_for_each(|(name, other)| same_state(&other.look(), &fresh, name, "at the start"))?;
-        let Some(trace) = run(&steps, &mut live, &mut others, &mut counts)? else {
-            return Ok(Counts { overflows: 1, ..counts });
-        };
-        drop(others);
-        copies::check(
-            &copies::Subject { seed, module: &ours, shape: &shape, steps: &steps, fresh, trace },
-            live,
-            &mut counts,
-        )?;
-        Ok(counts)
+        peers.same_start(&fresh)?;
+        let trace = run(&steps, &mut live, &mut peers, counts)?;
+        checked.note = peers.note;
+        match trace {
+            Some(trace) => {
+                let subject = copies::Subject { seed, module: &ours, shape: &shape, steps: &steps, fresh, trace };
+                copies::check(&subject, live, counts)?;
+            }
+            None => counts.overflows = 1,
+        }
+        Ok(checked)
     }
 }
 
-fn boxed(guest: impl Guest + 'static) -> Box<dyn Guest> {
-    Box::new(guest)
+/// Instances of the other runtimes.
+struct Peers {
+    wasmtime: Box<dyn Guest>,
+    /// Until it differs from both others.
+    wasmi: Option<Box<dyn Guest>>,
+    /// How it did.
+    note: Option<String>,
 }
 
-type Started = Result<Box<dyn Guest>, Outcome>;
+impl Peers {
+    fn same_start(&mut self, fresh: &State) -> Result<()> {
+        same_state(&self.wasmtime.look(), fresh, "wasmtime", "at the start")?;
+        if let Some(wasmi) = &mut self.wasmi {
+            let same = same_state(&wasmi.look(), fresh, "wasmi", "at the start");
+            self.without_wasmi_if(same);
+        }
+        Ok(())
+    }
 
-/// Whether the instances came to life alike; and then minirt's, or how the attempts ended.
-fn same_start(
-    ours: Result<minirt_side::Live, Outcome>,
-    others: &mut [(&'static str, Started)],
-) -> Result<Result<minirt_side::Live, Outcome>> {
-    let how = |outcome: Option<&Outcome>| outcome.map_or("starts".to_owned(), |outcome| format!("{outcome:?}"));
-    let mine = ours.as_ref().err();
-    for (name, other) in others {
-        let other = other.as_ref().err();
-        let lenient = mine.is_some_and(Outcome::is_overflow) || other.is_some_and(Outcome::is_overflow);
-        ensure!(lenient || mine == other, "instantiation: minirt: {}, {name}: {}", how(mine), how(other));
-        if lenient {
-            return Ok(Err(mine.or(other).expect("one of them overflowed").clone()));
+    /// Takes a step that led minirt to `after`. Returns whether a stack overflowed.
+    fn step(&mut self, index: usize, step: &Step, after: &After) -> Result<bool> {
+        let theirs = step.run(&mut *self.wasmtime);
+        if after.outcome.is_overflow() || theirs.outcome.is_overflow() {
+            return Ok(true);
+        }
+        same(&theirs, after, "wasmtime", index, step)?;
+        if let Some(wasmi) = &mut self.wasmi {
+            let theirs = step.run(&mut **wasmi);
+            if theirs.outcome.is_overflow() {
+                self.wasmi = None;
+                return Ok(false);
+            }
+            let same = same(&theirs, after, "wasmi", index, step);
+            self.without_wasmi_if(same);
+        }
+        Ok(false)
+    }
+
+    /// Two against one: what wasmi alone does is told, and looked at by a human.
+    fn without_wasmi_if(&mut self, same: Result<()>) {
+        if let Err(difference) = same {
+            self.wasmi = None;
+            self.note = Some(format!("{difference:#}"));
         }
     }
-    Ok(ours)
 }
 
 /// Runs the steps everywhere. `None` when a stack overflowed.
-fn run(
-    steps: &[Step],
-    ours: &mut dyn Guest,
-    others: &mut [(&'static str, Box<dyn Guest>)],
-    counts: &mut Counts,
-) -> Result<Option<Vec<After>>> {
+fn run(steps: &[Step], ours: &mut dyn Guest, peers: &mut Peers, counts: &mut Counts) -> Result<Option<Vec<After>>> {
     let mut trace = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
         let after = step.run(ours);
         counts.calls += u64::from(matches!(step, Step::Call { .. }));
         counts.traps += u64::from(matches!(after.outcome, Outcome::Trapped(_)));
-        let mut overflow = after.outcome.is_overflow();
-        for (name, other) in &mut *others {
-            let theirs = step.run(&mut **other);
-            overflow |= theirs.outcome.is_overflow();
-            if !overflow {
-                same(&theirs, &after, name, index, step)?;
-            }
-        }
-        if overflow {
+        if peers.step(index, step, &after)? {
             return Ok(None);
         }
         trace.push(after);

@@ -55,7 +55,7 @@ impl Step {
 /// Every function in several rounds, with a host's work between calls.
 pub(crate) fn plan(seed: u64, shape: &Shape) -> Vec<Step> {
     let mut rng = Rng::new(seed, 3);
-    let fuel = 1 << rng.below(12);
+    let fuel = 1 << (3 + rng.below(9));
     let mut steps = Vec::new();
     for _ in 0..2 + rng.below(2) {
         for function in shape.functions.iter().take(8) {

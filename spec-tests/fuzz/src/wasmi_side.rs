@@ -3,6 +3,7 @@
 use crate::live::live;
 use crate::shape::{Shape, answer, initial, number};
 use crate::value::{Outcome, TrapKind, Type, Value};
+use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{Config, Engine, Error, Extern, ExternRef, ExternType, Func, FuncType, Global, Instance, Memory, Module};
 use wasmi::{Nullable, Ref, Store, Table, TrapCode, Val, ValType};
 
@@ -93,6 +94,9 @@ fn reference(store: &mut Store<()>, element: Ref) -> Value {
 }
 
 fn outcome(error: &Error) -> Outcome {
+    if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) = error.kind() {
+        return Outcome::Trapped(TrapKind::TableOutOfBounds);
+    }
     Outcome::Trapped(match error.kind().as_trap_code() {
         Some(TrapCode::StackOverflow) => TrapKind::StackOverflow,
         Some(TrapCode::MemoryOutOfBounds) => TrapKind::MemoryOutOfBounds,

@@ -1,6 +1,6 @@
 //! Seeds, shared among threads, and what came of them.
 
-use crate::compare::{Counts, Runtimes};
+use crate::compare::{Checked, Counts, Runtimes};
 use crate::options::Options;
 use crate::{STACK, generate, report};
 use anyhow::{Error, Result, anyhow};
@@ -25,6 +25,7 @@ struct Work<'a> {
 struct Done {
     counts: Counts,
     differences: u64,
+    wasmi_alone: u64,
     started: Instant,
     told: Instant,
 }
@@ -32,7 +33,7 @@ struct Done {
 /// Returns whether there was no difference.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let now = Instant::now();
-    let done = Done { counts: Counts::default(), differences: 0, started: now, told: now };
+    let done = Done { counts: Counts::default(), differences: 0, wasmi_alone: 0, started: now, told: now };
     let next = AtomicU64::new(options.seeds.start);
     let work = Work { options, runtimes: Runtimes::new()?, next, done: Mutex::new(done) };
     std::thread::scope(|scope| {
@@ -62,7 +63,7 @@ impl Work<'_> {
     fn one(&self, seed: u64) -> bool {
         let wasm = match generate::module(seed) {
             Ok(Some(wasm)) => wasm,
-            Ok(None) => return self.tell(seed, Ok(Counts { no_modules: 1, ..Counts::default() }), None),
+            Ok(None) => return self.tell(seed, Ok(Checked::nothing()), None),
             Err(error) => return self.tell(seed, Err(error), None),
         };
         let kept = self.options.keep.then(|| report::keep(seed, &wasm));
@@ -75,10 +76,16 @@ impl Work<'_> {
         self.tell(seed, checked, Some(&wasm))
     }
 
-    fn tell(&self, seed: u64, checked: Result<Counts>, wasm: Option<&[u8]>) -> bool {
+    fn tell(&self, seed: u64, checked: Result<Checked>, wasm: Option<&[u8]>) -> bool {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         match checked {
-            Ok(counts) => done.counts.add(counts),
+            Ok(Checked { counts, note }) => {
+                done.counts.add(counts);
+                if let Some(note) = note {
+                    done.wasmi_alone += 1;
+                    println!("seed {seed}: wasmi stands alone: {note}");
+                }
+            }
             Err(error) => {
                 done.differences += 1;
                 done.counts.modules += 1;
@@ -110,8 +117,9 @@ impl Done {
         } = self.counts;
         format!(
             "{:.0} s: {modules} modules ({no_modules} seeds give none, {invalid} are invalid, {stillborn} do not start, {not_for_wasmi} not for wasmi, \
-             {overflows} overflow the stack), {calls} calls, {resets} with resets, {snapshots} with snapshots",
-            self.started.elapsed().as_secs_f64()
+             {overflows} overflow the stack), {calls} calls, {resets} with resets, {snapshots} with snapshots, {} where wasmi stands alone",
+            self.started.elapsed().as_secs_f64(),
+            self.wasmi_alone
         )
     }
 }
