@@ -216,3 +216,62 @@ fn vectors_go_through_blocks_locals_and_select() {
     let sum = call(&mut store, it, "sum", &[Val::I32(10)]).unwrap();
     assert_eq!(sum[0].unwrap_v128(), 0x0000_0028_0000_001e_0000_0014_0000_000a);
 }
+
+/// What the relaxed instructions give where the specification would allow something else.
+#[test]
+fn relaxed_instructions_make_the_documented_choice() {
+    const NAN: &str = "(v128.const f32x4 nan 3e9 -3e9 5e9)";
+    const NANS: &str = "(v128.const f64x2 nan 5e9)";
+    const ONES: &str = "(v128.const f32x4 1 1 1 1)";
+    const LOW_BYTES: &str = "(i8x16.splat (i32.const -128))";
+    const LOW_HALVES: &str = "(i16x8.splat (i32.const -32768))";
+    // The square of the first number has a bit more than the others, which two roundings lose and one keeps.
+    const NUMBER: &str = "(i32x4.splat (i32.const 0x3f800001))";
+    const SQUARE: &str = "(i32x4.splat (i32.const 0x3f800002))";
+    let cases = [
+        (
+            format!("(i8x16.relaxed_swizzle {LOW_BYTES} (v128.const i8x16 0 15 16 31 32 127 -128 -1 0 0 0 0 0 0 0 0))"),
+            "(v128.const i8x16 -128 -128 0 0 0 0 0 0 -128 -128 -128 -128 -128 -128 -128 -128)".to_owned(),
+        ),
+        (
+            format!("(i8x16.relaxed_laneselect {LOW_BYTES} (i8x16.splat (i32.const 0)) {LOW_BYTES})"),
+            LOW_BYTES.to_owned(),
+        ),
+        (
+            format!("(i64x2.relaxed_laneselect {NUMBER} {SQUARE} (v128.const i64x2 1 0x8000000000000000))"),
+            format!("(v128.bitselect {NUMBER} {SQUARE} (v128.const i64x2 1 0x8000000000000000))"),
+        ),
+        (
+            format!("(i32x4.relaxed_trunc_f32x4_s {NAN})"),
+            "(v128.const i32x4 0 0x7fffffff 0x80000000 0x7fffffff)".into(),
+        ),
+        (format!("(i32x4.relaxed_trunc_f32x4_u {NAN})"), "(v128.const i32x4 0 3000000000 0 -1)".into()),
+        (format!("(i32x4.relaxed_trunc_f64x2_s_zero {NANS})"), "(v128.const i32x4 0 0x7fffffff 0 0)".into()),
+        (format!("(i32x4.relaxed_trunc_f64x2_u_zero {NANS})"), "(v128.const i32x4 0 -1 0 0)".into()),
+        (
+            format!("(f32x4.relaxed_madd {NUMBER} {NUMBER} (f32x4.neg {SQUARE}))"),
+            format!("(f32x4.add (f32x4.mul {NUMBER} {NUMBER}) (f32x4.neg {SQUARE}))"),
+        ),
+        (format!("(f32x4.relaxed_nmadd {NUMBER} {NUMBER} {SQUARE})"), "(v128.const i64x2 0 0)".into()),
+        ("(f64x2.relaxed_min (v128.const f64x2 0 2) (v128.const f64x2 -0 3))".into(), "(v128.const f64x2 -0 2)".into()),
+        ("(f64x2.relaxed_max (v128.const f64x2 -0 2) (v128.const f64x2 0 3))".into(), "(v128.const f64x2 0 3)".into()),
+        (format!("(i32x4.trunc_sat_f32x4_u (f32x4.relaxed_min {NAN} {ONES}))"), "(v128.const i32x4 0 1 0 1)".into()),
+        (
+            format!("(i32x4.trunc_sat_f32x4_u (f32x4.relaxed_max {ONES} {NAN}))"),
+            "(v128.const i32x4 0 3000000000 1 -1)".into(),
+        ),
+        (format!("(i16x8.relaxed_q15mulr_s {LOW_HALVES} {LOW_HALVES})"), "(i16x8.splat (i32.const 32767))".into()),
+        (format!("(i16x8.relaxed_dot_i8x16_i7x16_s {LOW_BYTES} {LOW_BYTES})"), LOW_HALVES.to_owned()),
+        (
+            format!("(i32x4.relaxed_dot_i8x16_i7x16_add_s {LOW_BYTES} {LOW_BYTES} (i32x4.splat (i32.const 1)))"),
+            "(i32x4.splat (i32.const -65535))".into(),
+        ),
+    ];
+    for (relaxed, expected) in cases {
+        let text = format!(r#"(module (func (export "both") (result v128 v128) {relaxed} {expected}))"#);
+        let (mut store, it) = instance(&Engine::default(), &text);
+        let both = call(&mut store, it, "both", &[]).unwrap();
+        let [got, expected] = [0, 1].map(|i: usize| format!("{:#034x}", both[i].unwrap_v128()));
+        assert_eq!(got, expected, "{relaxed}");
+    }
+}

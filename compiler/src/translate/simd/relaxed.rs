@@ -1,7 +1,7 @@
 //! Relaxed instructions, where the specification leaves a choice (specification, appendix on profiles).
 //!
-//! minirt always makes the same one, so that a guest computes the same on every machine, and in a snapshot that is
-//! moved to another:
+//! minirt always makes the same one, so that a guest computes the same on every machine (but for the bits of NaNs,
+//! which no arithmetic on floats promises):
 //!
 //! | instruction | is |
 //! |---|---|
@@ -12,8 +12,8 @@
 //! | `*.relaxed_laneselect` | `v128.bitselect`: every bit of the mask counts |
 //! | `*.relaxed_min`, `*.relaxed_max` | `min` and `max`: NaN wins, and -0 is less than 0 |
 //! | `i16x8.relaxed_q15mulr_s` | `i16x8.q15mulr_sat_s`: the one overflow saturates |
-//! | `i16x8.relaxed_dot_i8x16_i7x16_s` | both operands signed in all 8 bits, the sum of two products wraps around |
-//! | `i32x4.relaxed_dot_i8x16_i7x16_add_s` | the same, then each two sums added as signed numbers, and the third operand |
+//! | `i16x8.relaxed_dot_i8x16_i7x16_s` | all 8 bits of both operands signed, sums of two products wrap |
+//! | `i32x4.relaxed_dot_i8x16_i7x16_add_s` | the same, then the sums of each two, signed, and the third operand |
 
 use super::super::state::Translator;
 use super::integer::SIGNED;
