@@ -135,7 +135,7 @@ pub(crate) unsafe fn memory_init(
 
 fn heap(table: Space) -> HeapType {
     // SAFETY: tables belong to live instances, and only what never changes is read here.
-    let owner = unsafe { InstanceData::of(table.owner) };
+    let owner = unsafe { InstanceData::shared(table.owner) };
     owner.prototype.info().tables[table.index as usize].element.heap
 }
 
@@ -168,10 +168,10 @@ pub(crate) unsafe fn table_grow(table: Space, value: u64, delta: u64) -> Option<
     let TablePlace::State { capacity, .. } = owner.prototype.layout().table(table.index) else { return None };
     let most = owner.prototype.info().tables[table.index as usize].maximum.unwrap_or(u64::MAX).min(capacity);
     let new = old.checked_add(delta).filter(|elements| *elements <= most)?;
-    // SAFETY: there is room up to the capacity, and the new elements are filled right after.
+    // SAFETY: there is room up to the capacity. The new elements are part of the table only if they could be filled.
     unsafe {
         *table.size = new;
-        table_fill(table, old, value, delta).ok()?;
+        table_fill(table, old, value, delta).inspect_err(|_| *table.size = old).ok()?;
     }
     Some(old)
 }

@@ -18,8 +18,8 @@
 //!   module, that is no system call.
 //! - It may *grow* its memory: pages behind the initial size become accessible. They are zero.
 //! - When it dies, *reset* undoes what it wrote. If nothing ran, there is nothing to undo, and no system call.
-//! - A slot whose state is not certain, because a system call failed half-way, is *wiped* before it is used again,
-//!   and given back to the system if even that fails.
+//! - A slot is *uncertain* after a system call failed half-way: what is writable there is not known, and so not what was
+//!   written. Reset refuses it; it is *wiped* before it is used again, and given back to the system if even that fails.
 //!
 //! What was written? The *head* (sizes, globals, flags: some hundred bytes) is always copied back. Of all other pages:
 //!

@@ -152,7 +152,9 @@ pub(crate) fn instantiate(
     let prototype = module.prototype();
     let mut data = store.engine.pool().take(prototype)?;
     // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
-    let imported = data.host_only && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr);
+    let imported = data.host_only
+        && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr)
+        && given.len() == prototype.info().imports.len();
     if !imported && let Err(error) = check_imports(store, prototype, given) {
         store.engine.pool().put(data);
         return Err(error);
@@ -282,7 +284,7 @@ unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
     unsafe {
         let vmctx = instance.as_ref().vmctx();
         *Header::builtins(vmctx) = builtins::TABLE.address();
-        *Header::stack_limit(vmctx) = store.stack_limit;
+        *Header::stack_limit(vmctx) = store.stack.limit;
         *Header::instance(vmctx) = instance.as_ptr();
     }
 }

@@ -191,8 +191,8 @@ impl Memory {
     /// Where its pages are, in numbers of host pages.
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let space = self.space(&store.as_context().0.inner);
-        // SAFETY: the owner is alive, and nobody else uses its description now.
-        unsafe { InstanceData::of(space.owner) }.slot.page_stats(true)
+        // SAFETY: the owner is alive, and its description is only read while the store is borrowed.
+        unsafe { InstanceData::shared(space.owner) }.slot.page_stats(true)
     }
 
     /// Adds `delta` pages of zeros and says how many pages there were.

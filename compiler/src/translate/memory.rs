@@ -165,7 +165,8 @@ impl Translator<'_, '_> {
     /// A memory's current size in bytes.
     fn memory_bytes(&mut self, memory: u32) -> Value {
         let ty = &self.module.info.memories[memory as usize];
-        if ty.maximum == Some(ty.minimum) {
+        // An imported one can become smaller than it was: when its owner goes back to its beginning.
+        if memory >= self.module.info.num_imported_memories && ty.maximum == Some(ty.minimum) {
             return self.b.ins().iconst(I64, (ty.minimum * WASM_PAGE) as i64);
         }
         match self.module.layout.memory(memory) {
