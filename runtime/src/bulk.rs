@@ -5,10 +5,11 @@
 
 use crate::constant::evaluate;
 use crate::instance_data::InstanceData;
+use crate::sys::mapping::PAGE;
 use crate::vmctx::{Space, View, VmContext, load_reference, store_reference};
 use minirt_compiler::Trap;
 use minirt_compiler::layout::{MEMORY_RESERVED, TablePlace};
-use minirt_compiler::module::{HeapType, WASM_PAGE};
+use minirt_compiler::module::HeapType;
 
 /// `at..at + len`, if that lies within `size`.
 fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
@@ -69,14 +70,18 @@ unsafe fn table_to_write(table: Space, at: u64, len: u64) -> Result<*mut u64, Tr
 /// The space must be a memory of a live instance whose description nobody else uses.
 pub(crate) unsafe fn memory_grow(memory: Space, delta: u64) -> Option<u64> {
     // SAFETY: the caller's promise.
-    let (owner, old) = unsafe { (InstanceData::of(memory.owner), *memory.size / WASM_PAGE) };
+    let (owner, bytes) = unsafe { (InstanceData::of(memory.owner), *memory.size) };
     let ty = owner.prototype.info().memories[memory.index as usize];
-    let most = ty.maximum.unwrap_or(u64::MAX).min(MEMORY_RESERVED / WASM_PAGE);
+    // 2^32 pages of one byte are more than a size of 32 bits can say.
+    let sayable = if ty.memory64 { u64::MAX } else { u64::from(u32::MAX) };
+    let most = ty.maximum.unwrap_or(sayable).min(sayable).min(MEMORY_RESERVED / ty.page_size());
+    let old = bytes / ty.page_size();
     let new = old.checked_add(delta).filter(|pages| *pages <= most)?;
     if delta > 0 {
-        owner.slot.grow_memory((new * WASM_PAGE) as usize).ok()?;
+        let bytes = new * ty.page_size();
+        owner.slot.grow_memory((bytes as usize).next_multiple_of(PAGE)).ok()?;
         // SAFETY: the caller's promise.
-        unsafe { *memory.size = new * WASM_PAGE }
+        unsafe { *memory.size = bytes }
     }
     Some(old)
 }

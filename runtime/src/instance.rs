@@ -235,6 +235,7 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
         (Entity::Memory(i), Given::Extern(Extern::Memory(memory))) => {
             let (wanted, found) = (module.info().memories[i as usize], memory.type_in(store));
             wanted.memory64 == found.memory64
+                && wanted.page_size_log2 == found.page_size_log2
                 && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
         }
         (Entity::Global(i), Given::Extern(Extern::Global(global))) => {

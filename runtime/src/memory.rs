@@ -7,7 +7,7 @@ use crate::instance::Definition;
 use crate::instance_data::InstanceData;
 use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use anyhow::{Result, anyhow};
-use minirt_compiler::module::{MemoryType, WASM_PAGE};
+use minirt_compiler::module::MemoryType;
 use std::fmt;
 use std::ops::Range;
 
@@ -105,9 +105,9 @@ impl Memory {
         self.type_in(&store.as_context().0.inner)
     }
 
-    /// Its size in pages of 64 KiB.
+    /// Its size in pages, of 64 KiB if its type does not say otherwise.
     pub fn size(&self, store: impl AsContext) -> u64 {
-        self.space(&store.as_context().0.inner).len() / WASM_PAGE
+        self.ty(store).minimum
     }
 
     /// Its size in bytes.
@@ -205,7 +205,7 @@ impl Memory {
         let space = self.space(store);
         // SAFETY: the owner is alive, and the store is borrowed exclusively.
         unsafe { bulk::memory_grow(space, delta) }
-            .ok_or_else(|| anyhow!("the memory of {} pages can not grow by {delta}", space.len() / WASM_PAGE))
+            .ok_or_else(|| anyhow!("the memory of {} pages can not grow by {delta}", self.type_in(store).minimum))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::prototype::Prototype;
 use crate::store::{AsContext, StoreInner};
 use crate::vmctx::{GlobalCell, Space};
 use minirt_compiler::layout::GlobalPlace;
-use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType, WASM_PAGE};
+use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType};
 use std::ptr::NonNull;
 
 /// The export of this name.
@@ -68,7 +68,8 @@ impl Memory {
         let space = self.space(store);
         // SAFETY: the owner is alive, and only what never changes is read.
         let owner = unsafe { InstanceData::shared(space.owner) };
-        MemoryType { minimum: space.len() / WASM_PAGE, ..owner.prototype.info().memories[space.index as usize] }
+        let declared = owner.prototype.info().memories[space.index as usize];
+        MemoryType { minimum: space.len() / declared.page_size(), ..declared }
     }
 }
 

@@ -96,7 +96,8 @@ fn what_the_embedder_defines_can_be_imported() {
     for (name, engine) in engines() {
         println!("{name}");
         let mut store = Store::new(&engine, ());
-        let memory = Memory::new(&mut store, MemoryType { minimum: 1, maximum: Some(2), memory64: false }).unwrap();
+        let memory =
+            Memory::new(&mut store, MemoryType { minimum: 1, maximum: Some(2), ..MemoryType::default() }).unwrap();
         let table_type = TableType { element: RefType::FUNCREF, minimum: 2, maximum: None, table64: false };
         let seven = Func::wrap(&mut store, || 7i32);
         let table = Table::new(&mut store, table_type, Ref::Func(Some(seven))).unwrap();
@@ -182,7 +183,7 @@ fn an_import_of_the_wrong_type_is_refused_and_both_types_are_shown() {
     let mut linker = Linker::new(&engine);
     let mut store = Store::new(&engine, ());
     linker.func_wrap("env", "f", |_: i32| {}).unwrap();
-    let memory = Memory::new(&mut store, MemoryType { minimum: 1, maximum: None, memory64: false }).unwrap();
+    let memory = Memory::new(&mut store, MemoryType { minimum: 1, maximum: None, ..MemoryType::default() }).unwrap();
     linker.define(&store, "env", "m", memory).unwrap();
     for (text, expected) in [
         (
