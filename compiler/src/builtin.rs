@@ -30,11 +30,13 @@ pub enum Builtin {
     TableInit,
     /// `(vmctx, found: u32, wanted: u32) -> u32`: 0 if the type of the first number is or extends the second, else 1.
     CheckSubtype,
+    /// `(vmctx) -> u32`: 0 if the code may go on although the store's epoch deadline has passed, else 1.
+    NewEpoch,
 }
 
 impl Builtin {
     /// Entries in the table.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// Distance of the entry from the start of the table, in bytes.
     pub const fn offset(self) -> i32 {

@@ -6,10 +6,12 @@
 use crate::activation;
 use crate::bulk;
 use crate::instance_data::InstanceData;
+use crate::metering;
 use crate::store::StoreInner;
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
 use minirt_compiler::builtin::Builtin;
+use std::ptr::NonNull;
 
 /// A table of code addresses.
 #[repr(transparent)]
@@ -30,6 +32,7 @@ pub(crate) static TABLE: Table = {
     table[Builtin::TableCopy as usize] = table_copy as *const u8;
     table[Builtin::TableInit as usize] = table_init as *const u8;
     table[Builtin::CheckSubtype as usize] = check_subtype as *const u8;
+    table[Builtin::NewEpoch as usize] = new_epoch as *const u8;
     Table(table)
 };
 
@@ -110,4 +113,10 @@ unsafe extern "C" fn check_subtype(_: VmContext, found: u32, wanted: u32) -> u32
     // SAFETY: compiled code runs in an activation, whose store outlives it and is used by nobody else meanwhile.
     let store = unsafe { &*(*activation::current()).store.cast::<StoreInner>() };
     u32::from(!store.engine.is_subtype(found, wanted))
+}
+
+unsafe extern "C" fn new_epoch(_: VmContext) -> u32 {
+    // SAFETY: as above, and nobody else has a reference to the store. A store is never at address 0.
+    let goes_on = unsafe { metering::goes_on(NonNull::new_unchecked((*activation::current()).store.cast())) };
+    u32::from(!goes_on)
 }

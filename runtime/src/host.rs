@@ -68,6 +68,22 @@ impl<T> Caller<'_, T> {
         self.store.engine()
     }
 
+    /// What is left of the store's fuel: [`Store::get_fuel`](crate::Store::get_fuel).
+    ///
+    /// # Errors
+    /// When the engine was not configured to consume fuel.
+    pub fn get_fuel(&self) -> Result<u64> {
+        self.store.get_fuel()
+    }
+
+    /// Sets the store's fuel, also for what is running now: [`Store::set_fuel`](crate::Store::set_fuel).
+    ///
+    /// # Errors
+    /// When the engine was not configured to consume fuel.
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        self.store.set_fuel(fuel)
+    }
+
     /// An export of the instance that imports this function. `None` if there is none of that name, or if the
     /// function was called through a reference and no instance imports it.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {

@@ -284,6 +284,7 @@ unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
         *Header::builtins(vmctx) = builtins::TABLE.address();
         *Header::stack_limit(vmctx) = store.stack_limit;
         *Header::instance(vmctx) = instance.as_ptr();
+        *Header::allowance(vmctx) = store.allowance.get();
     }
 }
 

@@ -7,9 +7,11 @@
 use crate::engine::Engine;
 use crate::handle::StoreId;
 use crate::instance_data::InstanceData;
-use crate::vmctx::{FuncRecord, Header, HostContext};
+use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
+use anyhow::Result;
 use smallvec::SmallVec;
 use std::any::Any;
+use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -45,6 +47,33 @@ pub(crate) struct StoreInner {
     pub(crate) touched: bool,
     /// What a host function failed with, until the call that entered Wasm returns.
     pub(crate) failure: Option<Failure>,
+    /// How long its code may run. Its instances point here, and their code writes it.
+    pub(crate) allowance: UnsafeCell<Allowance>,
+    /// Fuel beyond what the allowance can count.
+    pub(crate) fuel_reserve: u64,
+    pub(crate) on_deadline: OnDeadline,
+}
+
+/// What happens when code finds that its epoch deadline has passed.
+pub(crate) enum OnDeadline {
+    Trap,
+    /// A closure that knows the type of the store's data.
+    Ask(AskDeadline),
+    /// It has been taken out, and is being called.
+    Asking,
+}
+
+/// Called with a store that nobody else uses meanwhile.
+pub(crate) type AskDeadline = Box<dyn FnMut(NonNull<StoreInner>) -> Result<UpdateDeadline> + Send + Sync>;
+
+/// What a callback says about code whose epoch deadline has passed ([`Store::epoch_deadline_callback`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpdateDeadline {
+    /// It goes on, and its next deadline is this many ticks beyond the current epoch.
+    Continue(u64),
+    /// It stops with [`Trap::Interrupt`](crate::Trap::Interrupt).
+    Interrupt,
 }
 
 /// How a host function failed.
@@ -74,6 +103,9 @@ impl StoreInner {
             depth: 0,
             touched: false,
             failure: None,
+            allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
+            fuel_reserve: 0,
+            on_deadline: OnDeadline::Trap,
         }
     }
 

@@ -3,6 +3,7 @@
 //! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
 
 use super::ModuleContext;
+use super::meter::Meter;
 use crate::abi::{builtin_signature, trap_code, value_type};
 use crate::builtin::Builtin;
 use crate::layout::header;
@@ -33,6 +34,8 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) signatures: HashMap<u32, SigRef>,
     builtins: HashMap<usize, SigRef>,
     pub(super) regions: Regions,
+    /// If the code is metered.
+    pub(super) meter: Option<Meter>,
 }
 
 /// One entry of Wasm's control stack.
@@ -108,6 +111,7 @@ impl<'m, 'b> Translator<'m, 'b> {
             signatures: HashMap::new(),
             builtins: HashMap::new(),
             regions,
+            meter: None,
         }
     }
 
