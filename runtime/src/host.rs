@@ -18,7 +18,6 @@ use anyhow::{Result, bail};
 use minirt_compiler::module::{FuncType, ValType};
 use std::any::Any;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A closure with its type, ready to be imported.
@@ -134,11 +133,7 @@ unsafe extern "C" fn shim<T, F: Body<T>>(context: *const HostContext, values: *m
         // SAFETY: `data` is the address of the closure, kept alive by the store or its instance.
         let body = unsafe { &*context.data.cast::<F>() };
         // SAFETY: the trampoline's array holds arguments and has room for results of the function's type.
-        match catch_unwind(AssertUnwindSafe(|| unsafe { body.call(caller, values) })) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Failure::Error(error)),
-            Err(payload) => Some(Failure::Panic(payload)),
-        }
+        Failure::catch(|| unsafe { body.call(caller, values) }).err()
     };
     // SAFETY: as above; the activation is this thread's innermost again.
     unsafe { (*activation).exit_frame = std::ptr::null() };

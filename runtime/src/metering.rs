@@ -6,7 +6,6 @@
 use crate::store::{AsContext, AsContextMut, UpdateDeadline};
 use crate::store::{AskDeadline, Failure, OnDeadline, Store, StoreContext, StoreContextMut, StoreData, StoreInner};
 use anyhow::{Result, ensure};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -49,20 +48,19 @@ pub(crate) unsafe fn goes_on(mut store: NonNull<StoreInner>) -> bool {
             return false;
         }
     };
-    let answer = catch_unwind(AssertUnwindSafe(|| ask(store)));
+    let answer = Failure::catch(|| ask(store));
     // SAFETY: as above; the closure has returned.
     let inner = unsafe { store.as_mut() };
     if matches!(inner.on_deadline, OnDeadline::Asking) {
         inner.on_deadline = OnDeadline::Ask(ask);
     }
     match answer {
-        Ok(Ok(UpdateDeadline::Continue(ticks))) => {
+        Ok(UpdateDeadline::Continue(ticks)) => {
             inner.set_deadline(ticks);
             return true;
         }
-        Ok(Ok(UpdateDeadline::Interrupt)) => {}
-        Ok(Err(error)) => inner.failure = Some(Failure::Error(error)),
-        Err(payload) => inner.failure = Some(Failure::Panic(payload)),
+        Ok(UpdateDeadline::Interrupt) => {}
+        Err(failure) => inner.failure = Some(failure),
     }
     false
 }

@@ -7,11 +7,13 @@
 use crate::engine::Engine;
 use crate::handle::StoreId;
 use crate::instance_data::InstanceData;
+use crate::limiter::ResourceLimiter;
 use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
 use anyhow::Result;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -52,6 +54,22 @@ pub(crate) struct StoreInner {
     /// Fuel beyond what the allowance can count.
     pub(crate) fuel_reserve: u64,
     pub(crate) on_deadline: OnDeadline,
+    /// What has been made in it.
+    pub(crate) counts: Counts,
+    /// Who decides how much there may be.
+    pub(crate) limiter: Option<AskLimiter>,
+}
+
+/// What the embedder said with [`Store::limiter`]: finds the limiter of a store whose data nobody uses, and asks it.
+pub(crate) type AskLimiter =
+    Box<dyn FnMut(NonNull<StoreInner>, &mut dyn FnMut(&mut dyn ResourceLimiter)) + Send + Sync>;
+
+/// What a user has made in a store, whatever it takes: imports and instances behind other memories do not count.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) instances: usize,
+    pub(crate) tables: usize,
+    pub(crate) memories: usize,
 }
 
 /// What happens when code finds that its epoch deadline has passed.
@@ -82,6 +100,17 @@ pub(crate) enum Failure {
     Panic(Box<dyn Any + Send>),
 }
 
+impl Failure {
+    /// Runs what belongs to the embedder, in the middle of a call from Wasm: nothing may unwind through that.
+    #[inline]
+    pub(crate) fn catch<R>(run: impl FnOnce() -> Result<R>) -> Result<R, Self> {
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(result) => result.map_err(Self::Error),
+            Err(payload) => Err(Self::Panic(payload)),
+        }
+    }
+}
+
 /// A host function that has a record of its own, so that references can point to it.
 #[repr(C)]
 pub(crate) struct HostFuncData {
@@ -106,6 +135,8 @@ impl StoreInner {
             allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
             fuel_reserve: 0,
             on_deadline: OnDeadline::Trap,
+            counts: Counts::default(),
+            limiter: None,
         }
     }
 

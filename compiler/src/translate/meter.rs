@@ -13,7 +13,7 @@
 
 use super::state::Translator;
 use crate::abi::trap_code;
-use crate::builtin::Builtin;
+use crate::builtin::{Builtin, GROWTH_REFUSED};
 use crate::layout::{ELEMENT_SIZE, allowance, header};
 use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -137,7 +137,7 @@ impl Translator<'_, '_> {
     /// Pays for new elements of a table, if it could grow: `before` is -1 otherwise.
     pub(super) fn pay_for_growth(&mut self, before: Value, delta: Value) {
         if self.module.metering.fuel {
-            let failed = self.b.ins().icmp_imm_s(IntCC::Equal, before, -1);
+            let failed = self.b.ins().icmp_imm_s(IntCC::Equal, before, GROWTH_REFUSED);
             let nothing = self.b.ins().iconst(I64, 0);
             let elements = self.b.ins().select(failed, nothing, delta);
             self.pay_for_elements(elements);

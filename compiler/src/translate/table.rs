@@ -33,7 +33,7 @@ impl Translator<'_, '_> {
             Operator::TableGrow { table } => {
                 let (delta, value) = (self.pop(), self.pop());
                 let arguments = [self.index_constant(table), value, self.widen(delta)];
-                let before = self.call_builtin(Builtin::TableGrow, &arguments);
+                let before = self.call_growth(Builtin::TableGrow, &arguments);
                 self.pay_for_growth(before, arguments[2]);
                 self.push_table_size(table, before);
             }
