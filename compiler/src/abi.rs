@@ -39,6 +39,7 @@ pub(crate) fn builtin_signature(builtin: Builtin, convention: CallConv) -> Signa
         Builtin::TableFill => (&[I32, I64, I64, I64], I32),
         Builtin::MemoryInit | Builtin::TableInit => (&[I32, I32, I64, I64, I64], I32),
         Builtin::CheckSubtype => (&[I32, I32], I32),
+        Builtin::NewEpoch => (&[], I32),
     };
     let mut signature = Signature::new(convention);
     signature.params.push(AbiParam::new(I64));

@@ -8,11 +8,16 @@
 //! 64 bits, so that one shape serves both address types. A reference is a 64-bit word: the address of a
 //! funcref record, or the handle of an externref; 0 is null.
 
+/// What `memory.grow` and `table.grow` give when nothing has changed.
+pub const GROWTH_REFUSED: i64 = -1;
+/// What the builtins for them give when the embedder failed: compiled code traps.
+pub const GROWTH_FAILED: i64 = -2;
+
 /// A builtin's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Builtin {
-    /// `(vmctx, memory: u32, delta: u64) -> i64`: pages before, or -1.
+    /// `(vmctx, memory: u32, delta: u64) -> i64`: pages before, or -1, or -2.
     MemoryGrow,
     /// `(vmctx, to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
     MemoryCopy,
@@ -20,7 +25,7 @@ pub enum Builtin {
     MemoryFill,
     /// `(vmctx, memory: u32, segment: u32, at: u64, from: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
     MemoryInit,
-    /// `(vmctx, table: u32, value: u64, delta: u64) -> i64`: elements before, or -1.
+    /// `(vmctx, table: u32, value: u64, delta: u64) -> i64`: elements before, or -1, or -2.
     TableGrow,
     /// `(vmctx, table: u32, at: u64, value: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
     TableFill,
@@ -30,11 +35,13 @@ pub enum Builtin {
     TableInit,
     /// `(vmctx, found: u32, wanted: u32) -> u32`: 0 if the type of the first number is or extends the second, else 1.
     CheckSubtype,
+    /// `(vmctx) -> u32`: 0 if the code may go on although the store's epoch deadline has passed, else 1.
+    NewEpoch,
 }
 
 impl Builtin {
     /// Entries in the table.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// Distance of the entry from the start of the table, in bytes.
     pub const fn offset(self) -> i32 {

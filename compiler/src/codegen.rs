@@ -3,7 +3,6 @@
 //! What comes out is bytes with relocations, one function at a time; `link` puts them together.
 
 use crate::error::CompileError;
-use crate::layout::Layout;
 use crate::module::{FuncType, ModuleInfo};
 use crate::parse::Body;
 use crate::trampoline;
@@ -63,14 +62,11 @@ pub(crate) fn pieces(info: &ModuleInfo) -> Vec<Piece> {
 /// # Errors
 /// Of all bodies that are not valid, the first one's; or Cranelift's, which is a bug here.
 pub(crate) fn compile(
-    isa: &dyn TargetIsa,
-    info: &ModuleInfo,
-    layout: &Layout,
+    module: &ModuleContext<'_>,
     pieces: &[Piece],
     bodies: Vec<Body<'_>>,
     parallel: bool,
 ) -> Result<Vec<Compiled>, CompileError> {
-    let module = ModuleContext { info, layout, isa };
     let total: usize = bodies.iter().map(size).sum();
     let mut bodies: Vec<Option<Body<'_>>> = bodies.into_iter().map(Some).collect();
     let jobs = pieces.iter().enumerate().map(|(index, piece)| {
@@ -83,14 +79,14 @@ pub(crate) fn compile(
     let mut jobs: Vec<Job<'_>> = jobs.collect();
     if !parallel || total < PARALLEL_FROM {
         let mut worker = Worker::default();
-        return jobs.into_iter().map(|job| worker.run(&module, job)).collect();
+        return jobs.into_iter().map(|job| worker.run(module, job)).collect();
     }
     // The largest first, so that none of them is what everybody waits for at the end. A bridge keeps that order,
     // where a parallel iterator over the list would give each thread a stretch of it.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.body.as_ref().map_or(0, size)));
     let jobs = jobs.into_iter().par_bridge();
     let mut done: Vec<(usize, Result<Compiled, CompileError>)> =
-        jobs.map_init(Worker::default, |worker, job| (job.index, worker.run(&module, job))).collect();
+        jobs.map_init(Worker::default, |worker, job| (job.index, worker.run(module, job))).collect();
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
 }

@@ -64,8 +64,23 @@ pub mod header {
     pub const STACK_LIMIT: i32 = HOST + 8;
     /// Pointer to the runtime's own description of the instance.
     pub const INSTANCE: i32 = HOST + 16;
+    /// Pointer to the [`allowance`](super::allowance) of the instance's store.
+    pub const ALLOWANCE: i32 = HOST + 24;
     /// Bytes kept for these fields.
     pub const SIZE: u64 = super::CACHE_LINE;
+}
+
+/// What a store gives its instances to run on, as distances from where it is. Code looks here only if it was compiled
+/// to be metered ([`Metering`](crate::Metering)).
+pub mod allowance {
+    /// Units of fuel that are left, 64 bits and signed: below 0 is less than nothing.
+    pub const FUEL: i32 = 0;
+    /// The epoch from which on the store's code has to ask whether it may go on, 64 bits.
+    pub const EPOCH_DEADLINE: i32 = 8;
+    /// Pointer to the engine's epoch, 64 bits, which any thread may change at any time.
+    pub const EPOCH: i32 = 16;
+    /// Bytes of all that.
+    pub const SIZE: u64 = 24;
 }
 
 /// A function as something to point at: where references lead, and what an indirect call reads.

@@ -51,6 +51,7 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 use layout::Layout;
 use module::{FuncType, ModuleInfo};
+use translate::ModuleContext;
 
 /// How hard Cranelift works on the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,11 +74,28 @@ pub struct Settings {
     pub parallel: bool,
     /// What modules may use.
     pub features: Features,
+    /// How code can be made to stop.
+    pub metering: Metering,
+}
+
+/// What code does at run time so that its store can make it stop. Off, it costs nothing: the code is the same as if there
+/// were no such thing. All code that shares a store has to be compiled alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metering {
+    /// It pays for what it executes, and stops when its store's fuel is used up.
+    pub fuel: bool,
+    /// It looks at the engine's epoch in every loop and function, and asks its store when a deadline has passed.
+    pub epochs: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { opt_level: OptLevel::default(), parallel: true, features: Features::default() }
+        Self {
+            opt_level: OptLevel::default(),
+            parallel: true,
+            features: Features::default(),
+            metering: Metering::default(),
+        }
     }
 }
 
@@ -103,6 +121,7 @@ pub struct Compiler {
     isa: OwnedTargetIsa,
     parallel: bool,
     features: Features,
+    metering: Metering,
 }
 
 impl Compiler {
@@ -113,7 +132,8 @@ impl Compiler {
     pub fn new(settings: &Settings) -> Result<Self, CompileError> {
         let isa = cranelift_native::builder().map_err(CompileError::internal)?;
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
-        Ok(Self { isa, parallel: settings.parallel, features: settings.features })
+        let Settings { parallel, features, metering, .. } = *settings;
+        Ok(Self { isa, parallel, features, metering })
     }
 
     /// Validates a module in the binary format.
@@ -133,7 +153,8 @@ impl Compiler {
         // A body that is not valid is the more useful news than a limit that is exceeded.
         let layout = Layout::new(&info).or_else(|limit| parse::validate(bytes, self.features).and(Err(limit)))?;
         let pieces = codegen::pieces(&info);
-        let compiled = codegen::compile(&*self.isa, &info, &layout, &pieces, bodies, self.parallel)?;
+        let module = ModuleContext { info: &info, layout: &layout, isa: &*self.isa, metering: self.metering };
+        let compiled = codegen::compile(&module, &pieces, bodies, self.parallel)?;
         let code = link::link(self.isa.clone(), &pieces, compiled)?;
         let image = initialise::initialise(&info, &layout);
         Ok(Compiled { module: info, layout, image, code })
@@ -163,7 +184,7 @@ impl Compiler {
     ///
     /// `compiled` is what a compiler of this process made, perhaps with the image of a snapshot.
     pub fn serialize(&self, compiled: &Compiled) -> Vec<u8> {
-        artifact::write(compiled, &Target::of(&*self.isa))
+        artifact::write(compiled, &Target::of(&*self.isa, self.metering))
     }
 
     /// Reads an artifact. With `check_all`, every byte of it is read and compared with its digest; otherwise that is
@@ -172,7 +193,7 @@ impl Compiler {
     /// # Errors
     /// When it is not an artifact, was made for another version or machine, or is not as it was written.
     pub fn deserialize(&self, file: &Bytes, check_all: bool) -> Result<Artifact, ArtifactError> {
-        artifact::read(file, &Target::of(&*self.isa), check_all)
+        artifact::read(file, &Target::of(&*self.isa, self.metering), check_all)
     }
 }
 

@@ -8,8 +8,8 @@ use std::fmt;
 
 macro_rules! traps {
     ($($(#[$doc:meta])* $name:ident = $code:literal: $text:literal,)*) => {
-        /// The reasons for which the specification lets a computation trap, and the two that
-        /// an embedder adds (the stack's end and an error in a host function).
+        /// The reasons for which the specification lets a computation trap, and those that
+        /// an embedder adds (the stack's end, an error in a host function, fuel and epochs).
         ///
         /// The texts are those the official test suite expects.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +64,10 @@ traps! {
     HostError = 12: "host function failed",
     /// A null reference was called.
     NullFunctionReference = 13: "null function reference",
+    /// The store's fuel is used up (`Store::set_fuel`).
+    OutOfFuel = 14: "all fuel consumed by WebAssembly",
+    /// The store's epoch deadline has passed (`Store::set_epoch_deadline`).
+    Interrupt = 15: "interrupt",
 }
 
 impl Trap {
@@ -88,7 +92,7 @@ mod tests {
     #[test]
     fn every_code_names_its_own_trap_and_no_other() {
         let known: Vec<Trap> = (0..=u8::MAX).filter_map(Trap::from_code).collect();
-        assert_eq!(known.len(), 13);
+        assert_eq!(known.len(), 15);
         for trap in known {
             assert_eq!(Trap::from_code(trap.code()), Some(trap));
         }

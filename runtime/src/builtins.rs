@@ -6,10 +6,13 @@
 use crate::activation;
 use crate::bulk;
 use crate::instance_data::InstanceData;
-use crate::store::StoreInner;
+use crate::limited;
+use crate::metering;
+use crate::store::{Failure, StoreInner};
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
-use minirt_compiler::builtin::Builtin;
+use minirt_compiler::builtin::{Builtin, GROWTH_FAILED, GROWTH_REFUSED};
+use std::ptr::NonNull;
 
 /// A table of code addresses.
 #[repr(transparent)]
@@ -30,6 +33,7 @@ pub(crate) static TABLE: Table = {
     table[Builtin::TableCopy as usize] = table_copy as *const u8;
     table[Builtin::TableInit as usize] = table_init as *const u8;
     table[Builtin::CheckSubtype as usize] = check_subtype as *const u8;
+    table[Builtin::NewEpoch as usize] = new_epoch as *const u8;
     Table(table)
 };
 
@@ -48,8 +52,29 @@ unsafe fn view<'a>(vmctx: VmContext) -> View<'a> {
     unsafe { InstanceData::shared(vmctx) }.view()
 }
 
-fn grown(before: Option<u64>) -> i64 {
-    before.map_or(-1, |size| size as i64)
+/// What is said of a space that was to grow. The limiter may have failed, or panicked.
+///
+/// # Safety
+/// As for [`store`].
+unsafe fn grown(grow: impl FnOnce(&mut StoreInner) -> anyhow::Result<Option<u64>>) -> i64 {
+    // SAFETY: the caller's promise.
+    let store = unsafe { store().as_mut() };
+    match Failure::catch(|| grow(store)) {
+        Ok(before) => before.map_or(GROWTH_REFUSED, |size| size as i64),
+        Err(failure) => {
+            store.failure = Some(failure);
+            GROWTH_FAILED
+        }
+    }
+}
+
+/// The store of the code that is calling.
+///
+/// # Safety
+/// There must be such code, and the caller uses the store only while nobody else does.
+unsafe fn store() -> NonNull<StoreInner> {
+    // SAFETY: compiled code runs in an activation, whose store outlives it. A store is never at address 0.
+    unsafe { NonNull::new_unchecked((*activation::current()).store.cast()) }
 }
 
 fn failed(outcome: Result<(), Trap>) -> u32 {
@@ -62,7 +87,7 @@ fn failed(outcome: Result<(), Trap>) -> u32 {
 
 unsafe extern "C" fn memory_grow(vmctx: VmContext, memory: u32, delta: u64) -> i64 {
     // SAFETY: see above.
-    grown(unsafe { bulk::memory_grow(view(vmctx).memory(memory), delta) })
+    unsafe { grown(|store| limited::memory_grow(store, view(vmctx).memory(memory), delta)) }
 }
 
 unsafe extern "C" fn memory_copy(vmctx: VmContext, to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32 {
@@ -85,7 +110,7 @@ unsafe extern "C" fn memory_init(vmctx: VmContext, memory: u32, segment: u32, at
 
 unsafe extern "C" fn table_grow(vmctx: VmContext, table: u32, value: u64, delta: u64) -> i64 {
     // SAFETY: see above.
-    grown(unsafe { bulk::table_grow(view(vmctx).table(table), value, delta) })
+    unsafe { grown(|store| limited::table_grow(store, view(vmctx).table(table), value, delta)) }
 }
 
 unsafe extern "C" fn table_fill(vmctx: VmContext, table: u32, at: u64, value: u64, len: u64) -> u32 {
@@ -107,7 +132,11 @@ unsafe extern "C" fn table_init(vmctx: VmContext, table: u32, segment: u32, at: 
 }
 
 unsafe extern "C" fn check_subtype(_: VmContext, found: u32, wanted: u32) -> u32 {
-    // SAFETY: compiled code runs in an activation, whose store outlives it and is used by nobody else meanwhile.
-    let store = unsafe { &*(*activation::current()).store.cast::<StoreInner>() };
-    u32::from(!store.engine.is_subtype(found, wanted))
+    // SAFETY: see above.
+    u32::from(!unsafe { store().as_ref() }.engine.is_subtype(found, wanted))
+}
+
+unsafe extern "C" fn new_epoch(_: VmContext) -> u32 {
+    // SAFETY: see above.
+    u32::from(!unsafe { metering::goes_on(store()) })
 }

@@ -7,10 +7,10 @@ use crate::shards::Sharded;
 use anyhow::{Context, Result};
 use minirt_compiler::module::{FuncType, ModuleInfo};
 use minirt_compiler::types::TypeTable;
-use minirt_compiler::{Compiler, OptLevel, Settings};
+use minirt_compiler::{Compiler, Metering, OptLevel, Settings};
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The most instances that are alive at one time in an engine: what 47 bits of addresses hold.
@@ -87,6 +87,27 @@ impl Config {
         self
     }
 
+    /// Whether code pays for what it executes with its store's fuel, and traps with
+    /// [`Trap::OutOfFuel`](crate::Trap::OutOfFuel) when that is used up. Default: no. See
+    /// [`Store::set_fuel`](crate::Store::set_fuel) for what is paid, without which there is nothing to run on.
+    ///
+    /// It makes modules larger and slower: `RATIONALE.md` has figures. An artifact can be loaded only where this is as it
+    /// was when it was made.
+    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
+        self.settings.metering.fuel = enable;
+        self
+    }
+
+    /// Whether code looks at the engine's epoch in every loop and at the start of every function, and stops when its
+    /// store's deadline has passed ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)). Default: no.
+    ///
+    /// That is cheaper than fuel, but where code is stopped differs from run to run. An artifact can be loaded only where
+    /// this is as it was when it was made.
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
+        self.settings.metering.epochs = enable;
+        self
+    }
+
     /// How hard Cranelift works on the code. Default: [`OptLevel::Speed`].
     pub fn cranelift_opt_level(&mut self, level: OptLevel) -> &mut Self {
         self.settings.opt_level = level;
@@ -144,7 +165,13 @@ struct EngineInner {
     images: bool,
     check_artifacts: bool,
     max_wasm_stack: usize,
+    metering: Metering,
+    epoch: Epoch,
 }
+
+/// The engine's epoch, in a cache line that nothing else changes: all threads read it, again and again.
+#[repr(align(64))]
+struct Epoch(AtomicU64);
 
 impl Clone for Engine {
     fn clone(&self) -> Self {
@@ -202,6 +229,8 @@ impl Engine {
                 images: config.images,
                 check_artifacts: config.check_artifacts,
                 max_wasm_stack: config.max_wasm_stack,
+                metering: config.settings.metering,
+                epoch: Epoch(AtomicU64::new(0)),
             })),
             user: true,
         })
@@ -210,6 +239,23 @@ impl Engine {
     /// Whether two handles are to the same engine.
     pub fn same(a: &Self, b: &Self) -> bool {
         Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    /// Adds one tick to the engine's epoch. Stores whose deadline that is stop what they run, on whatever thread
+    /// ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)).
+    ///
+    /// This is one atomic addition: it takes no lock, can be called by any thread, and in a signal handler.
+    pub fn increment_epoch(&self) {
+        self.inner.epoch.0.fetch_add(1, Relaxed);
+    }
+
+    /// Where the epoch is, for as long as the engine lives.
+    pub(crate) fn epoch(&self) -> &AtomicU64 {
+        &self.inner.epoch.0
+    }
+
+    pub(crate) fn metering(&self) -> Metering {
+        self.inner.metering
     }
 
     /// Numbers about its instances since it was made: how many there are, and how they came to be and were reset.

@@ -18,7 +18,6 @@ use anyhow::{Result, bail};
 use minirt_compiler::module::{FuncType, ValType};
 use std::any::Any;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A closure with its type, ready to be imported.
@@ -66,6 +65,22 @@ impl<T> Caller<'_, T> {
     /// The store's engine.
     pub fn engine(&self) -> &Engine {
         self.store.engine()
+    }
+
+    /// What is left of the store's fuel: [`Store::get_fuel`](crate::Store::get_fuel).
+    ///
+    /// # Errors
+    /// When the engine was not configured to consume fuel.
+    pub fn get_fuel(&self) -> Result<u64> {
+        self.store.get_fuel()
+    }
+
+    /// Sets the store's fuel, also for what is running now: [`Store::set_fuel`](crate::Store::set_fuel).
+    ///
+    /// # Errors
+    /// When the engine was not configured to consume fuel.
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        self.store.set_fuel(fuel)
     }
 
     /// An export of the instance that imports this function. `None` if there is none of that name, or if the
@@ -118,11 +133,7 @@ unsafe extern "C" fn shim<T, F: Body<T>>(context: *const HostContext, values: *m
         // SAFETY: `data` is the address of the closure, kept alive by the store or its instance.
         let body = unsafe { &*context.data.cast::<F>() };
         // SAFETY: the trampoline's array holds arguments and has room for results of the function's type.
-        match catch_unwind(AssertUnwindSafe(|| unsafe { body.call(caller, values) })) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Failure::Error(error)),
-            Err(payload) => Some(Failure::Panic(payload)),
-        }
+        Failure::catch(|| unsafe { body.call(caller, values) }).err()
     };
     // SAFETY: as above; the activation is this thread's innermost again.
     unsafe { (*activation).exit_frame = std::ptr::null() };

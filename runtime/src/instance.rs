@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::handle::{Extern, Func, Instance};
 use crate::host::{HostFunc, WasmResults};
 use crate::instance_data::{Closures, InstanceData, Keep};
+use crate::limited::Role;
 use crate::module::Module;
 use crate::prototype::Prototype;
 use crate::resolve::{export_of, func_of, handle_of};
@@ -61,8 +62,8 @@ impl Instance {
     /// Makes an instance of a module. `imports` are what the module asks for, in its order.
     ///
     /// # Errors
-    /// When there are more or fewer imports than the module asks for, or one is of another type; when no slot is
-    /// left; and when an active segment or the start function traps. Effects on imported tables and
+    /// When there are more or fewer imports than the module asks for, or one is of another type; when the store's limiter
+    /// refuses ([`Store::limiter`](crate::Store::limiter)); when no slot is left; and when an active segment or the start function traps. Effects on imported tables and
     /// memories remain then, as the specification says.
     ///
     /// # Panics
@@ -147,6 +148,17 @@ pub(crate) fn instantiate(
     given: &[Given],
     keep: Option<&Keep>,
 ) -> Result<Instance> {
+    instantiate_as(store, module, given, keep, Role::Instance)
+}
+
+#[inline]
+fn instantiate_as(
+    store: &mut StoreInner,
+    module: &Module,
+    given: &[Given],
+    keep: Option<&Keep>,
+    role: Role,
+) -> Result<Instance> {
     let same = Engine::same(&store.engine, module.engine());
     ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
     let prototype = module.prototype();
@@ -155,7 +167,8 @@ pub(crate) fn instantiate(
     let imported = data.host_only
         && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr)
         && given.len() == prototype.info().imports.len();
-    if !imported && let Err(error) = check_imports(store, prototype, given) {
+    let fits = if imported { Ok(()) } else { check_imports(store, prototype, given) };
+    if let Err(error) = fits.and_then(|()| store.admit(&data, role)) {
         store.engine.pool().put(data);
         return Err(error);
     }
@@ -185,7 +198,7 @@ pub(crate) fn instantiate(
 /// Gives an instance one of the memories that its module defines besides the first: an instance of its own.
 #[cold]
 fn attach_memory(store: &mut StoreInner, to: NonNull<InstanceData>, number: u32, memory: &Module) -> Result<()> {
-    let instance = instantiate(store, memory, &[], None)?;
+    let instance = instantiate_as(store, memory, &[], None, Role::Memory)?;
     let space = Memory { instance, index: 0 }.space(store);
     // SAFETY: the instance is alive; nobody else uses its description.
     let view = unsafe { to.as_ref() }.view();
@@ -287,6 +300,7 @@ unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
         *Header::builtins(vmctx) = builtins::TABLE.address();
         *Header::stack_limit(vmctx) = store.stack.limit;
         *Header::instance(vmctx) = instance.as_ptr();
+        *Header::allowance(vmctx) = store.allowance.get();
     }
 }
 
@@ -458,7 +472,7 @@ impl Definition {
             }
         }
         let module = Module::from_compiled(&store.engine, Compiler::without_code(info)?)?;
-        instantiate(store, &module, &[], None)
+        instantiate_as(store, &module, &[], None, Role::Definition)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::cow::PageStats;
 use crate::handle::Memory;
 use crate::instance::Definition;
 use crate::instance_data::InstanceData;
+use crate::limited;
 use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use anyhow::{Result, anyhow};
 use minirt_compiler::module::MemoryType;
@@ -91,7 +92,7 @@ impl Memory {
     /// A memory of the embedder's own, for instances to import. It takes an instance slot.
     ///
     /// # Errors
-    /// When the type is not possible, or there is no memory for it.
+    /// When the type is not possible, the store's limiter refuses it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         Ok(Self { instance: Definition::Memory(ty).instantiate(store)?, index: 0 })
@@ -198,13 +199,13 @@ impl Memory {
     /// Adds `delta` pages of zeros and says how many pages there were.
     ///
     /// # Errors
-    /// When its type, or the system, does not allow that many.
+    /// When its type, the store's limiter, or the system, does not allow that many.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let store = &mut store.as_context_mut().0.inner;
         store.touched = true;
         let space = self.space(store);
         // SAFETY: the owner is alive, and the store is borrowed exclusively.
-        unsafe { bulk::memory_grow(space, delta) }
+        unsafe { limited::memory_grow(store, space, delta) }?
             .ok_or_else(|| anyhow!("the memory of {} pages can not grow by {delta}", self.type_in(store).minimum))
     }
 }

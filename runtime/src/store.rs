@@ -7,10 +7,14 @@
 use crate::engine::Engine;
 use crate::handle::StoreId;
 use crate::instance_data::InstanceData;
-use crate::vmctx::{FuncRecord, Header, HostContext};
+use crate::limiter::ResourceLimiter;
+use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
+use anyhow::Result;
 use smallvec::SmallVec;
 use std::any::Any;
+use std::cell::UnsafeCell;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -68,6 +72,49 @@ pub(crate) struct StoreInner {
     pub(crate) touched: bool,
     /// What a host function failed with, until the call that entered Wasm returns.
     pub(crate) failure: Option<Failure>,
+    /// How long its code may run. Its instances point here, and their code writes it.
+    pub(crate) allowance: UnsafeCell<Allowance>,
+    /// Fuel beyond what the allowance can count.
+    pub(crate) fuel_reserve: u64,
+    pub(crate) on_deadline: OnDeadline,
+    /// What has been made in it.
+    pub(crate) counts: Counts,
+    /// Who decides how much there may be.
+    pub(crate) limiter: Option<AskLimiter>,
+}
+
+/// What the embedder said with [`Store::limiter`]: finds the limiter of a store whose data nobody uses, and asks it.
+pub(crate) type AskLimiter =
+    Box<dyn FnMut(NonNull<StoreInner>, &mut dyn FnMut(&mut dyn ResourceLimiter)) + Send + Sync>;
+
+/// What a user has made in a store, whatever it takes: imports and instances behind other memories do not count.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) instances: usize,
+    pub(crate) tables: usize,
+    pub(crate) memories: usize,
+}
+
+/// What happens when code finds that its epoch deadline has passed.
+pub(crate) enum OnDeadline {
+    Trap,
+    /// A closure that knows the type of the store's data.
+    Ask(AskDeadline),
+    /// It has been taken out, and is being called.
+    Asking,
+}
+
+/// Called with a store that nobody else uses meanwhile.
+pub(crate) type AskDeadline = Box<dyn FnMut(NonNull<StoreInner>) -> Result<UpdateDeadline> + Send + Sync>;
+
+/// What a callback says about code whose epoch deadline has passed ([`Store::epoch_deadline_callback`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpdateDeadline {
+    /// It goes on, and its next deadline is this many ticks beyond the current epoch.
+    Continue(u64),
+    /// It stops with [`Trap::Interrupt`](crate::Trap::Interrupt).
+    Interrupt,
 }
 
 /// How far down Wasm may use a stack.
@@ -83,6 +130,17 @@ pub(crate) struct StackLimit {
 pub(crate) enum Failure {
     Error(anyhow::Error),
     Panic(Box<dyn Any + Send>),
+}
+
+impl Failure {
+    /// Runs what belongs to the embedder, in the middle of a call from Wasm: nothing may unwind through that.
+    #[inline]
+    pub(crate) fn catch<R>(run: impl FnOnce() -> Result<R>) -> Result<R, Self> {
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(result) => result.map_err(Self::Error),
+            Err(payload) => Err(Self::Panic(payload)),
+        }
+    }
 }
 
 /// A host function that has a record of its own, so that references can point to it.
@@ -106,6 +164,11 @@ impl StoreInner {
             depth: 0,
             touched: false,
             failure: None,
+            allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
+            fuel_reserve: 0,
+            on_deadline: OnDeadline::Trap,
+            counts: Counts::default(),
+            limiter: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::bulk;
 use crate::handle::Table;
 use crate::instance::Definition;
+use crate::limited;
 use crate::store::{AsContext, AsContextMut};
 use crate::value::Ref;
 use anyhow::{Result, anyhow, ensure};
@@ -12,7 +13,7 @@ impl Table {
     /// A table of the embedder's own, for instances to import. It takes an instance slot.
     ///
     /// # Errors
-    /// When the type is not possible, `init` does not fit it, or there is no memory for it.
+    /// When the type is not possible, `init` does not fit it, the store's limiter refuses it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         ensure!(init.matches(ty.element, store), "the initial element does not fit a table of {}", ty.element);
@@ -65,7 +66,7 @@ impl Table {
     /// Adds `delta` elements of a value and says how many elements there were.
     ///
     /// # Errors
-    /// When its type, or minirt's limit, does not allow that many, or when the value does not fit.
+    /// When its type, the store's limiter, or minirt's limit, does not allow that many, or when the value does not fit.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, value: Ref) -> Result<u64> {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
@@ -74,7 +75,7 @@ impl Table {
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.
-        unsafe { bulk::table_grow(space, word, delta) }
+        unsafe { limited::table_grow(store, space, word, delta) }?
             .ok_or_else(|| anyhow!("the table of {} elements can not grow by {delta}", space.len()))
     }
 }

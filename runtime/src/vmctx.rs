@@ -5,10 +5,11 @@
 //! file is compiled. Nothing here knows what an instance's life looks like.
 
 use minirt_compiler::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
-use minirt_compiler::layout::{func_record, header, import_func, import_global, import_space};
+use minirt_compiler::layout::{allowance, func_record, header, import_func, import_global, import_space};
 use minirt_compiler::module::{HeapType, ModuleInfo, ValType};
 use std::mem::offset_of;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 /// Room for one Wasm value of any type where host and Wasm hand each other arguments and results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +99,23 @@ pub(crate) struct GlobalImport {
     pub(crate) owner: VmContext,
 }
 
+/// How long a store's code may run (`layout::allowance`).
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Allowance {
+    /// Units of fuel; below 0 when code was stopped for want of it, or used up more than there was on its last stretch.
+    pub(crate) fuel: i64,
+    /// The epoch from which on code has to ask.
+    pub(crate) epoch_deadline: u64,
+    /// The engine's epoch, which lives as long as the engine.
+    pub(crate) epoch: *const AtomicU64,
+}
+
 const _: () = {
+    assert!(offset_of!(Allowance, fuel) == allowance::FUEL as usize);
+    assert!(offset_of!(Allowance, epoch_deadline) == allowance::EPOCH_DEADLINE as usize);
+    assert!(offset_of!(Allowance, epoch) == allowance::EPOCH as usize);
+    assert!(size_of::<Allowance>() == allowance::SIZE as usize);
     assert!(offset_of!(FuncRecord, code) == func_record::CODE as usize);
     assert!(offset_of!(FuncRecord, callee) == func_record::CALLEE as usize);
     assert!(offset_of!(FuncRecord, type_id) == func_record::TYPE_ID as usize);
@@ -250,7 +267,7 @@ pub(crate) fn load_reference(heap: HeapType, stored: u64, owner: VmContext) -> u
     }
 }
 
-/// Address of the instance's builtin table, stack limit and description in its host cell.
+/// Address of the instance's builtin table, stack limit, description and allowance in its host cell.
 pub(crate) struct Header;
 
 impl Header {
@@ -264,5 +281,9 @@ impl Header {
 
     pub(crate) fn instance<T>(vmctx: VmContext) -> *mut *mut T {
         vmctx.at(header::INSTANCE)
+    }
+
+    pub(crate) fn allowance(vmctx: VmContext) -> *mut *mut Allowance {
+        vmctx.at(header::ALLOWANCE)
     }
 }

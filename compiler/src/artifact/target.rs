@@ -2,6 +2,7 @@
 
 use super::error::ArtifactError;
 use super::wire::{Damaged, Reader, Wire, Writer, structs};
+use crate::Metering;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::settings::Value;
 
@@ -36,16 +37,20 @@ pub(crate) struct Target {
 structs! { Target { version machine settings features } }
 
 impl Target {
-    /// What is made with `isa`.
-    pub(crate) fn of(isa: &dyn TargetIsa) -> Self {
+    /// What is made with `isa`, metered like this.
+    pub(crate) fn of(isa: &dyn TargetIsa, metering: Metering) -> Self {
         let is_feature = |flag: &Value| flag.name.starts_with("has_") && flag.as_bool().is_some();
         let (features, others): (Vec<Value>, Vec<Value>) = isa.isa_flags().into_iter().partition(is_feature);
         let features = features.into_iter().filter(|flag| flag.as_bool() == Some(true));
         let shared = isa.flags().iter().filter(|flag| !WITHOUT_EFFECT.contains(&flag.name));
+        let setting = |flag: Value| format!("{} = {}", flag.name, flag.value_string());
+        let Metering { fuel, epochs } = metering;
+        // As the embedder's configuration calls them.
+        let metered = [format!("consume_fuel = {fuel}"), format!("epoch_interruption = {epochs}")];
         Self {
             version: format!("minirt {} with Cranelift {}", env!("CARGO_PKG_VERSION"), cranelift_codegen::VERSION),
             machine: isa.triple().to_string(),
-            settings: shared.chain(others).map(|flag| format!("{} = {}", flag.name, flag.value_string())).collect(),
+            settings: shared.chain(others).map(setting).chain(metered).collect(),
             features: features.map(|flag| flag.name.to_owned()).collect(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::header::PAGE;
 use super::*;
+use crate::Metering;
 use crate::{Compiler, OptLevel, Settings};
 use cranelift_codegen::settings::Configurable;
 use std::sync::LazyLock;
@@ -76,7 +77,7 @@ fn rewritten(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 /// The same module, as if it had been made for another target.
 fn made_for(change: impl FnOnce(&mut Target)) -> Vec<u8> {
-    let mut target = Target::of(&*COMPILER.isa);
+    let mut target = Target::of(&*COMPILER.isa, Metering::default());
     change(&mut target);
     write(&compiled(SMALL), &target)
 }
@@ -263,7 +264,7 @@ fn metadata_that_somebody_else_wrote_is_refused_or_read_but_never_a_panic() {
 fn a_count_that_can_not_be_reserves_nothing() {
     // The list of settings, second to the two strings in front, would have 2^60 entries.
     let file = rewritten(&RICH_FILE, |metadata| {
-        let target = Target::of(&*COMPILER.isa);
+        let target = Target::of(&*COMPILER.isa, Metering::default());
         metadata.truncate(2 + target.version.len() + target.machine.len());
         metadata.extend([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10]);
     });
@@ -293,7 +294,7 @@ fn a_processor_with_more_is_good_and_one_with_less_is_not() {
 
 #[test]
 fn code_that_follows_other_rules_is_refused_and_the_rule_is_named() {
-    let here = Target::of(&*COMPILER.isa);
+    let here = Target::of(&*COMPILER.isa, Metering::default());
     let setting = here.settings.iter().position(|setting| setting == "preserve_frame_pointers = true").unwrap();
     let file = made_for(|target| target.settings[setting] = "preserve_frame_pointers = false".into());
     let error = read(file, false).unwrap_err().to_string();
@@ -316,7 +317,7 @@ fn every_setting_counts_unless_it_is_known_to_have_no_effect() {
         let mut flags = cranelift_codegen::settings::builder();
         flags.set(name, value).unwrap();
         let isa = cranelift_native::builder().unwrap().finish(cranelift_codegen::settings::Flags::new(flags)).unwrap();
-        Target::of(&*isa)
+        Target::of(&*isa, Metering::default())
     };
     assert_eq!(of("opt_level", "none"), of("opt_level", "speed"));
     assert_eq!(of("enable_verifier", "true"), of("enable_verifier", "false"));

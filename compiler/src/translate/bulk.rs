@@ -24,6 +24,7 @@ impl Translator<'_, '_> {
                 let (len, from, at) = (self.pop(), self.pop(), self.pop());
                 let (memory, segment) = (self.index_constant(mem), self.index_constant(data_index));
                 let arguments = [memory, segment, self.widen(at), self.widen(from), self.widen(len)];
+                self.pay_for_bytes(arguments[4]);
                 self.call_checked(Builtin::MemoryInit, &arguments, Trap::MemoryOutOfBounds);
             }
             Operator::DataDrop { data_index } => {
@@ -42,6 +43,7 @@ impl Translator<'_, '_> {
             return self.short_fill(memory, at, byte, len);
         }
         let arguments = [self.index_constant(memory), self.widen(at), byte, self.widen(len)];
+        self.pay_for_bytes(arguments[3]);
         self.call_checked(Builtin::MemoryFill, &arguments, Trap::MemoryOutOfBounds);
     }
 
@@ -52,6 +54,7 @@ impl Translator<'_, '_> {
         }
         let (to_memory, from_memory) = (self.index_constant(to_memory), self.index_constant(from_memory));
         let arguments = [to_memory, self.widen(to), from_memory, self.widen(from), self.widen(len)];
+        self.pay_for_bytes(arguments[4]);
         self.call_checked(Builtin::MemoryCopy, &arguments, Trap::MemoryOutOfBounds);
     }
 

@@ -160,6 +160,7 @@ impl Translator<'_, '_> {
             self.reachable = false;
         } else {
             self.stack.extend_from_slice(self.b.inst_results(call));
+            self.end_stretch();
         }
     }
 }

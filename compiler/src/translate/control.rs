@@ -119,6 +119,7 @@ impl Translator<'_, '_> {
         self.b.switch_to_block(header);
         self.stack.extend_from_slice(self.b.block_params(header));
         self.push_frame(FrameKind::Loop { header }, params.len(), &results);
+        self.meter_loop();
     }
 
     fn if_(&mut self, ty: BlockType) {

@@ -189,7 +189,7 @@ impl Translator<'_, '_> {
             Operator::MemoryGrow { mem } => {
                 let delta = self.pop();
                 let arguments = [self.index_constant(mem), self.widen(delta)];
-                let before = self.call_builtin(Builtin::MemoryGrow, &arguments);
+                let before = self.call_growth(Builtin::MemoryGrow, &arguments);
                 self.push_memory_size(mem, before);
             }
             _ => return false,

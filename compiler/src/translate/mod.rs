@@ -4,6 +4,7 @@
 //! knows other functions' bodies, or what becomes of the IR.
 
 mod state;
+mod meter;
 mod numeric;
 mod memory;
 mod simd;
@@ -16,6 +17,7 @@ mod call;
 #[cfg(test)]
 mod tests;
 
+use crate::Metering;
 use crate::abi::{value_type, wasm_signature};
 use crate::error::CompileError;
 use crate::layout::{Layout, header};
@@ -34,6 +36,7 @@ pub(crate) struct ModuleContext<'a> {
     pub(crate) info: &'a ModuleInfo,
     pub(crate) layout: &'a Layout,
     pub(crate) isa: &'a dyn TargetIsa,
+    pub(crate) metering: Metering,
 }
 
 /// Validates a body and translates it into `target`, which must be empty.
@@ -112,11 +115,13 @@ fn translate_operators(
     validator: &mut FuncValidator<ValidatorResources>,
 ) -> Result<(), CompileError> {
     let mut operators = body.get_operators_reader().map_err(invalid)?;
+    translator.meter_entry(SourceLoc::new(operators.original_position() as u32));
     while !operators.eof() {
         let (op, offset) = operators.read_with_offset().map_err(invalid)?;
         validator.op(offset, &op).map_err(invalid)?;
         subset::check(&op, offset)?;
         translator.b.set_srcloc(SourceLoc::new(offset as u32));
+        translator.pay_for(&op);
         if !translator.operator(&op) {
             let message = format!("the instruction {} is not supported yet", subset::name(&op));
             return Err(CompileError::invalid(message, offset as usize));

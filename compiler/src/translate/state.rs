@@ -3,11 +3,13 @@
 //! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
 
 use super::ModuleContext;
+use super::meter::Meter;
 use crate::abi::{builtin_signature, trap_code, value_type};
-use crate::builtin::Builtin;
+use crate::builtin::{Builtin, GROWTH_FAILED};
 use crate::layout::header;
 use crate::module::ValType;
 use crate::trap::Trap;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
     AliasRegion, AliasRegionData, Block, FuncRef, InstBuilder, MemFlagsData, SigRef, Type, Value,
@@ -33,6 +35,8 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) signatures: HashMap<u32, SigRef>,
     builtins: HashMap<usize, SigRef>,
     pub(super) regions: Regions,
+    /// If the code is metered.
+    pub(super) meter: Option<Meter>,
 }
 
 /// One entry of Wasm's control stack.
@@ -108,6 +112,7 @@ impl<'m, 'b> Translator<'m, 'b> {
             signatures: HashMap::new(),
             builtins: HashMap::new(),
             regions,
+            meter: None,
         }
     }
 
@@ -188,6 +193,14 @@ impl<'m, 'b> Translator<'m, 'b> {
         let arguments: Vec<Value> = std::iter::once(self.vmctx).chain(arguments.iter().copied()).collect();
         let call = self.b.ins().call_indirect(signature, function, &arguments);
         self.b.inst_results(call)[0]
+    }
+
+    /// Calls a function of the runtime that makes something grow, for which the embedder may be asked.
+    pub(super) fn call_growth(&mut self, builtin: Builtin, arguments: &[Value]) -> Value {
+        let before = self.call_builtin(builtin, arguments);
+        let failed = self.b.ins().icmp_imm_s(IntCC::Equal, before, GROWTH_FAILED);
+        self.trap_if(failed, Trap::HostError);
+        before
     }
 
     /// Calls a function of the runtime that says with 1 that it failed.

@@ -33,7 +33,8 @@ impl Translator<'_, '_> {
             Operator::TableGrow { table } => {
                 let (delta, value) = (self.pop(), self.pop());
                 let arguments = [self.index_constant(table), value, self.widen(delta)];
-                let before = self.call_builtin(Builtin::TableGrow, &arguments);
+                let before = self.call_growth(Builtin::TableGrow, &arguments);
+                self.pay_for_growth(before, arguments[2]);
                 self.push_table_size(table, before);
             }
             _ => return self.bulk_table(op),
@@ -46,18 +47,21 @@ impl Translator<'_, '_> {
             Operator::TableFill { table } => {
                 let (len, value, at) = (self.pop(), self.pop(), self.pop());
                 let arguments = [self.index_constant(table), self.widen(at), value, self.widen(len)];
+                self.pay_for_elements(arguments[3]);
                 self.call_checked(Builtin::TableFill, &arguments, Trap::TableOutOfBounds);
             }
             Operator::TableCopy { dst_table, src_table } => {
                 let (len, from, to) = (self.pop(), self.pop(), self.pop());
                 let (to_table, from_table) = (self.index_constant(dst_table), self.index_constant(src_table));
                 let arguments = [to_table, self.widen(to), from_table, self.widen(from), self.widen(len)];
+                self.pay_for_elements(arguments[4]);
                 self.call_checked(Builtin::TableCopy, &arguments, Trap::TableOutOfBounds);
             }
             Operator::TableInit { elem_index, table } => {
                 let (len, from, at) = (self.pop(), self.pop(), self.pop());
                 let (table, segment) = (self.index_constant(table), self.index_constant(elem_index));
                 let arguments = [table, segment, self.widen(at), self.widen(from), self.widen(len)];
+                self.pay_for_elements(arguments[4]);
                 self.call_checked(Builtin::TableInit, &arguments, Trap::TableOutOfBounds);
             }
             Operator::ElemDrop { elem_index } => {

@@ -257,7 +257,7 @@ fn compiler(opt_level: OptLevel) -> Compiler {
 fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, CompileError> {
     let Parsed { info, bodies } = parse(bytes, Features::default())?;
     let layout = Layout::new(&info)?;
-    let module = ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa };
+    let module = ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa, metering: compiler.metering };
     let mut context = FunctionBuilderContext::new();
     let funcs = bodies.into_iter().zip(info.num_imported_funcs..).map(|(body, func)| {
         let mut validator = body.validator.into_validator(FuncValidatorAllocations::default());

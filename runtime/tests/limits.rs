@@ -1,0 +1,246 @@
+//! Fuel and epochs: a guest that never ends is stopped, its host goes on, and what was used is known exactly.
+
+mod common;
+
+use common::{call, call_i32, instance};
+use minirt::{Config, Engine, Error, Instance, Module, OptLevel, Result, Store, Trap, UpdateDeadline};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+/// Every way in which code can go on forever.
+const FOREVER: &str = r#"(module $forever
+  (type $none (func))
+  (memory 1)
+  (table $t 8 funcref)
+  (elem (table $t) (i32.const 0) func $tail_indirect $indirect)
+  (elem declare func $tail_ref $ref)
+  (global $n (mut i32) (i32.const 0))
+  (func (export "loop") (loop (br 0)))
+  (func (export "loop with a condition") (loop (br_if 0 (i32.const 1))))
+  (func (export "loop in a loop") (loop (loop (br 1))))
+  (func (export "loop that works") (local i64)
+    (loop (local.set 0 (i64.add (local.get 0) (i64.const 1))) (i64.store (i32.const 8) (local.get 0)) (br 0)))
+  (func (export "loop with values") (i32.const 1) (loop (param i32) (i32.const 1) (i32.add) (br 0)))
+  (func (export "branch table") (loop $l (block (br_table $l 0 $l $l (global.get $n)))))
+  (func (export "branch table with values")
+    (i32.const 0) (loop $l (param i32) (br_table $l $l (i32.const 1) (global.get $n))))
+  (func (export "two loops in turns") (local i32)
+    (loop $a (local.set 0 (i32.eqz (local.get 0))) (loop $b (br_if $a (local.get 0)) (br $a))))
+  (func $tail (export "tail call") (return_call $tail))
+  (func $tail_indirect (export "tail call through a table") (return_call_indirect $t (type $none) (i32.const 0)))
+  (func $tail_ref (export "tail call of a reference") (return_call_ref $none (ref.func $tail_ref)))
+  (func $ping (export "two tail calls in turns") (return_call $pong))
+  (func $pong (return_call $ping))
+  (func $indirect (call_indirect $t (type $none) (i32.const 1)))
+  (func $ref (call_ref $none (ref.func $ref)))
+  (func $calls (export "loop of calls") (loop (call $nothing) (br 0)))
+  (func $nothing)
+  (func (export "fills") (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (br 0)))
+  (func (export "answer") (result i32) (i32.const 42)))"#;
+
+/// The same by recursion, which the end of the stack would stop as well.
+const RECURSION: &str = r#"(module
+  (type $none (func))
+  (table $t 8 funcref)
+  (elem (table $t) (i32.const 0) func $indirect)
+  (elem declare func $ref)
+  (func $direct (export "direct") (call $direct))
+  (func $indirect (export "through a table") (call_indirect $t (type $none) (i32.const 0)))
+  (func $ref (export "of a reference") (call_ref $none (ref.func $ref)))
+  (func $two (export "twice") (call $two) (call $two)))"#;
+
+fn fuelled(level: OptLevel) -> Engine {
+    Engine::new(Config::new().consume_fuel(true).cranelift_opt_level(level)).unwrap()
+}
+
+fn with_epochs() -> Engine {
+    Engine::new(Config::new().epoch_interruption(true)).unwrap()
+}
+
+/// An instance in a store with fuel.
+fn fuelled_instance(fuel: u64, text: &str) -> (Store<()>, Instance) {
+    let engine = fuelled(OptLevel::Speed);
+    let module = Module::new(&engine, text).unwrap();
+    let mut store = Store::new(&engine, ());
+    store.set_fuel(fuel).unwrap();
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    (store, instance)
+}
+
+#[track_caller]
+fn expect<R: std::fmt::Debug>(result: Result<R>, trap: Trap) {
+    let error = result.expect_err("this must trap");
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&trap), "{error:?}");
+}
+
+/// Names of the functions in `text` that never return.
+fn endless(text: &str) -> Vec<&str> {
+    let names = text.split("(export \"").skip(1).filter_map(|rest| rest.split('"').next());
+    names.filter(|name| *name != "answer").collect()
+}
+
+#[test]
+fn a_guest_that_never_ends_is_stopped_by_fuel() {
+    let names = endless(FOREVER);
+    assert_eq!(names.len(), 14);
+    for level in [OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize] {
+        let engine = fuelled(level);
+        let module = Module::new(&engine, FOREVER).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        for name in &names {
+            println!("{level:?}: {name}");
+            store.set_fuel(100_000).unwrap();
+            expect(call(&mut store, instance, name, &[]), Trap::OutOfFuel);
+            assert_eq!(store.get_fuel().unwrap(), 0);
+            expect(call(&mut store, instance, "answer", &[]), Trap::OutOfFuel);
+            store.set_fuel(10).unwrap();
+            assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
+        }
+    }
+}
+
+#[test]
+fn recursion_is_stopped_by_whatever_ends_first_fuel_or_stack() {
+    let (mut store, instance) = fuelled_instance(0, RECURSION);
+    for name in endless(RECURSION) {
+        store.set_fuel(100).unwrap();
+        expect(call(&mut store, instance, name, &[]), Trap::OutOfFuel);
+        store.set_fuel(u64::MAX).unwrap();
+        expect(call(&mut store, instance, name, &[]), Trap::StackOverflow);
+        assert!(store.get_fuel().unwrap() < u64::MAX);
+    }
+}
+
+#[test]
+fn a_guest_that_never_ends_is_stopped_at_its_epoch_deadline_by_another_thread() {
+    let engine = with_epochs();
+    let (mut store, instance) = instance(&engine, FOREVER);
+    let over = Arc::new(AtomicBool::new(false));
+    let clock = std::thread::spawn({
+        let (engine, over) = (engine.clone(), over.clone());
+        move || {
+            while !over.load(SeqCst) {
+                engine.increment_epoch();
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+    });
+    for name in endless(FOREVER) {
+        println!("{name}");
+        store.set_epoch_deadline(3);
+        expect(call(&mut store, instance, name, &[]), Trap::Interrupt);
+        store.set_epoch_deadline(u64::MAX);
+        assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
+    }
+    over.store(true, SeqCst);
+    clock.join().unwrap();
+}
+
+#[test]
+fn before_a_deadline_is_set_it_has_passed_and_before_the_next_tick_it_has_not() {
+    let engine = with_epochs();
+    let (mut store, instance) = instance(&engine, FOREVER);
+    expect(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
+    store.set_epoch_deadline(1);
+    assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
+    engine.increment_epoch();
+    expect(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
+    store.set_epoch_deadline(0);
+    expect(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
+}
+
+#[test]
+fn a_callback_lets_code_go_on_until_it_does_not() {
+    let engine = with_epochs();
+    let module = Module::new(&engine, FOREVER).unwrap();
+    let mut store = Store::new(&engine, 0);
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    let forever = instance.get_typed_func::<(), ()>(&store, "loop").unwrap();
+    store.epoch_deadline_callback(|mut store| {
+        *store.data_mut() += 1;
+        let times = *store.data();
+        // The next deadline is the next tick: this one.
+        store.engine().increment_epoch();
+        Ok(if times % 10 == 0 { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(0) })
+    });
+    for times in [10, 20] {
+        expect(forever.call(&mut store, ()), Trap::Interrupt);
+        assert_eq!(*store.data(), times);
+    }
+    store.epoch_deadline_trap();
+    expect(forever.call(&mut store, ()), Trap::Interrupt);
+    assert_eq!(*store.data(), 20);
+}
+
+#[test]
+fn a_callback_that_goes_on_costs_the_code_nothing_but_time() {
+    let engine = with_epochs();
+    let text = r#"(module (func (export "sum") (param i32) (result i32) (local i32)
+        (loop (local.set 1 (i32.add (local.get 1) (local.get 0)))
+          (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (local.get 1)))"#;
+    let (mut store, instance) = instance(&engine, text);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    store.epoch_deadline_callback(move |_| {
+        counter.fetch_add(1, SeqCst);
+        Ok(UpdateDeadline::Continue(0))
+    });
+    assert_eq!(call_i32(&mut store, instance, "sum", &[1000]).unwrap(), 500_500);
+    assert_eq!(asked.load(SeqCst), 1001, "at the start of the function and of each turn");
+}
+
+#[test]
+fn what_a_callback_fails_with_is_what_the_call_fails_with() {
+    let engine = with_epochs();
+    let (mut store, instance) = instance(&engine, FOREVER);
+    store.epoch_deadline_callback(|_| Err(Error::msg("the day is over")));
+    let error = call(&mut store, instance, "answer", &[]).unwrap_err();
+    assert!(format!("{error:#}").contains("the day is over"), "{error:?}");
+    store.epoch_deadline_callback(|_| panic!("no more"));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(&mut store, instance, "loop", &[])));
+    assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "no more");
+    store.set_epoch_deadline(1);
+    assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
+}
+
+#[test]
+fn code_that_a_callback_runs_is_stopped_at_the_deadline() {
+    let engine = with_epochs();
+    let (mut store, instance) = instance(&engine, FOREVER);
+    store.epoch_deadline_callback(move |mut store| {
+        let inner = instance.get_typed_func::<(), i32>(&store, "answer")?;
+        expect(inner.call(&mut store, ()), Trap::Interrupt);
+        store.set_epoch_deadline(1);
+        assert_eq!(inner.call(&mut store, ())?, 42);
+        Ok(UpdateDeadline::Interrupt)
+    });
+    expect(call(&mut store, instance, "loop", &[]), Trap::Interrupt);
+}
+
+#[test]
+fn a_tick_in_a_signal_handler_stops_code() {
+    static ENGINE: std::sync::OnceLock<Engine> = std::sync::OnceLock::new();
+    extern "C" fn tick(_: i32) {
+        if let Some(engine) = ENGINE.get() {
+            engine.increment_epoch();
+        }
+    }
+    let engine = ENGINE.get_or_init(with_epochs);
+    let (mut store, instance) = instance(engine, FOREVER);
+    store.set_epoch_deadline(1);
+    let timer = libc::itimerval {
+        it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
+        it_value: libc::timeval { tv_sec: 0, tv_usec: 10_000 },
+    };
+    // SAFETY: the handler adds to an atomic number, which a handler may do, and the structures are initialised.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = tick as *const () as usize;
+        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+        assert_eq!(libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()), 0);
+        assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()), 0);
+    }
+    expect(call(&mut store, instance, "loop", &[]), Trap::Interrupt);
+}
