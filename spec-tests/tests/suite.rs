@@ -1,4 +1,4 @@
-//! Every carried script as a test of its own, once with images and once with eager copies.
+//! Every carried script as a test of its own: once with images, once with eager copies, and once with metered code.
 //!
 //! A file passes if nothing in it fails and as many assertions pass as `RESULTS.md` says.
 
@@ -15,8 +15,11 @@ fn main() {
     let table = Arc::new(table::passed_by_file(&std::fs::read_to_string(table::PATH).unwrap_or_default()));
     let sources = carried();
     let mut trials = vec![table_trial(&table, &sources)];
-    for (images, suffix) in [(true, ""), (false, " (eager copies)")] {
-        let engines = Configuration { images, ..Configuration::default() }.engines().expect("engines");
+    let default = Configuration::default();
+    let copies = Configuration { images: false, ..default };
+    let metered = Configuration { metered: true, ..default };
+    for (configuration, suffix) in [(default, ""), (copies, " (eager copies)"), (metered, " (metered)")] {
+        let engines = configuration.engines().expect("engines");
         trials.extend(sources.iter().map(|source| trial(engines.of(source), source.clone(), suffix, &table)));
     }
     libtest_mimic::run(&arguments, trials).exit();
