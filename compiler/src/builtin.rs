@@ -35,7 +35,7 @@ pub enum Builtin {
     TableInit,
     /// `(vmctx, found: u32, wanted: u32) -> u32`: 0 if the type of the first number is or extends the second, else 1.
     CheckSubtype,
-    /// `(vmctx) -> u32`: 0 if the code may go on although the store's epoch deadline has passed, else 1.
+    /// `(vmctx, frame) -> u32`, called by a trampoline with that frame: 0 if the code may go on although the store's epoch deadline has passed, else 1.
     NewEpoch,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What comes out is bytes with relocations, one function at a time; `link` puts them together.
 
+use crate::Metering;
 use crate::error::CompileError;
 use crate::module::{FuncType, ModuleInfo};
 use crate::parse::Body;
@@ -36,6 +37,8 @@ pub(crate) struct Compiled {
 pub(crate) enum Piece {
     /// A defined function, counted without imports.
     Body(u32),
+    /// What bodies call when their epoch deadline has passed.
+    NewEpoch,
     /// The entry trampoline of a canonical type.
     Entry(u32),
     /// The exit trampoline of a canonical type.
@@ -43,7 +46,9 @@ pub(crate) enum Piece {
 }
 
 /// Everything a module's text consists of: bodies in order, then trampolines in order of their types.
-pub(crate) fn pieces(info: &ModuleInfo) -> Vec<Piece> {
+pub(crate) fn pieces(info: &ModuleInfo, metering: Metering) -> Vec<Piece> {
+    // Bodies know it by its place behind them.
+    let new_epoch = metering.epochs.then_some(Piece::NewEpoch);
     let bodies = 0..info.funcs.len() as u32 - info.num_imported_funcs;
     let canonical = |ty: u32| info.canonical_types[ty as usize];
     let mut entries: Vec<u32> = info.funcs.iter().filter(|f| f.escapes).map(|f| canonical(f.ty)).collect();
@@ -54,7 +59,7 @@ pub(crate) fn pieces(info: &ModuleInfo) -> Vec<Piece> {
         types.dedup();
     }
     let trampolines = entries.into_iter().map(Piece::Entry).chain(exits.into_iter().map(Piece::Exit));
-    bodies.map(Piece::Body).chain(trampolines).collect()
+    bodies.map(Piece::Body).chain(new_epoch).chain(trampolines).collect()
 }
 
 /// Compiles all pieces, in their order.
@@ -147,6 +152,7 @@ impl Worker {
                     .inspect_err(|_| self.builder = FunctionBuilderContext::new())?;
                 self.validator = validator.into_allocations();
             }
+            Piece::NewEpoch => trampoline::new_epoch(module.isa, &mut self.context.func, &mut self.builder),
             Piece::Entry(ty) => {
                 let ty = module.info.type_at(ty);
                 trampoline::entry(module.isa, ty, &mut self.context.func, &mut self.builder);

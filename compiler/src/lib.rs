@@ -152,7 +152,7 @@ impl Compiler {
         let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
         // A body that is not valid is the more useful news than a limit that is exceeded.
         let layout = Layout::new(&info).or_else(|limit| parse::validate(bytes, self.features).and(Err(limit)))?;
-        let pieces = codegen::pieces(&info);
+        let pieces = codegen::pieces(&info, self.metering);
         let module = ModuleContext { info: &info, layout: &layout, isa: &*self.isa, metering: self.metering };
         let compiled = codegen::compile(&module, &pieces, bodies, self.parallel)?;
         let code = link::link(self.isa.clone(), &pieces, compiled)?;

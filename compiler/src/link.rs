@@ -77,6 +77,7 @@ fn tables(text: Vec<u8>, pieces: &[Piece], compiled: &[Compiled], starts: &[u32]
     for ((piece, function), start) in pieces.iter().zip(compiled).zip(starts.iter().copied()) {
         match *piece {
             Piece::Body(_) => funcs.push(FuncRange { start, end: start + function.bytes.len() as u32 }),
+            Piece::NewEpoch => {}
             Piece::Entry(ty) => code.entries.push((ty, start)),
             Piece::Exit(ty) => code.exits.push((ty, start)),
         }

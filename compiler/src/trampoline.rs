@@ -13,8 +13,13 @@
 //! **Exit** (Wasm to host), in Wasm's convention. In place of a vmctx it gets the address of a host context, whose
 //! first word is the function `(context, values, frame) -> i32` to call with the arguments in an array. If that returns
 //! anything but 0 it traps; otherwise it returns the results from the array.
+//!
+//! **New epoch** (Wasm to the runtime), in a convention of its own, which keeps all registers: a loop that never calls it
+//! need not care for it.
 
-use crate::abi::{trap_code, value_type, wasm_signature};
+use crate::abi::{builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
+use crate::builtin::Builtin;
+use crate::layout::header;
 use crate::module::{FuncType, ValType};
 use crate::trap::Trap;
 use cranelift_codegen::ir::types::{I32, I64};
@@ -137,6 +142,22 @@ pub(crate) fn exit(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, co
     b.finalize(isa.frontend_config());
 }
 
+/// Wasm to the runtime, when an epoch deadline has passed; it traps if the code may not go on.
+pub(crate) fn new_epoch(isa: &dyn TargetIsa, target: &mut Function, context: &mut FunctionBuilderContext) {
+    target.signature = new_epoch_signature();
+    let mut b = FunctionBuilder::new(target, context);
+    let [vmctx] = begin(&mut b)[..] else { unreachable!("one parameter") };
+    let frame = b.ins().get_frame_pointer(I64);
+    let table = b.ins().load(I64, MemFlagsData::trusted(), vmctx, header::BUILTINS);
+    let function = b.ins().load(I64, MemFlagsData::trusted(), table, Builtin::NewEpoch.offset());
+    let callee = b.import_signature(builtin_signature(Builtin::NewEpoch, isa.default_call_conv()));
+    let call = b.ins().call_indirect(callee, function, &[vmctx, frame]);
+    let stop = b.inst_results(call)[0];
+    b.ins().trapnz(stop, trap_code(Trap::Interrupt));
+    b.ins().return_(&[]);
+    b.finalize(isa.frontend_config());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +195,16 @@ mod tests {
         for register in ["%rbp", "%rbx", "%r12", "%r13", "%r14", "%r15"] {
             assert!(prologue.contains(register), "{register} is lost: {code}");
         }
+    }
+
+    #[test]
+    fn asking_whether_to_go_on_saves_every_register() {
+        let code = instructions(new_epoch);
+        let prologue = code.split("block0:").next().unwrap();
+        let saved = prologue.lines().filter(|line| line.contains("(%rsp)")).count();
+        // Those that a C function may change; what is left is the stack pointer, and those that it keeps itself.
+        assert!(saved >= 9 + 16, "{code}");
+        assert!(code.contains(&format!("trap={}", trap_code(Trap::Interrupt))), "{code}");
     }
 
     #[test]

@@ -136,7 +136,14 @@ unsafe extern "C" fn check_subtype(_: VmContext, found: u32, wanted: u32) -> u32
     u32::from(!unsafe { store().as_ref() }.engine.is_subtype(found, wanted))
 }
 
-unsafe extern "C" fn new_epoch(_: VmContext) -> u32 {
-    // SAFETY: see above.
-    u32::from(!unsafe { metering::goes_on(store()) })
+unsafe extern "C" fn new_epoch(_: VmContext, frame: *const usize) -> u32 {
+    // SAFETY: see above. As for a host function, the trampoline's frame leads to those of the code.
+    let goes_on = unsafe {
+        let activation = activation::current();
+        (*activation).exit_frame = frame;
+        let goes_on = metering::goes_on(store());
+        (*activation).exit_frame = std::ptr::null();
+        goes_on
+    };
+    u32::from(!goes_on)
 }

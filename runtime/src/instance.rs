@@ -10,8 +10,7 @@ use crate::constant::evaluate;
 use crate::engine::Engine;
 use crate::handle::{Extern, Func, Instance};
 use crate::host::{HostFunc, WasmResults};
-use crate::instance_data::{Closures, InstanceData, Keep};
-use crate::limited::Role;
+use crate::instance_data::{Closures, InstanceData, Keep, Role};
 use crate::module::Module;
 use crate::prototype::Prototype;
 use crate::resolve::{export_of, func_of, handle_of};
@@ -167,8 +166,9 @@ fn instantiate_as(
     let imported = data.host_only
         && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr)
         && given.len() == prototype.info().imports.len();
+    data.role = role;
     let fits = if imported { Ok(()) } else { check_imports(store, prototype, given) };
-    if let Err(error) = fits.and_then(|()| store.admit(&data, role)) {
+    if let Err(error) = fits.and_then(|()| store.admit(&data)) {
         store.engine.pool().put(data);
         return Err(error);
     }

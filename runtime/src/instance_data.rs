@@ -26,6 +26,17 @@ impl std::fmt::Debug for Closures {
     }
 }
 
+/// What an instance is made for, and so what it counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// An instance of a user's module.
+    Instance,
+    /// Something that the embedder defines.
+    Definition,
+    /// One of the memories of an instance, which has counted it.
+    Memory,
+}
+
 /// An instance. It never moves, because its host cell points to it.
 #[derive(Debug)]
 pub(crate) struct InstanceData {
@@ -33,6 +44,7 @@ pub(crate) struct InstanceData {
     pub(crate) prototype: Arc<Prototype>,
     /// Its place in the store. Right behind it are the instances of the other memories that its module defines.
     pub(crate) index: u32,
+    pub(crate) role: Role,
     /// The closures that its imports point to, kept for as long as they do.
     pub(crate) keep: Option<Keep>,
     /// Whether all its imports are these closures. The host cell then serves another instance that imports the same.
@@ -42,7 +54,7 @@ pub(crate) struct InstanceData {
 impl InstanceData {
     /// What is in the slot is to be an instance of `prototype`.
     pub(crate) fn new(slot: Slot, prototype: Arc<Prototype>) -> Box<Self> {
-        Box::new(Self { slot, prototype, index: 0, keep: None, host_only: false })
+        Box::new(Self { slot, prototype, index: 0, role: Role::Instance, keep: None, host_only: false })
     }
 
     /// Takes the closures out if the next instance will not import the same.

@@ -3,33 +3,24 @@
 //! Without a limiter, this is one comparison for each.
 
 use crate::bulk;
-use crate::instance_data::InstanceData;
+use crate::control::{AskLimiter, Counts};
+use crate::instance_data::{InstanceData, Role};
 use crate::limiter::ResourceLimiter;
-use crate::store::{AsContextMut, AskLimiter, Counts, Store, StoreData, StoreInner};
+use crate::store::{AsContextMut, Store, StoreData, StoreInner};
 use crate::vmctx::Space;
 use anyhow::{Result, anyhow, ensure};
 use minirt_compiler::layout::{MemoryPlace, TablePlace};
-use minirt_compiler::module::{MemoryType, ModuleInfo};
+use minirt_compiler::module::MemoryType;
 use std::ptr::NonNull;
 
-/// What an instance is made for, and so what it counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// An instance of a user's module.
-    Instance,
-    /// Something that the embedder defines.
-    Definition,
-    /// One of the memories of an instance, which has counted it.
-    Memory,
-}
-
 impl Counts {
-    fn of(info: &ModuleInfo, role: Role) -> Self {
-        if role == Role::Memory {
+    fn of(data: &InstanceData) -> Self {
+        let info = data.prototype.info();
+        if data.role == Role::Memory {
             return Self::default();
         }
         Self {
-            instances: usize::from(role == Role::Instance),
+            instances: usize::from(data.role == Role::Instance),
             tables: info.tables.len() - info.num_imported_tables as usize,
             memories: info.memories.len() - info.num_imported_memories as usize,
         }
@@ -76,44 +67,49 @@ impl<T> Store<T> {
             // `T` is known because the closure is put in a store of that type, and stays there.
             question(limiter(unsafe { &mut (*store.cast::<StoreData<T>>().as_ptr()).data }));
         });
-        self.as_context_mut().0.inner.limiter = Some(ask);
+        let store = &mut self.as_context_mut().0.inner;
+        // SAFETY: the instances are the store's own, and so alive.
+        let all = store.instances.iter().map(|instance| Counts::of(unsafe { instance.as_ref() }));
+        let counts = all.fold(Counts::default(), Counts::plus);
+        let control = store.control();
+        (control.limiter, control.counts) = (Some(ask), counts);
     }
 }
 
 impl StoreInner {
     /// Asks the limiter, if there is one.
     fn ask<R>(&mut self, question: impl FnOnce(&mut dyn ResourceLimiter) -> R) -> Option<R> {
-        let store = NonNull::from(&mut *self);
+        let store = NonNull::from(&mut *self).cast();
         let (mut question, mut answer) = (Some(question), None);
         // It stays where it is, so that it is still there after a panic. It can not reach the store, only its data.
-        self.limiter.as_mut()?(store, &mut |limiter| {
+        self.control.as_mut()?.limiter.as_mut()?(store, &mut |limiter| {
             answer = question.take().map(|question| question(limiter));
         });
         answer
     }
 
-    /// Whether an instance that is about to be made, of what is in `data`, may be. If so, it is counted.
+    /// Whether an instance that is about to be made, of what is in `data`, may be. If there is a limiter, it is counted.
     ///
     /// # Errors
     /// When there would be too many of something, when a size is refused, and with the limiter's own.
     #[inline]
-    pub(crate) fn admit(&mut self, data: &InstanceData, role: Role) -> Result<()> {
-        let counts = self.counts.plus(Counts::of(data.prototype.info(), role));
-        if self.limiter.is_some() {
-            self.check(counts, data)?;
-        }
-        self.counts = counts;
-        Ok(())
+    pub(crate) fn admit(&mut self, data: &InstanceData) -> Result<()> {
+        if self.control.is_some() { self.check(data) } else { Ok(()) }
+    }
+
+    fn is_limited(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| control.limiter.is_some())
     }
 
     #[cold]
-    fn check(&mut self, counts: Counts, data: &InstanceData) -> Result<()> {
+    fn check(&mut self, data: &InstanceData) -> Result<()> {
         let most = |limiter: &mut dyn ResourceLimiter| Counts {
             instances: limiter.instances(),
             tables: limiter.tables(),
             memories: limiter.memories(),
         };
         let Some(most) = self.ask(most) else { return Ok(()) };
+        let counts = self.control().counts.plus(Counts::of(data));
         for (what, count, most) in [
             ("instance", counts.instances, most.instances),
             ("table", counts.tables, most.tables),
@@ -121,7 +117,9 @@ impl StoreInner {
         ] {
             ensure!(count <= most, "resource limit exceeded: {what} count too high at {count}, with at most {most}");
         }
-        self.check_first_sizes(data)
+        self.check_first_sizes(data)?;
+        self.control().counts = counts;
+        Ok(())
     }
 
     /// Of what is in the slot itself, as the image has it: a snapshot's memory may have grown.
@@ -167,7 +165,7 @@ fn in_bytes(ty: &MemoryType) -> Option<u64> {
 /// # Safety
 /// As for [`bulk::memory_grow`]; the memory must be of this store.
 pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: Space, delta: u64) -> Result<Option<u64>> {
-    let limited = store.limiter.is_some() && delta > 0;
+    let limited = store.is_limited() && delta > 0;
     // SAFETY: the caller's promise.
     let ty = unsafe { InstanceData::shared(memory.owner) }.prototype.info().memories[memory.index as usize];
     if limited {
@@ -194,7 +192,7 @@ pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: Space, delta: u
 /// # Safety
 /// As for [`bulk::table_grow`]; the table must be of this store.
 pub(crate) unsafe fn table_grow(store: &mut StoreInner, table: Space, value: u64, delta: u64) -> Result<Option<u64>> {
-    let limited = store.limiter.is_some() && delta > 0;
+    let limited = store.is_limited() && delta > 0;
     if limited {
         // SAFETY: the caller's promise.
         let maximum =

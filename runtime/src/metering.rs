@@ -3,8 +3,9 @@
 //! Code counts fuel down by itself, and looks at the epoch by itself (`layout::allowance`). What is here is what the
 //! embedder says and asks beforehand and afterwards, and what happens at a deadline.
 
-use crate::store::{AsContext, AsContextMut, UpdateDeadline};
-use crate::store::{AskDeadline, Failure, OnDeadline, Store, StoreContext, StoreContextMut, StoreData, StoreInner};
+use crate::control::{AskDeadline, OnDeadline, UpdateDeadline};
+use crate::store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut, StoreData};
+use crate::store::{Failure, StoreInner};
 use anyhow::{Result, ensure};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,14 +15,17 @@ impl StoreInner {
         ensure!(self.engine.metering().fuel, "fuel is not configured in this store; see `Config::consume_fuel`");
         // SAFETY: code writes it, and no code runs on this thread while Rust has the store.
         let left = unsafe { (*self.allowance.get()).fuel };
-        Ok(self.fuel_reserve + left.max(0).cast_unsigned())
+        let reserve = self.control.as_ref().map_or(0, |control| control.fuel_reserve);
+        Ok(reserve + left.max(0).cast_unsigned())
     }
 
     fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         ensure!(self.engine.metering().fuel, "fuel is not configured in this store; see `Config::consume_fuel`");
         // No code has ever executed 2^63 instructions. What is beyond is remembered, but never needed.
         let most = i64::MAX.cast_unsigned();
-        self.fuel_reserve = fuel.saturating_sub(most);
+        if fuel > most || self.control.is_some() {
+            self.control().fuel_reserve = fuel.saturating_sub(most);
+        }
         self.allowance.get_mut().fuel = fuel.min(most).cast_signed();
         Ok(())
     }
@@ -39,20 +43,20 @@ impl StoreInner {
 /// `store` must be the store of the code, which is used by nobody else meanwhile.
 pub(crate) unsafe fn goes_on(mut store: NonNull<StoreInner>) -> bool {
     // SAFETY: the caller's promise.
-    let inner = unsafe { store.as_mut() };
-    let mut ask = match std::mem::replace(&mut inner.on_deadline, OnDeadline::Asking) {
+    let control = unsafe { store.as_mut() }.control();
+    let mut ask = match std::mem::replace(&mut control.on_deadline, OnDeadline::Asking) {
         OnDeadline::Ask(ask) => ask,
         // Code that the closure runs does not get another one.
         other => {
-            inner.on_deadline = other;
+            control.on_deadline = other;
             return false;
         }
     };
-    let answer = Failure::catch(|| ask(store));
+    let answer = Failure::catch(|| ask(store.cast()));
     // SAFETY: as above; the closure has returned.
     let inner = unsafe { store.as_mut() };
-    if matches!(inner.on_deadline, OnDeadline::Asking) {
-        inner.on_deadline = OnDeadline::Ask(ask);
+    if matches!(inner.control().on_deadline, OnDeadline::Asking) {
+        inner.control().on_deadline = OnDeadline::Ask(ask);
     }
     match answer {
         Ok(UpdateDeadline::Continue(ticks)) => {
@@ -127,7 +131,7 @@ impl<T> Store<T> {
             // known because the closure is put in a store of that type, and stays there.
             callback(StoreContextMut(unsafe { store.cast::<StoreData<T>>().as_mut() }))
         });
-        self.as_context_mut().0.inner.on_deadline = OnDeadline::Ask(ask);
+        self.as_context_mut().0.inner.control().on_deadline = OnDeadline::Ask(ask);
     }
 }
 
@@ -165,6 +169,6 @@ impl<T> StoreContextMut<'_, T> {
 
     /// As [`Store::epoch_deadline_trap`].
     pub fn epoch_deadline_trap(&mut self) {
-        self.0.inner.on_deadline = OnDeadline::Trap;
+        self.0.inner.control().on_deadline = OnDeadline::Trap;
     }
 }

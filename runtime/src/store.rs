@@ -4,10 +4,10 @@
 //! are names for them. Since nothing in a store goes away before the store does, one instance may point to
 //! another without counting references.
 
+use crate::control::Control;
 use crate::engine::Engine;
 use crate::handle::StoreId;
 use crate::instance_data::InstanceData;
-use crate::limiter::ResourceLimiter;
 use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
 use anyhow::Result;
 use smallvec::SmallVec;
@@ -74,47 +74,8 @@ pub(crate) struct StoreInner {
     pub(crate) failure: Option<Failure>,
     /// How long its code may run. Its instances point here, and their code writes it.
     pub(crate) allowance: UnsafeCell<Allowance>,
-    /// Fuel beyond what the allowance can count.
-    pub(crate) fuel_reserve: u64,
-    pub(crate) on_deadline: OnDeadline,
-    /// What has been made in it.
-    pub(crate) counts: Counts,
-    /// Who decides how much there may be.
-    pub(crate) limiter: Option<AskLimiter>,
-}
-
-/// What the embedder said with [`Store::limiter`]: finds the limiter of a store whose data nobody uses, and asks it.
-pub(crate) type AskLimiter =
-    Box<dyn FnMut(NonNull<StoreInner>, &mut dyn FnMut(&mut dyn ResourceLimiter)) + Send + Sync>;
-
-/// What a user has made in a store, whatever it takes: imports and instances behind other memories do not count.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) instances: usize,
-    pub(crate) tables: usize,
-    pub(crate) memories: usize,
-}
-
-/// What happens when code finds that its epoch deadline has passed.
-pub(crate) enum OnDeadline {
-    Trap,
-    /// A closure that knows the type of the store's data.
-    Ask(AskDeadline),
-    /// It has been taken out, and is being called.
-    Asking,
-}
-
-/// Called with a store that nobody else uses meanwhile.
-pub(crate) type AskDeadline = Box<dyn FnMut(NonNull<StoreInner>) -> Result<UpdateDeadline> + Send + Sync>;
-
-/// What a callback says about code whose epoch deadline has passed ([`Store::epoch_deadline_callback`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UpdateDeadline {
-    /// It goes on, and its next deadline is this many ticks beyond the current epoch.
-    Continue(u64),
-    /// It stops with [`Trap::Interrupt`](crate::Trap::Interrupt).
-    Interrupt,
+    /// What the embedder has said about limits.
+    pub(crate) control: Option<Box<Control>>,
 }
 
 /// How far down Wasm may use a stack.
@@ -165,11 +126,12 @@ impl StoreInner {
             touched: false,
             failure: None,
             allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
-            fuel_reserve: 0,
-            on_deadline: OnDeadline::Trap,
-            counts: Counts::default(),
-            limiter: None,
+            control: None,
         }
+    }
+
+    pub(crate) fn control(&mut self) -> &mut Control {
+        self.control.get_or_insert_default()
     }
 
     /// An instance of this store.

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{call, call_i32, instance};
-use minirt::{Config, Engine, Error, Instance, Module, OptLevel, Result, Store, Trap, UpdateDeadline};
+use common::{call, call_i32, expect_trap, fuelled, instance};
+use minirt::{ArtifactError, WasmBacktrace};
+use minirt::{Config, Engine, Error, Instance, Module, OptLevel, Store, Trap, UpdateDeadline};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -49,28 +50,8 @@ const RECURSION: &str = r#"(module
   (func $ref (export "of a reference") (call_ref $none (ref.func $ref)))
   (func $two (export "twice") (call $two) (call $two)))"#;
 
-fn fuelled(level: OptLevel) -> Engine {
-    Engine::new(Config::new().consume_fuel(true).cranelift_opt_level(level)).unwrap()
-}
-
 fn with_epochs() -> Engine {
     Engine::new(Config::new().epoch_interruption(true)).unwrap()
-}
-
-/// An instance in a store with fuel.
-fn fuelled_instance(fuel: u64, text: &str) -> (Store<()>, Instance) {
-    let engine = fuelled(OptLevel::Speed);
-    let module = Module::new(&engine, text).unwrap();
-    let mut store = Store::new(&engine, ());
-    store.set_fuel(fuel).unwrap();
-    let instance = Instance::new(&mut store, &module, &[]).unwrap();
-    (store, instance)
-}
-
-#[track_caller]
-fn expect<R: std::fmt::Debug>(result: Result<R>, trap: Trap) {
-    let error = result.expect_err("this must trap");
-    assert_eq!(error.downcast_ref::<Trap>(), Some(&trap), "{error:?}");
 }
 
 /// Names of the functions in `text` that never return.
@@ -91,9 +72,9 @@ fn a_guest_that_never_ends_is_stopped_by_fuel() {
         for name in &names {
             println!("{level:?}: {name}");
             store.set_fuel(100_000).unwrap();
-            expect(call(&mut store, instance, name, &[]), Trap::OutOfFuel);
+            expect_trap(call(&mut store, instance, name, &[]), Trap::OutOfFuel);
             assert_eq!(store.get_fuel().unwrap(), 0);
-            expect(call(&mut store, instance, "answer", &[]), Trap::OutOfFuel);
+            expect_trap(call(&mut store, instance, "answer", &[]), Trap::OutOfFuel);
             store.set_fuel(10).unwrap();
             assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
         }
@@ -102,12 +83,12 @@ fn a_guest_that_never_ends_is_stopped_by_fuel() {
 
 #[test]
 fn recursion_is_stopped_by_whatever_ends_first_fuel_or_stack() {
-    let (mut store, instance) = fuelled_instance(0, RECURSION);
+    let (mut store, instance) = instance(&fuelled(OptLevel::Speed), RECURSION);
     for name in endless(RECURSION) {
         store.set_fuel(100).unwrap();
-        expect(call(&mut store, instance, name, &[]), Trap::OutOfFuel);
+        expect_trap(call(&mut store, instance, name, &[]), Trap::OutOfFuel);
         store.set_fuel(u64::MAX).unwrap();
-        expect(call(&mut store, instance, name, &[]), Trap::StackOverflow);
+        expect_trap(call(&mut store, instance, name, &[]), Trap::StackOverflow);
         assert!(store.get_fuel().unwrap() < u64::MAX);
     }
 }
@@ -129,7 +110,7 @@ fn a_guest_that_never_ends_is_stopped_at_its_epoch_deadline_by_another_thread() 
     for name in endless(FOREVER) {
         println!("{name}");
         store.set_epoch_deadline(3);
-        expect(call(&mut store, instance, name, &[]), Trap::Interrupt);
+        expect_trap(call(&mut store, instance, name, &[]), Trap::Interrupt);
         store.set_epoch_deadline(u64::MAX);
         assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
     }
@@ -141,13 +122,13 @@ fn a_guest_that_never_ends_is_stopped_at_its_epoch_deadline_by_another_thread() 
 fn before_a_deadline_is_set_it_has_passed_and_before_the_next_tick_it_has_not() {
     let engine = with_epochs();
     let (mut store, instance) = instance(&engine, FOREVER);
-    expect(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
+    expect_trap(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
     store.set_epoch_deadline(1);
     assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
     engine.increment_epoch();
-    expect(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
+    expect_trap(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
     store.set_epoch_deadline(0);
-    expect(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
+    expect_trap(call(&mut store, instance, "answer", &[]), Trap::Interrupt);
 }
 
 #[test]
@@ -165,11 +146,11 @@ fn a_callback_lets_code_go_on_until_it_does_not() {
         Ok(if times % 10 == 0 { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(0) })
     });
     for times in [10, 20] {
-        expect(forever.call(&mut store, ()), Trap::Interrupt);
+        expect_trap(forever.call(&mut store, ()), Trap::Interrupt);
         assert_eq!(*store.data(), times);
     }
     store.epoch_deadline_trap();
-    expect(forever.call(&mut store, ()), Trap::Interrupt);
+    expect_trap(forever.call(&mut store, ()), Trap::Interrupt);
     assert_eq!(*store.data(), 20);
 }
 
@@ -211,12 +192,45 @@ fn code_that_a_callback_runs_is_stopped_at_the_deadline() {
     let (mut store, instance) = instance(&engine, FOREVER);
     store.epoch_deadline_callback(move |mut store| {
         let inner = instance.get_typed_func::<(), i32>(&store, "answer")?;
-        expect(inner.call(&mut store, ()), Trap::Interrupt);
+        expect_trap(inner.call(&mut store, ()), Trap::Interrupt);
         store.set_epoch_deadline(1);
         assert_eq!(inner.call(&mut store, ())?, 42);
         Ok(UpdateDeadline::Interrupt)
     });
-    expect(call(&mut store, instance, "loop", &[]), Trap::Interrupt);
+    expect_trap(call(&mut store, instance, "loop", &[]), Trap::Interrupt);
+}
+
+#[test]
+fn a_backtrace_says_where_code_was_stopped_and_what_had_been_interrupted_for_it() {
+    let engine = with_epochs();
+    let text = r#"(module
+      (func (export "outer") (call $middle)) (func $middle (loop $here (br $here)))
+      (func $inner (export "inner") (unreachable)))"#;
+    let (mut store, instance) = instance(&engine, text);
+    let names = |error: &Error| {
+        let frames = error.downcast_ref::<WasmBacktrace>().unwrap().frames();
+        frames.iter().map(|frame| frame.func_name().unwrap_or("outer").to_owned()).collect::<Vec<_>>()
+    };
+    // At the start of a function, and then in its loop.
+    let stopped = call(&mut store, instance, "outer", &[]).unwrap_err();
+    assert_eq!(names(&stopped), ["outer"]);
+    store.set_epoch_deadline(1);
+    let asked = AtomicUsize::new(0);
+    store.epoch_deadline_callback(move |mut store| {
+        if asked.fetch_add(1, SeqCst) < 100 {
+            return Ok(UpdateDeadline::Continue(0));
+        }
+        store.set_epoch_deadline(1);
+        let inner = instance.get_typed_func::<(), ()>(&store, "inner")?;
+        inner.call(&mut store, ()).map(|()| UpdateDeadline::Interrupt)
+    });
+    engine.increment_epoch();
+    let nested = call(&mut store, instance, "outer", &[]).unwrap_err();
+    assert_eq!(nested.downcast_ref::<Trap>(), Some(&Trap::UnreachableCodeReached));
+    assert_eq!(names(&nested), ["inner", "middle", "outer"]);
+    store.epoch_deadline_trap();
+    store.set_epoch_deadline(0);
+    assert_eq!(names(&call(&mut store, instance, "outer", &[]).unwrap_err()), ["outer"]);
 }
 
 #[test]
@@ -242,5 +256,44 @@ fn a_tick_in_a_signal_handler_stops_code() {
         assert_eq!(libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()), 0);
         assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()), 0);
     }
-    expect(call(&mut store, instance, "loop", &[]), Trap::Interrupt);
+    expect_trap(call(&mut store, instance, "loop", &[]), Trap::Interrupt);
+}
+
+#[test]
+fn without_fuel_configured_there_is_none_to_set_or_get() {
+    for engine in [Engine::default(), with_epochs()] {
+        let mut store = Store::new(&engine, ());
+        for error in [store.set_fuel(1).unwrap_err(), store.get_fuel().unwrap_err()] {
+            assert!(error.to_string().contains("fuel is not configured in this store"), "{error}");
+        }
+    }
+    // Deadlines that nobody looks at do no harm.
+    let engine = Engine::default();
+    let (mut store, instance) = instance(&engine, FOREVER);
+    engine.increment_epoch();
+    store.set_epoch_deadline(0);
+    assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
+}
+
+#[test]
+fn an_artifact_runs_only_where_code_is_metered_as_it_is() {
+    let engine = |fuel, epochs| Engine::new(Config::new().consume_fuel(fuel).epoch_interruption(epochs)).unwrap();
+    let all = [(false, false), (true, false), (false, true), (true, true)];
+    for made in all {
+        let artifact = engine(made.0, made.1).precompile_module(FOREVER.as_bytes()).unwrap();
+        for here in all {
+            let engine = engine(here.0, here.1);
+            // SAFETY: it was made above.
+            let loaded = unsafe { Module::deserialize(&engine, &artifact) };
+            if made == here {
+                loaded.unwrap();
+                continue;
+            }
+            let error = loaded.unwrap_err();
+            assert!(matches!(error.downcast_ref(), Some(ArtifactError::OtherSettings { .. })), "{error:?}");
+            let text = format!("{error:#}");
+            assert_eq!(text.contains("consume_fuel"), made.0 != here.0, "{text}");
+            assert_eq!(text.contains("epoch_interruption"), made.1 != here.1, "{text}");
+        }
+    }
 }

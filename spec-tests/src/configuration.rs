@@ -11,11 +11,13 @@ pub struct Configuration {
     pub images: bool,
     /// How hard the compiler works.
     pub opt_level: OptLevel,
+    /// Whether code counts its fuel, and asks at every loop and function whether it may go on.
+    pub metered: bool,
 }
 
 impl Default for Configuration {
     fn default() -> Self {
-        Self { images: true, opt_level: OptLevel::Speed }
+        Self { images: true, opt_level: OptLevel::Speed, metered: false }
     }
 }
 
@@ -39,6 +41,7 @@ impl Configuration {
     pub fn engines(self) -> Result<Engines> {
         let mut config = Config::new();
         config.memory_init_cow(self.images).cranelift_opt_level(self.opt_level);
+        config.consume_fuel(self.metered).epoch_interruption(self.metered);
         let version3 = Engine::new(&config)?;
         let memory64 = Engine::new(config.wasm_multi_memory(false))?;
         let version2 = Engine::new(config.wasm_memory64(false).wasm_function_references(false))?;

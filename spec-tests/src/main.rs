@@ -8,13 +8,15 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: minirt-spec-tests [--no-images] [--opt-level none|speed] [--table] [FILES or FOLDERS]...
+const USAGE: &str =
+    "usage: minirt-spec-tests [--no-images] [--opt-level none|speed] [--metered] [--table] [FILES or FOLDERS]...
 
 Runs official test scripts (.wast) and counts their assertions. Without files or folders: the carried
 suites v1 to v3 and proposals.
 
   --no-images         fill instances by copying instead of mapping images
   --opt-level LEVEL   how hard the compiler works: none or speed (the default)
+  --metered           let code count fuel, and ask at every loop and function whether it may go on
   --table             write the results of the carried suites to RESULTS.md";
 
 /// What the command line asks for.
@@ -56,6 +58,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
                 let level = args.next().context("`--opt-level` needs a level")?;
                 options.configuration.opt_level = Configuration::parse_opt_level(&level)?;
             }
+            "--metered" => options.configuration.metered = true,
             "--table" => options.table = true,
             "--help" | "-h" => options.help = true,
             "--" => options.paths.extend(args.by_ref().map(PathBuf::from)),

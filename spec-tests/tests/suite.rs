@@ -1,4 +1,5 @@
-//! Every carried script as a test of its own, for each optimisation level, with images and with eager copies.
+//! Every carried script as a test of its own: for each optimisation level with images and with eager copies, and once with
+//! metered code.
 //!
 //! A file passes if nothing in it fails and as many assertions pass as `RESULTS.md` says.
 
@@ -15,14 +16,17 @@ fn main() {
     let table = Arc::new(table::passed_by_file(&std::fs::read_to_string(table::PATH).unwrap_or_default()));
     let sources = carried();
     let mut trials = vec![table_trial(&table, &sources), readme_trial()];
+    let default = Configuration::default();
+    let not_optimised = Configuration { opt_level: OptLevel::None, ..default };
     let configurations = [
-        (true, OptLevel::Speed, ""),
-        (false, OptLevel::Speed, " (eager copies)"),
-        (true, OptLevel::None, " (not optimised)"),
-        (false, OptLevel::None, " (not optimised, eager copies)"),
+        (default, ""),
+        (Configuration { images: false, ..default }, " (eager copies)"),
+        (Configuration { metered: true, ..default }, " (metered)"),
+        (not_optimised, " (not optimised)"),
+        (Configuration { images: false, ..not_optimised }, " (not optimised, eager copies)"),
     ];
-    for (images, opt_level, suffix) in configurations {
-        let engines = Configuration { images, opt_level }.engines().expect("engines");
+    for (configuration, suffix) in configurations {
+        let engines = configuration.engines().expect("engines");
         trials.extend(sources.iter().map(|source| trial(engines.of(source), source.clone(), suffix, &table)));
     }
     libtest_mimic::run(&arguments, trials).exit();

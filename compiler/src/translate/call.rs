@@ -8,9 +8,7 @@ use crate::module::HeapType;
 use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
-use cranelift_codegen::ir::{
-    ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, SigRef, UserExternalName, Value,
-};
+use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, SigRef, Value};
 use wasmparser::Operator;
 
 /// What is called.
@@ -53,10 +51,7 @@ impl Translator<'_, '_> {
             return *known;
         }
         let signature = self.signature(self.module.info.funcs[func as usize].ty);
-        let name = self.b.func.declare_imported_user_function(UserExternalName::new(0, defined));
-        let name = ExternalName::user(name);
-        let data = ExtFuncData { name, signature, colocated: true, patchable: false };
-        let function = self.b.import_function(data);
+        let function = self.import_piece(defined, signature);
         self.callees.insert(func, function);
         function
     }

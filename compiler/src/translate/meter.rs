@@ -12,14 +12,15 @@
 //! thread may change it, and because the reads must never become one.
 
 use super::state::Translator;
-use crate::abi::trap_code;
-use crate::builtin::{Builtin, GROWTH_REFUSED};
+use crate::abi::{new_epoch_signature, trap_code};
+use crate::builtin::GROWTH_REFUSED;
 use crate::layout::{ELEMENT_SIZE, allowance, header};
 use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, Block, Inst, InstBuilder, InstructionData, MemFlagsData, Opcode, SourceLoc, Value,
+    AliasRegion, AliasRegionData, Block, FuncRef, Inst, InstBuilder, InstructionData, MemFlagsData, Opcode, SourceLoc,
+    Value,
 };
 use std::borrow::Cow;
 use wasmparser::Operator;
@@ -35,6 +36,8 @@ pub(super) struct Meter {
     region: AliasRegion,
     /// The stretch that instructions are being added to, if they are paid for.
     stretch: Option<Stretch>,
+    /// What is called at a deadline, once something calls it.
+    new_epoch: Option<FuncRef>,
 }
 
 /// Instructions that are paid for together.
@@ -56,7 +59,7 @@ impl Translator<'_, '_> {
         let data = AliasRegionData { user_id: 6, description: Cow::Borrowed("allowance") };
         let region = self.b.func.dfg.alias_regions.insert(data);
         let allowance = self.load_constant(I64, self.vmctx, header::ALLOWANCE, self.regions.host);
-        self.meter = Some(Meter { allowance, region, stretch: None });
+        self.meter = Some(Meter { allowance, region, stretch: None, new_epoch: None });
         self.check_epoch();
         // The call itself costs something, so that functions without instructions can not call each other forever.
         self.begin_stretch(1, true);
@@ -144,6 +147,20 @@ impl Translator<'_, '_> {
         }
     }
 
+    /// The trampoline, whose place is behind all bodies.
+    fn new_epoch(&mut self) -> FuncRef {
+        if let Some(known) = self.meter.as_ref().and_then(|meter| meter.new_epoch) {
+            return known;
+        }
+        let signature = self.b.import_signature(new_epoch_signature());
+        let bodies = self.module.info.funcs.len() as u32 - self.module.info.num_imported_funcs;
+        let function = self.import_piece(bodies, signature);
+        if let Some(meter) = &mut self.meter {
+            meter.new_epoch = Some(function);
+        }
+        function
+    }
+
     /// Asks the store whether to go on, if its deadline has passed.
     fn check_epoch(&mut self) {
         let Some(Meter { allowance, region, .. }) = self.meter else { return };
@@ -158,7 +175,8 @@ impl Translator<'_, '_> {
         self.b.set_cold_block(ask);
         self.b.ins().brif(passed, ask, &[], next, &[]);
         self.continue_in(ask);
-        self.call_checked(Builtin::NewEpoch, &[], Trap::Interrupt);
+        let new_epoch = self.new_epoch();
+        self.b.ins().call(new_epoch, &[self.vmctx]);
         self.b.ins().jump(next, &[]);
         self.continue_in(next);
     }
@@ -172,3 +190,6 @@ fn cost(op: &Operator<'_>) -> i64 {
         _ => 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,8 @@ use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, Block, FuncRef, InstBuilder, MemFlagsData, SigRef, Type, Value,
+    AliasRegion, AliasRegionData, Block, ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, SigRef, Type,
+    UserExternalName, Value,
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
 use std::borrow::Cow;
@@ -147,6 +148,13 @@ impl<'m, 'b> Translator<'m, 'b> {
 
     pub(super) fn store(&mut self, value: Value, base: Value, offset: i32, region: AliasRegion) {
         self.b.ins().store(MemFlagsData::trusted().with_alias_region(Some(region)), value, base, offset);
+    }
+
+    /// A function of the module's text, by its place there.
+    pub(super) fn import_piece(&mut self, piece: u32, signature: SigRef) -> FuncRef {
+        let name = self.b.func.declare_imported_user_function(UserExternalName::new(0, piece));
+        let name = ExternalName::user(name);
+        self.b.import_function(ExtFuncData { name, signature, colocated: true, patchable: false })
     }
 
     pub(super) fn trap_if(&mut self, condition: Value, trap: Trap) {

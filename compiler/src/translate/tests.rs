@@ -195,7 +195,7 @@ const CONTROL: &str = r#"
 "#;
 
 /// A module with these functions, whose memory, tables and globals are its own or imported.
-fn module(imported: bool, funcs: &str) -> Vec<u8> {
+pub(super) fn module(imported: bool, funcs: &str) -> Vec<u8> {
     let origin = |name: &str| if imported { format!(r#"(import "" "{name}")"#) } else { String::new() };
     let value = |value: &'static str| if imported { "" } else { value };
     let (memory, f, e, fixed) = (origin("m"), origin("f"), origin("e"), origin("n"));
@@ -228,7 +228,7 @@ fn each_lane_type(op: &str) -> Vec<String> {
     (0..count).map(instruction).collect()
 }
 
-fn all_functions() -> String {
+pub(super) fn all_functions() -> String {
     let mut funcs = String::new();
     for (params, result, ops) in NUMERIC.iter().chain(VECTORS) {
         let operands: String = (0..params.split(' ').count()).map(|i| format!("(local.get {i}) ")).collect();
@@ -254,7 +254,7 @@ fn compiler(opt_level: OptLevel) -> Compiler {
 }
 
 /// Validates and translates all functions of a module.
-fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, CompileError> {
+pub(super) fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, CompileError> {
     let Parsed { info, bodies } = parse(bytes, Features::default())?;
     let layout = Layout::new(&info)?;
     let module = ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa, metering: compiler.metering };
@@ -269,7 +269,7 @@ fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, Compil
 }
 
 /// The machine code as text, and the relocations, of a function.
-fn compiled(compiler: &Compiler, func: Function) -> (String, Vec<Reloc>) {
+pub(super) fn compiled(compiler: &Compiler, func: Function) -> (String, Vec<Reloc>) {
     let text = func.to_string();
     let mut context = Context::for_function(func);
     context.set_disasm(true);

@@ -1,7 +1,7 @@
 //! What the tests share: engines with and without images, and short ways to get an instance.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use minirt::{Config, Engine, Instance, Module, ResetStrategy, Result, Store, Val};
+use minirt::{Config, Engine, Instance, Module, OptLevel, ResetStrategy, Result, Store, Trap, Val};
 
 /// The default engine, and one that fills slots by copying.
 pub(crate) fn engines() -> [(&'static str, Engine); 2] {
@@ -101,4 +101,15 @@ impl Random {
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     static ZEROS: [u8; 65_536] = [0; 65_536];
     bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
+}
+
+/// An engine whose code needs fuel.
+pub(crate) fn fuelled(level: OptLevel) -> Engine {
+    Engine::new(Config::new().consume_fuel(true).cranelift_opt_level(level)).unwrap()
+}
+
+#[track_caller]
+pub(crate) fn expect_trap<R: std::fmt::Debug>(result: Result<R>, trap: Trap) {
+    let error = result.expect_err("this must trap");
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&trap), "{error:?}");
 }
