@@ -68,11 +68,8 @@ enum Stay {
 fn enter_limit(store: &mut StoreInner) -> Result<Stay> {
     let thread = prepare_thread().context("could not set up this thread's signal stack")?;
     let here = &raw const thread as usize;
-    let (around, mut stay) = (store.stack, Stay::InWasm);
-    if store.depth == 0 || around.thread != thread {
-        if store.depth > 0 {
-            stay = Stay::OnAnotherThread(around);
-        }
+    let stay = if store.depth > 0 && store.stack.thread != thread { on_another_thread(store) } else { Stay::InWasm };
+    if store.depth == 0 || !matches!(stay, Stay::InWasm) {
         let wanted = here.saturating_sub(store.engine.max_wasm_stack()) & !(LIMIT_STEP - 1);
         // On a stack that is not the thread's own (a fiber), only the configured size counts.
         let own = here > thread;
@@ -86,7 +83,13 @@ fn enter_limit(store: &mut StoreInner) -> Result<Stay> {
     Err(Error::new(Trap::StackOverflow))
 }
 
+#[cold]
+fn on_another_thread(store: &StoreInner) -> Stay {
+    Stay::OnAnotherThread(store.stack)
+}
+
 /// The inverse of [`enter_limit`]: Wasm goes on in the stay around this one.
+#[inline]
 fn leave_limit(store: &mut StoreInner, stay: &Stay) {
     if let Stay::OnAnotherThread(around) = stay {
         store.set_stack_limit(*around);

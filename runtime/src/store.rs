@@ -150,7 +150,10 @@ impl StoreInner {
     /// Gives all instances this stack limit.
     #[inline]
     pub(crate) fn set_stack_limit(&mut self, StackLimit { limit, thread }: StackLimit) {
-        self.stack.thread = thread;
+        // Written only when it changes: instances are many, and calls are short.
+        if thread != self.stack.thread {
+            self.stack.thread = thread;
+        }
         if limit == self.stack.limit {
             return;
         }
