@@ -14,7 +14,7 @@ pub struct InitialImage {
     pub state: Vec<u8>,
     /// The first memory that the module defines, where it is not zero: whole host pages, sorted, apart from each other.
     pub memory: Vec<Extent>,
-    /// Bytes of that memory at the start: whole host pages, and 0 where there is none.
+    /// Bytes that are accessible of that memory at the start: its size in whole host pages, and 0 where there is none.
     pub memory_size: u64,
     /// The other memories that the module defines, in order. Each is an instance of its own, of a module that has only
     /// this memory.
@@ -36,7 +36,7 @@ pub struct InitialImage {
 /// What a memory starts with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryImage {
-    /// Its bytes at the start: whole host pages.
+    /// Its bytes at the start.
     pub size: u64,
     /// Where it is not zero, as in [`InitialImage::memory`].
     pub extents: Vec<Extent>,

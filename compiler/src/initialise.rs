@@ -11,14 +11,14 @@
 
 use crate::image::{Extent, InitialImage, MemoryImage};
 use crate::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record};
-use crate::module::{ConstExpr, MemoryType, ModuleInfo, SegmentMode, ValType, WASM_PAGE};
+use crate::module::{ConstExpr, MemoryType, ModuleInfo, SegmentMode, ValType};
 use std::collections::BTreeMap;
 
 /// Computes the image of a module's instances.
 pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let state = vec![0; layout.state_size as usize];
     let own = info.memories.get(info.num_imported_memories as usize);
-    let memory_size = own.map_or(0, |memory| memory.minimum * WASM_PAGE);
+    let memory_size = own.map_or(0, |memory| memory.initial_bytes().next_multiple_of(HOST_PAGE));
     let image = InitialImage { state, memory_size, start: info.start, ..InitialImage::default() };
     let pages = info.memories[info.num_imported_memories as usize..].iter().map(|_| BTreeMap::new()).collect();
     let mut builder = Builder { info, layout, image, globals: Vec::new(), pages };
@@ -31,8 +31,7 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let own = &info.memories[info.num_imported_memories as usize..];
     let mut images = own.iter().zip(builder.pages);
     builder.image.memory = images.next().map_or_else(Vec::new, |(_, pages)| extents(pages));
-    let image =
-        |(ty, pages): (&MemoryType, Pages)| MemoryImage { size: ty.minimum * WASM_PAGE, extents: extents(pages) };
+    let image = |(ty, pages): (&MemoryType, Pages)| MemoryImage { size: ty.initial_bytes(), extents: extents(pages) };
     builder.image.others = images.map(image).collect();
     builder.image
 }
@@ -61,7 +60,7 @@ impl Builder<'_> {
     fn sizes(&mut self) {
         for (i, memory) in self.info.memories.iter().enumerate() {
             if let MemoryPlace::Slot { size } = self.layout.memory(i as u32) {
-                self.put_word(size, memory.minimum * WASM_PAGE);
+                self.put_word(size, memory.initial_bytes());
             }
         }
         for (i, table) in self.info.tables.iter().enumerate() {
@@ -183,7 +182,7 @@ impl Builder<'_> {
         let Some(at) = self.evaluate(offset) else { return false };
         let at = at as u64;
         let bytes = self.info.segment_bytes(&self.info.data[segment]);
-        let size = self.info.memories[memory as usize].minimum * WASM_PAGE;
+        let size = self.info.memories[memory as usize].initial_bytes();
         if at.checked_add(bytes.len() as u64).is_none_or(|end| end > size) {
             return false;
         }

@@ -24,7 +24,7 @@
 //! This file knows nothing of mmap, of Cranelift, or of what the bytes are worth at the start (`image`).
 
 use crate::error::CompileError;
-use crate::module::{ModuleInfo, TableType, ValType, WASM_PAGE};
+use crate::module::{ModuleInfo, TableType, ValType};
 
 const GIB: u64 = 1 << 30;
 
@@ -298,13 +298,18 @@ impl Layout {
     }
 
     fn check_memories(module: &ModuleInfo) -> Result<(), CompileError> {
-        const PAGES: u64 = MEMORY_RESERVED / WASM_PAGE;
+        // Modules are validated, but embedders make memories as well.
+        if let Some(odd) = module.memories.iter().find(|memory| ![0, 16].contains(&memory.page_size_log2)) {
+            let log2 = odd.page_size_log2;
+            return Err(CompileError::limit(format!("pages of 2^{log2} bytes: a memory's have 65,536 bytes or one")));
+        }
         let own = module.memories.iter().enumerate().skip(module.num_imported_memories as usize);
-        match own.into_iter().find(|(_, memory)| memory.minimum > PAGES) {
+        match own.into_iter().find(|(_, memory)| memory.initial_bytes() > MEMORY_RESERVED) {
             None => Ok(()),
             Some((index, memory)) => Err(CompileError::limit(format!(
-                "memory {index} starts with {} pages; at most {PAGES} are possible",
-                memory.minimum
+                "memory {index} starts with {} pages; at most {} are possible",
+                memory.minimum,
+                MEMORY_RESERVED / memory.page_size()
             ))),
         }
     }

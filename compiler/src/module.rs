@@ -111,7 +111,7 @@ impl From<FuncType> for TypeDef {
     }
 }
 
-/// The type of a linear memory. Sizes count pages of 64 KiB.
+/// The type of a linear memory. Sizes count pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemoryType {
     /// Pages at the start.
@@ -120,6 +120,33 @@ pub struct MemoryType {
     pub maximum: Option<u64>,
     /// Whether addresses are 64-bit.
     pub memory64: bool,
+    /// The binary logarithm of a page's size in bytes: 16, or 0 where the module asks for pages of one byte (the
+    /// custom-page-sizes proposal). Nothing else is valid.
+    pub page_size_log2: u8,
+}
+
+/// No pages, with 32-bit addresses, and 64 KiB in a page.
+impl Default for MemoryType {
+    fn default() -> Self {
+        Self { minimum: 0, maximum: None, memory64: false, page_size_log2: WASM_PAGE.trailing_zeros() as u8 }
+    }
+}
+
+impl MemoryType {
+    /// Bytes in a page.
+    pub fn page_size(&self) -> u64 {
+        1 << self.page_size_log2
+    }
+
+    /// Bytes at the start. Types with more than a `u64` can say are valid, but not possible.
+    pub fn initial_bytes(&self) -> u64 {
+        self.minimum.saturating_mul(self.page_size())
+    }
+
+    /// Whether its size is always a whole number of host pages, so that the processor notices what lies behind.
+    pub fn ends_at_a_page(&self) -> bool {
+        self.page_size() == WASM_PAGE
+    }
 }
 
 /// The type of a table. Sizes count elements.
@@ -504,6 +531,9 @@ impl fmt::Display for MemoryType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.memory64 { "(memory i64 " } else { "(memory " })?;
         limits(f, self.minimum, self.maximum)?;
+        if !self.ends_at_a_page() {
+            write!(f, " (pagesize {})", self.page_size())?;
+        }
         f.write_str(")")
     }
 }

@@ -17,13 +17,15 @@ use wasmparser::{
     ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
-/// What a module may use: WebAssembly 3.0 without garbage collection and exceptions, and wide arithmetic.
+/// What a module may use: WebAssembly 3.0 without garbage collection and exceptions; and beyond it wide arithmetic and
+/// custom page sizes.
 ///
 /// To add a feature, add it here when everything below handles it. wasmparser refuses what is not here, by
 /// name and with its offset.
 const ALL: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::MEMORY64)
@@ -447,7 +449,9 @@ fn table_type(ty: &wasmparser::TableType) -> Result<TableType, String> {
 }
 
 fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
-    MemoryType { minimum: ty.initial, maximum: ty.maximum, memory64: ty.memory64 }
+    let usual = MemoryType::default();
+    let page_size_log2 = ty.page_size_log2.map_or(usual.page_size_log2, |log2| log2 as u8);
+    MemoryType { minimum: ty.initial, maximum: ty.maximum, memory64: ty.memory64, page_size_log2 }
 }
 
 fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, String> {

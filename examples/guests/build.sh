@@ -11,13 +11,14 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 ZIG_VERSION=0.17.1
-PROGRAMS=(wordfreq sha256sum jsonfmt lisp nbody kernels filetool)
+PROGRAMS=(wordfreq sha256sum jsonfmt lisp nbody kernels vectors filetool)
 WITH_NAMES=(lisp filetool) # these keep their function names, for backtraces
 
 # Fused multiply-add would make floating-point results depend on the machine.
 CFLAGS=(-std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off)
-# WebAssembly 2.0 without SIMD, feature by feature.
+# WebAssembly 2.0, feature by feature; SIMD only for the program that is about it.
 FEATURES=mvp+mutable_globals+sign_ext+multivalue+bulk_memory+reference_types+nontrapping_fptoint
+SIMD=(-mcpu=$FEATURES+simd128 -O3 -funroll-loops)
 STACK_SIZE=1048576 # the compiler's own choice, 16 MiB, is more than any of these needs
 
 cache=${CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/minirt-guests}
@@ -37,9 +38,11 @@ zig_cc() {
 }
 
 build_wasm() {
-    local program keep_names
+    local program keep_names options
     for program in "${PROGRAMS[@]}"; do
-        zig_cc -target wasm32-wasi "-mcpu=$FEATURES" "${CFLAGS[@]}" \
+        options=("-mcpu=$FEATURES")
+        [ "$program" = vectors ] && options=("${SIMD[@]}")
+        zig_cc -target wasm32-wasi "${CFLAGS[@]}" "${options[@]}" \
             "-Wl,-z,stack-size=$STACK_SIZE" -o "$work/$program.wasm" "$program.c"
         # Checked before stripping, since the linker's list of features goes with it.
         python3 wasm_tool.py check "$work/$program.wasm"

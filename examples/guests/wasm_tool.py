@@ -15,11 +15,11 @@ WASI = "wasi_snapshot_preview1"
 KINDS = ["function", "table", "memory", "global"]
 CUSTOM, IMPORT, EXPORT = 0, 2, 7
 
-# What the guests may use: WebAssembly 2.0 without SIMD. The last two are LLVM's
-# names for parts of bulk-memory and reference-types.
+# What the guests may use: WebAssembly 2.0. The last two are LLVM's names for
+# parts of bulk-memory and reference-types.
 ALLOWED_FEATURES = {
     "mutable-globals", "sign-ext", "multivalue", "bulk-memory", "reference-types",
-    "nontrapping-fptoint", "bulk-memory-opt", "call-indirect-overlong",
+    "nontrapping-fptoint", "simd128", "bulk-memory-opt", "call-indirect-overlong",
 }
 
 

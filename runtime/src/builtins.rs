@@ -49,7 +49,7 @@ impl Table {
 /// `vmctx` must be that of an instance whose code is calling. While it runs, nobody uses the description.
 unsafe fn view<'a>(vmctx: VmContext) -> View<'a> {
     // SAFETY: the caller's promise. The module outlives the call, because its code is on the stack.
-    unsafe { &*std::ptr::from_mut(InstanceData::of(vmctx)) }.view()
+    unsafe { InstanceData::shared(vmctx) }.view()
 }
 
 /// What is said of a space that was to grow. The limiter may have failed, or panicked.

@@ -5,10 +5,11 @@
 
 use crate::constant::evaluate;
 use crate::instance_data::InstanceData;
+use crate::sys::mapping::PAGE;
 use crate::vmctx::{Space, View, VmContext, load_reference, store_reference};
 use minirt_compiler::Trap;
 use minirt_compiler::layout::{MEMORY_RESERVED, TablePlace};
-use minirt_compiler::module::{HeapType, WASM_PAGE};
+use minirt_compiler::module::HeapType;
 
 /// `at..at + len`, if that lies within `size`.
 fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
@@ -69,14 +70,18 @@ unsafe fn table_to_write(table: Space, at: u64, len: u64) -> Result<*mut u64, Tr
 /// The space must be a memory of a live instance whose description nobody else uses.
 pub(crate) unsafe fn memory_grow(memory: Space, delta: u64) -> Option<u64> {
     // SAFETY: the caller's promise.
-    let (owner, old) = unsafe { (InstanceData::of(memory.owner), *memory.size / WASM_PAGE) };
+    let (owner, bytes) = unsafe { (InstanceData::of(memory.owner), *memory.size) };
     let ty = owner.prototype.info().memories[memory.index as usize];
-    let most = ty.maximum.unwrap_or(u64::MAX).min(MEMORY_RESERVED / WASM_PAGE);
+    // 2^32 pages of one byte are more than a size of 32 bits can say.
+    let sayable = if ty.memory64 { u64::MAX } else { u64::from(u32::MAX) };
+    let most = ty.maximum.unwrap_or(sayable).min(sayable).min(MEMORY_RESERVED / ty.page_size());
+    let old = bytes / ty.page_size();
     let new = old.checked_add(delta).filter(|pages| *pages <= most)?;
     if delta > 0 {
-        owner.slot.grow_memory((new * WASM_PAGE) as usize).ok()?;
+        let bytes = new * ty.page_size();
+        owner.slot.grow_memory((bytes as usize).next_multiple_of(PAGE)).ok()?;
         // SAFETY: the caller's promise.
-        unsafe { *memory.size = new * WASM_PAGE }
+        unsafe { *memory.size = bytes }
     }
     Some(old)
 }
@@ -135,7 +140,7 @@ pub(crate) unsafe fn memory_init(
 
 fn heap(table: Space) -> HeapType {
     // SAFETY: tables belong to live instances, and only what never changes is read here.
-    let owner = unsafe { InstanceData::of(table.owner) };
+    let owner = unsafe { InstanceData::shared(table.owner) };
     owner.prototype.info().tables[table.index as usize].element.heap
 }
 
@@ -168,10 +173,10 @@ pub(crate) unsafe fn table_grow(table: Space, value: u64, delta: u64) -> Option<
     let TablePlace::State { capacity, .. } = owner.prototype.layout().table(table.index) else { return None };
     let most = owner.prototype.info().tables[table.index as usize].maximum.unwrap_or(u64::MAX).min(capacity);
     let new = old.checked_add(delta).filter(|elements| *elements <= most)?;
-    // SAFETY: there is room up to the capacity, and the new elements are filled right after.
+    // SAFETY: there is room up to the capacity. The new elements are part of the table only if they could be filled.
     unsafe {
         *table.size = new;
-        table_fill(table, old, value, delta).ok()?;
+        table_fill(table, old, value, delta).inspect_err(|_| *table.size = old).ok()?;
     }
     Some(old)
 }

@@ -2,7 +2,7 @@
 
 use crate::activation::{self, Activation};
 use crate::backtrace::WasmBacktrace;
-use crate::store::{Failure, StoreInner};
+use crate::store::{Failure, StackLimit, StoreInner};
 use crate::sys::stack::prepare_thread;
 use crate::vmctx::{FuncRecord, HostContext, Raw};
 use anyhow::{Context, Error, Result};
@@ -38,14 +38,14 @@ pub(crate) unsafe fn call(store: &mut StoreInner, record: NonNull<FuncRecord>, v
     let callee = FuncRecord::callee(record, callee);
     let Some(entry) = NonNull::new(entry.cast_mut()) else {
         // SAFETY: a record without an entry is a host function's, and its callee the host context.
-        return unsafe { run(store, 0, |_| call_host(callee.cast(), values)) };
+        return unsafe { run(store, Stay::InHost, |_| call_host(callee.cast(), values)) };
     };
-    enter_limit(store)?;
+    let stay = enter_limit(store)?;
     store.touched = true;
     // SAFETY: the entry trampoline was compiled for the function's type, and the rest is the caller's promise.
     unsafe {
         let entry = std::mem::transmute::<*mut u8, Entry>(entry.as_ptr());
-        run(store, 1, |activation| entry(callee, code, values, activation))
+        run(store, stay, |activation| entry(callee, code, values, activation))
     }
 }
 
@@ -54,24 +54,51 @@ unsafe fn call_host(context: *const HostContext, values: *mut Raw) -> u32 {
     unsafe { ((*context).call)(context, values, std::ptr::null()) }
 }
 
-/// Makes sure that this thread can run Wasm, and that Wasm stops before the stack does.
-fn enter_limit(store: &mut StoreInner) -> Result<()> {
-    let lowest = prepare_thread().context("could not set up this thread's signal stack")?;
-    let here = &raw const lowest as usize;
-    if store.depth == 0 {
-        let wanted = here.saturating_sub(store.engine.max_wasm_stack()) & !(LIMIT_STEP - 1);
-        // On a stack that is not the thread's own (a fiber), only the configured size counts.
-        let own = here > lowest;
-        store.set_stack_limit(if own { wanted.max(lowest + HOST_ROOM) } else { wanted });
-    }
-    if here <= store.stack_limit { Err(Error::new(Trap::StackOverflow)) } else { Ok(()) }
+/// What a call is, seen from its store.
+enum Stay {
+    /// A host function that the host calls.
+    InHost,
+    /// A stay in Wasm.
+    InWasm,
+    /// A stay in Wasm on another thread than the one around it, whose stack has this limit.
+    OnAnotherThread(StackLimit),
 }
 
-/// Runs `enter` in an activation of its own, and says how it ended. `stays` is 1 if it enters Wasm, else 0.
+/// Makes sure that this thread can run Wasm, and that Wasm stops before the stack does.
+fn enter_limit(store: &mut StoreInner) -> Result<Stay> {
+    let thread = prepare_thread().context("could not set up this thread's signal stack")?;
+    let here = &raw const thread as usize;
+    let (around, mut stay) = (store.stack, Stay::InWasm);
+    if store.depth == 0 || around.thread != thread {
+        if store.depth > 0 {
+            stay = Stay::OnAnotherThread(around);
+        }
+        let wanted = here.saturating_sub(store.engine.max_wasm_stack()) & !(LIMIT_STEP - 1);
+        // On a stack that is not the thread's own (a fiber), only the configured size counts.
+        let own = here > thread;
+        let limit = if own { wanted.max(thread + HOST_ROOM) } else { wanted };
+        store.set_stack_limit(StackLimit { limit, thread });
+    }
+    if here > store.stack.limit {
+        return Ok(stay);
+    }
+    leave_limit(store, &stay);
+    Err(Error::new(Trap::StackOverflow))
+}
+
+/// The inverse of [`enter_limit`]: Wasm goes on in the stay around this one.
+fn leave_limit(store: &mut StoreInner, stay: &Stay) {
+    if let Stay::OnAnotherThread(around) = stay {
+        store.set_stack_limit(*around);
+    }
+}
+
+/// Runs `enter` in an activation of its own, and says how it ended.
 ///
 /// # Safety
 /// `enter` must return 1 only after a trap or a failure was recorded.
-unsafe fn run(store: &mut StoreInner, stays: u32, enter: impl FnOnce(*mut Activation) -> u32) -> Result<()> {
+unsafe fn run(store: &mut StoreInner, stay: Stay, enter: impl FnOnce(*mut Activation) -> u32) -> Result<()> {
+    let stays = u32::from(!matches!(stay, Stay::InHost));
     store.depth += stays;
     let store: *mut StoreInner = store;
     let mut activation = Activation::new(store.cast());
@@ -83,6 +110,7 @@ unsafe fn run(store: &mut StoreInner, stays: u32, enter: impl FnOnce(*mut Activa
     // functions, which find it in the activation, and which have all returned.
     let store = unsafe { &mut *store };
     store.depth -= stays;
+    leave_limit(store, &stay);
     if failed { Err(failure(store, &activation)) } else { Ok(()) }
 }
 

@@ -18,8 +18,8 @@
 //!   module, that is no system call.
 //! - It may *grow* its memory: pages behind the initial size become accessible. They are zero.
 //! - When it dies, *reset* undoes what it wrote. If nothing ran, there is nothing to undo, and no system call.
-//! - A slot whose state is not certain, because a system call failed half-way, is *wiped* before it is used again,
-//!   and given back to the system if even that fails.
+//! - A slot is *uncertain* after a system call failed half-way: what is writable there is not known, and so not what was
+//!   written. Reset refuses it; it is *wiped* before it is used again, and given back to the system if even that fails.
 //!
 //! What was written? The *head* (sizes, globals, flags: some hundred bytes) is always copied back. Of all other pages:
 //!
@@ -50,7 +50,7 @@ use crate::sys::memfd::ImageFile;
 use crate::sys::pagemap;
 use crate::vmctx::VmContext;
 use minirt_compiler::layout::{MEMORY_RESERVED, SLOT_SIZE, VMCTX};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -95,6 +95,8 @@ pub(crate) struct Slot {
     accessible: usize,
     /// Whether state or memory may differ from the image.
     dirty: bool,
+    /// Whether a system call failed half-way: which pages are writable or accessible is not known. Only `wipe` helps.
+    uncertain: bool,
     /// If the slot is watched, the pages that are writable besides the head and grown memory; all others are read-only.
     watched: Option<Runs>,
     /// Whether the slot was watched when this run began.
@@ -127,6 +129,7 @@ impl Slot {
             image: None,
             accessible: 0,
             dirty: false,
+            uncertain: false,
             watched: None,
             opened: false,
             misses: 0,
@@ -235,7 +238,7 @@ impl Slot {
     /// Makes memory accessible up to `bytes` (whole pages). It never shrinks.
     ///
     /// # Errors
-    /// When the kernel refuses; then nothing has changed.
+    /// When the kernel refuses; the memory has its old size then.
     pub(crate) fn grow_memory(&mut self, bytes: usize) -> Result<()> {
         assert!(bytes as u64 <= MEMORY_RESERVED, "a memory larger than its reservation");
         if bytes > self.accessible {
@@ -243,10 +246,17 @@ impl Slot {
             let range = MEMORY_AT + self.accessible..MEMORY_AT + bytes;
             // SAFETY: the range is inaccessible, so nothing refers to it. It reads as zeros: that is how `wipe` and
             // `shrink` leave what lies behind a memory.
-            unsafe { self.space.protect(range, Access::ReadWrite) }?;
+            unsafe { self.space.protect(range.clone(), Access::ReadWrite) }.inspect_err(|_| self.close(range))?;
             self.accessible = bytes;
         }
         Ok(())
+    }
+
+    /// After growing failed: the range may have been two mappings to the kernel, of which it changed the first.
+    #[cold]
+    fn close(&mut self, range: Range<usize>) {
+        // SAFETY: the range lies behind the memory, so nothing refers to it.
+        self.uncertain |= unsafe { self.space.protect(range, Access::None) }.is_err();
     }
 
     /// A write at `address` has faulted. If that was because the slot is watched, makes the page writable and returns
@@ -319,12 +329,12 @@ impl Slot {
 
     /// Ends watching: makes everything writable that is accessible.
     fn open_up(&mut self, image: &Image) -> Result<()> {
+        self.uncertain = true; // Until all is done: a part may be writable that no reset would look at.
         for range in image.writable() {
             // SAFETY: as in `open_pages`. It joins mappings, so it takes no new one.
             unsafe { self.space.protect(range, Access::ReadWrite) }?;
         }
-        self.watched = None;
-        self.opened = true;
+        (self.uncertain, self.watched, self.opened) = (false, None, true);
         self.claim.release();
         Ok(())
     }
@@ -334,13 +344,18 @@ impl Slot {
     /// Makes a slot clean after its instance has died, or to start it again, and says how.
     ///
     /// # Errors
-    /// When the kernel refuses; the slot is then still dirty, and `bind` will wipe it.
+    /// When the kernel refuses, or has refused something before so that the slot's state is not certain. It then has to
+    /// be wiped: another reset fails as well.
     #[inline]
     pub(crate) fn reset(&mut self, rules: Rules) -> Result<Way> {
-        let Some(image) = self.image.take_if(|_| self.dirty) else { return Ok(Way::Nothing) };
+        if !self.dirty {
+            return Ok(Way::Nothing);
+        }
+        // Without an image: a panic ended the last reset. That is as uncertain.
+        let Some(image) = self.image.take_if(|_| !self.uncertain) else { return Err(Errno::NOTRECOVERABLE) };
         let done = self.reset_to(&image, rules);
         self.image = Some(image);
-        self.dirty = done.is_err();
+        (self.dirty, self.uncertain) = (done.is_err(), done.is_err());
         done
     }
 
@@ -454,7 +469,7 @@ impl Slot {
             // SAFETY: state and initial memory are mapped writable, and the slot has no tenant.
             unsafe { self.copy_in(image) };
         }
-        self.kept = 0;
+        (self.kept, self.misses) = (0, 0);
         Ok(Way::Discard)
     }
 
@@ -538,13 +553,14 @@ impl Slot {
     /// Makes everything read-only but the hot set. Only a clean slot can be watched.
     fn watch(&mut self, image: &Image, hot: Runs) -> Result<()> {
         if self.watched == Some(hot) {
+            self.claim.keep(mappings(&hot)); // Each miss has claimed two, whether or not it split a mapping.
             return Ok(());
         }
         if self.watched.is_some() {
             self.open_up(image)?;
         }
         self.opened = false;
-        if !self.claim.more(2 * hot.len() + 1) {
+        if !self.claim.more(mappings(&hot)) {
             self.patience = LATER;
             return Ok(());
         }
@@ -573,7 +589,7 @@ impl Slot {
         // SAFETY: the slot has no tenant, so nothing refers into it.
         unsafe { self.space.map_zeros(0..SLOT_SIZE as usize, Access::None) }?;
         self.claim.release();
-        (self.image, self.watched) = (None, None);
+        (self.image, self.watched, self.uncertain) = (None, None, false);
         (self.accessible, self.kept, self.patience, self.misses, self.quiet) = (0, 0, 0, 0, RECENT);
         self.behind = (0, 0);
         self.dirty = false;
@@ -590,6 +606,11 @@ fn to_pages(bytes: &Range<usize>) -> Range<Page> {
 
 fn to_bytes(pages: &Range<Page>) -> Range<usize> {
     pages.start as usize * PAGE..pages.end as usize * PAGE
+}
+
+/// Mappings that a hot set adds at the most: it cuts out each run, and state and memory are two already.
+fn mappings(hot: &Runs) -> usize {
+    2 * hot.len() + 1
 }
 
 /// Mappings that a watched slot takes beyond those of an open one, counted for the whole process: the kernel has a limit
@@ -613,8 +634,15 @@ impl Claim {
         fits
     }
 
+    /// Gives back what is above `mappings`.
+    fn keep(&mut self, mappings: usize) {
+        let surplus = self.0.saturating_sub(mappings);
+        self.0 -= surplus;
+        CLAIMED.fetch_sub(surplus, Relaxed);
+    }
+
     fn release(&mut self) {
-        CLAIMED.fetch_sub(std::mem::take(&mut self.0), Relaxed);
+        self.keep(0);
     }
 }
 

@@ -4,16 +4,17 @@
 //! This is the decision whether a fault is such a stop. It runs in a signal handler, so it reads
 //! plain memory only: it takes no lock and allocates nothing.
 //!
-//! A write to a page that a watched slot has read-only is no trap: the slot admits it, and the instruction runs again.
+//! A write by compiled code to a page that a watched slot has read-only is no trap: the slot admits it, and the
+//! instruction runs again.
 //!
-//! A fault is a trap if, and only if: this thread is in Wasm; the instruction is listed in the trap table of
-//! code that is loaded; and, where an address was involved, it lies in a slot of the store that is
-//! running, or in the first page of all, where nothing is ever mapped and null references point to, and the trap is the
-//! one for calling those. Anything else is a bug of the host (or ours) and goes to the handler that was there before.
+//! A fault is a trap if, and only if: this thread is in Wasm; the instruction is in code that is loaded, and listed in its
+//! trap table; and, where an address was involved, it lies in a slot of the store that is running, or in the first page
+//! of all, where nothing is ever mapped and null references point to, and the trap is the one for calling those. Anything
+//! else is a bug of the host (or ours) and goes to the handler that was there before.
 
 use crate::activation::{Activation, Frames, current};
 use crate::backtrace::walk;
-use crate::code::trap_at;
+use crate::code::{is_loaded, trap_at};
 use crate::store::StoreInner;
 use crate::sys::mapping::PAGE;
 use crate::sys::signal::{self, Fault, Resume};
@@ -28,6 +29,9 @@ fn classify(fault: &Fault) -> Option<Resume> {
     // SAFETY: the current activation is on this thread's stack, below the interrupted Wasm frames, and nothing
     // else uses it while they run.
     let activation = unsafe { current().as_mut() }?;
+    if !is_loaded(fault.pc) {
+        return None; // Host code, called by Wasm. What it writes to, it prepares.
+    }
     // SAFETY: the activation's store outlives it. Wasm code was interrupted, so no Rust code is at work on
     // the store on this thread, and no other thread has access to it.
     let store = unsafe { &*activation.store.cast::<StoreInner>() };

@@ -86,8 +86,8 @@ impl<T> Caller<'_, T> {
     /// An export of the instance that imports this function. `None` if there is none of that name, or if the
     /// function was called through a reference and no instance imports it.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
-        // SAFETY: the importer is alive, since its store is, and nobody else uses its description now.
-        let instance = unsafe { InstanceData::of(self.importer?) }.index;
+        // SAFETY: the importer is alive, since its store is, and nobody changes its description now.
+        let instance = unsafe { InstanceData::shared(self.importer?) }.index;
         export_of(&self.store.0.inner, instance, name)
     }
 }

@@ -1,7 +1,7 @@
 //! What a module's image holds, and what it does not and why: for people who wonder what an instance costs.
 
 use crate::module::Module;
-use minirt_compiler::module::{ConstExpr, ConstOp, ModuleInfo, SegmentMode, WASM_PAGE};
+use minirt_compiler::module::{ConstExpr, ConstOp, ModuleInfo, SegmentMode};
 use std::ops::Range;
 
 /// What instances of a module start from. Sizes are in bytes.
@@ -118,7 +118,7 @@ fn why_data(info: &ModuleInfo, index: usize) -> &'static str {
         return IMPORTED_OFFSET;
     }
     let end = value(info, offset).saturating_add(segment.bytes.len() as u64);
-    if end > info.memories[*target as usize].minimum * WASM_PAGE {
+    if end > info.memories[*target as usize].initial_bytes() {
         return OUT_OF_BOUNDS;
     }
     "an element segment changes an imported table before"

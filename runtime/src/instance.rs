@@ -163,7 +163,9 @@ fn instantiate_as(
     let prototype = module.prototype();
     let mut data = store.engine.pool().take(prototype)?;
     // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
-    let imported = data.host_only && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr);
+    let imported = data.host_only
+        && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr)
+        && given.len() == prototype.info().imports.len();
     data.role = role;
     let fits = if imported { Ok(()) } else { check_imports(store, prototype, given) };
     if let Err(error) = fits.and_then(|()| store.admit(&data)) {
@@ -246,6 +248,7 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
         (Entity::Memory(i), Given::Extern(Extern::Memory(memory))) => {
             let (wanted, found) = (module.info().memories[i as usize], memory.type_in(store));
             wanted.memory64 == found.memory64
+                && wanted.page_size_log2 == found.page_size_log2
                 && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
         }
         (Entity::Global(i), Given::Extern(Extern::Global(global))) => {
@@ -295,7 +298,7 @@ unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
     unsafe {
         let vmctx = instance.as_ref().vmctx();
         *Header::builtins(vmctx) = builtins::TABLE.address();
-        *Header::stack_limit(vmctx) = store.stack_limit;
+        *Header::stack_limit(vmctx) = store.stack.limit;
         *Header::instance(vmctx) = instance.as_ptr();
         *Header::allowance(vmctx) = store.allowance.get();
     }

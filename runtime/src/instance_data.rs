@@ -73,7 +73,16 @@ impl InstanceData {
         View { vmctx: self.vmctx(), module: self.prototype.info(), layout: self.prototype.layout() }
     }
 
-    /// The instance that a vmctx belongs to.
+    /// The instance that a vmctx belongs to, to be read.
+    ///
+    /// # Safety
+    /// It must be that of a live instance, whose description nobody changes at this time.
+    pub(crate) unsafe fn shared<'a>(vmctx: VmContext) -> &'a Self {
+        // SAFETY: as in `of`, and the caller says that all others only read as well.
+        unsafe { &**Header::instance::<Self>(vmctx) }
+    }
+
+    /// The instance that a vmctx belongs to, to be changed.
     ///
     /// # Safety
     /// It must be that of a live instance, and nobody else may be using the description at this time.

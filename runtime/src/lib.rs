@@ -23,7 +23,8 @@
 //! # How an instance comes to life
 //!
 //! [`Module::new`] compiles the module to machine code, and computes its **image**: what an instance looks like
-//! right after instantiation, all of its mutable state and its linear memory in one sealed memory file.
+//! right after instantiation, all of its mutable state and its linear memory in sealed memory files or in the
+//! artifact they were loaded from.
 //! An [`Engine`] keeps **slots**, each the address space of one instance:
 //!
 //! ```text

@@ -10,7 +10,7 @@ use crate::store::{AsContextMut, Store, StoreData, StoreInner};
 use crate::vmctx::Space;
 use anyhow::{Result, anyhow, ensure};
 use minirt_compiler::layout::{MemoryPlace, TablePlace};
-use minirt_compiler::module::WASM_PAGE;
+use minirt_compiler::module::MemoryType;
 use std::ptr::NonNull;
 
 impl Counts {
@@ -129,8 +129,9 @@ impl StoreInner {
             let MemoryPlace::Slot { size } = view.layout.memory(index as u32) else { continue };
             // SAFETY: the slot is bound to the image, and the size is part of the state.
             let desired = unsafe { *view.vmctx.at::<u64>(size) };
-            let allowed = self.memory_growing(Growth { current: 0, desired, maximum: in_bytes(ty.maximum) })?;
-            ensure!(allowed, "memory minimum size of {} pages exceeds memory limits", desired / WASM_PAGE);
+            let allowed = self.memory_growing(Growth { current: 0, desired, maximum: in_bytes(ty) })?;
+            let pages = desired / ty.page_size();
+            ensure!(allowed, "memory minimum size of {pages} pages exceeds memory limits");
         }
         for (index, ty) in view.module.tables.iter().enumerate() {
             let TablePlace::State { size, .. } = view.layout.table(index as u32) else { continue };
@@ -151,8 +152,9 @@ impl StoreInner {
     }
 }
 
-fn in_bytes(pages: Option<u64>) -> Option<u64> {
-    pages.map(|pages| pages.saturating_mul(WASM_PAGE))
+/// The most bytes that a type allows.
+fn in_bytes(ty: &MemoryType) -> Option<u64> {
+    ty.maximum.map(|pages| pages.saturating_mul(ty.page_size()))
 }
 
 /// Grows a memory by `delta` pages and says how many it had; `None` if it cannot grow that far.
@@ -164,19 +166,19 @@ fn in_bytes(pages: Option<u64>) -> Option<u64> {
 /// As for [`bulk::memory_grow`]; the memory must be of this store.
 pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: Space, delta: u64) -> Result<Option<u64>> {
     let limited = store.is_limited() && delta > 0;
+    // SAFETY: the caller's promise.
+    let ty = unsafe { InstanceData::shared(memory.owner) }.prototype.info().memories[memory.index as usize];
     if limited {
-        // SAFETY: the caller's promise.
-        let ty = unsafe { InstanceData::of(memory.owner) }.prototype.info().memories[memory.index as usize];
         let current = memory.len();
-        let desired = current.saturating_add(delta.saturating_mul(WASM_PAGE));
-        if !store.memory_growing(Growth { current, desired, maximum: in_bytes(ty.maximum) })? {
+        let desired = current.saturating_add(delta.saturating_mul(ty.page_size()));
+        if !store.memory_growing(Growth { current, desired, maximum: in_bytes(&ty) })? {
             return Ok(None);
         }
     }
     // SAFETY: the caller's promise.
     let before = unsafe { bulk::memory_grow(memory, delta) };
     if limited && before.is_none() {
-        let error = anyhow!("a memory of {} pages can not grow by {delta}", memory.len() / WASM_PAGE);
+        let error = anyhow!("a memory of {} pages can not grow by {delta}", memory.len() / ty.page_size());
         store.ask(|limiter| limiter.memory_grow_failed(error)).unwrap_or(Ok(()))?;
     }
     Ok(before)
@@ -193,7 +195,8 @@ pub(crate) unsafe fn table_grow(store: &mut StoreInner, table: Space, value: u64
     let limited = store.is_limited() && delta > 0;
     if limited {
         // SAFETY: the caller's promise.
-        let maximum = unsafe { InstanceData::of(table.owner) }.prototype.info().tables[table.index as usize].maximum;
+        let maximum =
+            unsafe { InstanceData::shared(table.owner) }.prototype.info().tables[table.index as usize].maximum;
         let current = table.len();
         if !store.table_growing(Growth { current, desired: current.saturating_add(delta), maximum })? {
             return Ok(None);

@@ -23,7 +23,7 @@ pub struct Linker<T> {
     engine: Engine,
     modules: BTreeMap<String, BTreeMap<String, Given>>,
     shadowing: bool,
-    data: PhantomData<fn(T)>,
+    data: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Clone for Linker<T> {
@@ -129,8 +129,9 @@ impl<T> Linker<T> {
     ///
     /// # Errors
     /// When an import is not defined; and as [`Instance::new`].
-    pub fn instantiate(&self, store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
-        self.instantiate_pre(module)?.instantiate(store)
+    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
+        let given = self.look_all_up(module)?;
+        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
     }
 
     /// Looks the imports up once, for many instances.
@@ -138,15 +139,19 @@ impl<T> Linker<T> {
     /// # Errors
     /// When an import is not defined, or the module is of another engine.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
-        let same = Engine::same(&self.engine, module.engine());
-        ensure!(same, "the module was compiled by another engine than the linker's; use one engine for both");
-        let given = module.imports().map(|import| self.look_up(import)).collect::<Result<Vec<_>>>()?;
+        let given = self.look_all_up(module)?;
         let keep = keep_alive(&given);
         if let Some(keep) = &keep {
             keep.reusable.store(true, SeqCst);
         }
         let inner = PreInner { module: module.clone(), given: given.into(), keep };
         Ok(InstancePre { inner: Arc::new(inner), data: PhantomData })
+    }
+
+    fn look_all_up(&self, module: &Module) -> Result<Vec<Given>> {
+        let same = Engine::same(&self.engine, module.engine());
+        ensure!(same, "the module was compiled by another engine than the linker's; use one engine for both");
+        module.imports().map(|import| self.look_up(import)).collect()
     }
 
     fn look_up(&self, import: ImportType<'_>) -> Result<Given> {
@@ -195,7 +200,7 @@ fn distance(a: &str, b: &str) -> usize {
 /// A module with its imports already looked up.
 pub struct InstancePre<T> {
     inner: Arc<PreInner>,
-    data: PhantomData<fn(T)>,
+    data: PhantomData<fn(T) -> T>,
 }
 
 struct PreInner {

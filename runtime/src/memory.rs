@@ -8,7 +8,7 @@ use crate::instance_data::InstanceData;
 use crate::limited;
 use crate::store::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use anyhow::{Result, anyhow};
-use minirt_compiler::module::{MemoryType, WASM_PAGE};
+use minirt_compiler::module::MemoryType;
 use std::fmt;
 use std::ops::Range;
 
@@ -106,9 +106,9 @@ impl Memory {
         self.type_in(&store.as_context().0.inner)
     }
 
-    /// Its size in pages of 64 KiB.
+    /// Its size in pages, of 64 KiB if its type does not say otherwise.
     pub fn size(&self, store: impl AsContext) -> u64 {
-        self.space(&store.as_context().0.inner).len() / WASM_PAGE
+        self.ty(store).minimum
     }
 
     /// Its size in bytes.
@@ -192,8 +192,8 @@ impl Memory {
     /// Where its pages are, in numbers of host pages.
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let space = self.space(&store.as_context().0.inner);
-        // SAFETY: the owner is alive, and nobody else uses its description now.
-        unsafe { InstanceData::of(space.owner) }.slot.page_stats(true)
+        // SAFETY: the owner is alive, and its description is only read while the store is borrowed.
+        unsafe { InstanceData::shared(space.owner) }.slot.page_stats(true)
     }
 
     /// Adds `delta` pages of zeros and says how many pages there were.
@@ -206,7 +206,7 @@ impl Memory {
         let space = self.space(store);
         // SAFETY: the owner is alive, and the store is borrowed exclusively.
         unsafe { limited::memory_grow(store, space, delta) }?
-            .ok_or_else(|| anyhow!("the memory of {} pages can not grow by {delta}", space.len() / WASM_PAGE))
+            .ok_or_else(|| anyhow!("the memory of {} pages can not grow by {delta}", self.type_in(store).minimum))
     }
 }
 

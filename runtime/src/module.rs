@@ -10,7 +10,7 @@ use crate::sys::memfd::ImageFile;
 use anyhow::{Context, Result, ensure};
 use minirt_compiler::bytes::Bytes;
 use minirt_compiler::image::{InitialImage, MemoryImage};
-use minirt_compiler::layout::{HOST, Layout, func_record};
+use minirt_compiler::layout::{HOST, HOST_PAGE, Layout, MemoryPlace, func_record};
 use minirt_compiler::module::{ExternType, MemoryType, ModuleInfo, WASM_PAGE};
 use minirt_compiler::{Artifact, ArtifactError, Compiled, Compiler};
 use rustix::fd::{AsFd, OwnedFd};
@@ -142,8 +142,12 @@ impl Module {
 
     /// What the memory of a module that has only one starts with.
     fn memory_image(&self) -> MemoryImage {
-        let (_, extents, size) = self.inner.prototype.image.parts();
-        MemoryImage { size: size as u64, extents }
+        let prototype = &self.inner.prototype;
+        let (state, extents, _) = prototype.image.parts();
+        let MemoryPlace::Slot { size } = prototype.layout().memory(0) else { unreachable!("it is the first") };
+        let at = (i64::from(size) - i64::from(HOST) - prototype.layout().host_size as i64) as usize;
+        let size = state[at..at + 8].try_into().expect("eight bytes");
+        MemoryImage { size: u64::from_le_bytes(size), extents }
     }
 
     /// Loads an artifact from memory, by copying it.
@@ -236,7 +240,7 @@ impl Module {
 
     /// A module that has only a memory.
     fn of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<Self> {
-        let ty = MemoryType { minimum: start.size / WASM_PAGE, ..ty };
+        let ty = MemoryType { minimum: start.size / ty.page_size(), ..ty };
         let mut compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
         compiled.image.memory = start.extents;
         Self::from_compiled(engine, compiled)
@@ -346,4 +350,4 @@ fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &L
     }
 }
 
-const _: () = assert!((WASM_PAGE as usize).is_multiple_of(PAGE));
+const _: () = assert!((WASM_PAGE as usize).is_multiple_of(PAGE) && HOST_PAGE as usize == PAGE);

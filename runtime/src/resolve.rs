@@ -6,7 +6,7 @@ use crate::prototype::Prototype;
 use crate::store::{AsContext, StoreInner};
 use crate::vmctx::{GlobalCell, Space};
 use minirt_compiler::layout::GlobalPlace;
-use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType, WASM_PAGE};
+use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType};
 use std::ptr::NonNull;
 
 /// The export of this name.
@@ -67,8 +67,9 @@ impl Memory {
     pub(crate) fn type_in(self, store: &StoreInner) -> MemoryType {
         let space = self.space(store);
         // SAFETY: the owner is alive, and only what never changes is read.
-        let owner = unsafe { InstanceData::of(space.owner) };
-        MemoryType { minimum: space.len() / WASM_PAGE, ..owner.prototype.info().memories[space.index as usize] }
+        let owner = unsafe { InstanceData::shared(space.owner) };
+        let declared = owner.prototype.info().memories[space.index as usize];
+        MemoryType { minimum: space.len() / declared.page_size(), ..declared }
     }
 }
 
@@ -83,7 +84,7 @@ impl Table {
     pub(crate) fn type_in(self, store: &StoreInner) -> TableType {
         let space = self.space(store);
         // SAFETY: the owner is alive, and only what never changes is read.
-        let owner = unsafe { InstanceData::of(space.owner) };
+        let owner = unsafe { InstanceData::shared(space.owner) };
         let declared = owner.prototype.in_engine(&owner.prototype.info().tables[space.index as usize]);
         TableType { minimum: space.len(), ..declared }
     }
@@ -110,7 +111,7 @@ impl Global {
 impl GlobalCell {
     fn type_at_owner(self) -> GlobalType {
         // SAFETY: cells belong to live instances, and only what never changes is read.
-        let prototype = &unsafe { InstanceData::of(self.owner) }.prototype;
+        let prototype = &unsafe { InstanceData::shared(self.owner) }.prototype;
         let place = GlobalPlace::State((self.address as usize).wrapping_sub(self.owner.address()) as i32);
         let mut all = 0..prototype.info().globals.len() as u32;
         let index = all.find(|index| prototype.layout().global(*index) == place);

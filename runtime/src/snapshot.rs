@@ -15,6 +15,8 @@ use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
 use minirt_compiler::module::{Entity, HeapType, ValType};
+use std::fs::File;
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -46,11 +48,13 @@ impl Snapshot {
         static SAVES: AtomicU64 = AtomicU64::new(0);
         let path = path.as_ref();
         let write = || {
+            let artifact = self.module.serialize()?;
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let unfinished =
-                folder.join(format!(".minirt-{}-{:x}.tmp", std::process::id(), SAVES.fetch_add(1, Relaxed)));
-            let written = std::fs::write(&unfinished, self.module.serialize()?);
-            let done = written.and_then(|()| std::fs::rename(&unfinished, path));
+            let name = format!(".minirt-{}-{:x}.tmp", std::process::id(), SAVES.fetch_add(1, Relaxed));
+            let unfinished = folder.join(name);
+            // A file or link of that name is somebody else's.
+            let mut file = File::options().write(true).create_new(true).open(&unfinished)?;
+            let done = file.write_all(&artifact).and_then(|()| std::fs::rename(&unfinished, path));
             done.inspect_err(|_| _ = std::fs::remove_file(&unfinished)).map_err(anyhow::Error::from)
         };
         write().with_context(|| format!("could not write the snapshot to `{}`", path.display()))

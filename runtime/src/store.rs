@@ -13,6 +13,7 @@ use anyhow::Result;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 pub struct Store<T> {
     // The engine's side holds addresses of the contents, so they must never move: a Box that is not touched as one.
     data: NonNull<StoreData<T>>,
+    // Host functions know `T` and write it, so a store's `T` is exactly that, and no other lifetime will do.
+    invariant: PhantomData<fn(T) -> T>,
 }
 
 /// A store's contents. The same address serves as a pointer to either type.
@@ -31,6 +34,26 @@ pub(crate) struct StoreData<T> {
     pub(crate) inner: StoreInner,
     pub(crate) data: T,
 }
+
+/// A host function that was defined for one lifetime must not run with data of a shorter one. This is as it should be:
+///
+/// ```
+/// fn same<'a>(store: minirt::Store<&'a str>) -> minirt::Store<&'a str> { store }
+/// ```
+///
+/// And this must not compile, nor must it for the types that stand for host functions:
+///
+/// ```compile_fail
+/// fn shorter<'a>(store: minirt::Store<&'static str>) -> minirt::Store<&'a str> { store }
+/// ```
+/// ```compile_fail
+/// fn longer<'a>(linker: minirt::Linker<&'a str>) -> minirt::Linker<&'static str> { linker }
+/// ```
+/// ```compile_fail
+/// fn longer<'a>(pre: minirt::InstancePre<&'a str>) -> minirt::InstancePre<&'static str> { pre }
+/// ```
+#[cfg(doctest)]
+pub struct DataIsInvariant;
 
 /// The part of a store that does not depend on `T`.
 pub(crate) struct StoreInner {
@@ -41,8 +64,8 @@ pub(crate) struct StoreInner {
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
     /// What the handles of externrefs mean: handle n is entry n - 1.
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
-    /// The stack limit that all instances have now.
-    pub(crate) stack_limit: usize,
+    /// The stack limit that all instances have now, and the thread for whose stack that is.
+    pub(crate) stack: StackLimit,
     /// How many stays in this store's Wasm there are on the stack.
     pub(crate) depth: u32,
     /// Whether any instance may differ from its image: code ran, or the host wrote.
@@ -53,6 +76,15 @@ pub(crate) struct StoreInner {
     pub(crate) allowance: UnsafeCell<Allowance>,
     /// What the embedder has said about limits.
     pub(crate) control: Option<Box<Control>>,
+}
+
+/// How far down Wasm may use a stack.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StackLimit {
+    /// The lowest address for Wasm's own frames.
+    pub(crate) limit: usize,
+    /// The lowest address of the thread's stack, which tells threads apart.
+    pub(crate) thread: usize,
 }
 
 /// How a host function failed.
@@ -89,7 +121,7 @@ impl StoreInner {
             instances: SmallVec::new(),
             host_funcs: Vec::new(),
             externs: Vec::new(),
-            stack_limit: 0,
+            stack: StackLimit::default(),
             depth: 0,
             touched: false,
             failure: None,
@@ -117,11 +149,12 @@ impl StoreInner {
 
     /// Gives all instances this stack limit.
     #[inline]
-    pub(crate) fn set_stack_limit(&mut self, limit: usize) {
-        if limit == self.stack_limit {
+    pub(crate) fn set_stack_limit(&mut self, StackLimit { limit, thread }: StackLimit) {
+        self.stack.thread = thread;
+        if limit == self.stack.limit {
             return;
         }
-        self.stack_limit = limit;
+        self.stack.limit = limit;
         for index in 0..self.instances.len() as u32 {
             // SAFETY: the instance is alive and its host cell is mapped writable.
             unsafe { *Header::stack_limit(self.instance(index).vmctx()) = limit }
@@ -131,16 +164,29 @@ impl StoreInner {
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
-        for instance in self.instances.drain(..) {
-            // SAFETY: it came from Box::into_raw, and leaves the list as it is freed.
+        /// Closures are dropped on the way, and may panic as they are. The rest is ended all the same.
+        struct Ending<'a>(&'a mut StoreInner);
+        impl Drop for Ending<'_> {
+            fn drop(&mut self) {
+                self.0.end();
+            }
+        }
+        Ending(self).0.end();
+    }
+}
+
+impl StoreInner {
+    fn end(&mut self) {
+        while let Some(instance) = self.instances.pop() {
+            // SAFETY: it came from Box::into_raw, and has left the list.
             let mut data = unsafe { Box::from_raw(instance.as_ptr()) };
             if self.touched {
                 data.slot.touch();
             }
             self.engine.pool().put(data);
         }
-        for func in self.host_funcs.drain(..) {
-            // SAFETY: it was leaked from a Box when it was made, and leaves the list as it is freed.
+        while let Some(func) = self.host_funcs.pop() {
+            // SAFETY: it was leaked from a Box when it was made, and has left the list.
             drop(unsafe { Box::from_raw(func.as_ptr()) });
         }
     }
@@ -161,7 +207,7 @@ impl<T> Store<T> {
     /// An empty store.
     pub fn new(engine: &Engine, data: T) -> Self {
         let data = Box::new(StoreData { inner: StoreInner::new(engine), data });
-        Self { data: NonNull::from(Box::leak(data)) }
+        Self { data: NonNull::from(Box::leak(data)), invariant: PhantomData }
     }
 
     fn contents(&self) -> &StoreData<T> {

@@ -43,7 +43,7 @@ fn text<R: std::fmt::Debug>(result: Result<R>) -> String {
 }
 
 fn memory_type(minimum: u64, maximum: Option<u64>) -> MemoryType {
-    MemoryType { minimum, maximum, memory64: false }
+    MemoryType { minimum, maximum, ..MemoryType::default() }
 }
 
 fn table_type(minimum: u64) -> TableType {

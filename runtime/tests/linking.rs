@@ -96,7 +96,8 @@ fn what_the_embedder_defines_can_be_imported() {
     for (name, engine) in engines() {
         println!("{name}");
         let mut store = Store::new(&engine, ());
-        let memory = Memory::new(&mut store, MemoryType { minimum: 1, maximum: Some(2), memory64: false }).unwrap();
+        let memory =
+            Memory::new(&mut store, MemoryType { minimum: 1, maximum: Some(2), ..MemoryType::default() }).unwrap();
         let table_type = TableType { element: RefType::FUNCREF, minimum: 2, maximum: None, table64: false };
         let seven = Func::wrap(&mut store, || 7i32);
         let table = Table::new(&mut store, table_type, Ref::Func(Some(seven))).unwrap();
@@ -182,7 +183,7 @@ fn an_import_of_the_wrong_type_is_refused_and_both_types_are_shown() {
     let mut linker = Linker::new(&engine);
     let mut store = Store::new(&engine, ());
     linker.func_wrap("env", "f", |_: i32| {}).unwrap();
-    let memory = Memory::new(&mut store, MemoryType { minimum: 1, maximum: None, memory64: false }).unwrap();
+    let memory = Memory::new(&mut store, MemoryType { minimum: 1, maximum: None, ..MemoryType::default() }).unwrap();
     linker.define(&store, "env", "m", memory).unwrap();
     for (text, expected) in [
         (
@@ -289,4 +290,43 @@ fn host_functions_of_run_time_types_check_what_they_return() {
     assert_eq!(swap.call(&mut store, (3, 4.5)).unwrap(), (4.5, 3));
     let error = call(&mut store, instance, "bad", &[]).unwrap_err();
     assert!(format!("{error:#}").contains("returned i64 as result 0, where its type has i32"), "{error:#}");
+}
+
+#[test]
+fn imports_too_many_are_refused_also_when_a_slot_of_the_module_is_idle() {
+    let engine = Engine::default();
+    let module = Module::new(&engine, "(module)").unwrap();
+    for idle in [0, 1] {
+        assert_eq!(engine.stats().idle, idle);
+        let mut store = Store::new(&engine, ());
+        let surplus = Func::wrap(&mut store, || ());
+        let error = Instance::new(&mut store, &module, &[surplus.into()]).unwrap_err();
+        assert!(error.to_string().contains("asks for 0 imports, but 1 were given"), "{error:#}");
+        drop(store);
+        Instance::new(&mut Store::new(&engine, ()), &module, &[]).unwrap();
+    }
+}
+
+#[test]
+fn a_closure_that_panics_as_it_is_dropped_takes_no_instance_with_it() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::panic_any("dropped");
+        }
+    }
+    let engine = Engine::default();
+    let plain = Module::new(&engine, "(module)").unwrap();
+    let asking = Module::new(&engine, r#"(module (import "" "f" (func)))"#).unwrap();
+    let mut store = Store::new(&engine, ());
+    Instance::new(&mut store, &plain, &[]).unwrap();
+    let mut linker = Linker::new(&engine);
+    let bomb = Bomb;
+    linker.func_wrap("", "f", move || _ = &bomb).unwrap();
+    linker.instantiate(&mut store, &asking).unwrap();
+    drop(linker);
+    Instance::new(&mut store, &plain, &[]).unwrap();
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(store)));
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"dropped"));
+    assert_eq!((engine.stats().live, engine.stats().idle), (0, 3));
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{call, call_i32, engines};
+use common::{call, call_i32, each_config, engines};
 use minirt::{Config, Engine, Extern, Instance, Memory, MemoryType, Module, Store, Trap, Val};
 
 /// One imported memory and three of its own, with data in all, and accesses to each.
@@ -24,7 +24,7 @@ const FOUR: &str = r#"(module
   (func (export "far_c") (param i64) (result i32) (i32.load8_u $c offset=0xfffffffffffffff0 (local.get 0))))"#;
 
 fn given(store: &mut Store<()>) -> Memory {
-    Memory::new(store, MemoryType { minimum: 1, maximum: None, memory64: false }).unwrap()
+    Memory::new(store, MemoryType { minimum: 1, maximum: None, ..MemoryType::default() }).unwrap()
 }
 
 fn start(engine: &Engine, module: &Module) -> (Store<()>, Instance) {
@@ -135,4 +135,100 @@ fn features_can_be_switched_off() {
         let error = Module::new(&engine, format!("(module {text})")).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
     }
+}
+
+/// A memory of 5,000 bytes that may grow to 70,000, the whole of it behind another of the usual pages or in front of it.
+fn bytewise(first: bool) -> String {
+    let (small, usual) =
+        (r#"(memory $small (export "small") 5000 70000 (pagesize 1))"#, r#"(memory $usual (export "usual") 1)"#);
+    let (one, two) = if first { (small, usual) } else { (usual, small) };
+    format!(
+        r#"(module {one} {two} (data (memory $small) (i32.const 4998) "yz") (data $passive "passive")
+          (func (export "load") (param i32) (result i32) (i32.load8_u $small (local.get 0)))
+          (func (export "load wide") (param i32) (result i32) (i32.load $small offset=4 (local.get 0)))
+          (func (export "load far") (param i32) (result i32) (i32.load $small offset=4294967295 (local.get 0)))
+          (func (export "vector") (param i32) (drop (v128.load $small (local.get 0))))
+          (func (export "store") (param i32) (i64.store $small (local.get 0) (i64.const -1)))
+          (func (export "fill") (param i32 i32) (memory.fill $small (local.get 0) (i32.const 9) (local.get 1)))
+          (func (export "init") (param i32 i32) (memory.init $small $passive (local.get 0) (i32.const 0) (local.get 1)))
+          (func (export "size") (result i32) (memory.size $small))
+          (func (export "grow") (param i32) (result i32) (memory.grow $small (local.get 0))))"#
+    )
+}
+
+#[test]
+fn a_memory_of_single_bytes_ends_at_its_last_byte() {
+    each_config(|case, _, config| {
+        let engine = Engine::new(&config).unwrap();
+        for first in [true, false] {
+            let module = Module::new(&engine, bytewise(first)).unwrap();
+            let traps = |store: &mut Store<()>, it, name: &str, args: &[i32]| {
+                let args: Vec<Val> = args.iter().copied().map(Val::I32).collect();
+                let error = call(store, it, name, &args).unwrap_err();
+                assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds), "{case}: {name} {args:?}");
+            };
+            let check = |store: &mut Store<()>, it: Instance| {
+                let memory = it.get_memory(&*store, "small").unwrap();
+                assert_eq!((memory.size(&*store), memory.data_size(&*store)), (5000, 5000), "{case}");
+                assert_eq!(memory.ty(&*store).to_string(), "(memory 5000 70000 (pagesize 1))");
+                assert_eq!(memory.data(&*store)[4997..], *b"\0yz", "{case}");
+                assert_eq!(call_i32(store, it, "load", &[4999]).unwrap(), i32::from(b'z'));
+                assert_eq!(call_i32(store, it, "load wide", &[4992]).unwrap().to_le_bytes(), *b"\0\0yz");
+                for (name, args) in [
+                    ("load", &[5000][..]),
+                    ("load", &[-1]),
+                    ("load wide", &[4993]),
+                    ("load wide", &[-1]),
+                    ("load far", &[0]),
+                    ("load far", &[-1]),
+                    ("vector", &[4985]),
+                    ("store", &[4993]),
+                    ("fill", &[4990, 11]),
+                    ("init", &[4996, 5]),
+                ] {
+                    traps(store, it, name, args);
+                }
+                assert!(memory.write(&mut *store, 4999, &[1, 2]).is_err());
+            };
+            for _ in 0..5 {
+                let mut store = Store::new(&engine, ());
+                let it = Instance::new(&mut store, &module, &[]).unwrap();
+                check(&mut store, it);
+                // To the end of a host page, over it, and as far as it may.
+                for (delta, before) in [(3191, 5000), (1, 8191), (1, 8192), (61807, 8193), (1, -1), (0, 70_000)] {
+                    assert_eq!(call_i32(&mut store, it, "grow", &[delta]).unwrap(), before, "{case}");
+                }
+                call(&mut store, it, "fill", &[Val::I32(0), Val::I32(70_000)]).unwrap();
+                traps(&mut store, it, "load", &[70_000]);
+                let snapshot = it.snapshot(&mut store).unwrap();
+                it.reset(&mut store).unwrap();
+                check(&mut store, it);
+                // SAFETY: the bytes are an artifact of this process.
+                let loaded = unsafe { Module::deserialize(&engine, snapshot.module().serialize().unwrap()) }.unwrap();
+                for module in [snapshot.module(), &loaded] {
+                    let mut store = Store::new(&engine, ());
+                    let it = Instance::new(&mut store, module, &[]).unwrap();
+                    assert_eq!(call_i32(&mut store, it, "size", &[]).unwrap(), 70_000, "{case}");
+                    assert!(it.get_memory(&store, "small").unwrap().data(&store).iter().all(|byte| *byte == 9));
+                    traps(&mut store, it, "load", &[70_000]);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_memory_is_imported_with_the_pages_that_it_has() {
+    let engine = Engine::default();
+    let user = Module::new(&engine, r#"(module (import "" "m" (memory 1 (pagesize 1))))"#).unwrap();
+    let mut store = Store::new(&engine, ());
+    let small = Memory::new(&mut store, MemoryType { minimum: 3, page_size_log2: 0, ..MemoryType::default() }).unwrap();
+    Instance::new(&mut store, &user, &[small.into()]).unwrap();
+    assert_eq!(small.grow(&mut store, 2).unwrap(), 3);
+    assert_eq!(small.data(&store), [0; 5]);
+    let usual = Memory::new(&mut store, MemoryType { minimum: 3, ..MemoryType::default() }).unwrap();
+    let error = Instance::new(&mut store, &user, &[usual.into()]).unwrap_err();
+    assert!(error.to_string().contains("`(memory 1 (pagesize 1))`, but `(memory 3)` was given"), "{error:#}");
+    let wrong = MemoryType { minimum: 3, page_size_log2: 12, ..MemoryType::default() };
+    assert!(Memory::new(&mut store, wrong).unwrap_err().to_string().contains("pages of 2^12 bytes"));
 }

@@ -678,6 +678,78 @@ fn little_data_space_still_lets_instances_run() {
     });
 }
 
+/// Lets the process have so many more bytes of private writable memory than it has now.
+fn limit_data_to_now_and(bytes: usize) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let now = status.lines().find_map(|line| line.strip_prefix("VmData:")).unwrap();
+    let kilobytes: u64 = now.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    limit(libc::RLIMIT_DATA, kilobytes * 1024 + bytes as u64);
+}
+
+#[test]
+fn a_slot_that_could_be_opened_only_in_part_is_not_reset_by_its_hot_set() {
+    passes("a_slot_that_could_be_opened_only_in_part_is_not_reset_by_its_hot_set", "opening", |_| {
+        for (strategy, images) in
+            [ResetStrategy::Adaptive, ResetStrategy::HotSet].map(|it| [(it, true), (it, false)]).as_flattened()
+        {
+            let engine = Engine::new(config(*strategy, *images).max_instances(1)).unwrap();
+            let module = Module::new(&engine, TEXT).unwrap();
+            for _ in 0..3 {
+                let (mut store, it) = instance_of(&engine, &module);
+                call(&mut store, it, "dirty", &[0, 1, 1].map(Val::I32)).unwrap();
+            }
+            let (mut store, it) = instance_of(&engine, &module);
+            // Some pages elsewhere and all of the tables may become writable, but not all of the memory.
+            limit_data_to_now_and(32 * PAGE);
+            let error = call(&mut store, it, "dirty", &[0, PAGE as i32, 40].map(Val::I32)).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds), "{error:?}");
+            call(&mut store, it, "table", &[Val::I32(1500)]).unwrap();
+            drop(store);
+            limit(libc::RLIMIT_DATA, u64::MAX);
+            let (mut store, it) = instance_of(&engine, &module);
+            assert_fresh(&mut store, it);
+            // The same, but the instance goes back by itself: that is refused.
+            for _ in 0..3 {
+                call(&mut store, it, "dirty", &[0, 1, 1].map(Val::I32)).unwrap();
+                it.reset(&mut store).unwrap();
+            }
+            limit_data_to_now_and(32 * PAGE);
+            call(&mut store, it, "dirty", &[0, PAGE as i32, 40].map(Val::I32)).unwrap_err();
+            limit(libc::RLIMIT_DATA, u64::MAX);
+            for _ in 0..2 {
+                let error = it.reset(&mut store).unwrap_err();
+                assert!(format!("{error:#}").contains("could not reset the instance"), "{error:#}");
+            }
+            drop(store);
+            let (mut store, it) = instance_of(&engine, &module);
+            assert_fresh(&mut store, it);
+        }
+    });
+}
+
+#[test]
+fn memory_that_could_grow_only_in_part_has_not_grown() {
+    passes("memory_that_could_grow_only_in_part_has_not_grown", "growing", |_| {
+        each_config(|case, _, mut config| {
+            let engine = Engine::new(config.max_instances(1)).unwrap();
+            let module = Module::new(&engine, TEXT).unwrap();
+            let (mut store, it) = instance_of(&engine, &module);
+            let end = it.get_memory(&store, "m").unwrap().data(&store).as_ptr_range().end;
+            // What lies behind the memory becomes two mappings. (Where the kernel counts what it promises, that happens by
+            // itself, at the size that an earlier instance grew to.)
+            // SAFETY: the advice is about core dumps and changes nothing else.
+            let advised =
+                unsafe { libc::madvise(end.add(6 * WASM_PAGE).cast_mut().cast(), WASM_PAGE, libc::MADV_DONTDUMP) };
+            assert_eq!(advised, 0, "{}", std::io::Error::last_os_error());
+            limit_data_to_now_and(8 * WASM_PAGE);
+            let grown = call_i32(&mut store, it, "grow", &[26]).unwrap();
+            limit(libc::RLIMIT_DATA, u64::MAX);
+            assert_eq!(grown, -1, "{case}: the limit works");
+            assert_fresh(&mut store, it);
+        });
+    });
+}
+
 #[test]
 fn too_few_descriptors_are_an_error_and_the_engine_goes_on() {
     passes("too_few_descriptors_are_an_error_and_the_engine_goes_on", "descriptors", |_| {

@@ -480,6 +480,33 @@ fn tables_are_as_long_and_segments_as_full_as_at_first() {
     });
 }
 
+#[test]
+fn what_imports_a_memory_and_a_table_sees_them_shrink_when_their_owner_goes_back() {
+    let owner = r#"(module (memory (export "m") i64 1 3) (table (export "t") 1 10 funcref))"#;
+    // It asks for a size that can not change, as far as the types say.
+    let user = r#"(module (import "" "m" (memory i64 3 3)) (import "" "t" (table 10 10 funcref))
+      (func $load (export "load") (param i64) (result i32) (i32.load (local.get 0)))
+      (func (export "set") (param i32) (table.set (local.get 0) (ref.func $load)))
+      (func (export "sizes") (result i64 i32) memory.size table.size))"#;
+    each_config(|case, _, config| {
+        let engine = Engine::new(&config).unwrap();
+        let [owner, user] = [owner, user].map(|text| Module::new(&engine, text).unwrap());
+        let mut store = Store::new(&engine, ());
+        let owner = Instance::new(&mut store, &owner, &[]).unwrap();
+        let (memory, table) = (owner.get_memory(&store, "m").unwrap(), owner.get_table(&store, "t").unwrap());
+        memory.grow(&mut store, 2).unwrap();
+        table.grow(&mut store, 9, Ref::Func(None)).unwrap();
+        let user = Instance::new(&mut store, &user, &[memory.into(), table.into()]).unwrap();
+        owner.reset(&mut store).unwrap();
+        let sizes = call(&mut store, user, "sizes", &[]).unwrap();
+        assert_eq!((sizes[0].unwrap_i64(), sizes[1].unwrap_i32()), (1, 1), "{case}");
+        let error = call(&mut store, user, "set", &[Val::I32(5)]).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Trap::TableOutOfBounds), "{case}");
+        let error = call(&mut store, user, "load", &[Val::I64(100_000)]).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds), "{case}");
+    });
+}
+
 // Threads.
 
 #[test]

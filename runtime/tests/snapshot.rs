@@ -143,7 +143,7 @@ fn imports_are_supplied_again() {
     let module = Module::new(&engine, text).unwrap();
     let imports = |store: &mut Store<()>, value: i32| -> Vec<Extern> {
         let memory =
-            minirt::Memory::new(&mut *store, minirt::MemoryType { minimum: 1, maximum: None, memory64: false });
+            minirt::Memory::new(&mut *store, minirt::MemoryType { minimum: 1, maximum: None, ..Default::default() });
         let memory = memory.unwrap();
         memory.write(&mut *store, 0, &value.to_le_bytes()).unwrap();
         vec![Func::wrap(&mut *store, move || value).into(), memory.into()]

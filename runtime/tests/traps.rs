@@ -3,7 +3,7 @@
 mod common;
 
 use common::{call, call_i32, engines, instance};
-use minirt::{Caller, Config, Engine, Func, Instance, Linker, Module, Store, Trap, Val, WasmBacktrace};
+use minirt::{AsContextMut, Caller, Config, Engine, Func, Instance, Linker, Module, Store, Trap, Val, WasmBacktrace};
 
 const TRAPS: &str = r#"(module $traps
   (type $unary (func (param i32) (result i32)))
@@ -265,4 +265,37 @@ fn a_trap_in_a_nested_instance_ends_the_outer_call_and_both_go_on() {
         assert_eq!(call_i32(&mut store, outer, "outer", &[0]).unwrap(), 1);
         assert_eq!(call_i32(&mut store, inner, "load", &[0]).unwrap(), 0);
     }
+}
+
+#[test]
+fn a_call_from_another_thread_in_the_middle_of_one_has_that_threads_stack() {
+    let text = r#"(module (import "" "elsewhere" (func $elsewhere))
+      (func $recurse (export "recurse") (call $recurse) (call $recurse))
+      (func (export "one") (result i32) (i32.const 1))
+      (func (export "run") (call $elsewhere) (call $recurse)))"#;
+    let engine = Engine::default();
+    let module = Module::new(&engine, text).unwrap();
+    let mut store = Store::new(&engine, ());
+    let elsewhere = Func::wrap(&mut store, |mut caller: Caller<'_, ()>| {
+        let [one, recurse] = ["one", "recurse"].map(|name| caller.get_export(name).unwrap().into_func().unwrap());
+        let mut context = caller.as_context_mut();
+        // Stacks of one size come where the kernel finds room; one of these lies above the others.
+        for stack in [512 << 10, 64 << 20] {
+            let context = &mut context;
+            let work = move || {
+                let mut result = [Val::I32(0)];
+                one.call(&mut *context, &[], &mut result).unwrap();
+                assert_eq!(result[0].unwrap_i32(), 1);
+                expect(recurse.call(&mut *context, &[], &mut []).map(|()| Vec::new()), Trap::StackOverflow);
+            };
+            std::thread::scope(|scope| {
+                std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, work).unwrap().join().unwrap();
+            });
+        }
+    });
+    let instance = Instance::new(&mut store, &module, &[elsewhere.into()]).unwrap();
+    // Here and on a thread whose stack is elsewhere: the limit that counts afterwards is this thread's again.
+    expect(call(&mut store, instance, "run", &[]), Trap::StackOverflow);
+    let other = std::thread::Builder::new().stack_size(1 << 20);
+    other.spawn(move || expect(call(&mut store, instance, "run", &[]), Trap::StackOverflow)).unwrap().join().unwrap();
 }

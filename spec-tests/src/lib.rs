@@ -10,7 +10,7 @@
 //! | `spectest` | the host module that scripts import |
 //! | `value` | values as scripts write and expect them |
 //! | `report` | what came out, counted |
-//! | `table` | `RESULTS.md`: the passed assertions of every carried file |
+//! | `table` | `RESULTS.md`: the passed assertions of every carried suite and file |
 //!
 //! Every `assert_*` directive is one assertion, passed or failed. A directive that asserts nothing (`module`,
 //! `register`, `invoke`) but does not succeed counts as one failure more, and so does a file that can not be

@@ -32,9 +32,10 @@ pub enum Era {
 
 /// The proposals whose scripts are run, with the name that reports give them. Their assertions are of the time when they
 /// were proposals, so in most of them a module can have one memory only.
-const PROPOSALS: [(&str, Proposal); 15] = [
+const PROPOSALS: [(&str, Proposal); 16] = [
     ("annotations", Proposal::Annotations),
     ("bulk-memory", Proposal::BulkMemoryOperations),
+    ("custom-page-sizes", Proposal::CustomPageSizes),
     ("extended-const", Proposal::ExtendedConst),
     ("function-references", Proposal::FunctionReferences),
     ("memory64", Proposal::Memory64),
@@ -59,7 +60,7 @@ pub fn carried() -> Vec<Source> {
     for (name, suite) in PROPOSALS {
         let era = match suite {
             Proposal::Memory64 | Proposal::BulkMemoryOperations | Proposal::FunctionReferences => Era::Memory64,
-            Proposal::MultiMemory | Proposal::Simd => Era::Version3,
+            Proposal::MultiMemory | Proposal::Simd | Proposal::CustomPageSizes => Era::Version3,
             _ => Era::Version2,
         };
         all.extend(sorted(name, era, proposal(suite)));

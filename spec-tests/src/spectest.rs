@@ -23,7 +23,7 @@ pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
     let ty = TableType { element: RefType::FUNCREF, minimum: 10, maximum: Some(20), table64: false };
     let table = Table::new(&mut *store, ty, Ref::Func(None))?;
     linker.define(&mut *store, NAME, "table", Extern::from(table))?;
-    let ty = MemoryType { minimum: 1, maximum: Some(2), memory64: false };
+    let ty = MemoryType { minimum: 1, maximum: Some(2), ..MemoryType::default() };
     let memory = Memory::new(&mut *store, ty)?;
     linker.define(&mut *store, NAME, "memory", Extern::from(memory))?;
     Ok(())

@@ -1,11 +1,12 @@
-//! Every carried script as a test of its own: once with images, once with eager copies, and once with metered code.
+//! Every carried script as a test of its own: for each optimisation level with images and with eager copies, and once with
+//! metered code.
 //!
 //! A file passes if nothing in it fails and as many assertions pass as `RESULTS.md` says.
 
 #![forbid(unsafe_code)]
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use minirt::Engine;
+use minirt::{Engine, OptLevel};
 use minirt_spec_tests::{Configuration, Source, carried, run, table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +15,17 @@ fn main() {
     let arguments = Arguments::from_args();
     let table = Arc::new(table::passed_by_file(&std::fs::read_to_string(table::PATH).unwrap_or_default()));
     let sources = carried();
-    let mut trials = vec![table_trial(&table, &sources)];
+    let mut trials = vec![table_trial(&table, &sources), readme_trial()];
     let default = Configuration::default();
-    let copies = Configuration { images: false, ..default };
-    let metered = Configuration { metered: true, ..default };
-    for (configuration, suffix) in [(default, ""), (copies, " (eager copies)"), (metered, " (metered)")] {
+    let not_optimised = Configuration { opt_level: OptLevel::None, ..default };
+    let configurations = [
+        (default, ""),
+        (Configuration { images: false, ..default }, " (eager copies)"),
+        (Configuration { metered: true, ..default }, " (metered)"),
+        (not_optimised, " (not optimised)"),
+        (Configuration { images: false, ..not_optimised }, " (not optimised, eager copies)"),
+    ];
+    for (configuration, suffix) in configurations {
         let engines = configuration.engines().expect("engines");
         trials.extend(sources.iter().map(|source| trial(engines.of(source), source.clone(), suffix, &table)));
     }
@@ -50,6 +57,18 @@ fn table_trial(table: &Arc<BTreeMap<String, usize>>, sources: &[Source]) -> Tria
         if rows == files { Ok(()) } else { Err(stale("other files")) }
     })
 }
+
+/// README has the rows for whole suites, too.
+fn readme_trial() -> Trial {
+    Trial::test("README.md has the rows for suites", move || {
+        let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+        let (table, readme) = (read(table::PATH)?, read(README)?);
+        let missing = table::suite_rows(&table).find(|row| !readme.lines().any(|line| line == *row));
+        missing.map_or(Ok(()), |row| Err(format!("README.md lacks the row `{row}`").into()))
+    })
+}
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
 
 fn stale(what: &str) -> Failed {
     format!("RESULTS.md says {what}; `cargo run -p minirt-spec-tests -- --table` writes it anew").into()

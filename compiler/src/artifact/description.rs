@@ -110,7 +110,10 @@ impl Description {
             return Err(unfit("its functions"));
         }
         let own = module.memories.len() - module.num_imported_memories as usize;
-        let fits = |other: &MemoryImage| MemoryPlan::of(&other.extents).places(other.size).is_some();
+        let fits = |other: &MemoryImage| {
+            let accessible = other.size.checked_next_multiple_of(HOST_PAGE);
+            accessible.is_some_and(|size| MemoryPlan::of(&other.extents).places(size).is_some())
+        };
         if image.others.len() != own.saturating_sub(1) || !image.others.iter().all(fits) {
             return Err(unfit("its memories"));
         }

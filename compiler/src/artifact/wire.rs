@@ -155,7 +155,7 @@ structs! {
     TypeDef { func supertype is_final }
     FuncDecl { ty escapes }
     TableType { element minimum maximum table64 }
-    MemoryType { minimum maximum memory64 }
+    MemoryType { minimum maximum memory64 page_size_log2 }
     GlobalType { content mutable }
     RefType { nullable heap }
     ElementSegment { ty mode items }

@@ -294,7 +294,7 @@ fn a_page_that_becomes_zero_again_is_not_kept() {
 #[test]
 fn a_described_memory_may_not_be_larger_than_its_address_space() {
     for (minimum, possible) in [(65_536, true), (65_537, false), (u64::MAX, false)] {
-        let memories = vec![MemoryType { minimum, maximum: None, memory64: false }];
+        let memories = vec![MemoryType { minimum, ..MemoryType::default() }];
         let info = ModuleInfo { memories, ..ModuleInfo::default() };
         assert_eq!(Compiler::without_code(info).is_ok(), possible, "{minimum}");
     }

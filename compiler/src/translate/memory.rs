@@ -2,14 +2,13 @@
 //!
 //! An access within the guard needs no check: the address space behind the memory is inaccessible, and the
 //! processor's fault is the trap. A 64-bit index needs one against a constant: no memory is larger than what is
-//! reserved for it, so it has to fit 32 bits, and the rest is as before. Only constant offsets beyond the guard compare with
-//! the current size.
+//! reserved for it, so it has to fit 32 bits, and the rest is as before. Only constant offsets beyond the guard, and memories
+//! that may end in the middle of a host page, compare with the current size.
 
 use super::state::Translator;
 use crate::abi::trap_code;
 use crate::builtin::Builtin;
 use crate::layout::{GUARD, MEMORY, MEMORY_RESERVED, MemoryPlace, import_space};
-use crate::module::WASM_PAGE;
 use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I16, I32, I64};
@@ -129,8 +128,9 @@ impl Translator<'_, '_> {
         let index = self.widen(index);
         let (base, displacement) = self.memory_base(memory);
         let reach = offset.saturating_add(u64::from(size));
-        let wide = self.module.info.memories[memory as usize].memory64;
-        if reach <= GUARD {
+        let ty = self.module.info.memories[memory as usize];
+        let wide = ty.memory64;
+        if reach <= GUARD && ty.ends_at_a_page() {
             // index + offset + size < 4 GiB + GUARD: at worst it ends in the guard.
             let index = if wide { self.narrow(index) } else { index };
             let base = self.b.ins().iadd(base, index);
@@ -165,8 +165,9 @@ impl Translator<'_, '_> {
     /// A memory's current size in bytes.
     fn memory_bytes(&mut self, memory: u32) -> Value {
         let ty = &self.module.info.memories[memory as usize];
-        if ty.maximum == Some(ty.minimum) {
-            return self.b.ins().iconst(I64, (ty.minimum * WASM_PAGE) as i64);
+        // An imported one can become smaller than it was: when its owner goes back to its beginning.
+        if memory >= self.module.info.num_imported_memories && ty.maximum == Some(ty.minimum) {
+            return self.b.ins().iconst(I64, ty.initial_bytes() as i64);
         }
         match self.module.layout.memory(memory) {
             MemoryPlace::Slot { size } => self.load(I64, self.vmctx, size, self.regions.sizes),
@@ -181,7 +182,8 @@ impl Translator<'_, '_> {
         match *op {
             Operator::MemorySize { mem } => {
                 let bytes = self.memory_bytes(mem);
-                let pages = self.b.ins().ushr_imm_u(bytes, i64::from(WASM_PAGE.trailing_zeros()));
+                let log2 = self.module.info.memories[mem as usize].page_size_log2;
+                let pages = self.b.ins().ushr_imm_u(bytes, i64::from(log2));
                 self.push_memory_size(mem, pages);
             }
             Operator::MemoryGrow { mem } => {

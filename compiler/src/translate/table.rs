@@ -134,7 +134,8 @@ impl Translator<'_, '_> {
     /// A table's current size in elements, 64 bits.
     fn table_size(&mut self, table: u32) -> Value {
         let ty = &self.module.info.tables[table as usize];
-        if ty.maximum == Some(ty.minimum) {
+        // An imported one can become smaller than it was: when its owner goes back to its beginning.
+        if table >= self.module.info.num_imported_tables && ty.maximum == Some(ty.minimum) {
             return self.b.ins().iconst(I64, ty.minimum as i64);
         }
         match self.module.layout.table(table) {

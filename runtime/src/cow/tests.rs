@@ -180,6 +180,32 @@ fn a_hot_set_that_is_no_longer_written_is_given_up() {
 }
 
 #[test]
+fn a_growing_run_claims_no_more_mappings_than_it_takes() {
+    let mut slot = bound(&image(100, vec![], true), HotSet);
+    let mut watched = 0;
+    for page in 0..100 {
+        write(&mut slot, MEMORY_AT + page * PAGE, 1);
+        reset(&mut slot, HotSet);
+        if let Some(hot) = slot.watched {
+            watched += 1;
+            assert!(slot.claim.0 <= mappings(&hot), "{} for {hot:?}", slot.claim.0);
+        }
+    }
+    assert!(watched > 50, "watched {watched} times of 100");
+}
+
+#[test]
+fn a_panic_in_a_reset_leaves_a_slot_that_only_wiping_makes_clean() {
+    let image = image(4, vec![], true);
+    let mut slot = bound(&image, Adaptive);
+    write(&mut slot, MEMORY_AT, 1);
+    slot.image = None; // What a reset takes out for the time that it lasts.
+    assert!(slot.reset(Rules { strategy: Adaptive, keep: 0 }).is_err());
+    slot.bind(&image, Adaptive).unwrap();
+    assert_clean(&slot, &[], 4);
+}
+
+#[test]
 fn after_exposure_any_write_is_found() {
     each(|strategy, mapped| {
         let mut slot = bound(&image(32, vec![page_of(1, 8)], mapped), strategy);

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 pub(crate) struct Runtimes {
     minirt: Vec<Configured>,
     wasmtime: wasmtime::Engine,
-    wasmi: wasmi::Engine,
+    wasmi: Option<wasmi::Engine>,
 }
 
 /// What was done with a module, or with all.
@@ -49,9 +49,9 @@ impl Checked {
 }
 
 impl Runtimes {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(wasmi: bool) -> Result<Self> {
         let minirt = minirt_side::configurations()?;
-        Ok(Self { minirt, wasmtime: wasmtime_side::engine()?, wasmi: wasmi_side::engine() })
+        Ok(Self { minirt, wasmtime: wasmtime_side::engine()?, wasmi: wasmi.then(wasmi_side::engine) })
     }
 
     pub(crate) fn configuration(&self, seed: u64) -> &Configured {
@@ -75,12 +75,12 @@ impl Runtimes {
             (Err(error), Ok(_)) => bail!("only minirt refuses the module: {error:#}"),
             (Ok(_), Err(error)) => bail!("wasmtime refuses the module, minirt does not: {error:#}"),
         };
-        let third = wasmi::Module::new(&self.wasmi, wasm).ok();
+        let third = self.wasmi.as_ref().and_then(|engine| Some((engine, wasmi::Module::new(engine, wasm).ok()?)));
         counts.not_for_wasmi = u64::from(third.is_none());
         let shape = minirt_side::shape(&ours);
         let live = minirt_side::start(&ours, &shape);
         let wasmtime = wasmtime_side::start(&theirs, &shape);
-        let wasmi = third.map(|third| wasmi_side::start(&self.wasmi, &third, &shape));
+        let wasmi = third.map(|(engine, third)| wasmi_side::start(engine, &third, &shape));
         let how = [live.as_ref().err(), wasmtime.as_ref().err(), wasmi.as_ref().and_then(|it| it.as_ref().err())];
         if let Some(overflow) = how.iter().flatten().find(|how| how.is_overflow()) {
             counts.overflows = 1;

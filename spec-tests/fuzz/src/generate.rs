@@ -21,7 +21,7 @@ pub(crate) fn module(seed: u64) -> Result<Option<Vec<u8>>> {
     with_export(&module.to_bytes(), FUEL, fuel).map(Some)
 }
 
-/// WebAssembly 3.0 without garbage collection and exceptions, as far as wasm-smith makes it: what minirt, wasmtime and
+/// WebAssembly 3.0 without garbage collection and exceptions, and two proposals, as far as wasm-smith makes it: what minirt, wasmtime and
 /// mostly wasmi can run. Relaxed SIMD is left out because its results may differ.
 fn config(rng: &mut Rng) -> Config {
     let simd = rng.one_in(3);
@@ -29,7 +29,7 @@ fn config(rng: &mut Rng) -> Config {
         allow_start_export: rng.one_in(3),
         bulk_memory_enabled: true,
         canonicalize_nans: true,
-        custom_page_sizes_enabled: false,
+        custom_page_sizes_enabled: rng.one_in(4),
         disallow_traps: rng.one_in(2),
         exceptions_enabled: false,
         export_everything: true,

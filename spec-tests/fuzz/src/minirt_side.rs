@@ -20,11 +20,13 @@ pub(crate) fn configurations() -> Result<Vec<Configured>> {
     let mut all = Vec::new();
     for strategy in [ResetStrategy::Adaptive, ResetStrategy::HotSet, ResetStrategy::Scan, ResetStrategy::Discard] {
         for images in [true, false] {
-            for level in [OptLevel::Speed, OptLevel::None] {
+            for (level, metered) in [(OptLevel::Speed, false), (OptLevel::None, false), (OptLevel::Speed, true)] {
                 let mut config = Config::new();
                 config.reset_strategy(strategy).memory_init_cow(images).cranelift_opt_level(level);
                 config.max_wasm_stack(crate::WASM_STACK).parallel_compilation(false).check_artifacts(true);
-                let about = format!("{strategy:?}, {} images, {level:?}", if images { "with" } else { "without" });
+                config.consume_fuel(metered).epoch_interruption(metered);
+                let [images, metered] = [images, metered].map(|it| if it { "with" } else { "without" });
+                let about = format!("{strategy:?}, {images} images, {level:?}, {metered} fuel and epochs");
                 all.push(Configured { engine: Engine::new(&config)?, about });
             }
         }
@@ -61,6 +63,8 @@ pub(crate) fn shape(module: &Module) -> Shape {
 /// A fresh instance, or how that ended.
 pub(crate) fn start(module: &Module, shape: &Shape) -> Result<Live, Outcome> {
     let mut store = Store::new(module.engine(), ());
+    let _ = store.set_fuel(u64::MAX); // An error where there is no fuel.
+    store.set_epoch_deadline(u64::MAX);
     let imports = imports(&mut store, module).map_err(|error| Outcome::Failed(format!("imports: {error:#}")))?;
     let instance = Instance::new(&mut store, module, &imports).map_err(|error| outcome(&error))?;
     Ok(Live::new(store, instance, shape))

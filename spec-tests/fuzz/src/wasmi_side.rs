@@ -12,7 +12,11 @@ live!(wasmi);
 pub(crate) fn engine() -> Engine {
     let mut config = Config::default();
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
-    config.wasm_wide_arithmetic(true).set_max_recursion_depth(100_000).set_max_stack_height(crate::WASM_STACK);
+    config
+        .wasm_custom_page_sizes(true)
+        .wasm_wide_arithmetic(true)
+        .set_max_recursion_depth(100_000)
+        .set_max_stack_height(crate::WASM_STACK);
     Engine::new(&config)
 }
 

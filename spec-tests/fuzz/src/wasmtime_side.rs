@@ -12,7 +12,7 @@ live!(wasmtime);
 pub(crate) fn engine() -> Result<Engine> {
     let mut config = Config::new();
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
-    config.wasm_wide_arithmetic(true).max_wasm_stack(crate::WASM_STACK);
+    config.wasm_custom_page_sizes(true).wasm_wide_arithmetic(true).max_wasm_stack(crate::WASM_STACK);
     Ok(Engine::new(&config)?)
 }
 

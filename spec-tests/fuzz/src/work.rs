@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let now = Instant::now();
     let done = Done { counts: Counts::default(), differences: 0, wasmi_alone: 0, started: now, told: now };
     let next = AtomicU64::new(options.seeds.start);
-    let work = Work { options, runtimes: Runtimes::new()?, next, done: Mutex::new(done) };
+    let work = Work { options, runtimes: Runtimes::new(options.wasmi)?, next, done: Mutex::new(done) };
     std::thread::scope(|scope| {
         (0..options.threads).try_for_each(|_| {
             let builder = std::thread::Builder::new().stack_size(STACK);

@@ -14,6 +14,9 @@ pub(crate) trait Peer: Sync {
     /// Compiles a module and looks its imports up, as far as the runtime can do that once for many instances.
     fn load(&self, wasm: &[u8]) -> Result<Box<dyn Guest>>;
 
+    /// Compiles a module to machine code and says how many bytes, for runtimes that do so.
+    fn compile(&self, wasm: &[u8]) -> Result<Option<usize>>;
+
     /// The module compiled to a file's content, for runtimes that have this.
     fn precompile(&self, wasm: &[u8]) -> Result<Option<Vec<u8>>>;
 

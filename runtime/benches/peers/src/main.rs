@@ -45,6 +45,7 @@ mod floor;
 mod round_trip;
 mod calls;
 mod live;
+mod compile;
 mod artifact;
 mod snapshot;
 
@@ -72,6 +73,7 @@ fn measure(options: &Options) -> Result<()> {
             Measurement::RoundTrip => round_trip::measure(&options.pace)?,
             Measurement::Calls => calls::measure(&options.pace)?,
             Measurement::Live => live::measure()?,
+            Measurement::Compile => compile::measure(&options.pace)?,
             Measurement::Artifact => artifact::measure(&options.pace)?,
             Measurement::Snapshot => snapshot::measure(&options.pace)?,
         }

@@ -41,6 +41,10 @@ impl Peer for Minirt {
         self.guest(&Module::new(&self.engine, wasm)?)
     }
 
+    fn compile(&self, wasm: &[u8]) -> Result<Option<usize>> {
+        Ok(Some(Module::new(&self.engine, wasm)?.image_info().code))
+    }
+
     fn precompile(&self, wasm: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(Some(Module::new(&self.engine, wasm)?.serialize()?))
     }

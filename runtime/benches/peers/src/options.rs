@@ -41,18 +41,21 @@ pub(crate) enum Measurement {
     RoundTrip,
     Calls,
     Live,
+    Compile,
     Artifact,
     Snapshot,
 }
 
 impl Measurement {
-    pub(crate) const ALL: [Self; 5] = [Self::RoundTrip, Self::Calls, Self::Live, Self::Artifact, Self::Snapshot];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::RoundTrip, Self::Calls, Self::Live, Self::Compile, Self::Artifact, Self::Snapshot];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::RoundTrip => "round-trip",
             Self::Calls => "calls",
             Self::Live => "live",
+            Self::Compile => "compile",
             Self::Artifact => "artifact",
             Self::Snapshot => "snapshot",
         }
@@ -63,6 +66,7 @@ impl Measurement {
             Self::RoundTrip => "A fresh instance: make a store, instantiate, look a function up, call it, drop",
             Self::Calls => "Calls between host and Wasm",
             Self::Live => "What a live instance holds",
+            Self::Compile => "Compiling a program",
             Self::Artifact => "Loading a precompiled module from disk",
             Self::Snapshot => "A fresh instance from a snapshot, against one from its module",
         }

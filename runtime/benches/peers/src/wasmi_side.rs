@@ -41,6 +41,10 @@ impl Peer for Wasmi {
         Ok(Box::new(Loaded { engine: self.engine.clone(), pre }))
     }
 
+    fn compile(&self, _: &[u8]) -> Result<Option<usize>> {
+        Ok(None)
+    }
+
     fn precompile(&self, _: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }

@@ -63,6 +63,10 @@ impl Peer for Wasmtime {
         self.guest(&Module::new(&self.engine, wasm)?)
     }
 
+    fn compile(&self, wasm: &[u8]) -> Result<Option<usize>> {
+        Ok(Some(Module::new(&self.engine, wasm)?.text().len()))
+    }
+
     fn precompile(&self, wasm: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(Some(Module::new(&self.engine, wasm)?.serialize()?))
     }
