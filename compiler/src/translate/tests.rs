@@ -374,6 +374,29 @@ fn an_indirect_call_branches_only_on_the_type() {
 }
 
 #[test]
+fn a_call_through_a_typed_reference_checks_nothing_but_the_stack() {
+    for null in ["", "null"] {
+        let call = "(call_ref $of (local.get 0) (local.get 1))";
+        let of = "(type $of (func (param i32) (result i32)))";
+        let text = assembly(false, &format!("{of} (func (param i32 (ref {null} $of)) (result i32) {call})"));
+        let traps: Vec<_> = text.split("#trap=").skip(1).map(|rest| rest.lines().next()).collect();
+        assert_eq!(traps, [Some("stk_ovf")], "{text}");
+        assert_eq!(text.matches("cmp").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_branch_on_null_is_one_test() {
+    for (branch, rest) in [("br_on_null", "(drop)"), ("br_on_non_null", "")] {
+        let block = if rest.is_empty() { "(block (result funcref)" } else { "(block" };
+        let end = if rest.is_empty() { "(ref.null func)) (drop)" } else { ")" };
+        let text = assembly(false, &format!("(func (param funcref) {block} ({branch} 0 (local.get 0)) {rest} {end})"));
+        assert!(!text.contains("#trap=user"), "{text}");
+        assert!(text.matches("test").count() <= 1, "{text}");
+    }
+}
+
+#[test]
 fn short_fills_and_copies_call_nobody() {
     for (len, calls) in [(0, true), (1, false), (33, false), (64, false), (65, true)] {
         for op in ["fill", "copy"] {
