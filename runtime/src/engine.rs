@@ -91,7 +91,8 @@ impl Config {
     /// [`Trap::OutOfFuel`](crate::Trap::OutOfFuel) when that is used up. Default: no. See
     /// [`Store::set_fuel`](crate::Store::set_fuel) for what is paid, without which there is nothing to run on.
     ///
-    /// It makes modules larger and slower: `RATIONALE.md` has figures. An artifact can be loaded only where this is as it
+    /// It makes modules larger and slower: from some hundredths
+    /// to, in the shortest of loops, twice the time. An artifact can be loaded only where this is as it
     /// was when it was made.
     pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
         self.settings.metering.fuel = enable;

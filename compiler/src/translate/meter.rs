@@ -11,7 +11,7 @@
 //! **Epochs** are asked about at the start of functions and loops. The engine's epoch is read atomically, because any
 //! thread may change it, and because the reads must never become one.
 
-use super::state::Translator;
+use super::state::{Meter, Stretch, Translator};
 use crate::abi::{new_epoch_signature, trap_code};
 use crate::builtin::GROWTH_REFUSED;
 use crate::layout::{ELEMENT_SIZE, allowance, header};
@@ -19,34 +19,13 @@ use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, Block, FuncRef, Inst, InstBuilder, InstructionData, MemFlagsData, Opcode, SourceLoc,
-    Value,
+    AliasRegionData, FuncRef, InstBuilder, InstructionData, MemFlagsData, Opcode, SourceLoc, Value,
 };
 use std::borrow::Cow;
 use wasmparser::Operator;
 
 /// The most elements that are paid for at a time: more than any table has, and far from where the sum would overflow.
 const MANY: i64 = 1 << 32;
-
-/// What is known while metered code is translated.
-pub(super) struct Meter {
-    /// Address of the store's allowance.
-    allowance: Value,
-    /// They and the engine's epoch never overlap with what other regions hold.
-    region: AliasRegion,
-    /// The stretch that instructions are being added to, if they are paid for.
-    stretch: Option<Stretch>,
-    /// What is called at a deadline, once something calls it.
-    new_epoch: Option<FuncRef>,
-}
-
-/// Instructions that are paid for together.
-struct Stretch {
-    block: Block,
-    /// The constant that is its price.
-    price: Inst,
-    cost: i64,
-}
 
 impl Translator<'_, '_> {
     /// In the first block of the function. Of the module, what is executed here is at `start`.

@@ -3,7 +3,6 @@
 //! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
 
 use super::ModuleContext;
-use super::meter::Meter;
 use crate::abi::{builtin_signature, trap_code, value_type};
 use crate::builtin::{Builtin, GROWTH_FAILED};
 use crate::layout::header;
@@ -12,8 +11,8 @@ use crate::trap::Trap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, Block, ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, SigRef, Type,
-    UserExternalName, Value,
+    AliasRegion, AliasRegionData, Block, ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, MemFlagsData, SigRef,
+    Type, UserExternalName, Value,
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
 use std::borrow::Cow;
@@ -38,6 +37,26 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) regions: Regions,
     /// If the code is metered.
     pub(super) meter: Option<Meter>,
+}
+
+/// What is known while metered code is translated.
+pub(super) struct Meter {
+    /// Address of the store's allowance.
+    pub(super) allowance: Value,
+    /// They and the engine's epoch never overlap with what other regions hold.
+    pub(super) region: AliasRegion,
+    /// The stretch that instructions are being added to, if they are paid for.
+    pub(super) stretch: Option<Stretch>,
+    /// What is called at a deadline, once something calls it.
+    pub(super) new_epoch: Option<FuncRef>,
+}
+
+/// Instructions that are paid for together.
+pub(super) struct Stretch {
+    pub(super) block: Block,
+    /// The constant that is its price.
+    pub(super) price: Inst,
+    pub(super) cost: i64,
 }
 
 /// One entry of Wasm's control stack.
