@@ -26,6 +26,69 @@ fn the_children_of_a_fork_diverge_and_the_parent_notices_nothing() {
     assert_eq!(lines[2..], ["the parent has not been asked anything"], "{output}");
 }
 
+/// The lines that an example prints.
+fn lines(name: &str, output: String) -> Vec<String> {
+    assert!(!output.is_empty(), "{name} says nothing");
+    output.lines().map(String::from).collect()
+}
+
+#[test]
+fn host_functions_work_on_the_state_of_their_store() {
+    let expected = ["Ada has 25 left", "the store says 25", "stopped: Ben can not pay 45", "the store says 20"];
+    assert_eq!(lines("state", output("state")), expected);
+}
+
+#[test]
+fn instances_do_not_see_each_other() {
+    let lines = lines("instances", output("instances"));
+    assert_eq!(lines[0], "1000 of 1000 found what they had written");
+    assert!(lines[1].starts_with("pages of one: "), "{lines:?}");
+}
+
+#[test]
+fn a_reset_undoes_what_a_run_did() {
+    let expected = ["run 1: XXXXX, 2 pages", "reset: clean, 1 page"].repeat(3);
+    assert_eq!(lines("reset", output("reset")), expected);
+}
+
+#[test]
+fn limits_stop_who_asks_for_too_much() {
+    let expected = [
+        "counting to 100 took 501 units of fuel",
+        "without end: all fuel consumed by WebAssembly",
+        "after 20 ms: interrupt",
+        "a second page: memory.grow returns 1",
+        "a third page: memory.grow returns -1",
+        "a second instance is refused: true",
+    ];
+    assert_eq!(lines("limits", output("limits")), expected);
+}
+
+#[test]
+fn threads_share_one_module() {
+    // From 871, the longest way below a thousand.
+    let expected = "1000 tasks, each in an instance of its own; the longest took 178 steps\n";
+    assert_eq!(output("threads"), expected);
+}
+
+#[test]
+fn an_artifact_is_loaded_and_what_is_none_is_refused() {
+    let expected = ["fib(20) = 6765", "refused: this is not an artifact of minirt; compile the module first"];
+    assert_eq!(lines("artifact", output("artifact")), expected);
+}
+
+#[test]
+fn plugins_share_the_memory_of_their_library() {
+    assert_eq!(lines("plugins", output("plugins")), ["upper at 1024: HAL", "next at 1027: IBM"]);
+}
+
+#[test]
+fn what_a_program_prints_is_caught() {
+    let expected =
+        [r#"["echo"]: exit code 0, 11 bytes: 1  echoed"#, r#"["exit", "3"]: exit code 3, 14 bytes: about to exit"#];
+    assert_eq!(lines("wasi", output("wasi")), expected);
+}
+
 #[test]
 fn the_server_answers_each_request_from_a_fresh_instance_and_survives_its_function() {
     let expected = "/hello: 200 /HELLO

@@ -23,8 +23,8 @@
 //! # How an instance comes to life
 //!
 //! [`Module::new`] compiles the module to machine code, and computes its **image**: what an instance looks like
-//! right after instantiation, all of its mutable state and its linear memory in sealed memory files or in the
-//! artifact they were loaded from.
+//! right after instantiation, all of its mutable state and its linear memory. They are in sealed memory files, or
+//! the memory is still in the artifact that it was loaded from.
 //! An [`Engine`] keeps **slots**, each the address space of one instance:
 //!
 //! ```text
@@ -108,6 +108,8 @@ mod global;
 mod snapshot;
 mod image_info;
 mod linker;
+#[cfg(doctest)]
+mod misuse;
 #[cfg(feature = "wasi")]
 pub mod wasi;
 

@@ -1,5 +1,7 @@
 //! Names for what modules may import.
 
+mod module;
+
 use crate::handle::{Extern, Func, Instance};
 use crate::host::{Caller, Dynamic, HostFunc, IntoFunc, IntoHost};
 use crate::instance::{Given, instantiate, keep_alive};

@@ -63,6 +63,22 @@ impl Table {
             .map_err(|_| anyhow!("index {index} is beyond the table's {} elements", space.len()))
     }
 
+    /// Sets `len` elements from `index` on to a value.
+    ///
+    /// # Errors
+    /// When one of them is beyond the end (nothing is changed then), or when the value does not fit.
+    pub fn fill(&self, mut store: impl AsContextMut, index: u64, value: Ref, len: u64) -> Result<()> {
+        let store = &mut store.as_context_mut().0.inner;
+        let space = self.space(store);
+        let element = self.type_in(store).element;
+        ensure!(value.matches(element, store), "the value does not fit a table of {element}");
+        let word = value.into_raw(store)?;
+        store.touched = true;
+        // SAFETY: the instance is alive.
+        unsafe { bulk::table_fill(space, index, word, len) }
+            .map_err(|_| anyhow!("{len} elements from index {index} on are not all in a table of {}", space.len()))
+    }
+
     /// Adds `delta` elements of a value and says how many elements there were.
     ///
     /// # Errors

@@ -51,6 +51,24 @@ impl From<Ref> for Val {
     }
 }
 
+impl From<Func> for Val {
+    fn from(func: Func) -> Self {
+        Self::FuncRef(Some(func))
+    }
+}
+
+impl From<Option<Func>> for Val {
+    fn from(func: Option<Func>) -> Self {
+        Self::FuncRef(func)
+    }
+}
+
+impl From<Func> for Ref {
+    fn from(func: Func) -> Self {
+        Self::Func(Some(func))
+    }
+}
+
 impl Val {
     /// A null function reference.
     pub const fn null_func() -> Self {
@@ -219,7 +237,7 @@ impl ExternRef {
 /// A Rust type that stands for a Wasm value type.
 ///
 /// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the lowest bits),
-/// `Option<Func>` and `Option<ExternRef>`.
+/// `Func` (a function reference that is not null), `Option<Func>` and `Option<ExternRef>`.
 pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn valtype() -> ValType;
@@ -287,13 +305,27 @@ macro_rules! references {
     };
 }
 
+/// `(ref func)`: a function that is there.
+impl sealed::Sealed for Func {}
+impl WasmTy for Func {
+    fn valtype() -> ValType {
+        ValType::Ref(RefType { nullable: false, heap: HeapType::Func })
+    }
+    fn write(self, store: &mut sealed::Context<'_>) -> Result<u128> {
+        func_to_raw(Some(self), store.0).map(u128::from)
+    }
+    fn read(bits: u128, store: &sealed::Context<'_>) -> Self {
+        func_from_raw(bits as u64, store.0).expect("validation keeps null out of this type")
+    }
+}
+
 references! {
     Func = FUNCREF: func_to_raw, func_from_raw;
     ExternRef = EXTERNREF: extern_to_raw, extern_from_raw;
 }
 
 macro_rules! val_from {
-    ($($ty:ty => $variant:ident $unwrap:ident: $to:expr, $from:expr;)*) => {
+    ($($ty:ty => $variant:ident $get:ident $unwrap:ident: $to:expr, $from:expr;)*) => {
         $(impl From<$ty> for Val {
             fn from(value: $ty) -> Self {
                 let to: fn($ty) -> _ = $to;
@@ -301,27 +333,27 @@ macro_rules! val_from {
             }
         })*
         impl Val {
-            $(/// The number in it.
+            $(/// The number in it, if it is of this type.
+            pub fn $get(&self) -> Option<$ty> {
+                let from: fn(_) -> $ty = $from;
+                if let Self::$variant(value) = self { Some(from(*value)) } else { None }
+            }
+
+            /// The number in it.
             ///
             /// # Panics
             /// When it is of another type.
             pub fn $unwrap(&self) -> $ty {
-                match self {
-                    Self::$variant(value) => {
-                        let from: fn(_) -> $ty = $from;
-                        from(*value)
-                    }
-                    other => panic!("expected {}, found {}", stringify!($ty), other.ty()),
-                }
+                self.$get().unwrap_or_else(|| panic!("expected {}, found {}", stringify!($ty), self.ty()))
             })*
         }
     };
 }
 
 val_from! {
-    i32 => I32 unwrap_i32: |v| v, |v| v;
-    i64 => I64 unwrap_i64: |v| v, |v| v;
-    f32 => F32 unwrap_f32: f32::to_bits, f32::from_bits;
-    f64 => F64 unwrap_f64: f64::to_bits, f64::from_bits;
-    u128 => V128 unwrap_v128: |v| v, |v| v;
+    i32 => I32 i32 unwrap_i32: |v| v, |v| v;
+    i64 => I64 i64 unwrap_i64: |v| v, |v| v;
+    f32 => F32 f32 unwrap_f32: f32::to_bits, f32::from_bits;
+    f64 => F64 f64 unwrap_f64: f64::to_bits, f64::from_bits;
+    u128 => V128 v128 unwrap_v128: |v| v, |v| v;
 }
