@@ -9,6 +9,7 @@ fn unread(args: &[&str]) -> Output {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     Command::new(env!("CARGO_BIN_EXE_minirt"))
+        .env("MINIRT_CACHE", "off")
         .args(args)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))
         .stdin(Stdio::null())
