@@ -1,18 +1,20 @@
 //! What the command line says, as inert data: nothing here opens, reads or runs anything.
 
-use crate::report::{Report, USAGE, say};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
-use std::error::Error;
+use crate::wasm_options::{self, WasmOption};
+use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap_complete::Shell;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// A small WebAssembly runtime.
 #[derive(Debug, Parser)]
 #[command(name = "minirt", version, arg_required_else_help = true)]
-struct Cli {
+pub(crate) struct Cli {
+    /// When to use colours: auto is on a terminal, unless NO_COLOR or CLICOLOR_FORCE say otherwise
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_default_value = true)]
+    pub(crate) color: ColorChoice,
+
     #[command(subcommand)]
-    command: Command,
+    pub(crate) command: Command,
 }
 
 /// What to do.
@@ -28,6 +30,26 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Measure what a module's instances cost
     Bench(BenchArgs),
+    /// Print what makes a shell complete minirt's command lines
+    Completions(CompletionsArgs),
+    /// Print the manual page of minirt, or of one of its commands
+    Man(ManArgs),
+}
+
+/// The options of `minirt completions`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// The options of `minirt man`.
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// The command, if not minirt as a whole
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
 }
 
 /// What a guest is given of the host.
@@ -115,7 +137,7 @@ pub(crate) struct BenchArgs {
 
 /// The options of `minirt run`.
 #[derive(Args, Debug)]
-#[command(override_usage = "minirt run [OPTIONS] FILE [ARGS]...")]
+#[command(override_usage = "minirt run [OPTIONS] FILE [ARGS]...", after_help = wasm_options::help())]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) host: HostArgs,
@@ -127,6 +149,14 @@ pub(crate) struct RunArgs {
     /// Instantiate FILE first and offer its exports for import under NAME; repeatable, in order
     #[arg(long = "preload", value_name = "NAME=FILE", value_parser = parse_preload)]
     pub(crate) preloads: Vec<Preload>,
+
+    /// Limit what the guest may use, or switch features: see below; repeatable
+    #[arg(short = 'W', value_name = "NAME[=VALUE]", value_delimiter = ',')]
+    pub(crate) wasm: Vec<WasmOption>,
+
+    /// Compile the module even if it has been compiled before, and do not keep the result (as MINIRT_CACHE=off does)
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 
     /// Trust FILE, and what is preloaded, if it is an artifact: it is machine code, and runs as it is
     #[arg(long)]
@@ -207,52 +237,6 @@ fn parse_preload(text: &str) -> Result<Preload, &'static str> {
             Ok(Preload { name: name.to_owned(), file: file.to_owned() })
         }
         _ => Err("a name and a file are needed with `=` between them, as in `env=env.wasm`"),
-    }
-}
-
-/// What the command line asks for.
-pub(crate) fn parse() -> Result<Command, Usage> {
-    Cli::try_parse().map(|cli| cli.command).map_err(Usage)
-}
-
-/// A command line that asks for nothing to be run: it is wrong, or asks for help.
-pub(crate) struct Usage(clap::Error);
-
-impl Usage {
-    /// Says so, and gives the exit code.
-    pub(crate) fn end(self) -> ExitCode {
-        match self.0.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&self.0.to_string()),
-            ErrorKind::ValueValidation => self.bad_value().end(),
-            ErrorKind::InvalidSubcommand => self.no_command().end(),
-            _ => {
-                // Nobody is left to tell if this fails.
-                let _ = self.0.print();
-                ExitCode::from(USAGE)
-            }
-        }
-    }
-
-    /// What clap says of the error under this heading.
-    fn context(&self, kind: ContextKind) -> &str {
-        match self.0.get(kind) {
-            Some(ContextValue::String(text)) => text,
-            _ => "",
-        }
-    }
-
-    fn no_command(&self) -> Report {
-        let word = self.context(ContextKind::InvalidSubcommand);
-        let help = format!("minirt run {word} runs a file of that name; minirt --help shows all commands");
-        Report::new(format!("`{word}` is no command of minirt"), "a command comes first, a file after it", help)
-            .with_code(USAGE)
-    }
-
-    fn bad_value(&self) -> Report {
-        let (option, value) = (self.context(ContextKind::InvalidArg), self.context(ContextKind::InvalidValue));
-        let because = self.0.source().map_or_else(|| "it can not be read".to_owned(), ToString::to_string);
-        Report::new(format!("`{value}` is no value for `{option}`"), because, "minirt run --help shows all options")
-            .with_code(USAGE)
     }
 }
 

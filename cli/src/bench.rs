@@ -5,7 +5,7 @@
 use crate::args::BenchArgs;
 use crate::compile::unwritten;
 use crate::host::{self, Host, invoke};
-use crate::input;
+use crate::input::{self, Source};
 use crate::report::{Report, print};
 use crate::stopped::{Stopped, stopped};
 use crate::table::columns;
@@ -32,7 +32,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Stopped> {
     let bytes = input::bytes(&args.file)?;
     let mut once = Vec::new();
     once.push(row("compile", FEW, |sample| {
-        let engine = host::engine(false)?;
+        let engine = host::engine()?;
         let begin = Instant::now();
         input::compile(&engine, &args.file, &bytes)?;
         sample.push(begin.elapsed());
@@ -40,9 +40,9 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Stopped> {
     })?);
     let artifact = Artifact::of(args, &bytes)?;
     once.push(row("load an artifact", FEW, |sample| {
-        let engine = host::engine(false)?;
+        let engine = host::engine()?;
         let begin = Instant::now();
-        input::load(&engine, &artifact.0, true)?;
+        Source::files(true).load(&engine, &artifact.0)?;
         sample.push(begin.elapsed());
         Ok(())
     })?);
@@ -85,7 +85,7 @@ struct Artifact(String);
 impl Artifact {
     fn of(args: &BenchArgs, bytes: &[u8]) -> Result<Self, Report> {
         let path = std::env::temp_dir().join(format!("minirt-bench-{}.cwasm", std::process::id()));
-        let artifact = input::compile(&host::engine(false)?, &args.file, bytes)?.serialize();
+        let artifact = input::compile(&host::engine()?, &args.file, bytes)?.serialize();
         let artifact = artifact.map_err(|error| unwritten(&path, &format!("{error:#}")))?;
         std::fs::write(&path, artifact).map_err(|error| unwritten(&path, &error.to_string()))?;
         Ok(Self(path.to_string_lossy().into_owned()))

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Compiles the module that the command line names.
 pub(crate) fn compile(args: &CompileArgs) -> Result<(), Stopped> {
     let output = output(args)?;
-    let module = input::compile(&host::engine(false)?, &args.file, &input::bytes(&args.file)?)?;
+    let module = input::compile(&host::engine()?, &args.file, &input::bytes(&args.file)?)?;
     let artifact = module.serialize().map_err(|error| unwritten(&output, &format!("{error:#}")))?;
     std::fs::write(&output, artifact).map_err(|error| unwritten(&output, &error.to_string()))?;
     Ok(())

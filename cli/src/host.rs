@@ -5,20 +5,25 @@ use crate::imports;
 use crate::input;
 use crate::report::Report;
 use crate::stopped::{Stopped, stopped};
+use crate::wasm_options::{self, WasmOption};
 use minirt::wasi::{self, DirAccess, I32Exit, WasiCtx, WasiCtxBuilder};
-use minirt::{Config, Engine, Error, Instance, InstancePre, Linker, Module, Store, Trap, Val};
+use minirt::{Config, Engine, Error, Instance, InstancePre, Linker, Module, Store, StoreLimits, Trap, Val};
 use std::path::Path;
 
 /// What a store of ours carries.
 pub(crate) struct Host {
     wasi: WasiCtx,
+    limits: StoreLimits,
 }
 
-/// An engine; without images if asked.
-pub(crate) fn engine(no_images: bool) -> Result<Engine, Report> {
-    let mut config = Config::new();
-    config.memory_init_cow(!no_images);
-    configured(&config)
+/// An engine with nothing configured.
+pub(crate) fn engine() -> Result<Engine, Report> {
+    configured(&Config::new())
+}
+
+/// An engine that loads artifacts as fast as can be if `file` is one; otherwise those that come from the cache are checked.
+pub(crate) fn engine_for(file: &str, config: &mut Config) -> Result<Engine, Report> {
+    configured(config.check_artifacts(!input::starts_like_artifact(file)))
 }
 
 /// An engine as configured.
@@ -37,13 +42,25 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<Host>, Report> {
 
 /// A store for a guest from `file` with these arguments.
 pub(crate) fn store(engine: &Engine, args: &HostArgs, file: &str, words: &[String]) -> Result<Store<Host>, Report> {
-    Ok(Store::new(engine, Host { wasi: context(args, file, words)? }))
+    Ok(Store::new(engine, Host { wasi: context(args, file, words)?, limits: StoreLimits::default() }))
+}
+
+/// Has these limits hold in a store.
+pub(crate) fn limit(store: &mut Store<Host>, options: &[WasmOption]) -> Result<(), Report> {
+    store.data_mut().limits = wasm_options::limits(options);
+    store.limiter(|host| &mut host.limits);
+    // The first tick is that of the timer.
+    store.set_epoch_deadline(1);
+    match wasm_options::fuel(options) {
+        Some(fuel) => store.set_fuel(fuel).map_err(|error| internal(&error)),
+        None => Ok(()),
+    }
 }
 
 /// A store for a guest that has no arguments, no folders, and nobody to talk to.
 pub(crate) fn quiet_store(engine: &Engine) -> Result<Store<Host>, Report> {
     let wasi = WasiCtxBuilder::new().build().map_err(|error| internal(&error))?;
-    Ok(Store::new(engine, Host { wasi }))
+    Ok(Store::new(engine, Host { wasi, limits: StoreLimits::default() }))
 }
 
 fn context(args: &HostArgs, file: &str, words: &[String]) -> Result<WasiCtx, Report> {

@@ -18,6 +18,10 @@ pub(crate) fn unlinked<T>(
     let what = format!("{} can not be instantiated", shown(file));
     let missing = module.imports().find(|import| linker.get(&mut *store, import.module(), import.name()).is_none());
     let help = match missing.map(|import| (import.module(), import.name())) {
+        // What the store's limiter said no to.
+        None if error.root_cause().to_string().ends_with(" limits") => {
+            "allow it more with -W max-memory-size=N or -W max-table-elements=N".to_owned()
+        }
         None => "give it what it asks for: --preload NAME=FILE offers other exports under NAME".to_owned(),
         Some((WASI, _)) => "minirt has all of WASI preview 1: build it with a toolchain for wasm32-wasip1".to_owned(),
         Some((from, _)) if from.starts_with("wasi") => {

@@ -1,5 +1,7 @@
 //! From a file, or standard input, to a module; and what to say about a file that is none.
 
+use crate::cache::Cache;
+use crate::progress;
 use crate::report::Report;
 use minirt::{CompileError, Engine, Error, Module, is_artifact};
 use std::io::{ErrorKind, Read};
@@ -7,21 +9,41 @@ use std::io::{ErrorKind, Read};
 /// What every binary module starts with (specification, section 5.5.16).
 const MAGIC: &[u8] = b"\0asm";
 
-/// The module in a file; `-` is standard input. An artifact only if `trusted`.
-pub(crate) fn load(engine: &Engine, file: &str, trusted: bool) -> Result<Module, Report> {
-    if file == "-" || !starts_like_artifact(file) {
-        let bytes = bytes(file)?;
-        return if is_artifact(&bytes) {
-            artifact(engine, file, Some(&bytes), trusted)
-        } else {
-            compile(engine, file, &bytes)
-        };
+/// Where modules come from, besides files.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Whether artifacts are run: the user trusts them.
+    pub(crate) trusted: bool,
+    /// Where compiled modules are kept, if they are.
+    pub(crate) cache: Option<Cache>,
+    /// Which features modules may use.
+    pub(crate) features: String,
+}
+
+impl Source {
+    /// Nothing but files.
+    pub(crate) fn files(trusted: bool) -> Self {
+        Self { trusted, cache: None, features: String::new() }
     }
-    artifact(engine, file, None, trusted)
+
+    /// The module in a file; `-` is standard input.
+    pub(crate) fn load(&self, engine: &Engine, file: &str) -> Result<Module, Report> {
+        if file != "-" && starts_like_artifact(file) {
+            return artifact(engine, file, None, self.trusted);
+        }
+        let bytes = bytes(file)?;
+        if is_artifact(&bytes) {
+            return artifact(engine, file, Some(&bytes), self.trusted);
+        }
+        match &self.cache {
+            Some(cache) => cache.module(engine, &self.features, &bytes, || compile(engine, file, &bytes)),
+            None => compile(engine, file, &bytes),
+        }
+    }
 }
 
 /// Whether a file is there and starts like an artifact. Only the start is read: the rest will be mapped.
-fn starts_like_artifact(file: &str) -> bool {
+pub(crate) fn starts_like_artifact(file: &str) -> bool {
     let mut start = [0; 16];
     std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && is_artifact(&start)
 }
@@ -55,7 +77,8 @@ pub(crate) fn bytes(file: &str) -> Result<Vec<u8>, Report> {
 /// The module that these bytes from a file are.
 pub(crate) fn compile(engine: &Engine, file: &str, bytes: &[u8]) -> Result<Module, Report> {
     recognise(bytes).map_err(|(because, help)| Report::new(format!("{} is no module", shown(file)), because, help))?;
-    Module::new(engine, bytes).map_err(|error| refused(file, bytes, &error))
+    let what = format!("compiling {} ...", shown(file));
+    progress::during(&what, || Module::new(engine, bytes)).map_err(|error| refused(file, bytes, &error))
 }
 
 /// A file as messages name it.

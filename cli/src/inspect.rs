@@ -2,7 +2,7 @@
 
 use crate::args::InspectArgs;
 use crate::host;
-use crate::input;
+use crate::input::{self, Source};
 use crate::names::signature;
 use crate::report::print;
 use crate::stopped::Stopped;
@@ -17,7 +17,7 @@ const PAGE: u64 = 4096;
 
 /// Shows the module that the command line names.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Stopped> {
-    let module = input::load(&host::engine(false)?, &args.file, args.allow_precompiled)?;
+    let module = Source::files(args.allow_precompiled).load(&host::engine()?, &args.file)?;
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = describe(&mut text, &module, &input::shown(&args.file));

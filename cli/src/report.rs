@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of what can go wrong.
 
+use anstyle::{AnsiColor, Style};
+use clap::ColorChoice;
 use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -12,6 +14,21 @@ pub(crate) const ERROR: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// The exit code of a trap: what a shell shows for a process that aborted.
 pub(crate) const TRAP: u8 = 134;
+
+/// What happened.
+const ALARM: Style = AnsiColor::Red.on_default().bold();
+/// Why, and what to do.
+const LABEL: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Says when there are colours. Until then, and with `auto`, it is as for a terminal, NO_COLOR and CLICOLOR_FORCE.
+pub(crate) fn set_color(choice: ColorChoice) {
+    let choice = match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
 
 /// An error as the user sees it.
 #[derive(Debug)]
@@ -42,23 +59,33 @@ impl Report {
     /// Says so on standard error, and gives the exit code.
     pub(crate) fn end(&self) -> ExitCode {
         // Nobody is left to tell if this fails.
-        let _ = write!(std::io::stderr(), "{self}");
+        let _ = write!(anstream::stderr(), "{self}");
         ExitCode::from(self.code)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.what)?;
-        writeln!(f, "  because: {}", self.because.trim_end().replace('\n', "\n    "))?;
-        self.details.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
-        writeln!(f, "  help: {}", self.help)
+        let because = printable(self.because.trim_end()).replace('\n', "\n    ");
+        writeln!(f, "{ALARM}error:{ALARM:#} {}", printable(&self.what))?;
+        writeln!(f, "  {LABEL}because:{LABEL:#} {because}")?;
+        self.details.iter().try_for_each(|line| writeln!(f, "    {}", printable(line)))?;
+        writeln!(f, "  {LABEL}help:{LABEL:#} {}", printable(&self.help))
     }
 }
 
-/// Prints to standard output, and gives the exit code. That nobody reads on is no error.
+/// Names come from modules, and could hold what makes a terminal do things.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// Prints text with styles to standard output, and gives the exit code. That nobody reads on is no error.
 pub(crate) fn say(text: &str) -> ExitCode {
-    match print(text) {
+    match printed(anstream::stdout().lock(), text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => report.end(),
     }
@@ -66,12 +93,30 @@ pub(crate) fn say(text: &str) -> ExitCode {
 
 /// Prints to standard output. That nobody reads on is no error.
 pub(crate) fn print(text: &str) -> Result<(), Report> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print`].
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Report> {
+    printed(std::io::stdout().lock(), bytes)
+}
+
+fn printed(mut out: impl Write, bytes: &[u8]) -> Result<(), Report> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let help = "check where standard output goes";
-            Err(Report::new("the results could not be printed", error.to_string(), help))
+            Err(Report::new("what there is to say could not be printed", error.to_string(), help))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_would_move_the_cursor_is_spelt_out() {
+        assert_eq!(printable("a\x1b[2J\tb\nc"), "a\\u{1b}[2J\\tb\nc");
     }
 }

@@ -1,23 +1,35 @@
 //! `minirt run`: the order in which things happen.
 
 use crate::args::RunArgs;
+use crate::cache::Cache;
 use crate::entry::{self, Entry};
 use crate::host::{self, Host, instantiate, invoke};
-use crate::input;
+use crate::input::{Source, shown};
 use crate::report::{Report, print};
 use crate::stopped::Stopped;
+use crate::timeout::{self, Timer};
 use crate::values;
-use minirt::{Error, Instance, Store};
+use crate::wasm_options;
+use minirt::{Config, Engine, Error, Instance, Store};
 
 /// Runs the module that the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
-    let engine = host::engine(args.no_images)?;
-    let module = input::load(&engine, args.file(), args.allow_precompiled)?;
+    let mut config = Config::new();
+    wasm_options::configure(config.memory_init_cow(!args.no_images), &args.wasm);
+    let engine = host::engine_for(args.file(), &mut config)?;
+    let source = Source {
+        trusted: args.allow_precompiled,
+        cache: Cache::open(args.no_cache),
+        features: wasm_options::features(&args.wasm),
+    };
+    let module = source.load(&engine, args.file())?;
     let entry = entry::choose(&module, args.file(), args.invoke.as_deref(), args.guest_args())?;
     let mut linker = host::linker(&engine)?;
     let mut store = host::store(&engine, &args.host, args.file(), args.guest_args())?;
+    host::limit(&mut store, &args.wasm)?;
+    let _timer = timer(&engine, args)?;
     for preload in &args.preloads {
-        let module = input::load(&engine, &preload.file, args.allow_precompiled)?;
+        let module = source.load(&engine, &preload.file)?;
         let instance = instantiate(&linker, &mut store, &module, &preload.file)?;
         linker
             .instance(&mut store, &preload.name, instance)
@@ -25,6 +37,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
     }
     let instance = instantiate(&linker, &mut store, &module, args.file())?;
     call(&mut store, instance, &entry, args.file())
+}
+
+/// The clock by which the guest has to end, if there is one.
+fn timer(engine: &Engine, args: &RunArgs) -> Result<Option<Timer>, Report> {
+    let Some(time) = wasm_options::timeout(&args.wasm) else { return Ok(None) };
+    let timer = timeout::start(engine, &shown(args.file()), time).map_err(|error| {
+        Report::new("the guest's time can not be measured", error.to_string(), "allow minirt to start a thread")
+    })?;
+    Ok(Some(timer))
 }
 
 fn call(store: &mut Store<Host>, instance: Instance, entry: &Entry, file: &str) -> Result<(), Stopped> {

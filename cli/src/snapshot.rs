@@ -4,14 +4,14 @@ use crate::args::SnapshotArgs;
 use crate::compile::unwritten;
 use crate::entry;
 use crate::host::{self, instantiate, invoke};
-use crate::input::{self, shown};
+use crate::input::{Source, shown};
 use crate::report::Report;
 use crate::stopped::Stopped;
 
 /// Initialises the module that the command line names, and writes the artifact.
 pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Stopped> {
-    let engine = host::engine(false)?;
-    let module = input::load(&engine, &args.file, args.allow_precompiled)?;
+    let engine = host::engine()?;
+    let module = Source::files(args.allow_precompiled).load(&engine, &args.file)?;
     let entry = entry::initialiser(&module, &args.file, &args.init)?;
     let linker = host::linker(&engine)?;
     let mut store = host::store(&engine, &args.host, &args.file, &args.arguments)?;

@@ -1,6 +1,7 @@
 //! What the end of a call means when it is not a return: the guest's exit, a trap, or an error of the host.
 
 use crate::report::{Report, TRAP};
+use crate::timeout;
 use minirt::wasi::I32Exit;
 use minirt::{Error, FrameInfo, Trap, WasmBacktrace};
 
@@ -33,12 +34,17 @@ pub(crate) fn stopped(who: &str, error: &Error) -> Stopped {
     };
     let backtrace = error.downcast_ref::<WasmBacktrace>();
     let details = backtrace.map_or_else(Vec::new, |backtrace| frames(backtrace.frames()));
-    let help = if details.is_empty() {
-        "none of its functions was running: one of its segments does not fit"
-    } else {
-        "the innermost call comes first; numbers are byte offsets in the binary module"
+    let help = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => "give it more with -W fuel=N",
+        Some(Trap::Interrupt) => timeout::HELP,
+        _ if details.is_empty() => "none of its functions was running: one of its segments does not fit",
+        _ => "the innermost call comes first; numbers are byte offsets in the binary module",
     };
-    Report::new(what, reason(error), help).with_details(details).with_code(code).into()
+    let because = match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => "its time is up".to_owned(),
+        _ => reason(error),
+    };
+    Report::new(what, because, help).with_details(details).with_code(code).into()
 }
 
 fn exited(who: &str, code: i32) -> Stopped {

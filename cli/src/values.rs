@@ -1,6 +1,8 @@
 //! Arguments and results as text.
 
-use minirt::{Val, ValType};
+use minirt::{RefType, Val, ValType};
+use wast::parser::{Parse, ParseBuffer};
+use wast::token::{F32, F64};
 
 /// The value of a type that a word of the command line stands for, or which words would do.
 pub(crate) fn parse(word: &str, ty: ValType) -> Result<Val, &'static str> {
@@ -12,20 +14,31 @@ pub(crate) fn parse(word: &str, ty: ValType) -> Result<Val, &'static str> {
             .and_then(|v| narrow64(v).map(Val::I64))
             .ok_or("an i64 is a number from -9223372036854775808 to 18446744073709551615, decimal or with 0x"),
         ValType::F32 => {
-            let bits = word.parse().map(f32::to_bits);
-            bits.map(Val::F32).map_err(|_| "an f32 is a number such as 1, -2.5 or 6e23, or nan, inf or -inf")
+            let bits = word.parse().map(f32::to_bits).ok().or_else(|| written::<F32>(word).map(|value| value.bits));
+            bits.map(Val::F32)
+                .ok_or("an f32 is a number such as 1, -2.5, 6e23 or 0x1.8p1, or nan, nan:0x1, inf or -inf")
         }
         ValType::F64 => {
-            let bits = word.parse().map(f64::to_bits);
-            bits.map(Val::F64).map_err(|_| "an f64 is a number such as 1, -2.5 or 6e23, or nan, inf or -inf")
+            let bits = word.parse().map(f64::to_bits).ok().or_else(|| written::<F64>(word).map(|value| value.bits));
+            bits.map(Val::F64)
+                .ok_or("an f64 is a number such as 1, -2.5, 6e23 or 0x1.8p1, or nan, nan:0x1, inf or -inf")
         }
         ValType::V128 => {
             let (digits, radix) = hexadecimal(word).map_or((word, 10), |digits| (digits, 16));
             let bits = unsigned(digits, radix).map(Val::V128);
             bits.ok_or("a v128 is a number of at most 128 bits, decimal or with 0x; lane 0 is in the lowest bits")
         }
-        ValType::Ref(_) => Err("no reference can be written on the command line"),
+        ValType::Ref(RefType { nullable: true, heap }) if word == "null" => {
+            Ok(if heap.is_func() { Val::FuncRef(None) } else { Val::ExternRef(None) })
+        }
+        ValType::Ref(_) => Err("no reference but null can be written on the command line"),
     }
+}
+
+/// What a word stands for in the text format.
+fn written<T: for<'a> Parse<'a>>(word: &str) -> Option<T> {
+    let buffer = ParseBuffer::new(word).ok()?;
+    wast::parser::parse(&buffer).ok()
 }
 
 fn integer(word: &str) -> Option<i128> {
@@ -61,6 +74,8 @@ pub(crate) fn print(value: &Val) -> String {
     match value {
         Val::I32(v) => v.to_string(),
         Val::I64(v) => v.to_string(),
+        Val::F32(bits) if f32::from_bits(*bits).is_nan() => nan(*bits >> 31 == 1, u64::from(bits & 0x7f_ffff), 1 << 22),
+        Val::F64(bits) if f64::from_bits(*bits).is_nan() => nan(bits >> 63 == 1, bits & 0xf_ffff_ffff_ffff, 1 << 51),
         Val::F32(bits) => f32::from_bits(*bits).to_string(),
         Val::F64(bits) => f64::from_bits(*bits).to_string(),
         Val::V128(v) => format!("{v:#034x}"),
@@ -69,6 +84,12 @@ pub(crate) fn print(value: &Val) -> String {
         Val::ExternRef(None) => "<null externref>".to_owned(),
         Val::ExternRef(Some(_)) => "<externref>".to_owned(),
     }
+}
+
+/// What is not a number, with its sign; its other bits only if they are not the usual ones.
+fn nan(negative: bool, bits: u64, usual: u64) -> String {
+    let sign = if negative { "-" } else { "" };
+    if bits == usual { format!("{sign}NaN") } else { format!("{sign}nan:{bits:#x}") }
 }
 
 #[cfg(test)]
@@ -118,7 +139,27 @@ mod tests {
     }
 
     #[test]
-    fn references_can_not_be_written() {
+    fn floats_may_be_written_as_in_the_text_format_and_keep_every_bit() {
+        for (word, printed) in [
+            ("0x10", "16"),
+            ("-0x1.8p1", "-3"),
+            ("0x1p-149", "0.000000000000000000000000000000000000000000001"),
+            ("nan:0x1", "nan:0x1"),
+            ("-nan:0x200000", "-nan:0x200000"),
+            ("-nan", "-NaN"),
+        ] {
+            assert_eq!(through(word, ValType::F32).as_deref(), Some(printed), "{word}");
+        }
+        for word in ["0x", "nan:0x0", "nan:0x800000", "1 2", "(1)", ""] {
+            assert_eq!(through(word, ValType::F32), None, "{word}");
+        }
+        assert_eq!(through("nan:0x8000000000001", ValType::F64).as_deref(), Some("nan:0x8000000000001"));
+    }
+
+    #[test]
+    fn the_only_reference_that_can_be_written_is_null() {
+        assert_eq!(through("null", ValType::FUNCREF).as_deref(), Some("<null funcref>"));
+        assert_eq!(through("null", ValType::EXTERNREF).as_deref(), Some("<null externref>"));
         assert_eq!(through("0", ValType::FUNCREF), None);
     }
 

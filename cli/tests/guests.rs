@@ -71,6 +71,7 @@ fn run(case: &Case, options: &[&str]) -> Result<Output, Failed> {
     let stdin = if case.stdin == "-" { Stdio::null() } else { File::open(home(&case.stdin))?.into() };
     let environment = words(&case.environment).flat_map(|pair| ["--env", pair]);
     let output = Command::new(env!("CARGO_BIN_EXE_minirt"))
+        .env("MINIRT_CACHE", "off")
         .args(["run", "--dir", "."])
         .args(options)
         .args(environment)

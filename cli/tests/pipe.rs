@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 
 /// Runs minirt with a standard output that is closed at the other end.
@@ -9,6 +10,7 @@ fn unread(args: &[&str]) -> Output {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     Command::new(env!("CARGO_BIN_EXE_minirt"))
+        .env("MINIRT_CACHE", "off")
         .args(args)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))
         .stdin(Stdio::null())
@@ -26,4 +28,46 @@ fn results_that_nobody_reads_are_no_error() {
         assert!(output.status.success(), "{args:?}: {}", output.status);
         assert!(output.stderr.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+/// Bytes that a guest passes on in the test: less than a benchmark would.
+const LEN: usize = 64 << 20;
+
+fn copy() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
+    command.args(["run", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/copy.wat")]).env("MINIRT_CACHE", "off");
+    command
+}
+
+/// What the guest is to copy, from byte `at` on: every part is different.
+fn part(at: usize) -> Vec<u8> {
+    (at..at + (64 << 10)).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
+}
+
+#[test]
+fn a_guest_passes_on_every_byte_of_a_long_stream() {
+    let mut child = copy().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(move || (0..LEN).step_by(64 << 10).for_each(|at| input.write_all(&part(at)).unwrap()));
+        for at in (0..LEN).step_by(64 << 10) {
+            let mut bytes = vec![0; 64 << 10];
+            output.read_exact(&mut bytes).unwrap();
+            assert!(bytes == part(at), "other bytes from {at} on");
+        }
+        assert_eq!(output.read(&mut [0]).unwrap(), 0);
+    });
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_guest_is_told_that_nobody_reads_what_it_writes() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = copy().stdin(Stdio::piped()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"to nobody").unwrap();
+    let output = child.wait_with_output().unwrap();
+    // The number of WASI's error PIPE, with which the guest exits.
+    assert_eq!(output.status.code(), Some(64));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

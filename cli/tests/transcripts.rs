@@ -75,8 +75,9 @@ fn command(line: &str, out: &Path) -> Result<Command, Failed> {
     let mut words = words(line)?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
     command.current_dir(here("")).env_clear().stdin(Stdio::null());
+    let in_out = |word: &str| word.replace("OUT/", &format!("{}/", out.display()));
     while let Some((name, value)) = words.first().and_then(|word| word.split_once('=')) {
-        command.env(name, value);
+        command.env(name, in_out(value));
         words.remove(0);
     }
     if words.first().map(String::as_str) != Some("minirt") {
@@ -89,7 +90,7 @@ fn command(line: &str, out: &Path) -> Result<Command, Failed> {
             let file = file.strip_prefix("OUT/").map_or_else(|| here(&file), |file| out.join(file));
             command.stdin(File::open(file)?);
         } else {
-            command.arg(word.replace("OUT/", &format!("{}/", out.display())));
+            command.arg(in_out(&word));
         }
     }
     Ok(command)

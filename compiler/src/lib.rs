@@ -187,6 +187,11 @@ impl Compiler {
         artifact::write(compiled, &Target::of(&*self.isa, self.metering))
     }
 
+    /// What artifacts are made with and for: where it is equal, they can be exchanged.
+    pub fn compatibility(&self) -> impl std::hash::Hash + use<> {
+        Target::of(&*self.isa, self.metering)
+    }
+
     /// Reads an artifact. With `check_all`, every byte of it is read and compared with its digest; otherwise that is
     /// done for its description only, and takes a time that does not depend on how much code or memory there is.
     ///

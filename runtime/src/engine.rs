@@ -312,6 +312,13 @@ impl Engine {
         Ok(self.compiler().serialize(&compiled))
     }
 
+    /// Something whose hash is the same for engines that can load each other's artifacts, in this process or others:
+    /// the version, the machine, its processor's features, and how code is metered. To be part of the name under which
+    /// artifacts are kept. The features of WebAssembly that are switched off do not count.
+    pub fn precompile_compatibility_hash(&self) -> impl std::hash::Hash + use<> {
+        self.compiler().compatibility()
+    }
+
     pub(crate) fn check_artifacts(&self) -> bool {
         self.inner.check_artifacts
     }

@@ -22,7 +22,7 @@ const WITHOUT_EFFECT: [&str; 10] = [
 ];
 
 /// What code was made with and for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     /// Of minirt and Cranelift.
     pub(super) version: String,

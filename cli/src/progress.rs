@@ -1,0 +1,83 @@
+//! A line on the terminal for as long as something takes, if that is long.
+
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// How long something takes before it is worth a word.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often the line changes, and the longest that Ctrl-C takes meanwhile.
+const BEAT: Duration = Duration::from_millis(50);
+/// Back to the start of the line, and clears it.
+const ERASE: &str = "\r\x1b[K";
+
+/// Does some work. If it takes long, `what` stands on the terminal meanwhile; nothing does if there is none.
+pub(crate) fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    if dumb || !std::io::stderr().is_terminal() {
+        return work();
+    }
+    let (done, waiting) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || show(what, &waiting));
+        let result = work();
+        drop(done);
+        result
+    })
+}
+
+fn show(what: &str, waiting: &Receiver<()>) {
+    let begin = Instant::now();
+    let over = |time| !matches!(waiting.recv_timeout(time), Err(RecvTimeoutError::Timeout));
+    if over(PATIENCE) {
+        return;
+    }
+    let interrupts = Interrupts::hold();
+    loop {
+        say(&format!("{ERASE}{what} ({:.1} s)", begin.elapsed().as_secs_f64()));
+        let over = over(BEAT);
+        if over || interrupts.came() {
+            say(ERASE);
+            return interrupts.release();
+        }
+    }
+}
+
+fn say(text: &str) {
+    // It is only there to be looked at.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Ctrl-C, put off for as long as there is a line to be erased first.
+struct Interrupts {
+    /// Whether it ends the process at once.
+    fatal: Arc<AtomicBool>,
+    came: Arc<AtomicBool>,
+}
+
+impl Interrupts {
+    fn hold() -> Self {
+        let held = Self { fatal: Arc::default(), came: Arc::default() };
+        // Where it can not be put off, the line stays on the terminal.
+        let _ = flag::register_conditional_default(SIGINT, Arc::clone(&held.fatal));
+        let _ = flag::register(SIGINT, Arc::clone(&held.came));
+        held
+    }
+
+    fn came(&self) -> bool {
+        self.came.load(SeqCst)
+    }
+
+    /// From now on, it ends the process at once again; also the one that came meanwhile.
+    fn release(&self) {
+        self.fatal.store(true, SeqCst);
+        if self.came() {
+            // Does not return, but for a signal that can not be sent, and then nothing is to be done.
+            let _ = signal_hook::low_level::emulate_default_handler(SIGINT);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Artifacts that were made elsewhere: by another version, or for another processor.
+
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn minirt(args: &[&str], file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_minirt")).args(args).arg(file).env("MINIRT_CACHE", "off").output().unwrap()
+}
+
+/// Changes an artifact of a module, and returns what is said about it.
+fn changed(change: impl FnOnce(&mut Vec<u8>)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hello.cwasm");
+    let guest = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/hello.wat"));
+    assert!(minirt(&["compile", "-o", file.to_str().unwrap()], guest).status.success());
+    let mut bytes = fs::read(&file).unwrap();
+    change(&mut bytes);
+    fs::write(&file, bytes).unwrap();
+    let output = minirt(&["run", "--allow-precompiled"], &file);
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn an_artifact_of_another_version_is_refused() {
+    // The format's number follows the eight bytes that every artifact starts with.
+    let said = changed(|bytes| bytes[8] ^= 0x40);
+    assert!(said.contains("the artifact was made by format") && said.contains("compile the module again"), "{said}");
+}
+
+#[test]
+fn an_artifact_that_was_damaged_is_refused() {
+    // Its description starts at byte 80.
+    let said = changed(|bytes| bytes[100] ^= 1);
+    assert!(said.contains("not as it was written") && said.contains("help: minirt compile"), "{said}");
+    let said = changed(|bytes| bytes.truncate(100));
+    assert!(said.contains("has 100 bytes instead of"), "{said}");
+}

@@ -1,0 +1,147 @@
+//! What becomes of compiled modules that are kept: whatever is wrong with them or with their folder, a module runs.
+
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// Starts a guest with this folder for caches.
+fn start(home: &Path) -> Child {
+    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/hello.wat");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
+    command.args(["run", guest]);
+    with_cache(command, home)
+}
+
+fn with_cache(mut command: Command, home: &Path) -> Child {
+    command
+        .env("XDG_CACHE_HOME", home)
+        .env_remove("MINIRT_CACHE")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a shell")
+}
+
+fn greets(output: &Output) {
+    let said = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.0 == "hello\n" && said.1.is_empty(), "{}: {said:?}", output.status);
+}
+
+fn run(home: &Path) {
+    greets(&start(home).wait_with_output().unwrap());
+}
+
+fn files(home: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(home.join("minirt")) else { return Vec::new() };
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// A folder with the entry of the guest, and what is in that.
+fn filled() -> (TempDir, PathBuf, Vec<u8>) {
+    let home = tempfile::tempdir().unwrap();
+    run(home.path());
+    let [entry] = files(home.path()).try_into().expect("one entry");
+    let bytes = fs::read(&entry).unwrap();
+    (home, entry, bytes)
+}
+
+#[test]
+fn an_entry_is_private_to_the_user_and_used_again() {
+    let (home, entry, _) = filled();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&entry), mode(&home.path().join("minirt"))), (0o600, 0o700));
+    let written = fs::metadata(&entry).unwrap();
+    run(home.path());
+    let still = fs::metadata(&entry).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::ino(&written), std::os::unix::fs::MetadataExt::ino(&still));
+}
+
+#[test]
+fn a_damaged_entry_is_compiled_again_and_replaced() {
+    let (home, entry, good) = filled();
+    let flipped = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    // All over it: header, metadata, code, the padding after it.
+    let mut damages: Vec<Vec<u8>> = (0..good.len()).step_by(good.len() / 40).map(flipped).collect();
+    damages.extend([Vec::new(), good[..good.len() / 2].to_vec(), b"\x7fELF and more".to_vec(), vec![0; good.len()]]);
+    damages.push(fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/hello.wat")).unwrap());
+    for damage in damages {
+        fs::write(&entry, &damage).unwrap();
+        run(home.path());
+        assert_eq!(fs::read(&entry).unwrap(), good, "the entry was not replaced");
+    }
+}
+
+#[test]
+fn an_entry_that_is_something_else_altogether_does_no_harm() {
+    let (home, entry, _) = filled();
+    fs::remove_file(&entry).unwrap();
+    fs::create_dir(&entry).unwrap();
+    run(home.path());
+    assert_eq!(files(home.path()), [entry], "what could not be put in place was left there");
+}
+
+#[test]
+fn processes_that_fill_the_same_entry_do_not_disturb_each_other() {
+    for _ in 0..5 {
+        let home = tempfile::tempdir().unwrap();
+        let children: Vec<Child> = (0..8).map(|_| start(home.path())).collect();
+        children.into_iter().for_each(|child| greets(&child.wait_with_output().unwrap()));
+        assert_eq!(files(home.path()).len(), 1);
+        run(home.path());
+    }
+}
+
+#[test]
+fn where_an_entry_does_not_fit_nothing_is_left() {
+    let home = tempfile::tempdir().unwrap();
+    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/one.wat");
+    // Blocks of 512 bytes: the image of the guest fits, its artifact does not.
+    let limited = format!("ulimit -f 8; exec {} run --invoke answer {guest}", env!("CARGO_BIN_EXE_minirt"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited]);
+    let output = with_cache(command, home.path()).wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout == b"42\n", "{}", output.status);
+    assert!(home.path().join("minirt").is_dir() && files(home.path()).is_empty());
+}
+
+#[test]
+fn a_folder_that_others_can_write_to_or_reach_by_a_link_is_left_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("minirt");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    run(home.path());
+    assert!(files(home.path()).is_empty());
+    let linked = tempfile::tempdir().unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink(&folder, linked.path().join("minirt")).unwrap();
+    run(linked.path());
+    assert!(files(home.path()).is_empty());
+}
+
+#[test]
+fn a_full_disk_is_no_error() {
+    let home = tempfile::tempdir().unwrap();
+    let at = home.path().join("small");
+    fs::create_dir(&at).unwrap();
+    let options = ["-t", "tmpfs", "-o", "size=4k,mode=700", "tmpfs"];
+    let mounted = Command::new("mount").args(options).arg(&at).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        eprintln!("not tested: a small file system can not be mounted here");
+        return;
+    }
+    let outcome = std::panic::catch_unwind(|| {
+        run(&at);
+        assert!(files(&at).is_empty());
+    });
+    assert!(Command::new("umount").arg(&at).status().unwrap().success());
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
