@@ -90,6 +90,19 @@ fn what_a_program_prints_is_caught() {
 }
 
 #[test]
+fn the_server_answers_each_request_from_a_fresh_instance_and_survives_its_function() {
+    let expected = "/hello: 200 /HELLO
+/1-visits: 200 visit number 1 of this instance
+/1-visits: 200 visit number 1 of this instance
+/2-spin: 500 the function failed: it took too long
+/3-trap: 500 the function failed: unreachable
+/1-visits: 200 visit number 1 of this instance
+/native: 200 /NATIVE
+";
+    assert_eq!(output("http"), expected);
+}
+
+#[test]
 fn every_example_is_tested() {
     let source = include_str!("examples.rs");
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
