@@ -11,6 +11,7 @@ use crate::timeout::{self, Timer};
 use crate::values;
 use crate::wasm_options;
 use minirt::{Config, Engine, Error, Instance, Store};
+use std::mem::ManuallyDrop;
 
 /// Runs the module that the command line names.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
@@ -25,18 +26,19 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
     let module = source.load(&engine, args.file())?;
     let entry = entry::choose(&module, args.file(), args.invoke.as_deref(), args.guest_args())?;
     let mut linker = host::linker(&engine)?;
-    let mut store = host::store(&engine, &args.host, args.file(), args.guest_args())?;
-    host::limit(&mut store, &args.wasm)?;
+    // It is not dropped: the process ends after the guest, and to clean a slot for nobody would take longer than most guests.
+    let store = &mut *ManuallyDrop::new(host::store(&engine, &args.host, args.file(), args.guest_args())?);
+    host::limit(store, &args.wasm)?;
     let _timer = timer(&engine, args)?;
     for preload in &args.preloads {
         let module = source.load(&engine, &preload.file)?;
-        let instance = instantiate(&linker, &mut store, &module, &preload.file)?;
+        let instance = instantiate(&linker, store, &module, &preload.file)?;
         linker
-            .instance(&mut store, &preload.name, instance)
+            .instance(&mut *store, &preload.name, instance)
             .map_err(|error| taken(&preload.name, &preload.file, &error))?;
     }
-    let instance = instantiate(&linker, &mut store, &module, args.file())?;
-    call(&mut store, instance, &entry, args.file())
+    let instance = instantiate(&linker, store, &module, args.file())?;
+    call(store, instance, &entry, args.file())
 }
 
 /// The clock by which the guest has to end, if there is one.

@@ -1,4 +1,4 @@
-//! Arguments that a transcript can not hold, and a terminal's.
+//! Arguments that a transcript can not hold, and texts too long for one.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ use std::process::Command;
 fn arguments_that_are_not_utf_8_are_refused_with_a_reason() {
     for args in [&[b"run", &b"guests/\xff.wat"[..]][..], &[b"run", b"guests/args.wat", b"\xfe"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_minirt"))
+            .env("MINIRT_CACHE", "off")
             .args(args.iter().map(|arg| OsStr::from_bytes(arg)))
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))
             .output()
@@ -23,6 +24,7 @@ fn arguments_that_are_not_utf_8_are_refused_with_a_reason() {
 #[test]
 fn a_variable_of_the_host_that_is_not_utf_8_is_refused_with_a_reason() {
     let output = Command::new(env!("CARGO_BIN_EXE_minirt"))
+        .env("MINIRT_CACHE", "off")
         .args(["run", "--env", "ODD", "guests/args.wat"])
         .env("ODD", OsStr::from_bytes(b"\xff"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))

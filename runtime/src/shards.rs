@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Values of which each thread mostly uses its own.
 #[derive(Debug)]
@@ -21,9 +21,19 @@ const MOST: usize = 64;
 
 impl<T: Default> Default for Sharded<T> {
     fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = processors();
         Self((0..processors.next_power_of_two().min(MOST)).map(|_| Shard::default()).collect())
     }
+}
+
+/// How many processors this process may use. The standard library would read a dozen files to find out how much of
+/// their time it may have; but locks are for threads that run at the same moment.
+fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| match rustix::thread::sched_getaffinity(None) {
+        Ok(set) => set.count().max(1) as usize,
+        Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
+    })
 }
 
 impl<T> Sharded<T> {
