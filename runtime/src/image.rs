@@ -99,7 +99,10 @@ impl Image {
         let mut image =
             Self { state, state_len, extents, head, tables, room, memory, files: None, habits: Habits::default() };
         if mapped {
-            image.files = Some(image.make_files(memory_file)?);
+            image.files = match image.make_files(memory_file) {
+                Err(Errno::FBIG) => None, // Instances are filled by copying then.
+                files => Some(files?),
+            };
         }
         Ok(image)
     }

@@ -751,6 +751,18 @@ fn memory_that_could_grow_only_in_part_has_not_grown() {
 }
 
 #[test]
+fn where_files_have_to_be_small_slots_are_filled_by_copying() {
+    passes("where_files_have_to_be_small_slots_are_filled_by_copying", "file size", |_| {
+        limit(libc::RLIMIT_FSIZE, 8192);
+        each_config(|_, _, mut config| {
+            let engine = Engine::new(config.max_instances(2)).unwrap();
+            let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+            rounds(&engine, &module, &other, 20);
+        });
+    });
+}
+
+#[test]
 fn too_few_descriptors_are_an_error_and_the_engine_goes_on() {
     passes("too_few_descriptors_are_an_error_and_the_engine_goes_on", "descriptors", |_| {
         let engine = Engine::default();

@@ -5,6 +5,7 @@ use super::mapping::FileView;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::{Errno, Result, pwrite};
+use rustix::process::{Resource, getrlimit};
 use std::sync::Arc;
 
 /// A file, or part of one, that is only ever mapped privately.
@@ -19,7 +20,13 @@ pub(crate) struct ImageFile {
 impl ImageFile {
     /// A new anonymous file of `len` bytes with each of `parts` at its offset and zeros elsewhere. Zeros take no space.
     /// It can not be written, grown, shrunk or unsealed.
+    ///
+    /// # Errors
+    /// When the kernel refuses; `FBIG` when the process may not have files of this size.
     pub(crate) fn sealed<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
+        if getrlimit(Resource::Fsize).current.is_some_and(|limit| len as u64 > limit) {
+            return Err(Errno::FBIG); // Trying would not fail: it would end the process with a signal (SIGXFSZ).
+        }
         let file = memfd_create("minirt-image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, len as u64)?;
         for (offset, bytes) in parts {
