@@ -2,12 +2,15 @@
 
 use super::ctx::WasiCtx;
 use super::descriptor::Descriptor;
+use super::rights::Rights;
 use super::stdio::{Input, Output, Stream};
 use super::strings::Strings;
 use super::table::Table;
+use super::types::fdflags;
 use anyhow::{Context, Result, ensure};
 use cap_std::fs::Dir;
 use rustix::fs::{Mode, OFlags};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -33,6 +36,7 @@ pub struct WasiCtxBuilder {
     stdout: Output,
     stderr: Output,
     preopens: Vec<Descriptor>,
+    sockets: Vec<Descriptor>,
     descriptor_limit: u32,
 }
 
@@ -52,6 +56,7 @@ impl WasiCtxBuilder {
             stdout: Output::Null,
             stderr: Output::Null,
             preopens: Vec::new(),
+            sockets: Vec::new(),
             descriptor_limit: DESCRIPTOR_LIMIT,
         }
     }
@@ -129,7 +134,25 @@ impl WasiCtxBuilder {
         Ok(self)
     }
 
-    /// The number of descriptors the guest can have open, the standard three and directories included.
+    /// Gives the guest a socket: a connected one, or one that listens, of which it can accept others. Any type that owns
+    /// a socket will do ([`TcpListener`](std::net::TcpListener), [`UnixStream`](std::os::unix::net::UnixStream), ...).
+    /// Sockets get the descriptors after those of directories, in the order in which they are given: guests look for
+    /// directories from 3 on until there is none.
+    ///
+    /// # Errors
+    /// When it is no socket.
+    pub fn socket(&mut self, socket: impl Into<OwnedFd>) -> Result<&mut Self> {
+        let socket = socket.into();
+        let listens = rustix::net::sockopt::socket_acceptconn(&socket).context("not a socket, for the guest")?;
+        let (rights, inheriting) =
+            if listens { (Rights::LISTENING, Rights::CONNECTED) } else { (Rights::CONNECTED, Rights::NONE) };
+        let nonblocking = rustix::fs::fcntl_getfl(&socket)?.contains(OFlags::NONBLOCK);
+        let flags = if nonblocking { fdflags::NONBLOCK } else { 0 };
+        self.sockets.push(Descriptor::socket(socket, rights, inheriting, flags));
+        Ok(self)
+    }
+
+    /// The number of descriptors the guest can have open, the standard three, directories and sockets included.
     /// Default: 1024. Each may take one of this process's.
     pub fn max_descriptors(&mut self, limit: u32) -> &mut Self {
         self.descriptor_limit = limit;
@@ -139,7 +162,7 @@ impl WasiCtxBuilder {
     /// What was put together. The builder is as new afterwards.
     ///
     /// # Errors
-    /// When an argument or variable holds a NUL, or there are more directories than descriptors.
+    /// When an argument or variable holds a NUL, or there are more directories and sockets than descriptors.
     pub fn build(&mut self) -> Result<WasiCtx> {
         let given = std::mem::take(self);
         let mut table = Table::new(given.descriptor_limit);
@@ -148,7 +171,7 @@ impl WasiCtxBuilder {
             Descriptor::stream(Stream::output(given.stdout), true),
             Descriptor::stream(Stream::error(given.stderr), true),
         ];
-        for descriptor in standard.into_iter().chain(given.preopens) {
+        for descriptor in standard.into_iter().chain(given.preopens).chain(given.sockets) {
             let limit = given.descriptor_limit;
             ensure!(table.insert(descriptor).is_ok(), "the guest can not have more than {limit} descriptors");
         }

@@ -7,9 +7,10 @@ use super::rights::Rights;
 use super::stdio::Stream;
 use super::types::{Fdstat, Filetype};
 use cap_std::fs::Dir;
+use rustix::net::SocketType;
 use std::fs::File;
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An open file, directory or stream, with the rights of whoever holds it.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(super) enum Object {
     Stream(Stream),
     File(File),
     Directory(Directory),
+    Socket(OwnedFd),
 }
 
 /// A directory. Every path of the guest is resolved beneath one, by cap-std.
@@ -69,6 +71,16 @@ impl Descriptor {
         Self { object, filetype, rights: rights.without(denied), inheriting: Rights::NONE, flags }
     }
 
+    /// A socket, of whatever kind.
+    pub(super) fn socket(socket: OwnedFd, rights: Rights, inheriting: Rights, flags: u16) -> Self {
+        let filetype = match rustix::net::sockopt::socket_type(&socket) {
+            Ok(SocketType::STREAM) => Filetype::SOCKET_STREAM,
+            Ok(SocketType::DGRAM) => Filetype::SOCKET_DGRAM,
+            _ => Filetype::UNKNOWN,
+        };
+        Self { object: Object::Socket(socket), filetype, rights, inheriting, flags }
+    }
+
     pub(super) fn stat(&self) -> Fdstat {
         let Self { filetype, rights, inheriting, flags, .. } = *self;
         Fdstat { filetype, flags, rights, inheriting }
@@ -106,6 +118,7 @@ impl Descriptor {
             Object::Stream(stream) => stream.host(),
             Object::File(file) => Some(file.as_fd()),
             Object::Directory(directory) => Some(directory.dir.as_fd()),
+            Object::Socket(socket) => Some(socket.as_fd()),
         }
     }
 
@@ -121,6 +134,7 @@ impl Descriptor {
     pub(super) fn positioned(&self, rights: Rights) -> Result<BorrowedFd<'_>> {
         match &self.object {
             Object::Directory(_) => Err(Errno::ISDIR),
+            Object::Socket(_) => Err(Errno::SPIPE),
             Object::Stream(_) if !self.rights.intersects(Rights::FD_SEEK | Rights::FD_TELL) => Err(Errno::SPIPE),
             _ => {
                 self.require(rights)?;

@@ -46,6 +46,8 @@ rights! {
     PATH_REMOVE_DIRECTORY = 25;
     PATH_UNLINK_FILE = 26;
     POLL_FD_READWRITE = 27;
+    SOCK_SHUTDOWN = 28;
+    SOCK_ACCEPT = 29;
 }
 
 impl Rights {
@@ -88,6 +90,12 @@ impl Rights {
         .and(Self::PATH_SYMLINK)
         .and(Self::PATH_REMOVE_DIRECTORY)
         .and(Self::PATH_UNLINK_FILE);
+
+    /// What can be done with a connected socket.
+    pub(super) const CONNECTED: Self = Self::COMMON.and(Self::FD_READ).and(Self::FD_WRITE).and(Self::SOCK_SHUTDOWN);
+
+    /// What can be done with a listening socket.
+    pub(super) const LISTENING: Self = Self::COMMON.and(Self::FD_READ).and(Self::SOCK_ACCEPT);
 
     /// What changes a file system. Linking is in it: a second name in a writable directory makes a file writable.
     const CHANGING: Self = Self::FD_WRITE

@@ -16,6 +16,8 @@ impl Filetype {
     pub(super) const CHARACTER_DEVICE: Self = Self(2);
     pub(super) const DIRECTORY: Self = Self(3);
     pub(super) const REGULAR_FILE: Self = Self(4);
+    pub(super) const SOCKET_DGRAM: Self = Self(5);
+    pub(super) const SOCKET_STREAM: Self = Self(6);
     pub(super) const SYMBOLIC_LINK: Self = Self(7);
 
     /// Of a file with this `st_mode`.
@@ -25,7 +27,7 @@ impl Filetype {
 }
 
 impl From<rustix::fs::FileType> for Filetype {
-    /// Pipes have no number in WASI. Sockets have, but no function here would serve one.
+    /// Pipes have no number in WASI. Sockets have, but which one is not said here; those that a guest was given know it.
     fn from(host: rustix::fs::FileType) -> Self {
         use rustix::fs::FileType as Host;
         match host {
@@ -69,6 +71,10 @@ flags! {
     lookupflags { SYMLINK_FOLLOW = 1; }
     /// `fstflags`: which times are set, and to what.
     fstflags { ATIM = 1; ATIM_NOW = 2; MTIM = 4; MTIM_NOW = 8; }
+    /// `riflags`: how a message is received.
+    riflags { PEEK = 1; WAITALL = 2; }
+    /// `sdflags`: which directions of a connection end.
+    sdflags { RD = 1; WR = 2; }
     /// `subclockflags`: how a timeout is meant.
     subclockflags { ABSTIME = 1; }
 }
