@@ -1,0 +1,287 @@
+//! No path leads out of a preopened directory: a grammar of paths against every function that takes one, and a host that
+//! changes directories behind the guest's back.
+
+use crate::program::*;
+use minirt::wasi::{DirAccess, WasiCtxBuilder};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What is not the guest's, and says so in every file.
+const SECRET: &str = "secret";
+
+/// A directory for the guest, and beside it what it must not reach.
+struct World {
+    dir: TempDir,
+    /// The tree outside, as it was made.
+    outside: BTreeMap<PathBuf, Entry>,
+    /// The inodes of all that is outside, up to the root.
+    forbidden: BTreeSet<u64>,
+}
+
+/// All that can be seen of something in the host's file system, but for when it was looked at.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    inode: u64,
+    mode: u32,
+    links: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    contents: Vec<u8>,
+}
+
+impl Entry {
+    fn of(path: &Path, meta: &Metadata) -> Self {
+        let contents = if meta.is_file() { fs::read(path).unwrap() } else { Vec::new() };
+        Self {
+            inode: meta.ino(),
+            mode: meta.mode(),
+            links: meta.nlink(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            contents,
+        }
+    }
+}
+
+/// Everything in a directory, and itself.
+fn tree(path: &Path, into: &mut BTreeMap<PathBuf, Entry>) {
+    let meta = fs::symlink_metadata(path).unwrap();
+    into.insert(path.to_owned(), Entry::of(path, &meta));
+    if meta.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| tree(&entry.unwrap().path(), into));
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        fs::create_dir_all(dir.path().join("outside/dir")).unwrap();
+        for file in ["outside/file", "outside/dir/file", "outside/x"] {
+            fs::write(dir.path().join(file), SECRET).unwrap();
+        }
+        fs::create_dir(dir.path().join("box")).unwrap();
+        let mut world = Self { dir, outside: BTreeMap::new(), forbidden: BTreeSet::new() };
+        world.fill();
+        tree(&world.outside(), &mut world.outside);
+        world.forbidden = world.outside.values().map(|entry| entry.inode).collect();
+        let above = world.dir.path().ancestors().map(|above| fs::metadata(above).unwrap().ino());
+        world.forbidden.extend(above);
+        world
+    }
+
+    fn outside(&self) -> PathBuf {
+        self.dir.path().join("outside")
+    }
+
+    fn inside(&self) -> PathBuf {
+        self.dir.path().join("box")
+    }
+
+    /// Fills the guest's directory: files, directories, and links that lead everywhere.
+    fn fill(&self) {
+        let inside = self.inside();
+        for entry in fs::read_dir(&inside).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        }
+        fs::create_dir_all(inside.join("dir/deep")).unwrap();
+        fs::write(inside.join("file"), "inside").unwrap();
+        fs::write(inside.join("dir/file"), "inside").unwrap();
+        let outside = self.outside();
+        for (name, target) in [
+            ("in", Path::new("dir/file")),
+            ("out", Path::new("../outside/file")),
+            ("out_dir", Path::new("../outside")),
+            ("abs", &outside.join("file")),
+            ("abs_dir", &outside),
+            ("up", Path::new("..")),
+            ("dir/up", Path::new("../..")),
+            ("root", Path::new("/")),
+            ("proc", Path::new("/proc/self/root")),
+            ("chain", Path::new("out_dir/dir")),
+            ("loop", Path::new("loop")),
+            ("dot", Path::new(".")),
+        ] {
+            symlink(target, inside.join(name)).unwrap();
+        }
+    }
+
+    /// Nothing outside has changed, and nothing of it has come in.
+    fn check(&self, why: &str) {
+        let mut now = BTreeMap::new();
+        tree(&self.outside(), &mut now);
+        assert!(now == self.outside, "{why} changed what is outside: {now:#?}");
+        let names: BTreeSet<_> =
+            fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{why} made something outside: {names:?}");
+        let mut inside = BTreeMap::new();
+        tree(&self.inside(), &mut inside);
+        let leaked = inside.iter().find(|(_, entry)| self.forbidden.contains(&entry.inode));
+        assert!(leaked.is_none(), "{why} brought in {leaked:?}");
+    }
+}
+
+/// Names that a path is made of.
+const NAMES: [&str; 19] = [
+    "", ".", "..", "...", "dir", "deep", "file", "none", "in", "out", "out_dir", "abs", "abs_dir", "up", "root",
+    "proc", "chain", "loop", "dot",
+];
+
+/// All paths of up to two names, and some longer ones, with everything that can stand before and behind.
+fn paths(world: &World) -> Vec<String> {
+    let mut middles: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
+    middles.extend(NAMES.iter().flat_map(|a| NAMES.iter().map(move |b| format!("{a}/{b}"))));
+    let mut seed = 7_usize;
+    let mut random = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        NAMES[(seed >> 33) % NAMES.len()]
+    };
+    for length in [3, 4, 5, 8] {
+        middles.extend((0..150).map(|_| (0..length).map(|_| random()).collect::<Vec<_>>().join("/")));
+    }
+    let ends = [("", ""), ("", "/"), ("", "/."), ("/", ""), ("//", "/"), ("./", "/..")];
+    let mut all: Vec<String> =
+        middles.iter().flat_map(|middle| ends.map(|(before, behind)| format!("{before}{middle}{behind}"))).collect();
+    let outside = world.outside().display().to_string();
+    all.extend(["/file", "/dir", "/dir/file", "/none"].map(|file| format!("{outside}{file}")));
+    all.extend(
+        ["\u{202e}/..", "dir/\u{7f}/../../outside/file", "..\\outside", "~", "dir/..\n/file"].map(str::to_owned),
+    );
+    all.push("../".repeat(1300) + "etc/passwd");
+    all.push("dir/../".repeat(500) + "../outside/file");
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Whatever a path opens is looked at: it must be nothing that is outside.
+fn open_and_look(p: &mut Program, world: &World, path: &str, follow: i32, oflags: i32, rights: i64) {
+    let Ok(fd) = p.open_as(3, path, follow, oflags, rights, 0) else { return };
+    let why = format!("opening {path:?} with {oflags}");
+    assert_eq!(p.call("fd_filestat_get", &[fd.into(), OUT.into()]), 0, "{why}");
+    assert!(!world.forbidden.contains(&p.u64(OUT + 8)), "{why} gave what is outside");
+    if let Ok(contents) = p.read(fd, 100) {
+        assert!(!contents.starts_with(SECRET.as_bytes()), "{why} gave a secret");
+    }
+    // From there, the way out is as closed.
+    for path in ["..", "../..", "../outside/file", "../../outside/file"] {
+        if let Ok(inner) = p.open(fd, path, 0, 0) {
+            assert_eq!(p.call("fd_filestat_get", &[inner.into(), OUT.into()]), 0, "{why}, then {path}");
+            assert!(!world.forbidden.contains(&p.u64(OUT + 8)), "{why}, then {path}, gave what is outside");
+            p.close(inner);
+        }
+    }
+    p.close(fd);
+}
+
+/// Every function with this path, in every place where it takes one.
+fn try_everything(p: &mut Program, world: &World, path: &str) {
+    for follow in [0, FOLLOW] {
+        for (oflags, rights) in
+            [(0, READ), (DIRECTORY, DIR), (CREAT, READ_WRITE), (CREAT | TRUNC, READ_WRITE), (CREAT | EXCL, READ_WRITE)]
+        {
+            open_and_look(p, world, path, follow, oflags, rights);
+        }
+        if p.stat(path, follow).is_ok() {
+            assert!(!world.forbidden.contains(&p.u64(OUT + 8)), "stat of {path:?} told of what is outside");
+        }
+        p.set_times(path, follow, [1, 1], 5);
+        p.link(3, follow, path, 3, "linked");
+        p.link(3, follow, "file", 3, path);
+    }
+    p.path("path_readlink", 3, path, &[BYTES.into(), 200.into(), OUT.into()]);
+    p.path("path_create_directory", 3, path, &[]);
+    p.symlink("file", 3, path);
+    p.symlink(path, 3, "made");
+    p.open(3, "made", CREAT, READ_WRITE).map(|fd| p.close(fd)).ok();
+    p.rename(3, path, 3, "renamed");
+    p.rename(3, "dir", 3, path);
+    p.rename(3, "file", 3, path);
+    p.path("path_unlink_file", 3, path, &[]);
+    p.path("path_remove_directory", 3, path, &[]);
+}
+
+#[test]
+fn no_path_of_a_whole_grammar_leads_out_of_a_directory_with_any_function() {
+    let world = World::new();
+    let mut wasi = WasiCtxBuilder::new();
+    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", DirAccess::ReadWrite).unwrap());
+    let paths = paths(&world);
+    assert!(paths.len() > 5_000, "{} paths", paths.len());
+    for path in paths {
+        try_everything(&mut p, &world, &path);
+        world.check(&format!("{path:?}"));
+        world.fill();
+    }
+    assert_eq!(open_in(world.dir.path()), 1, "something stayed open");
+}
+
+/// What a guest might do in a directory that is exchanged for a link out again and again.
+fn try_in_swapped(p: &mut Program, counts: &mut [u32; 2]) {
+    if let Ok(fd) = p.open(3, "swapped/x", 0, READ) {
+        assert_eq!(p.read(fd, 100).unwrap(), b"inside", "a file outside was read");
+        p.close(fd);
+        counts[0] += 1;
+    } else {
+        counts[1] += 1;
+    }
+    for (name, path) in [("path_create_directory", "swapped/made"), ("path_remove_directory", "swapped/made")] {
+        p.path(name, 3, path, &[]);
+    }
+    if let Ok(fd) = p.open(3, "swapped/new", CREAT | TRUNC, READ_WRITE) {
+        p.write(fd, b"written by the guest").unwrap();
+        p.close(fd);
+    }
+    p.rename(3, "swapped/new", 3, "swapped/newer");
+    p.link(3, 0, "swapped/x", 3, "swapped/linked");
+    p.symlink("x", 3, "swapped/soft");
+    p.set_times("swapped/x", FOLLOW, [1, 1], 5);
+    for path in ["swapped/newer", "swapped/linked", "swapped/soft", "swapped/file"] {
+        p.path("path_unlink_file", 3, path, &[]);
+    }
+    if let Ok(fd) = p.open(3, "swapped", DIRECTORY, DIR) {
+        let (entries, _) = p.list(fd, 0x800, 0).unwrap();
+        assert!(entries.iter().all(|(name, _)| name != "dir"), "the directory outside was listed: {entries:?}");
+        p.close(fd);
+    }
+}
+
+#[test]
+fn no_race_with_a_host_that_swaps_directories_for_links_leads_out() {
+    let world = World::new();
+    let (swapped, other) = (world.inside().join("swapped"), world.inside().join("other"));
+    fs::create_dir(&swapped).unwrap();
+    fs::write(swapped.join("x"), "inside").unwrap();
+    symlink(world.outside(), &other).unwrap();
+    let mut wasi = WasiCtxBuilder::new();
+    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", DirAccess::ReadWrite).unwrap());
+    let (over, mut counts) = (AtomicBool::new(false), [0; 2]);
+    std::thread::scope(|scope| {
+        let swaps = scope.spawn(|| {
+            let mut swaps = 0_u32;
+            while !over.load(Relaxed) {
+                renameat_with(CWD, &swapped, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+                swaps += 1;
+            }
+            swaps
+        });
+        let until = Instant::now() + Duration::from_secs(2);
+        // So that a failure ends the other thread, too.
+        let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while Instant::now() < until {
+                try_in_swapped(&mut p, &mut counts);
+            }
+        }));
+        over.store(true, Relaxed);
+        assert!(swaps.join().unwrap() > 1000);
+        tried.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    assert!(counts.iter().all(|count| *count > 10), "{counts:?}: the guest saw one of both only");
+    world.check("a race");
+}

@@ -1,0 +1,11 @@
+//! WASI preview 1 as a guest meets it.
+#![cfg(all(feature = "wasi", feature = "wat"))]
+
+mod directories;
+mod escape;
+mod files;
+mod hostile;
+mod program;
+mod sockets;
+mod streams;
+mod waiting;
