@@ -13,7 +13,7 @@
 //!
 //! The result is data. This crate never maps memory, never runs what it made, and does not know the runtime.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 // In reading order: a file uses only what stands above it.
@@ -155,7 +155,7 @@ impl Compiler {
         let pieces = codegen::pieces(&info, self.metering);
         let module = ModuleContext { info: &info, layout: &layout, isa: &*self.isa, metering: self.metering };
         let compiled = codegen::compile(&module, &pieces, bodies, self.parallel)?;
-        let code = link::link(self.isa.clone(), &pieces, compiled)?;
+        let code = link::link(&pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);
         Ok(Compiled { module: info, layout, image, code })
     }
@@ -177,7 +177,7 @@ impl Compiler {
     /// When Cranelift fails, which would be a bug.
     pub fn exit_trampoline(&self, ty: &FuncType) -> Result<Code, CompileError> {
         let compiled = codegen::compile_exit(&*self.isa, ty)?;
-        link::link(self.isa.clone(), &[Piece::Exit(0)], vec![compiled])
+        link::link(&[Piece::Exit(0)], &[compiled])
     }
 
     /// A compiled module as the bytes of an artifact, to be written to a file. The same module gives the same bytes.
@@ -222,7 +222,7 @@ fn flags(settings: &Settings) -> settings::Flags {
         // Backtraces walk frame pointers; nothing unwinds.
         ("preserve_frame_pointers", "true"),
         ("unwind_info", "false"),
-        // cranelift-jit asks for this. Calls inside a module are distances all the same.
+        // Calls inside a module are distances either way, and there is nothing else to refer to.
         ("is_pic", "false"),
         // Results that do not fit registers go through memory that the caller provides.
         ("enable_multi_ret_implicit_sret", "true"),

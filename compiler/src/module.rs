@@ -4,6 +4,10 @@
 //! nothing of the binary. No type of wasmparser or Cranelift appears here, and nothing about where
 //! things sit in memory.
 
+mod externs;
+
+pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType};
+
 use crate::bytes::{Bytes, Record, Table};
 use std::fmt;
 use std::ops::Range;
@@ -109,79 +113,6 @@ impl From<FuncType> for TypeDef {
     fn from(func: FuncType) -> Self {
         Self { func, supertype: None, is_final: true }
     }
-}
-
-/// The type of a linear memory. Sizes count pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MemoryType {
-    /// Pages at the start.
-    pub minimum: u64,
-    /// Pages it may grow to, where a bound was declared.
-    pub maximum: Option<u64>,
-    /// Whether addresses are 64-bit.
-    pub memory64: bool,
-    /// The binary logarithm of a page's size in bytes: 16, or 0 where the module asks for pages of one byte (the
-    /// custom-page-sizes proposal). Nothing else is valid.
-    pub page_size_log2: u8,
-}
-
-/// No pages, with 32-bit addresses, and 64 KiB in a page.
-impl Default for MemoryType {
-    fn default() -> Self {
-        Self { minimum: 0, maximum: None, memory64: false, page_size_log2: WASM_PAGE.trailing_zeros() as u8 }
-    }
-}
-
-impl MemoryType {
-    /// Bytes in a page.
-    pub fn page_size(&self) -> u64 {
-        1 << self.page_size_log2
-    }
-
-    /// Bytes at the start. Types with more than a `u64` can say are valid, but not possible.
-    pub fn initial_bytes(&self) -> u64 {
-        self.minimum.saturating_mul(self.page_size())
-    }
-
-    /// Whether its size is always a whole number of host pages, so that the processor notices what lies behind.
-    pub fn ends_at_a_page(&self) -> bool {
-        self.page_size() == WASM_PAGE
-    }
-}
-
-/// The type of a table. Sizes count elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TableType {
-    /// What its elements are.
-    pub element: RefType,
-    /// Elements at the start.
-    pub minimum: u64,
-    /// Elements it may grow to, where a bound was declared.
-    pub maximum: Option<u64>,
-    /// Whether indices are 64-bit.
-    pub table64: bool,
-}
-
-/// The type of a global.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct GlobalType {
-    /// What it holds.
-    pub content: ValType,
-    /// Whether it can change.
-    pub mutable: bool,
-}
-
-/// The type of anything that can be imported or exported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExternType {
-    /// A function.
-    Func(FuncType),
-    /// A table.
-    Table(TableType),
-    /// A linear memory.
-    Memory(MemoryType),
-    /// A global.
-    Global(GlobalType),
 }
 
 /// Something of a module by its place in one of the index spaces (imports come first in each).
@@ -519,46 +450,5 @@ impl fmt::Display for FuncType {
             }
         }
         f.write_str(")")
-    }
-}
-
-fn limits(f: &mut fmt::Formatter<'_>, minimum: u64, maximum: Option<u64>) -> fmt::Result {
-    write!(f, "{minimum}")?;
-    maximum.map_or(Ok(()), |max| write!(f, " {max}"))
-}
-
-impl fmt::Display for MemoryType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.memory64 { "(memory i64 " } else { "(memory " })?;
-        limits(f, self.minimum, self.maximum)?;
-        if !self.ends_at_a_page() {
-            write!(f, " (pagesize {})", self.page_size())?;
-        }
-        f.write_str(")")
-    }
-}
-
-impl fmt::Display for TableType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.table64 { "(table i64 " } else { "(table " })?;
-        limits(f, self.minimum, self.maximum)?;
-        write!(f, " {})", self.element)
-    }
-}
-
-impl fmt::Display for GlobalType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.mutable { write!(f, "(global (mut {}))", self.content) } else { write!(f, "(global {})", self.content) }
-    }
-}
-
-impl fmt::Display for ExternType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Func(ty) => ty.fmt(f),
-            Self::Table(ty) => ty.fmt(f),
-            Self::Memory(ty) => ty.fmt(f),
-            Self::Global(ty) => ty.fmt(f),
-        }
     }
 }

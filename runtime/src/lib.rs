@@ -129,7 +129,7 @@ pub use linker::{InstancePre, Linker};
 pub use memory::{MemoryAccessError, MemoryMut};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
-    ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType, TableType, ValType,
+    ExternType, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefType, TableType, ValType,
 };
 pub use minirt_compiler::{ArtifactError, CompileError, OptLevel, Trap};
 pub use module::{ExportType, ImportType, Module};

@@ -1,0 +1,201 @@
+//! The types of what modules can import and export.
+
+use super::{FuncType, RefType, ValType, WASM_PAGE};
+use std::fmt;
+
+/// The type of a linear memory. Sizes count pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemoryType {
+    /// Pages at the start.
+    pub minimum: u64,
+    /// Pages it may grow to, where a bound was declared.
+    pub maximum: Option<u64>,
+    /// Whether addresses are 64-bit.
+    pub memory64: bool,
+    /// The binary logarithm of a page's size in bytes: 16, or 0 where the module asks for pages of one byte (the
+    /// custom-page-sizes proposal). Nothing else is valid.
+    pub page_size_log2: u8,
+}
+
+/// No pages, with 32-bit addresses, and 64 KiB in a page.
+impl Default for MemoryType {
+    fn default() -> Self {
+        Self { minimum: 0, maximum: None, memory64: false, page_size_log2: WASM_PAGE.trailing_zeros() as u8 }
+    }
+}
+
+impl MemoryType {
+    /// A memory with 32-bit addresses that starts with `minimum` pages of 64 KiB.
+    pub fn new(minimum: u32, maximum: Option<u32>) -> Self {
+        Self { minimum: minimum.into(), maximum: maximum.map(u64::from), ..Self::default() }
+    }
+
+    /// A memory with 64-bit addresses that starts with `minimum` pages of 64 KiB.
+    pub fn new64(minimum: u64, maximum: Option<u64>) -> Self {
+        Self { minimum, maximum, memory64: true, ..Self::default() }
+    }
+
+    /// Pages at the start.
+    pub fn minimum(&self) -> u64 {
+        self.minimum
+    }
+
+    /// Pages it may grow to, where a bound was declared.
+    pub fn maximum(&self) -> Option<u64> {
+        self.maximum
+    }
+
+    /// Whether addresses are 64-bit.
+    pub fn is_64(&self) -> bool {
+        self.memory64
+    }
+
+    /// Bytes in a page.
+    pub fn page_size(&self) -> u64 {
+        1 << self.page_size_log2
+    }
+
+    /// Bytes at the start. Types with more than a `u64` can say are valid, but not possible.
+    pub fn initial_bytes(&self) -> u64 {
+        self.minimum.saturating_mul(self.page_size())
+    }
+
+    /// Whether its size is always a whole number of host pages, so that the processor notices what lies behind.
+    pub fn ends_at_a_page(&self) -> bool {
+        self.page_size() == WASM_PAGE
+    }
+}
+
+/// The type of a table. Sizes count elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TableType {
+    /// What its elements are.
+    pub element: RefType,
+    /// Elements at the start.
+    pub minimum: u64,
+    /// Elements it may grow to, where a bound was declared.
+    pub maximum: Option<u64>,
+    /// Whether indices are 64-bit.
+    pub table64: bool,
+}
+
+impl TableType {
+    /// A table with 32-bit indices that starts with `minimum` elements.
+    pub fn new(element: RefType, minimum: u32, maximum: Option<u32>) -> Self {
+        Self { element, minimum: minimum.into(), maximum: maximum.map(u64::from), table64: false }
+    }
+
+    /// A table with 64-bit indices that starts with `minimum` elements.
+    pub fn new64(element: RefType, minimum: u64, maximum: Option<u64>) -> Self {
+        Self { element, minimum, maximum, table64: true }
+    }
+
+    /// What its elements are.
+    pub fn element(&self) -> RefType {
+        self.element
+    }
+
+    /// Elements at the start.
+    pub fn minimum(&self) -> u64 {
+        self.minimum
+    }
+
+    /// Elements it may grow to, where a bound was declared.
+    pub fn maximum(&self) -> Option<u64> {
+        self.maximum
+    }
+
+    /// Whether indices are 64-bit.
+    pub fn is_64(&self) -> bool {
+        self.table64
+    }
+}
+
+/// The type of a global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GlobalType {
+    /// What it holds.
+    pub content: ValType,
+    /// Whether it can change.
+    pub mutable: bool,
+}
+
+/// Whether a global can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutability {
+    /// It is what it was at the start.
+    Const,
+    /// It can be set.
+    Var,
+}
+
+impl GlobalType {
+    /// A global that holds `content`.
+    pub fn new(content: ValType, mutability: Mutability) -> Self {
+        Self { content, mutable: mutability == Mutability::Var }
+    }
+
+    /// What it holds.
+    pub fn content(&self) -> ValType {
+        self.content
+    }
+
+    /// Whether it can change.
+    pub fn mutability(&self) -> Mutability {
+        if self.mutable { Mutability::Var } else { Mutability::Const }
+    }
+}
+
+/// The type of anything that can be imported or exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExternType {
+    /// A function.
+    Func(FuncType),
+    /// A table.
+    Table(TableType),
+    /// A linear memory.
+    Memory(MemoryType),
+    /// A global.
+    Global(GlobalType),
+}
+
+fn limits(f: &mut fmt::Formatter<'_>, minimum: u64, maximum: Option<u64>) -> fmt::Result {
+    write!(f, "{minimum}")?;
+    maximum.map_or(Ok(()), |max| write!(f, " {max}"))
+}
+
+impl fmt::Display for MemoryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.memory64 { "(memory i64 " } else { "(memory " })?;
+        limits(f, self.minimum, self.maximum)?;
+        if !self.ends_at_a_page() {
+            write!(f, " (pagesize {})", self.page_size())?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Display for TableType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.table64 { "(table i64 " } else { "(table " })?;
+        limits(f, self.minimum, self.maximum)?;
+        write!(f, " {})", self.element)
+    }
+}
+
+impl fmt::Display for GlobalType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.mutable { write!(f, "(global (mut {}))", self.content) } else { write!(f, "(global {})", self.content) }
+    }
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Func(ty) => ty.fmt(f),
+            Self::Table(ty) => ty.fmt(f),
+            Self::Memory(ty) => ty.fmt(f),
+            Self::Global(ty) => ty.fmt(f),
+        }
+    }
+}
