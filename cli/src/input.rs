@@ -138,7 +138,7 @@ fn refused(file: &str, bytes: &[u8], error: &Error) -> Report {
     let truncated = reason.offset().is_some_and(|at| at >= bytes.len()) || reason.message().contains("unexpected end");
     let help = match reason.offset() {
         Some(_) if truncated && bytes.starts_with(MAGIC) => "it seems to be cut off: build or download it again",
-        Some(_) => "it is damaged, or uses a feature that minirt lacks: build it for WebAssembly 2.0",
+        Some(_) => "it is damaged, or uses a feature that minirt lacks: build it without that feature",
         None => "make the module smaller, or split it",
     };
     Report::new(what, reason.to_string(), help)

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use xxhash_rust::xxh3::xxh3_128;
 
 fn minirt(args: &[&str], file: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_minirt")).args(args).arg(file).env("MINIRT_CACHE", "off").output().unwrap()
@@ -29,6 +30,27 @@ fn an_artifact_of_another_version_is_refused() {
     // The format's number follows the eight bytes that every artifact starts with.
     let said = changed(|bytes| bytes[8] ^= 0x40);
     assert!(said.contains("the artifact was made by format") && said.contains("compile the module again"), "{said}");
+}
+
+/// Replaces text in an artifact's description, by as many bytes, and makes its digest right again.
+fn elsewhere(from: &[u8], to: &[u8]) -> String {
+    changed(|bytes| {
+        let metadata = 80..80 + u64::from_le_bytes(bytes[48..56].try_into().unwrap()) as usize;
+        let at = bytes[metadata.clone()].windows(from.len()).position(|window| window == from);
+        let at = metadata.start + at.expect("the description says so");
+        bytes[at..at + to.len()].copy_from_slice(to);
+        let digest = xxh3_128(&bytes[32..metadata.end]);
+        bytes[16..32].copy_from_slice(&digest.to_le_bytes());
+    })
+}
+
+#[test]
+fn an_artifact_for_another_processor_is_refused() {
+    let said = elsewhere(b"x86_64-", b"risc_9-");
+    assert!(said.contains("made for risc_9-unknown") && said.contains("help: minirt compile"), "{said}");
+    // A feature that no processor has.
+    let said = elsewhere(b"has_sse41", b"has_sse99");
+    assert!(said.contains("sse99") && said.contains("help: minirt compile"), "{said}");
 }
 
 #[test]
