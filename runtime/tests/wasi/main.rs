@@ -8,4 +8,5 @@ mod hostile;
 mod program;
 mod sockets;
 mod streams;
+mod suite;
 mod waiting;
