@@ -4,7 +4,7 @@ use crate::args::InspectArgs;
 use crate::host;
 use crate::input::{self, Source};
 use crate::names::signature;
-use crate::report::print;
+use crate::report::{print, printable_name};
 use crate::stopped::Stopped;
 use minirt::{ExternType, ImageInfo, Module};
 use std::fmt::Write;
@@ -26,12 +26,12 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Stopped> {
 
 fn describe(out: &mut String, module: &Module, file: &str) -> std::fmt::Result {
     match module.name() {
-        Some(name) => writeln!(out, "module {file}, named `{name}`")?,
+        Some(name) => writeln!(out, "module {file}, named `{}`", printable_name(name))?,
         None => writeln!(out, "module {file}")?,
     }
     writeln!(out, "\nimports: {}", module.imports().len())?;
     for import in module.imports() {
-        writeln!(out, "  {}::{}", import.module(), typed(import.name(), &import.ty()))?;
+        writeln!(out, "  {}::{}", printable_name(import.module()), typed(import.name(), &import.ty()))?;
     }
     writeln!(out, "\nexports: {}", module.exports().len())?;
     for export in module.exports() {
@@ -44,8 +44,9 @@ fn describe(out: &mut String, module: &Module, file: &str) -> std::fmt::Result {
 }
 
 fn typed(name: &str, ty: &ExternType) -> String {
+    let name = printable_name(name);
     match ty {
-        ExternType::Func(ty) => signature(name, ty),
+        ExternType::Func(ty) => signature(&name, ty),
         other => format!("{name}: {other}"),
     }
 }

@@ -74,7 +74,12 @@ impl fmt::Display for Report {
     }
 }
 
-/// Names come from modules, and could hold what makes a terminal do things.
+/// Names come from modules, and could hold what makes a terminal do things, or look like lines of ours.
+pub(crate) fn printable_name(name: &str) -> String {
+    printable(name).replace('\n', "\\n")
+}
+
+/// The same for text of several lines.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
