@@ -113,3 +113,34 @@ pub(crate) fn expect_trap<R: std::fmt::Debug>(result: Result<R>, trap: Trap) {
     let error = result.expect_err("this must trap");
     assert_eq!(error.downcast_ref::<Trap>(), Some(&trap), "{error:?}");
 }
+
+/// From now on this system call fails with this error, for the whole process; if `argument` is given, only where its
+/// first or second argument is that.
+pub(crate) fn forbid(call: i64, argument: Option<(u32, u32)>, error: i32) {
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let unless_equal = |k: u32, skip: u8| libc::sock_filter {
+        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        jt: 0,
+        jf: skip,
+        k,
+    };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    // `struct seccomp_data`: the number of the call, then architecture and address, then arguments of eight bytes.
+    let mut filter = vec![statement(load, 0)];
+    match argument {
+        Some((index, value)) => {
+            filter.extend([unless_equal(call as u32, 3), statement(load, 16 + 8 * index), unless_equal(value, 1)]);
+        }
+        None => filter.push(unless_equal(call as u32, 1)),
+    }
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | error as u32));
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program outlives the calls, and its jumps stay inside.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let synchronise = libc::SECCOMP_FILTER_FLAG_TSYNC;
+        let result = libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, synchronise, &program);
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
+}

@@ -1,6 +1,8 @@
 //! WASI preview 1 as a guest meets it.
 #![cfg(all(feature = "wasi", feature = "wat"))]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod directories;
 mod escape;
 mod files;
