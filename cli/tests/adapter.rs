@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::io::Write;
 use std::process::Command;
 
 const ADAPTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wasi_testsuite");
@@ -13,7 +14,8 @@ fn python(line: &str) -> Option<String> {
     let script = format!("import sys, subprocess; sys.path.insert(0, {ADAPTER:?}); import minirt; {line}");
     let run = Command::new("python3").args(["-B", "-c", &script]).env("MINIRT", env!("CARGO_BIN_EXE_minirt")).output();
     let Ok(output) = run else {
-        println!("no python3 here: the adapter is not tested");
+        // Not by a macro, whose output a passing test keeps to itself.
+        let _ = writeln!(std::io::stderr(), "no python3 here: the adapter is NOT tested");
         return None;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
