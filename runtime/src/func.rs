@@ -2,13 +2,15 @@
 
 use crate::call::call;
 use crate::handle::Func;
-use crate::host::{Caller, Dynamic, HostFunc, IntoFunc, IntoHost, WasmResults};
+use crate::host::{Caller, HostFunc, USUAL};
 use crate::store::{AsContext, AsContextMut, HostFuncData, StoreInner};
+use crate::typed::{IntoFunc, IntoHost, WasmResults};
 use crate::value::Val;
 use crate::value::sealed::Context;
 use crate::vmctx::{FuncRecord, HostContext, Raw};
 use anyhow::{Result, bail, ensure};
 use minirt_compiler::module::FuncType;
+use smallvec::{SmallVec, smallvec};
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, offset_of};
 use std::ptr::NonNull;
@@ -24,7 +26,7 @@ impl Func {
         ty: FuncType,
         closure: impl Fn(Caller<'_, S::Data>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
-        let host = HostFunc::new::<S::Data, _>(ty.clone(), Dynamic { ty, closure });
+        let host = HostFunc::dynamic(ty, closure);
         Self::from_host(&mut store.as_context_mut().0.inner, &host)
     }
 
@@ -78,7 +80,7 @@ impl Func {
         let inner = &mut store.as_context_mut().0.inner;
         let ty = self.type_in(inner);
         check_arguments(inner, &ty, params, results)?;
-        let mut values = vec![Raw::default(); params.len().max(results.len())];
+        let mut values: SmallVec<[Raw; USUAL]> = smallvec![Raw::default(); params.len().max(results.len())];
         for (value, param) in values.iter_mut().zip(params) {
             *value = param.into_raw(inner)?;
         }

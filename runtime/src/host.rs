@@ -11,21 +11,20 @@ use crate::handle::Extern;
 use crate::instance_data::InstanceData;
 use crate::resolve::export_of;
 use crate::store::{AsContext, AsContextMut, Failure, StoreContext, StoreContextMut, StoreData};
-use crate::value::sealed::Context;
-use crate::value::{Val, WasmTy};
+use crate::value::Val;
 use crate::vmctx::{HostCall, HostContext, Raw, VmContext};
 use anyhow::{Result, bail};
-use minirt_compiler::module::{FuncType, ValType};
+use minirt_compiler::module::FuncType;
+use smallvec::SmallVec;
 use std::any::Any;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// A closure with its type, ready to be imported.
 #[derive(Clone)]
 pub(crate) struct HostFunc {
     pub(crate) ty: FuncType,
-    pub(crate) call: HostCall,
-    pub(crate) data: *const u8,
+    call: HostCall,
+    data: *const u8,
     pub(crate) keep: Arc<dyn Any + Send + Sync>,
 }
 
@@ -47,11 +46,17 @@ impl HostFunc {
 
 /// What a host function knows about the call: the store, and the instance that imports the function.
 pub struct Caller<'a, T> {
-    store: StoreContextMut<'a, T>,
+    pub(crate) store: StoreContextMut<'a, T>,
     importer: Option<VmContext>,
 }
 
 impl<T> Caller<'_, T> {
+    /// The same, for a shorter time.
+    #[inline]
+    pub(crate) fn again(&mut self) -> Caller<'_, T> {
+        Caller { store: self.store.as_context_mut(), importer: self.importer }
+    }
+
     /// The embedder's data.
     pub fn data(&self) -> &T {
         self.store.data()
@@ -144,10 +149,22 @@ unsafe extern "C" fn shim<T, F: Body<T>>(context: *const HostContext, values: *m
     u32::from(failed)
 }
 
+/// Arguments, or results, that a call of a function of any type has room for without allocating.
+pub(crate) const USUAL: usize = 8;
+
 /// A closure that takes and returns values of any type, for functions whose type is known at run time only.
-pub(crate) struct Dynamic<F> {
-    pub(crate) ty: FuncType,
-    pub(crate) closure: F,
+struct Dynamic<F> {
+    ty: FuncType,
+    closure: F,
+}
+
+impl HostFunc {
+    pub(crate) fn dynamic<T>(
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::new::<T, _>(ty.clone(), Dynamic { ty, closure })
+    }
 }
 
 impl<T, F> Body<T> for Dynamic<F>
@@ -156,239 +173,25 @@ where
 {
     unsafe fn call(&self, mut caller: Caller<'_, T>, values: *mut Raw) -> Result<()> {
         let (params, results) = (self.ty.params(), self.ty.results());
-        let inner = &caller.store.0.inner;
+        let inner = &mut caller.store.0.inner;
         // SAFETY: the array holds as many arguments as the type has parameters.
         let raw = |i: usize| unsafe { *values.add(i) };
-        let arguments: Vec<Val> = params.iter().enumerate().map(|(i, ty)| Val::from_raw(raw(i), *ty, inner)).collect();
-        let mut returned: Vec<Val> = results.iter().map(|ty| Val::default_for_ty(*ty)).collect();
-        let again = Caller { store: caller.store.as_context_mut(), importer: caller.importer };
-        (self.closure)(again, &arguments, &mut returned)?;
-        for (i, (value, ty)) in returned.into_iter().zip(results).enumerate() {
-            if !value.matches(*ty, &caller.store.0.inner) {
+        // Filled where it stands: moving it would cost more than all the rest.
+        let mut room = SmallVec::<[Val; USUAL]>::new();
+        room.reserve(params.len() + results.len());
+        params.iter().enumerate().for_each(|(i, ty)| room.push(Val::from_raw(raw(i), *ty, inner)));
+        results.iter().for_each(|ty| room.push(Val::default_for_ty(*ty)));
+        let (arguments, returned) = room.split_at_mut(params.len());
+        (self.closure)(caller.again(), arguments, returned)?;
+        let inner = &mut caller.store.0.inner;
+        for (i, (value, ty)) in returned.iter().zip(results).enumerate() {
+            if !value.matches(*ty, inner) {
                 bail!("a host function returned {} as result {i}, where its type has {ty}", value.ty());
             }
-            let raw = value.into_raw(&mut caller.store.0.inner)?;
+            let raw = value.into_raw(inner)?;
             // SAFETY: the array has room for as many results as the type has.
             unsafe { *values.add(i) = raw }
         }
         Ok(())
     }
-}
-
-/// What a host function may return: nothing, one value, a tuple of values, or a `Result` of those.
-pub trait WasmRet: sealed::Ret {
-    #[doc(hidden)]
-    type Ok: WasmResults;
-    #[doc(hidden)]
-    fn into_result(self) -> Result<Self::Ok>;
-}
-
-/// Results that Rust types stand for: nothing, one value, or a tuple of values.
-pub trait WasmResults: Sized {
-    #[doc(hidden)]
-    fn types() -> Vec<ValType>;
-    /// Whether `types` are the types that the Rust types stand for.
-    #[doc(hidden)]
-    fn matches(types: &[ValType]) -> bool;
-    /// # Safety
-    /// `values` must have room for all of them.
-    #[doc(hidden)]
-    unsafe fn write_all(self, values: *mut u128, store: &mut Context<'_>) -> Result<()>;
-    /// # Safety
-    /// `values` must hold values of these types.
-    #[doc(hidden)]
-    unsafe fn read_all(values: *const u128, store: &mut Context<'_>) -> Self;
-}
-
-/// Parameters that Rust types stand for: the same shapes.
-pub use self::WasmResults as WasmParams;
-
-pub(crate) mod sealed {
-    //! What keeps `WasmRet` ours.
-    pub trait Ret {}
-}
-
-impl<R: WasmResults> sealed::Ret for R {}
-impl<R: WasmResults> WasmRet for R {
-    type Ok = R;
-    #[inline]
-    fn into_result(self) -> Result<R> {
-        Ok(self)
-    }
-}
-
-impl<R: WasmResults> sealed::Ret for Result<R> {}
-impl<R: WasmResults> WasmRet for Result<R> {
-    type Ok = R;
-    #[inline]
-    fn into_result(self) -> Self {
-        self
-    }
-}
-
-impl<A: WasmTy> WasmResults for A {
-    fn types() -> Vec<ValType> {
-        vec![A::valtype()]
-    }
-    #[inline]
-    fn matches(types: &[ValType]) -> bool {
-        types == [A::valtype()]
-    }
-    #[inline]
-    unsafe fn write_all(self, values: *mut u128, store: &mut Context<'_>) -> Result<()> {
-        let bits = self.write(store)?;
-        // SAFETY: the caller's promise.
-        unsafe { *values = bits }
-        Ok(())
-    }
-    #[inline]
-    unsafe fn read_all(values: *const u128, store: &mut Context<'_>) -> Self {
-        // SAFETY: the caller's promise.
-        A::read(unsafe { *values }, store)
-    }
-}
-
-/// A closure that host functions can be made from: `Fn(..) -> R` or `Fn(Caller<'_, T>, ..) -> R`, with up to 16
-/// parameters of types that implement [`WasmTy`].
-pub trait IntoFunc<T, P, R>: Send + Sync + 'static {
-    #[doc(hidden)]
-    fn into_host(self) -> IntoHost;
-}
-
-/// A host function on its way into a linker or store.
-#[doc(hidden)]
-#[allow(missing_debug_implementations, reason = "closures have nothing to show")]
-pub struct IntoHost(pub(crate) HostFunc);
-
-/// A closure whose parameter types are known when it is compiled.
-struct Typed<F, P, R> {
-    closure: F,
-    types: PhantomData<fn(P) -> R>,
-}
-
-/// Marks the closures that take a `Caller` first.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct WithCaller;
-
-macro_rules! shapes {
-    ($($count:literal $($name:ident $index:literal)*;)*) => {
-        $(
-        shapes!(@results $count $($name $index)*);
-
-        #[allow(non_snake_case, unused_variables, unused_mut)]
-        impl<T, F, R, $($name,)*> Body<T> for Typed<F, ($($name,)*), R>
-        where
-            F: Fn($($name),*) -> R + Send + Sync + 'static,
-            R: WasmRet + 'static,
-            $($name: WasmTy + 'static,)*
-        {
-            #[inline]
-            unsafe fn call(&self, mut caller: Caller<'_, T>, values: *mut Raw) -> Result<()> {
-                let values = values.cast::<u128>();
-                let mut store = Context(&mut caller.store.0.inner);
-                // SAFETY: the array holds arguments of these types and has room for the results.
-                unsafe {
-                    $(let $name = $name::read(*values.add($index), &store);)*
-                    (self.closure)($($name),*).into_result()?.write_all(values, &mut store)
-                }
-            }
-        }
-
-        #[allow(non_snake_case, unused_variables, unused_mut)]
-        impl<T, F, R, $($name,)*> Body<T> for Typed<F, (WithCaller, $($name,)*), R>
-        where
-            F: Fn(Caller<'_, T>, $($name),*) -> R + Send + Sync + 'static,
-            R: WasmRet + 'static,
-            $($name: WasmTy + 'static,)*
-        {
-            #[inline]
-            unsafe fn call(&self, mut caller: Caller<'_, T>, values: *mut Raw) -> Result<()> {
-                let values = values.cast::<u128>();
-                // SAFETY: the array holds arguments of these types and has room for the results.
-                unsafe {
-                    let store = Context(&mut caller.store.0.inner);
-                    $(let $name = $name::read(*values.add($index), &store);)*
-                    let again = Caller { store: caller.store.as_context_mut(), importer: caller.importer };
-                    let results = (self.closure)(again, $($name),*).into_result()?;
-                    results.write_all(values, &mut Context(&mut caller.store.0.inner))
-                }
-            }
-        }
-
-        impl<T, F, R, $($name,)*> IntoFunc<T, ($($name,)*), R> for F
-        where
-            F: Fn($($name),*) -> R + Send + Sync + 'static,
-            R: WasmRet + 'static,
-            T: 'static,
-            $($name: WasmTy + 'static,)*
-        {
-            fn into_host(self) -> IntoHost {
-                let ty = FuncType::new([$($name::valtype()),*], R::Ok::types());
-                let body = Typed { closure: self, types: PhantomData::<fn(($($name,)*)) -> R> };
-                IntoHost(HostFunc::new::<T, _>(ty, body))
-            }
-        }
-
-        impl<T, F, R, $($name,)*> IntoFunc<T, (WithCaller, $($name,)*), R> for F
-        where
-            F: Fn(Caller<'_, T>, $($name),*) -> R + Send + Sync + 'static,
-            R: WasmRet + 'static,
-            T: 'static,
-            $($name: WasmTy + 'static,)*
-        {
-            fn into_host(self) -> IntoHost {
-                let ty = FuncType::new([$($name::valtype()),*], R::Ok::types());
-                let body = Typed { closure: self, types: PhantomData::<fn((WithCaller, $($name,)*)) -> R> };
-                IntoHost(HostFunc::new::<T, _>(ty, body))
-            }
-        }
-        )*
-    };
-    (@results $count:literal $($name:ident $index:literal)*) => {
-        #[allow(non_snake_case, unused_variables, clippy::unused_unit)]
-        impl<$($name: WasmTy,)*> WasmResults for ($($name,)*) {
-            fn types() -> Vec<ValType> {
-                vec![$($name::valtype()),*]
-            }
-            #[inline]
-            fn matches(types: &[ValType]) -> bool {
-                let wanted: [ValType; $count] = [$($name::valtype()),*];
-                types == wanted
-            }
-            #[inline]
-            unsafe fn write_all(self, values: *mut u128, store: &mut Context<'_>) -> Result<()> {
-                let ($($name,)*) = self;
-                $(let $name = $name.write(store)?;)*
-                // SAFETY: the caller's promise.
-                $(unsafe { *values.add($index) = $name })*
-                Ok(())
-            }
-            #[inline]
-            unsafe fn read_all(values: *const u128, store: &mut Context<'_>) -> Self {
-                // SAFETY: the caller's promise.
-                ($($name::read(unsafe { *values.add($index) }, store),)*)
-            }
-        }
-    };
-}
-
-shapes! {
-    0;
-    1 A1 0;
-    2 A1 0 A2 1;
-    3 A1 0 A2 1 A3 2;
-    4 A1 0 A2 1 A3 2 A4 3;
-    5 A1 0 A2 1 A3 2 A4 3 A5 4;
-    6 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5;
-    7 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6;
-    8 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7;
-    9 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7 A9 8;
-    10 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7 A9 8 A10 9;
-    11 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7 A9 8 A10 9 A11 10;
-    12 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7 A9 8 A10 9 A11 10 A12 11;
-    13 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7 A9 8 A10 9 A11 10 A12 11 A13 12;
-    14 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7 A9 8 A10 9 A11 10 A12 11 A13 12 A14 13;
-    15 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7 A9 8 A10 9 A11 10 A12 11 A13 12 A14 13 A15 14;
-    16 A1 0 A2 1 A3 2 A4 3 A5 4 A6 5 A7 6 A8 7 A9 8 A10 9 A11 10 A12 11 A13 12 A14 13 A15 14 A16 15;
 }

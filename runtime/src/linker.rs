@@ -3,12 +3,13 @@
 mod module;
 
 use crate::handle::{Extern, Func, Instance};
-use crate::host::{Caller, Dynamic, HostFunc, IntoFunc, IntoHost};
+use crate::host::{Caller, HostFunc};
 use crate::instance::{Given, instantiate, keep_alive};
 use crate::instance_data::Keep;
 use crate::module::Module;
 use crate::resolve::handle_of;
 use crate::store::{AsContext, AsContextMut};
+use crate::typed::{IntoFunc, IntoHost};
 use crate::value::Val;
 use crate::{Engine, ImportType};
 use anyhow::{Result, bail, ensure};
@@ -93,7 +94,7 @@ impl<T> Linker<T> {
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
-        let host = HostFunc::new::<T, _>(ty.clone(), Dynamic { ty, closure });
+        let host = HostFunc::dynamic(ty, closure);
         self.insert_host(module, name, host)
     }
 

@@ -94,6 +94,7 @@ impl Val {
     }
 
     /// What a local of this type starts with (specification, section 4.2.1): zero or null.
+    #[inline]
     pub fn default_for_ty(ty: ValType) -> Self {
         match ty {
             ValType::I32 => Self::I32(0),
@@ -115,6 +116,7 @@ impl Val {
     }
 
     /// Whether it may stand where `ty` is asked for.
+    #[inline]
     pub(crate) fn matches(&self, ty: ValType, store: &StoreInner) -> bool {
         match (self.as_ref(), ty) {
             (Some(reference), ValType::Ref(ty)) => reference.matches(ty, store),
@@ -126,6 +128,7 @@ impl Val {
     ///
     /// # Errors
     /// When a reference belongs to another store, or a host function's way in can not be compiled.
+    #[inline]
     pub(crate) fn into_raw(self, store: &mut StoreInner) -> Result<Raw> {
         Ok(Raw(match self {
             Self::I32(v) => u128::from(v as u32),
@@ -139,6 +142,7 @@ impl Val {
     }
 
     /// A value that Wasm gave us, of a type that validation vouches for.
+    #[inline]
     pub(crate) fn from_raw(raw: Raw, ty: ValType, store: &StoreInner) -> Self {
         let bits = raw.0;
         match ty {

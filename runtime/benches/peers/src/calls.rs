@@ -1,25 +1,38 @@
 //! Calls from the host into Wasm and back.
 
-use crate::modules::{HOST_CALLS, caller};
+use crate::guest::Guest;
+use crate::modules::{CALLS, COPIES, caller};
 use crate::peers::{NAMES, RATIOS, load, peers, ratios_of_times};
-use crate::race::{Contestant, Pace, processors, race};
+use crate::race::{Contestant, Lap, Pace, processors, race};
 use crate::report::{Sheet, nanos};
 use anyhow::Result;
 
+type Calls = fn(&dyn Guest) -> Result<Lap<'_>>;
+
+/// What is measured, and how many calls of it a call of one copy is.
+const ROWS: [(&str, Calls, u32); 5] = [
+    ("host to Wasm, no argument", |guest| guest.calls_of("nop"), 1),
+    ("host to Wasm, any, i32 in and out", |guest| guest.calls_by_values(), 1),
+    ("Wasm to host, i32 in and out", |guest| guest.calls_of("call_typed"), CALLS),
+    ("Wasm to host, any, i32 in and out", |guest| guest.calls_of("call_any"), CALLS),
+    ("Wasm to Wasm, i32 in and out", |guest| guest.calls_of("call_inner"), CALLS),
+];
+
 pub(crate) fn measure(pace: &Pace) -> Result<()> {
     let guests = load(&peers()?, &caller()?)?;
-    let into: Vec<Contestant<'_>> =
-        guests.iter().map(|guest| -> Contestant<'_> { Box::new(|| guest.nops()) }).collect();
-    let out: Vec<Contestant<'_>> =
-        guests.iter().map(|guest| -> Contestant<'_> { Box::new(|| guest.host_calls()) }).collect();
     let mut sheet = Sheet::new(&["ns per call"], NAMES.into_iter().chain(RATIOS));
-    let rows = [("host to Wasm, no argument", into, 1), ("Wasm to host, one i32 in and out", out, HOST_CALLS)];
-    for (label, contestants, calls) in rows {
+    for (label, lap, calls) in ROWS {
+        let contestants: Vec<Contestant<'_>> =
+            guests.iter().map(|guest| -> Contestant<'_> { Box::new(move || lap(&**guest)) }).collect();
         let rates = race(&contestants, &processors()?[..1], pace)?;
-        let times: Vec<Option<f64>> = rates.iter().map(|rate| Some(1e9 / rate / f64::from(calls))).collect();
+        let times: Vec<Option<f64>> = rates.iter().map(|rate| Some(1e9 / rate / f64::from(calls * COPIES))).collect();
         let cells = times.iter().flatten().map(|time| nanos(*time));
         sheet.row([label.to_owned()].into_iter().chain(cells).chain(ratios_of_times(&times)));
     }
-    println!("Functions with static types. From Wasm, {HOST_CALLS} calls in a loop, its own cost included.\n\n{sheet}");
+    println!(
+        "Functions with static types, or of types known at run time only (`any`). From Wasm, {CALLS} calls in a loop, its own\n\
+         cost included; the last row is what there is of that without a host.\n\
+         Means over {COPIES} copies of each function, at different distances from the next cache line.\n\n{sheet}"
+    );
     Ok(())
 }

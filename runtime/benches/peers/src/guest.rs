@@ -38,11 +38,11 @@ pub(crate) trait Guest: Send + Sync {
     /// An instance that has run `touch(1)`, in a store of its own.
     fn live(&self) -> Result<Box<dyn Any>>;
 
-    /// Calls of `nop` in one instance.
-    fn nops(&self) -> Result<Lap<'_>>;
+    /// Calls of functions without parameters or results in one instance: of each of the copies with this name, in turn.
+    fn calls_of(&self, name: &'static str) -> Result<Lap<'_>>;
 
-    /// Calls of `call_host` in one instance.
-    fn host_calls(&self) -> Result<Lap<'_>>;
+    /// Calls of the copies of `inner` in one instance, as functions whose type is known at run time only.
+    fn calls_by_values(&self) -> Result<Lap<'_>>;
 }
 
 /// That a guest does what is going to be measured, and does it again after that.
@@ -102,23 +102,31 @@ macro_rules! guest {
                 Ok(Box::new(store))
             }
 
-            fn nops(&self) -> anyhow::Result<$crate::race::Lap<'_>> {
+            fn calls_of(&self, name: &'static str) -> anyhow::Result<$crate::race::Lap<'_>> {
                 let (mut store, instance) = self.fresh()?;
-                let nop = instance.get_typed_func::<(), ()>(&mut store, "nop")?;
+                let copies = $crate::modules::copies(name);
+                let copies = copies.map(|name| instance.get_typed_func::<(), ()>(&mut store, &name));
+                let copies = copies.collect::<Result<Vec<_>, _>>()?;
                 Ok(Box::new(move |times| {
                     for _ in 0..times {
-                        nop.call(&mut store, ())?;
+                        for copy in &copies {
+                            copy.call(&mut store, ())?;
+                        }
                     }
                     Ok(())
                 }))
             }
 
-            fn host_calls(&self) -> anyhow::Result<$crate::race::Lap<'_>> {
+            fn calls_by_values(&self) -> anyhow::Result<$crate::race::Lap<'_>> {
                 let (mut store, instance) = self.fresh()?;
-                let call = instance.get_typed_func::<(), ()>(&mut store, "call_host")?;
+                let copies = $crate::modules::copies("inner");
+                let copies: Vec<_> = copies.filter_map(|name| instance.get_func(&mut store, &name)).collect();
+                let (argument, mut results) = ([$runtime::Val::I32(1)], [$runtime::Val::I32(0)]);
                 Ok(Box::new(move |times| {
                     for _ in 0..times {
-                        call.call(&mut store, ())?;
+                        for copy in &copies {
+                            copy.call(&mut store, &argument, &mut results)?;
+                        }
                     }
                     Ok(())
                 }))
