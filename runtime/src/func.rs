@@ -87,8 +87,8 @@ impl Func {
         // SAFETY: the function is this store's; the arguments were checked against its type, and there is room for
         // the results.
         unsafe { call(inner, self.record, values.as_mut_ptr()) }?;
-        for ((result, raw), ty) in results.iter_mut().zip(values).zip(ty.results()) {
-            *result = Val::from_raw(raw, *ty, inner);
+        for ((result, raw), ty) in results.iter_mut().zip(&values).zip(ty.results()) {
+            *result = Val::from_raw(*raw, *ty, inner);
         }
         Ok(())
     }
