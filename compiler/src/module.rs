@@ -64,6 +64,21 @@ impl RefType {
     pub const FUNCREF: Self = Self { nullable: true, heap: HeapType::Func };
     /// `(ref null extern)`
     pub const EXTERNREF: Self = Self { nullable: true, heap: HeapType::Extern };
+
+    /// References to `heap`.
+    pub const fn new(nullable: bool, heap: HeapType) -> Self {
+        Self { nullable, heap }
+    }
+
+    /// Whether null is among its values.
+    pub const fn is_nullable(&self) -> bool {
+        self.nullable
+    }
+
+    /// What its other values point to.
+    pub const fn heap_type(&self) -> HeapType {
+        self.heap
+    }
 }
 
 impl ValType {
@@ -73,17 +88,31 @@ impl ValType {
     pub const EXTERNREF: Self = Self::Ref(RefType::EXTERNREF);
 }
 
+/// Whether other types may extend a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Finality {
+    /// None may.
+    Final,
+    /// Any may that takes at least as much, and returns at most as much.
+    NonFinal,
+}
+
 /// The type of a function: what it takes and what it returns.
+///
+/// Types can differ in more than that: one can be open to subtypes, extend another, or be part of a recursive group
+/// (specification, section 2.3.8). Such a type comes from an engine, and is equal to itself only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FuncType {
     params: Box<[ValType]>,
     results: Box<[ValType]>,
+    /// The engine's number, for a type of which parameters and results do not say everything. Never in a [`ModuleInfo`].
+    pub(crate) number: Option<u32>,
 }
 
 impl FuncType {
-    /// The type of functions from `params` to `results`.
+    /// The type of functions from `params` to `results`: by itself, final, and extending no other.
     pub fn new(params: impl IntoIterator<Item = ValType>, results: impl IntoIterator<Item = ValType>) -> Self {
-        Self { params: params.into_iter().collect(), results: results.into_iter().collect() }
+        Self { params: params.into_iter().collect(), results: results.into_iter().collect(), number: None }
     }
 
     /// The types of the parameters, in order.
@@ -322,6 +351,8 @@ pub struct ModuleInfo {
     pub imports: Vec<Import>,
     /// What it offers, in order.
     pub exports: Vec<Export>,
+    /// The places in `exports`, in the order of their names.
+    pub exports_by_name: Vec<u32>,
     /// The function index space.
     pub funcs: Vec<FuncDecl>,
     /// The table index space.
@@ -391,7 +422,9 @@ impl ModuleInfo {
 
     /// The export with this name.
     pub fn export(&self, name: &str) -> Option<Entity> {
-        self.exports.iter().find(|e| e.name == name).map(|e| e.entity)
+        let export = |at: &u32| &self.exports[*at as usize];
+        let found = self.exports_by_name.binary_search_by(|at| export(at).name.as_str().cmp(name)).ok()?;
+        Some(export(&self.exports_by_name[found]).entity)
     }
 
     /// The bytes of a data segment.
@@ -442,6 +475,7 @@ impl fmt::Display for RefType {
 impl fmt::Display for FuncType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(func")?;
+        self.number.map_or(Ok(()), |number| write!(f, " (type {number})"))?;
         for (word, types) in [("param", &self.params), ("result", &self.results)] {
             if !types.is_empty() {
                 write!(f, " ({word}")?;

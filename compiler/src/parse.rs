@@ -306,6 +306,9 @@ impl Reader {
             };
             self.info.exports.push(Export { name: export.name.to_owned(), entity });
         }
+        let exports = &self.info.exports;
+        self.info.exports_by_name = (0..exports.len() as u32).collect();
+        self.info.exports_by_name.sort_unstable_by_key(|at| exports[*at as usize].name.as_str());
         Ok(())
     }
 

@@ -103,9 +103,19 @@ impl TypeTable {
         numbers
     }
 
-    /// The number of a function type that is a group by itself and extends no other type.
+    /// The number of a function type.
+    ///
+    /// # Panics
+    /// When the type got its number from another table.
     pub fn number(&mut self, ty: &FuncType) -> u32 {
-        self.number_group(Box::new([TypeDef::from(ty.clone())]))
+        let Some(number) = ty.number else { return self.number_alone(ty.clone().into()) };
+        assert!(self.get(number).is_some_and(|def| def.func == *ty), "the function type `{ty}` is of another engine");
+        number
+    }
+
+    /// The number of a type that is a group by itself.
+    pub fn number_alone(&mut self, ty: TypeDef) -> u32 {
+        self.number_group(Box::new([ty]))
     }
 
     fn number_group(&mut self, group: Box<[TypeDef]>) -> u32 {
@@ -115,7 +125,12 @@ impl TypeTable {
         let first = self.types.len() as u32;
         assert!(self.types.len() + group.len() < WITHIN as usize, "numbers for types have run out");
         let number = |n: u32| if n < WITHIN { n } else { first + (n - WITHIN) };
-        self.types.extend(group.iter().map(|ty| ty.renumber(&number)));
+        for (ty, own) in group.iter().zip(first..) {
+            let mut numbered = ty.renumber(&number);
+            let says_everything = *group == [numbered.func.clone().into()];
+            numbered.func.number = (!says_everything).then_some(own);
+            self.types.push(numbered);
+        }
         self.groups.insert(group, first);
         first
     }
@@ -130,27 +145,39 @@ impl TypeTable {
         successors(Some(sub), |number| self.get(*number)?.supertype).any(|number| number == of)
     }
 
-    /// Whether whatever `sub` is of may stand where `of` is asked for.
-    pub fn heap_matches(&self, sub: HeapType, of: HeapType) -> bool {
-        match (sub, of) {
-            (HeapType::Concrete(sub), HeapType::Concrete(of)) => self.is_subtype(sub, of),
-            (HeapType::NoFunc, of) => of.is_func(),
-            (HeapType::Concrete(_), HeapType::Func) | (HeapType::NoExtern, HeapType::Extern) => true,
-            _ => sub == of,
-        }
-    }
-
-    /// The same for reference types.
-    pub fn ref_matches(&self, sub: RefType, of: RefType) -> bool {
-        (of.nullable || !sub.nullable) && self.heap_matches(sub.heap, of.heap)
-    }
-
-    /// The same for value types.
+    /// Whether a value of type `sub` may stand where `of` is asked for.
     pub fn val_matches(&self, sub: ValType, of: ValType) -> bool {
         match (sub, of) {
-            (ValType::Ref(sub), ValType::Ref(of)) => self.ref_matches(sub, of),
+            (ValType::Ref(sub), ValType::Ref(of)) => sub.matches(of, |sub, of| self.is_subtype(sub, of)),
             _ => sub == of,
         }
+    }
+
+    /// Whether a function that takes and returns what `sub` says may stand where `of` is asked for, as far as that goes.
+    pub fn signature_matches(&self, sub: &FuncType, of: &FuncType) -> bool {
+        let all = |sub: &[ValType], of: &[ValType]| {
+            sub.len() == of.len() && sub.iter().zip(of).all(|(sub, of)| self.val_matches(*sub, *of))
+        };
+        all(of.params(), sub.params()) && all(sub.results(), of.results())
+    }
+}
+
+impl HeapType {
+    /// Whether whatever `self` is of may stand where `of` is asked for, given which numbered types extend which.
+    pub fn matches(self, of: Self, is_subtype: impl Fn(u32, u32) -> bool) -> bool {
+        match (self, of) {
+            (Self::Concrete(sub), Self::Concrete(of)) => is_subtype(sub, of),
+            (Self::NoFunc, of) => of.is_func(),
+            (Self::Concrete(_), Self::Func) | (Self::NoExtern, Self::Extern) => true,
+            _ => self == of,
+        }
+    }
+}
+
+impl RefType {
+    /// The same for reference types.
+    pub fn matches(self, of: Self, is_subtype: impl Fn(u32, u32) -> bool) -> bool {
+        (of.nullable || !self.nullable) && self.heap.matches(of.heap, is_subtype)
     }
 }
 
@@ -212,7 +239,26 @@ mod tests {
         let mut table = TypeTable::default();
         table.number(&FuncType::new([ValType::I32], []));
         let own = table.number_module(&module(&[1], [takes(0).into()]))[0];
-        assert_eq!(table.get(own).map(|ty| &ty.func), Some(&takes(own)));
+        let named = &table.get(own).expect("the type").func;
+        assert_eq!(named.params(), takes(own).params());
+        assert_eq!(named.to_string(), format!("(func (type {own}) (param (ref null {own})))"));
+    }
+
+    #[test]
+    fn a_type_of_which_parameters_and_results_do_not_say_everything_is_equal_to_itself_only() {
+        let plain = FuncType::new([ValType::I32], []);
+        let open = TypeDef { func: plain.clone(), supertype: None, is_final: false };
+        let extends = TypeDef { func: plain.clone(), supertype: Some(1), is_final: true };
+        let together = vec![TypeDef::from(plain.clone()); 2];
+        let mut table = TypeTable::default();
+        let module = module(&[1, 1, 1, 2], [vec![plain.clone().into(), open, extends], together].concat());
+        let numbers = table.number_module(&module);
+        let types: Vec<_> = numbers.iter().map(|number| table.get(*number).expect("a type").func.clone()).collect();
+        assert_eq!(types[0], plain);
+        for (a, ty) in types.iter().enumerate() {
+            assert_eq!(table.number(ty), numbers[a], "it is found again");
+            assert!(types.iter().enumerate().all(|(b, other)| (a == b) == (ty == other)), "{ty}");
+        }
     }
 
     #[test]
@@ -225,7 +271,7 @@ mod tests {
         assert!(table.is_subtype(c, a) && table.is_subtype(b, b));
         assert!(!table.is_subtype(a, c));
         let to = |nullable, heap| RefType { nullable, heap };
-        let matches = |sub, of| table.ref_matches(sub, of);
+        let matches = |sub, of| table.val_matches(ValType::Ref(sub), ValType::Ref(of));
         assert!(matches(to(false, HeapType::Concrete(c)), to(true, HeapType::Concrete(a))));
         assert!(!matches(to(true, HeapType::Concrete(c)), to(false, HeapType::Concrete(a))));
         assert!(matches(to(true, HeapType::NoFunc), to(true, HeapType::Concrete(a))));

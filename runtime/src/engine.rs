@@ -3,9 +3,10 @@
 use crate::code::LoadedCode;
 use crate::habits::ResetStrategy;
 use crate::pool::{EngineStats, Limits, Pool};
+use crate::prototype::Prototype;
 use crate::shards::Sharded;
-use anyhow::{Context, Result};
-use minirt_compiler::module::{FuncType, ModuleInfo};
+use anyhow::{Context, Result, ensure};
+use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, ModuleInfo, TypeDef};
 use minirt_compiler::types::TypeTable;
 use minirt_compiler::{Compiler, Metering, OptLevel, Settings};
 use std::collections::HashMap;
@@ -346,8 +347,10 @@ impl Engine {
     }
 
     /// The number of a function type: what stands for it in [`HeapType::Concrete`](crate::HeapType::Concrete), where a
-    /// type is asked for. It is that of a type as modules define it without saying more than what it takes and returns:
-    /// by itself, and final.
+    /// type is asked for.
+    ///
+    /// # Panics
+    /// When the type is another engine's: one that is open to subtypes, extends another, or is part of a recursive group.
     pub fn type_number(&self, ty: &FuncType) -> u32 {
         self.types_mut().number(ty)
     }
@@ -358,6 +361,54 @@ impl Engine {
     /// When it gave out no such number.
     pub fn func_type(&self, number: u32) -> FuncType {
         self.types().get(number).expect("the number of a type of this engine").func.clone()
+    }
+
+    /// A type of functions that take and return what `ty` says, and that may stand where functions of the type
+    /// `supertype` are asked for, as modules define it with `(sub ..)` (specification, section 2.3.8).
+    ///
+    /// # Errors
+    /// When the supertype is final, or when `ty` takes less or returns more than it: parameters may only be supertypes
+    /// of its, and results subtypes (section 3.3.11).
+    ///
+    /// # Panics
+    /// When the supertype is another engine's.
+    ///
+    /// # Examples
+    /// ```
+    /// use minirt::{Engine, Finality, FuncType, ValType};
+    ///
+    /// let engine = Engine::default();
+    /// let signature = FuncType::new([], [ValType::I32]);
+    /// let animal = engine.sub_type(Finality::NonFinal, None, &signature)?;
+    /// let dog = engine.sub_type(Finality::Final, Some(&animal), &signature)?;
+    /// assert!(animal != dog && engine.sub_type(Finality::Final, Some(&dog), &signature).is_err());
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
+    pub fn sub_type(&self, finality: Finality, supertype: Option<&FuncType>, ty: &FuncType) -> Result<FuncType> {
+        let mut types = self.types_mut();
+        let supertype = supertype.map(|of| types.number(of));
+        if let Some(of) = supertype.and_then(|number| types.get(number)) {
+            ensure!(!of.is_final, "`{}` is final: no type can extend it", of.func);
+            ensure!(
+                types.signature_matches(ty, &of.func),
+                "`{ty}` can not extend `{}`: functions of the \
+                type could not stand where functions of that are asked for",
+                of.func
+            );
+        }
+        let func = FuncType::new(ty.params().iter().copied(), ty.results().iter().copied());
+        let number = types.number_alone(TypeDef { func, supertype, is_final: finality == Finality::Final });
+        Ok(types.get(number).expect("it has just been numbered").func.clone())
+    }
+
+    /// The type of something that a module imports, defines or exports.
+    pub(crate) fn type_of(&self, module: &Prototype, entity: Entity) -> ExternType {
+        match entity {
+            Entity::Func(index) => {
+                ExternType::Func(self.func_type(module.type_id(module.info().funcs[index as usize].ty)))
+            }
+            _ => module.in_engine(&module.info().type_of(entity)),
+        }
     }
 
     /// Whether functions of the type `sub` may stand where functions of the type `of` are asked for.

@@ -6,8 +6,8 @@ use crate::host::{Caller, HostFunc, USUAL};
 use crate::store::{AsContext, AsContextMut, HostFuncData, StoreInner};
 use crate::typed::{IntoFunc, IntoHost, WasmResults};
 use crate::value::Val;
-use crate::value::sealed::Context;
 use crate::vmctx::{FuncRecord, HostContext, Raw};
+use crate::wasm_ty::sealed::Context;
 use anyhow::{Result, bail, ensure};
 use minirt_compiler::module::FuncType;
 use smallvec::{SmallVec, smallvec};
@@ -66,6 +66,16 @@ impl Func {
     /// When the function belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> FuncType {
         self.type_in(&store.as_context().0.inner)
+    }
+
+    /// Whether it may stand where functions of the type `ty` are asked for.
+    ///
+    /// # Panics
+    /// When the function belongs to another store, or the type to another engine.
+    pub fn matches_ty(&self, store: impl AsContext, ty: &FuncType) -> bool {
+        let store = &store.as_context().0.inner;
+        self.store.check(store.id);
+        store.engine.is_subtype(self.type_number(), store.engine.type_number(ty))
     }
 
     /// Calls it. `results` must be as long as the type has results; they are overwritten.

@@ -180,7 +180,7 @@ where
         let mut room = SmallVec::<[Val; USUAL]>::new();
         room.reserve(params.len() + results.len());
         params.iter().enumerate().for_each(|(i, ty)| room.push(Val::from_raw(raw(i), *ty, inner)));
-        results.iter().for_each(|ty| room.push(Val::default_for_ty(*ty)));
+        results.iter().for_each(|ty| room.push(Val::placeholder(*ty)));
         let (arguments, returned) = room.split_at_mut(params.len());
         (self.closure)(caller.again(), arguments, returned)?;
         let inner = &mut caller.store.0.inner;

@@ -52,9 +52,37 @@ impl Export {
         &self.name
     }
 
+    /// Its type; memories and tables have their current size as the minimum.
+    ///
+    /// # Panics
+    /// When it belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> ExternType {
+        self.it.ty(store)
+    }
+
     /// What it is.
     pub fn into_extern(self) -> Extern {
         self.it
+    }
+
+    /// The function, if it is one.
+    pub fn into_func(self) -> Option<Func> {
+        self.it.into_func()
+    }
+
+    /// The global, if it is one.
+    pub fn into_global(self) -> Option<Global> {
+        self.it.into_global()
+    }
+
+    /// The table, if it is one.
+    pub fn into_table(self) -> Option<Table> {
+        self.it.into_table()
+    }
+
+    /// The memory, if it is one.
+    pub fn into_memory(self) -> Option<Memory> {
+        self.it.into_memory()
     }
 }
 
@@ -239,7 +267,9 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
             func.store.check(store.id);
             store.engine.is_subtype(func.type_number(), module.type_id(module.info().funcs[i as usize].ty))
         }
-        (Entity::Func(i), Given::Host(_, ty)) => *ty == module.type_id(module.info().funcs[i as usize].ty),
+        (Entity::Func(i), Given::Host(_, ty)) => {
+            store.engine.is_subtype(*ty, module.type_id(module.info().funcs[i as usize].ty))
+        }
         (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
             let (wanted, found) = (module.in_engine(&module.info().tables[i as usize]), table.type_in(store));
             wanted.element == found.element
@@ -265,7 +295,7 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
         Given::Extern(it) => it.type_in(store),
         Given::Host(host, _) => ExternType::Func(host.ty.clone()),
     };
-    let wanted = module.type_of(import.entity);
+    let wanted = store.engine.type_of(module, import.entity);
     bail!(
         "incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given",
         import.module,
@@ -321,9 +351,14 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, e
     // SAFETY: all entries lie in the host cell, which is mapped writable: the caller's promise.
     unsafe {
         match (entity, given) {
-            (Entity::Func(i), Given::Host(host, _)) => write_host_func(vmctx, module, i, host.context(Some(vmctx))),
+            (Entity::Func(i), Given::Host(host, ty)) => {
+                write_host_func(vmctx, module, i, *ty, host.context(Some(vmctx)))
+            }
             (Entity::Func(i), Given::Extern(Extern::Func(func))) => match func.host_context() {
-                Some(context) => write_host_func(vmctx, module, i, HostContext { importer: Some(vmctx), ..context }),
+                Some(context) => {
+                    let context = HostContext { importer: Some(vmctx), ..context };
+                    write_host_func(vmctx, module, i, func.type_number(), context);
+                }
                 None => write_wasm_func(vmctx, module, i, *func),
             },
             (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
@@ -348,16 +383,18 @@ fn space_import(Space { base, size, owner, index }: Space) -> SpaceImport {
     SpaceImport { base, size, owner, index }
 }
 
+/// A host function's own type may be a subtype of the import's. The import's exit is used: it passes the same values.
+///
 /// # Safety
 /// As for [`write_import`].
-unsafe fn write_host_func(vmctx: VmContext, module: &Prototype, func: u32, context: HostContext) {
+unsafe fn write_host_func(vmctx: VmContext, module: &Prototype, func: u32, type_id: u32, context: HostContext) {
     let entry: *mut FuncImport = vmctx.at(module.layout().import_func(func));
     let ty = module.info().funcs[func as usize].ty;
     let exit = module.code().tables().exit(module.info().canonical_types[ty as usize]);
     let record = FuncRecord {
         code: module.code().address(exit.expect("the type of an import has an exit")),
         callee: offset_of!(FuncImport, host) as isize,
-        type_id: module.type_id(ty),
+        type_id,
         entry: std::ptr::null(),
     };
     let callee = entry.cast::<u8>().wrapping_add(import_func::HOST_CALL as usize);

@@ -91,6 +91,7 @@ mod control;
 mod store;
 mod metering;
 mod value;
+mod wasm_ty;
 mod backtrace;
 mod fault;
 mod call;
@@ -130,7 +131,7 @@ pub use linker::{InstancePre, Linker};
 pub use memory::{MemoryAccessError, MemoryMut};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
-    ExternType, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefType, TableType, ValType,
+    ExternType, Finality, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefType, TableType, ValType,
 };
 pub use minirt_compiler::{ArtifactError, CompileError, OptLevel, Trap};
 pub use module::{ExportType, ImportType, Module};
@@ -138,4 +139,5 @@ pub use pool::EngineStats;
 pub use snapshot::Snapshot;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use typed::{IntoFunc, WasmParams, WasmResults, WasmRet};
-pub use value::{Ref, Val, WasmTy};
+pub use value::{Ref, Val};
+pub use wasm_ty::WasmTy;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use minirt_compiler::bytes::Bytes;
 use minirt_compiler::image::{InitialImage, MemoryImage};
 use minirt_compiler::layout::{HOST, HOST_PAGE, Layout, MemoryPlace, func_record};
-use minirt_compiler::module::{ExternType, MemoryType, ModuleInfo, WASM_PAGE};
+use minirt_compiler::module::{Entity, ExternType, MemoryType, ModuleInfo, WASM_PAGE};
 use minirt_compiler::{Artifact, ArtifactError, Compiled, Compiler};
 use rustix::fd::{AsFd, OwnedFd};
 use std::fs::File;
@@ -37,7 +37,7 @@ struct ModuleInner {
 /// A module's import: what it asks for, and under which name.
 #[derive(Clone, Copy, Debug)]
 pub struct ImportType<'a> {
-    module: &'a Prototype,
+    module: &'a Module,
     import: &'a minirt_compiler::module::Import,
 }
 
@@ -61,7 +61,7 @@ impl<'a> ImportType<'a> {
 /// A module's export: what it offers, and under which name.
 #[derive(Clone, Copy, Debug)]
 pub struct ExportType<'a> {
-    module: &'a Prototype,
+    module: &'a Module,
     export: &'a minirt_compiler::module::Export,
 }
 
@@ -93,7 +93,15 @@ impl Module {
         let bytes = bytes.as_ref();
         #[cfg(feature = "wat")]
         let bytes = &wat::parse_bytes(bytes)?;
-        Self::from_compiled(engine, engine.compiler().compile(bytes)?)
+        Self::from_binary(engine, bytes)
+    }
+
+    /// Compiles a module from its binary format, whatever the features: text is refused.
+    ///
+    /// # Errors
+    /// As [`Module::new`].
+    pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
+        Self::from_compiled(engine, engine.compiler().compile(binary)?)
     }
 
     /// Compiles the module in a file.
@@ -270,19 +278,21 @@ impl Module {
 
     /// What it asks for, in order.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> {
-        let module = &**self.prototype();
-        module.info().imports.iter().map(move |import| ImportType { module, import })
+        self.info().imports.iter().map(|import| ImportType { module: self, import })
     }
 
     /// What it offers, in order.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> {
-        let module = &**self.prototype();
-        module.info().exports.iter().map(move |export| ExportType { module, export })
+        self.info().exports.iter().map(|export| ExportType { module: self, export })
     }
 
     /// The type of the export with a name.
     pub fn get_export(&self, name: &str) -> Option<ExternType> {
-        self.info().export(name).map(|entity| self.prototype().type_of(entity))
+        self.info().export(name).map(|entity| self.type_of(entity))
+    }
+
+    fn type_of(&self, entity: Entity) -> ExternType {
+        self.engine().type_of(self.prototype(), entity)
     }
 
     pub(crate) fn info(&self) -> &ModuleInfo {

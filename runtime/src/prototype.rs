@@ -6,7 +6,7 @@
 use crate::code::LoadedCode;
 use crate::image::Image;
 use minirt_compiler::layout::Layout;
-use minirt_compiler::module::{Entity, ExternType, ModuleInfo};
+use minirt_compiler::module::ModuleInfo;
 use minirt_compiler::types::Renumber;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -69,10 +69,5 @@ impl Prototype {
     /// The same type with the engine's numbers in place of type indices.
     pub(crate) fn in_engine<T: Renumber>(&self, ty: &T) -> T {
         ty.renumber(&|index| self.type_id(index))
-    }
-
-    /// The type of anything importable or exportable, in the engine's numbers.
-    pub(crate) fn type_of(&self, entity: Entity) -> ExternType {
-        self.in_engine(&self.info().type_of(entity))
     }
 }

@@ -7,7 +7,7 @@ use crate::limited;
 use crate::store::{AsContext, AsContextMut};
 use crate::value::Ref;
 use anyhow::{Result, anyhow, ensure};
-use minirt_compiler::module::TableType;
+use minirt_compiler::module::{TableType, ValType};
 
 impl Table {
     /// A table of the embedder's own, for instances to import. It takes an instance slot.
@@ -77,6 +77,36 @@ impl Table {
         // SAFETY: the instance is alive.
         unsafe { bulk::table_fill(space, index, word, len) }
             .map_err(|_| anyhow!("{len} elements from index {index} on are not all in a table of {}", space.len()))
+    }
+
+    /// Copies `len` elements of `src`, from `src_index` on, to `dst`, from `dst_index` on. Both may be the same table, and
+    /// the ranges may overlap.
+    ///
+    /// # Errors
+    /// When one of them is beyond the end of its table (nothing is changed then), or when elements of `src` are not of
+    /// the type that `dst` asks for.
+    pub fn copy(
+        mut store: impl AsContextMut,
+        dst: &Self,
+        dst_index: u64,
+        src: &Self,
+        src_index: u64,
+        len: u64,
+    ) -> Result<()> {
+        let store = &mut store.as_context_mut().0.inner;
+        let (to, from) = (dst.space(store), src.space(store));
+        let (wanted, found) = (dst.type_in(store).element, src.type_in(store).element);
+        let fits = store.engine.types().val_matches(ValType::Ref(found), ValType::Ref(wanted));
+        ensure!(fits, "elements of a table of {found} do not fit a table of {wanted}");
+        store.touched = true;
+        // SAFETY: both instances are alive.
+        unsafe { bulk::table_copy(to, dst_index, from, src_index, len) }.map_err(|_| {
+            anyhow!(
+                "{len} elements from index {src_index} of {} to index {dst_index} of {} are not all in the tables",
+                from.len(),
+                to.len()
+            )
+        })
     }
 
     /// Adds `delta` elements of a value and says how many elements there were.

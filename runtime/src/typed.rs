@@ -4,9 +4,9 @@
 //! that every host function gets: a load for each, and nothing is allocated.
 
 use crate::host::{Body, Caller, HostFunc};
-use crate::value::WasmTy;
-use crate::value::sealed::Context;
 use crate::vmctx::Raw;
+use crate::wasm_ty::WasmTy;
+use crate::wasm_ty::sealed::Context;
 use anyhow::Result;
 use minirt_compiler::module::{FuncType, ValType};
 use std::marker::PhantomData;

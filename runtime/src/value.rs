@@ -31,14 +31,20 @@ pub enum Ref {
 }
 
 impl Ref {
-    /// Null, for a table of this element type.
-    pub fn null(ty: RefType) -> Self {
-        if ty.heap.is_func() { Self::Func(None) } else { Self::Extern(None) }
+    /// Null, where references are to `heap`.
+    #[inline]
+    pub const fn null(heap: HeapType) -> Self {
+        if heap.is_func() { Self::Func(None) } else { Self::Extern(None) }
     }
 
     /// Whether it is null.
-    pub fn is_null(&self) -> bool {
+    pub const fn is_null(&self) -> bool {
         matches!(self, Self::Func(None) | Self::Extern(None))
+    }
+
+    /// Whether it is not null.
+    pub const fn is_non_null(&self) -> bool {
+        !self.is_null()
     }
 }
 
@@ -51,32 +57,19 @@ impl From<Ref> for Val {
     }
 }
 
-impl From<Func> for Val {
-    fn from(func: Func) -> Self {
-        Self::FuncRef(Some(func))
-    }
-}
-
-impl From<Option<Func>> for Val {
-    fn from(func: Option<Func>) -> Self {
-        Self::FuncRef(func)
-    }
-}
-
-impl From<Func> for Ref {
-    fn from(func: Func) -> Self {
-        Self::Func(Some(func))
-    }
-}
-
 impl Val {
-    /// A null function reference.
-    pub const fn null_func() -> Self {
+    /// Null, where references are to `heap`.
+    pub const fn null_ref(heap: HeapType) -> Self {
+        if heap.is_func() { Self::null_func_ref() } else { Self::null_extern_ref() }
+    }
+
+    /// A function reference that is null.
+    pub const fn null_func_ref() -> Self {
         Self::FuncRef(None)
     }
 
-    /// A null external reference.
-    pub const fn null_extern() -> Self {
+    /// An external reference that is null.
+    pub const fn null_extern_ref() -> Self {
         Self::ExternRef(None)
     }
 
@@ -93,21 +86,28 @@ impl Val {
         }
     }
 
-    /// What a local of this type starts with (specification, section 4.2.1): zero or null.
+    /// What a local of this type starts with (specification, section 4.2.1): zero or null. `None` for references
+    /// that are never null.
+    pub fn default_for_ty(ty: ValType) -> Option<Self> {
+        let default = !matches!(ty, ValType::Ref(RefType { nullable: false, .. }));
+        default.then(|| Self::placeholder(ty))
+    }
+
+    /// Something to be replaced by a value of the type: its default, or null where it has none.
     #[inline]
-    pub fn default_for_ty(ty: ValType) -> Self {
+    pub(crate) fn placeholder(ty: ValType) -> Self {
         match ty {
             ValType::I32 => Self::I32(0),
             ValType::I64 => Self::I64(0),
             ValType::F32 => Self::F32(0),
             ValType::F64 => Self::F64(0),
             ValType::V128 => Self::V128(0),
-            ValType::Ref(ty) => Ref::null(ty).into(),
+            ValType::Ref(ty) => Ref::null(ty.heap).into(),
         }
     }
 
     /// The reference, if it is one.
-    pub fn as_ref(&self) -> Option<Ref> {
+    pub fn ref_(&self) -> Option<Ref> {
         match self {
             Self::FuncRef(func) => Some(Ref::Func(*func)),
             Self::ExternRef(value) => Some(Ref::Extern(*value)),
@@ -118,7 +118,7 @@ impl Val {
     /// Whether it may stand where `ty` is asked for.
     #[inline]
     pub(crate) fn matches(&self, ty: ValType, store: &StoreInner) -> bool {
-        match (self.as_ref(), ty) {
+        match (self.ref_(), ty) {
             (Some(reference), ValType::Ref(ty)) => reference.matches(ty, store),
             _ => self.ty() == ty,
         }
@@ -182,7 +182,7 @@ impl Ref {
     }
 }
 
-fn func_to_raw(func: Option<Func>, store: &mut StoreInner) -> Result<u64> {
+pub(crate) fn func_to_raw(func: Option<Func>, store: &mut StoreInner) -> Result<u64> {
     let Some(func) = func else { return Ok(0) };
     if func.store != store.id {
         bail!("a function reference belongs to another store");
@@ -196,12 +196,12 @@ fn func_to_raw(func: Option<Func>, store: &mut StoreInner) -> Result<u64> {
     Ok(func.record.as_ptr() as u64)
 }
 
-fn func_from_raw(word: u64, store: &StoreInner) -> Option<Func> {
+pub(crate) fn func_from_raw(word: u64, store: &StoreInner) -> Option<Func> {
     let record = NonNull::new(word as *mut FuncRecord)?;
     Some(Func { store: store.id, record })
 }
 
-fn extern_to_raw(value: Option<ExternRef>, store: &StoreInner) -> Result<u64> {
+pub(crate) fn extern_to_raw(value: Option<ExternRef>, store: &StoreInner) -> Result<u64> {
     match value {
         None => Ok(0),
         Some(it) if it.store == store.id => Ok(u64::from(it.index) + 1),
@@ -209,7 +209,7 @@ fn extern_to_raw(value: Option<ExternRef>, store: &StoreInner) -> Result<u64> {
     }
 }
 
-fn extern_from_raw(word: u64, store: &StoreInner) -> Option<ExternRef> {
+pub(crate) fn extern_from_raw(word: u64, store: &StoreInner) -> Option<ExternRef> {
     let index = word.checked_sub(1)?;
     Some(ExternRef { store: store.id, index: index as u32 })
 }
@@ -238,94 +238,67 @@ impl ExternRef {
     }
 }
 
-/// A Rust type that stands for a Wasm value type.
-///
-/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the lowest bits),
-/// `Func` (a function reference that is not null), `Option<Func>` and `Option<ExternRef>`.
-pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
-    #[doc(hidden)]
-    fn valtype() -> ValType;
-    #[doc(hidden)]
-    fn write(self, store: &mut sealed::Context<'_>) -> Result<u128>;
-    #[doc(hidden)]
-    fn read(bits: u128, store: &sealed::Context<'_>) -> Self;
-}
-
-pub(crate) mod sealed {
-    //! What keeps `WasmTy` ours: nobody outside can name these.
-    pub trait Sealed {}
-
-    /// A store, for values that need one to be understood.
-    #[allow(missing_debug_implementations, reason = "nobody outside can have one")]
-    pub struct Context<'a>(pub(crate) &'a mut crate::store::StoreInner);
-}
-
-macro_rules! numbers {
-    ($($ty:ty = $valtype:ident via $bits:ty: $to:expr, $from:expr;)*) => {
-        $(impl sealed::Sealed for $ty {}
-        impl WasmTy for $ty {
-            #[inline]
-            fn valtype() -> ValType {
-                ValType::$valtype
-            }
-            #[inline]
-            fn write(self, _: &mut sealed::Context<'_>) -> Result<u128> {
-                let to: fn($ty) -> $bits = $to;
-                Ok(u128::from(to(self)))
-            }
-            #[inline]
-            fn read(bits: u128, _: &sealed::Context<'_>) -> Self {
-                let from: fn($bits) -> $ty = $from;
-                from(bits as $bits)
-            }
-        })*
-    };
-}
-
-numbers! {
-    i32 = I32 via u32: |v| v as u32, |v| v as i32;
-    u32 = I32 via u32: |v| v, |v| v;
-    i64 = I64 via u64: |v| v as u64, |v| v as i64;
-    u64 = I64 via u64: |v| v, |v| v;
-    f32 = F32 via u32: f32::to_bits, f32::from_bits;
-    f64 = F64 via u64: f64::to_bits, f64::from_bits;
-    u128 = V128 via u128: |v| v, |v| v;
-}
-
 macro_rules! references {
-    ($($ty:ty = $valtype:ident: $to:ident, $from:ident;)*) => {
-        $(impl sealed::Sealed for Option<$ty> {}
-        impl WasmTy for Option<$ty> {
-            fn valtype() -> ValType {
-                ValType::$valtype
+    ($($variant:ident($ty:ty): $is:ident $as:ident $unwrap:ident; $val:ident $get:ident $unwrap_val:ident;)*) => {
+        impl Ref {
+            $(/// Whether it is of this kind, null or not.
+            pub const fn $is(&self) -> bool {
+                matches!(self, Self::$variant(_))
             }
-            fn write(self, store: &mut sealed::Context<'_>) -> Result<u128> {
-                $to(self, store.0).map(u128::from)
+
+            /// What it refers to, if it is of this kind. `Some(None)` is null.
+            pub const fn $as(&self) -> Option<Option<$ty>> {
+                if let Self::$variant(it) = self { Some(*it) } else { None }
             }
-            fn read(bits: u128, store: &sealed::Context<'_>) -> Self {
-                $from(bits as u64, store.0)
+
+            /// What it refers to. `None` is null.
+            ///
+            /// # Panics
+            /// When it is of another kind.
+            pub fn $unwrap(&self) -> Option<$ty> {
+                self.$as().unwrap_or_else(|| panic!("expected {}, found {self:?}", stringify!($get)))
+            })*
+        }
+        impl Val {
+            $(/// What it refers to, if it is a reference of this kind. `Some(None)` is null.
+            pub const fn $get(&self) -> Option<Option<$ty>> {
+                if let Self::$val(it) = self { Some(*it) } else { None }
+            }
+
+            /// What it refers to. `None` is null.
+            ///
+            /// # Panics
+            /// When it is not a reference of this kind.
+            pub fn $unwrap_val(&self) -> Option<$ty> {
+                self.$get().unwrap_or_else(|| panic!("expected {}, found {}", stringify!($get), self.ty()))
+            })*
+        }
+        $(impl From<Option<$ty>> for Ref {
+            fn from(it: Option<$ty>) -> Self {
+                Self::$variant(it)
+            }
+        }
+        impl From<$ty> for Ref {
+            fn from(it: $ty) -> Self {
+                Self::$variant(Some(it))
+            }
+        }
+        impl From<Option<$ty>> for Val {
+            fn from(it: Option<$ty>) -> Self {
+                Self::$val(it)
+            }
+        }
+        impl From<$ty> for Val {
+            fn from(it: $ty) -> Self {
+                Self::$val(Some(it))
             }
         })*
     };
-}
-
-/// `(ref func)`: a function that is there.
-impl sealed::Sealed for Func {}
-impl WasmTy for Func {
-    fn valtype() -> ValType {
-        ValType::Ref(RefType { nullable: false, heap: HeapType::Func })
-    }
-    fn write(self, store: &mut sealed::Context<'_>) -> Result<u128> {
-        func_to_raw(Some(self), store.0).map(u128::from)
-    }
-    fn read(bits: u128, store: &sealed::Context<'_>) -> Self {
-        func_from_raw(bits as u64, store.0).expect("validation keeps null out of this type")
-    }
 }
 
 references! {
-    Func = FUNCREF: func_to_raw, func_from_raw;
-    ExternRef = EXTERNREF: extern_to_raw, extern_from_raw;
+    Func(Func): is_func as_func unwrap_func; FuncRef funcref unwrap_funcref;
+    Extern(ExternRef): is_extern as_extern unwrap_extern; ExternRef externref unwrap_externref;
 }
 
 macro_rules! val_from {

@@ -1,83 +1,16 @@
-//! Typed references: what types are the same, what may stand for what, and what a null costs.
+//! Typed references: what may stand for what, and what a null costs.
 
 mod common;
 
-use common::{call, call_i32, engines, instance};
+use common::{call, call_i32, engines, instance, linked, links};
 use minirt::{
     Config, Engine, Extern, ExternType, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker, Module, Ref,
-    RefType, Result, Store, Table, TableType, Trap, Val, ValType,
+    RefType, Store, Table, TableType, Trap, Val, ValType,
 };
-
-/// Instances of both modules in one store, the second with all exports of the first.
-fn linked(engine: &Engine, exporter: &str, importer: &str) -> Result<(Store<()>, Instance)> {
-    let mut store = Store::new(engine, ());
-    let a = Instance::new(&mut store, &Module::new(engine, exporter).unwrap(), &[]).unwrap();
-    let mut linker = Linker::new(engine);
-    linker.instance(&store, "a", a).unwrap();
-    let b = linker.instantiate(&mut store, &Module::new(engine, importer).unwrap())?;
-    Ok((store, b))
-}
-
-fn links(exporter: &str, importer: &str) -> bool {
-    match linked(&Engine::default(), exporter, importer) {
-        Ok(_) => true,
-        Err(error) if error.to_string().contains("incompatible import type") => false,
-        Err(error) => panic!("{error:#}"),
-    }
-}
 
 /// The type `(ref null $t)`, or `(ref $t)`, for functions of a type.
 fn reference(engine: &Engine, nullable: bool, ty: &FuncType) -> RefType {
     RefType { nullable, heap: HeapType::Concrete(engine.type_number(ty)) }
-}
-
-fn trap(result: Result<impl std::fmt::Debug>) -> Trap {
-    *result.unwrap_err().downcast_ref::<Trap>().expect("a trap")
-}
-
-#[test]
-fn recursive_types_are_the_same_in_all_modules_of_an_engine() {
-    let pair = "(rec (type $a (func (param (ref null $b)))) (type $b (func (param (ref null $a)))))";
-    let exporter = format!(r#"(module (type (func)) {pair} (func (export "f") (type $a)))"#);
-    let importer = |ty| format!(r#"(module {pair} (type $alone (func)) (import "a" "f" (func (type {ty}))))"#);
-    assert!(links(&exporter, &importer("$a")));
-    assert!(!links(&exporter, &importer("$b")), "the place in the group counts");
-    assert!(!links(&exporter, &importer("$alone")));
-}
-
-const ANIMALS: &str = "(type $animal (sub (func (result i32)))) (type $dog (sub $animal (func (result i32))))
-    (type $stone (func (result i32)))";
-
-#[test]
-fn a_function_may_be_imported_as_what_its_type_extends() {
-    let exporter = |ty| format!(r#"(module {ANIMALS} (func (export "f") (type {ty}) (i32.const 1)))"#);
-    let importer = |ty| format!(r#"(module {ANIMALS} (import "a" "f" (func (type {ty}))))"#);
-    assert!(links(&exporter("$dog"), &importer("$animal")));
-    assert!(!links(&exporter("$animal"), &importer("$dog")));
-    assert!(!links(&exporter("$dog"), &importer("$stone")));
-}
-
-#[test]
-fn an_indirect_call_accepts_what_extends_its_type_in_whatever_module() {
-    for (name, engine) in engines() {
-        let exporter = format!(
-            r#"(module {ANIMALS} (table (export "t") 4 funcref) (elem (i32.const 0) $animal $dog $stone)
-              (func $animal (type $animal) (i32.const 1)) (func $dog (type $dog) (i32.const 2))
-              (func $stone (type $stone) (i32.const 3)))"#
-        );
-        let importer = format!(
-            r#"(module {ANIMALS} (import "a" "t" (table 4 funcref))
-              (func (export "animal") (param i32) (result i32) (call_indirect (type $animal) (local.get 0)))
-              (func (export "dog") (param i32) (result i32) (return_call_indirect (type $dog) (local.get 0))))"#
-        );
-        let (mut store, b) = linked(&engine, &exporter, &importer).unwrap();
-        let mut called = |func, index| call_i32(&mut store, b, func, &[index]);
-        assert_eq!([called("animal", 0).unwrap(), called("animal", 1).unwrap()], [1, 2], "{name}");
-        assert_eq!(called("dog", 1).unwrap(), 2, "{name}");
-        assert_eq!(trap(called("dog", 0)), Trap::BadSignature, "{name}");
-        assert_eq!(trap(called("animal", 2)), Trap::BadSignature, "{name}");
-        assert_eq!(trap(called("animal", 3)), Trap::IndirectCallToNull, "{name}");
-    }
 }
 
 #[test]

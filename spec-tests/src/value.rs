@@ -56,7 +56,7 @@ fn matches(store: &Store<()>, value: &Val, expected: &WastRetCore<'_>) -> Result
         (W::F32(want), Val::F32(got)) => f32_matches(want, *got),
         (W::F64(want), Val::F64(got)) => f64_matches(want, *got),
         (W::V128(want), Val::V128(got)) => v128_matches(want, got.to_le_bytes()),
-        (W::RefNull(None), got) => got.as_ref().is_some_and(|reference| reference.is_null()),
+        (W::RefNull(None), got) => got.ref_().is_some_and(|reference| reference.is_null()),
         (W::RefNull(Some(ty)), got) => {
             let both = (null(ty)?, got);
             matches!(both, (Val::FuncRef(_), Val::FuncRef(None)) | (Val::ExternRef(_), Val::ExternRef(None)))

@@ -138,8 +138,9 @@ fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
     let spaces = spaces.iter().all(|(imported, all)| *imported as usize <= *all);
     let grouped: u64 = info.rec_groups.iter().copied().map(u64::from).sum();
     let types = info.canonical_types.len() == info.types.len() && grouped == info.types.len() as u64;
+    let exports = info.exports_by_name.iter().all(|at| (*at as usize) < info.exports.len());
     let data = info.data.iter().all(|segment| info.data_bytes.get(segment.bytes.clone()).is_some());
-    if spaces && types && data { Ok(()) } else { Err(unfit("its description")) }
+    if spaces && types && exports && data { Ok(()) } else { Err(unfit("its description")) }
 }
 
 impl Sizes {

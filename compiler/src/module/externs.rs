@@ -129,6 +129,18 @@ pub enum Mutability {
     Var,
 }
 
+impl Mutability {
+    /// Whether it is what it was at the start.
+    pub const fn is_const(self) -> bool {
+        matches!(self, Self::Const)
+    }
+
+    /// Whether it can be set.
+    pub const fn is_var(self) -> bool {
+        matches!(self, Self::Var)
+    }
+}
+
 impl GlobalType {
     /// A global that holds `content`.
     pub fn new(content: ValType, mutability: Mutability) -> Self {
@@ -157,6 +169,37 @@ pub enum ExternType {
     Memory(MemoryType),
     /// A global.
     Global(GlobalType),
+}
+
+macro_rules! extern_types {
+    ($($name:ident($ty:ty) $get:ident $unwrap:ident,)*) => {
+        $(impl From<$ty> for ExternType {
+            fn from(ty: $ty) -> Self {
+                Self::$name(ty)
+            }
+        })*
+        impl ExternType {
+            $(/// The type, if it is one of these.
+            pub fn $get(&self) -> Option<&$ty> {
+                if let Self::$name(ty) = self { Some(ty) } else { None }
+            }
+
+            /// The type.
+            ///
+            /// # Panics
+            /// When it is of something else.
+            pub fn $unwrap(&self) -> &$ty {
+                self.$get().unwrap_or_else(|| panic!("expected a {}, found `{self}`", stringify!($get)))
+            })*
+        }
+    };
+}
+
+extern_types! {
+    Func(FuncType) func unwrap_func,
+    Table(TableType) table unwrap_table,
+    Memory(MemoryType) memory unwrap_memory,
+    Global(GlobalType) global unwrap_global,
 }
 
 fn limits(f: &mut fmt::Formatter<'_>, minimum: u64, maximum: Option<u64>) -> fmt::Result {

@@ -3,7 +3,7 @@
 use super::Linker;
 use crate::module::{ImportType, Module};
 use crate::store::AsContextMut;
-use crate::{Caller, Extern, ExternType, FuncType, Val};
+use crate::{Caller, Extern, ExternType, Func, FuncType, Global, Memory, Ref, Table, Val};
 use anyhow::{Context, Result, bail};
 
 /// What a command exports to be started (WASI, application ABI).
@@ -75,6 +75,59 @@ impl<T: 'static> Linker<T> {
     fn unknown(&mut self, import: ImportType<'_>, ty: FuncType) -> Result<()> {
         let what = format!("unknown import: `{}::{}` was called, but is not defined", import.module(), import.name());
         self.func_new(import.module(), import.name(), ty, move |_, _, _| bail!("{what}")).map(drop)
+    }
+
+    /// Defines what nothing is defined for among the imports of a module: functions return zeros and nulls, globals
+    /// are that, memories are empty and tables full of nulls, as small as the module allows.
+    ///
+    /// # Errors
+    /// When a type asks for references that are never null, or as the `new` of what is missing.
+    pub fn define_unknown_imports_as_default_values(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<()> {
+        for import in module.imports() {
+            let (from, name) = (import.module(), import.name());
+            if !self.has(from, name) {
+                self.default_value(&mut store, import)
+                    .with_context(|| format!("`{from}::{name}` ({}) can not be a default value", import.ty()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn default_value(&mut self, mut store: impl AsContextMut<Data = T>, import: ImportType<'_>) -> Result<()> {
+        let zero = |ty| Val::default_for_ty(ty).with_context(|| format!("{ty} has none"));
+        let item: Extern = match import.ty() {
+            ExternType::Func(ty) => {
+                ty.results().iter().try_for_each(|ty| zero(*ty).map(drop))?;
+                // The results are given as defaults.
+                return self.func_new(import.module(), import.name(), ty, |_, _, _| Ok(())).map(drop);
+            }
+            ExternType::Global(ty) => {
+                let value = zero(ty.content)?;
+                Global::new(&mut store, ty, value)?.into()
+            }
+            ExternType::Table(ty) => Table::new(&mut store, ty, Ref::null(ty.element.heap))?.into(),
+            ExternType::Memory(ty) => Memory::new(&mut store, ty)?.into(),
+        };
+        self.define(store, import.module(), import.name(), item).map(drop)
+    }
+
+    /// The function that running a module name means: the one without a name that is defined under it, or its `_start`.
+    /// If there is neither, a function that does nothing.
+    ///
+    /// # Errors
+    /// When what is defined so is not a function.
+    pub fn get_default(&self, mut store: impl AsContextMut<Data = T>, module: &str) -> Result<Func> {
+        for name in ["", START] {
+            if let Some(item) = self.get(&mut store, module, name) {
+                let func = item.into_func();
+                return func.with_context(|| format!("`{module}::{name}` can not be run: it is not a function"));
+            }
+        }
+        Ok(Func::wrap(store, || {}))
     }
 }
 

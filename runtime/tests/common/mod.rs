@@ -1,7 +1,7 @@
 //! What the tests share: engines with and without images, and short ways to get an instance.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use minirt::{Config, Engine, Instance, Module, OptLevel, ResetStrategy, Result, Store, Trap, Val};
+use minirt::{Config, Engine, Instance, Linker, Module, OptLevel, ResetStrategy, Result, Store, Trap, Val};
 
 /// The default engine, and one that fills slots by copying.
 pub(crate) fn engines() -> [(&'static str, Engine); 2] {
@@ -30,6 +30,30 @@ pub(crate) fn call(store: &mut Store<()>, instance: Instance, name: &str, args: 
 pub(crate) fn call_i32(store: &mut Store<()>, instance: Instance, name: &str, args: &[i32]) -> Result<i32> {
     let args: Vec<Val> = args.iter().map(|v| Val::I32(*v)).collect();
     Ok(call(store, instance, name, &args)?[0].unwrap_i32())
+}
+
+/// Instances of both modules in one store, the second with all exports of the first.
+pub(crate) fn linked(engine: &Engine, exporter: &str, importer: &str) -> Result<(Store<()>, Instance)> {
+    let mut store = Store::new(engine, ());
+    let a = Instance::new(&mut store, &Module::new(engine, exporter).unwrap(), &[]).unwrap();
+    let mut linker = Linker::new(engine);
+    linker.instance(&store, "a", a).unwrap();
+    let b = linker.instantiate(&mut store, &Module::new(engine, importer).unwrap())?;
+    Ok((store, b))
+}
+
+/// Whether the second module can import what the first exports.
+pub(crate) fn links(exporter: &str, importer: &str) -> bool {
+    match linked(&Engine::default(), exporter, importer) {
+        Ok(_) => true,
+        Err(error) if error.to_string().contains("incompatible import type") => false,
+        Err(error) => panic!("{error:#}"),
+    }
+}
+
+/// The trap that a call ended with.
+pub(crate) fn trap(result: Result<impl std::fmt::Debug>) -> Trap {
+    *result.unwrap_err().downcast_ref::<Trap>().expect("a trap")
 }
 
 /// Mappings of this process.

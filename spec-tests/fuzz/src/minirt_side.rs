@@ -83,7 +83,7 @@ fn import(store: &mut Store<()>, number: u64, ty: ExternType) -> Result<Extern> 
             Global::new(store, ty, value)?.into()
         }
         ExternType::Memory(ty) => Memory::new(store, ty)?.into(),
-        ExternType::Table(ty) => Table::new(store, ty, Ref::null(ty.element))?.into(),
+        ExternType::Table(ty) => Table::new(store, ty, Ref::null(ty.element.heap))?.into(),
     })
 }
 

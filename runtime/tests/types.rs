@@ -1,0 +1,190 @@
+//! Function types that are open, extend others or name each other: the same in all modules and for the embedder.
+
+mod common;
+
+use common::{call, call_i32, engines, linked, links, trap};
+use minirt::{
+    Caller, Engine, ExternType, Finality, Func, FuncType, HeapType, Instance, Linker, Module, RefType, Store, Trap,
+    Val, ValType,
+};
+
+#[test]
+fn recursive_types_are_the_same_in_all_modules_of_an_engine() {
+    let pair = "(rec (type $a (func (param (ref null $b)))) (type $b (func (param (ref null $a)))))";
+    let exporter = format!(r#"(module (type (func)) {pair} (func (export "f") (type $a)))"#);
+    let importer = |ty| format!(r#"(module {pair} (type $alone (func)) (import "a" "f" (func (type {ty}))))"#);
+    assert!(links(&exporter, &importer("$a")));
+    assert!(!links(&exporter, &importer("$b")), "the place in the group counts");
+    assert!(!links(&exporter, &importer("$alone")));
+}
+
+const ANIMALS: &str = "(type $animal (sub (func (result i32)))) (type $dog (sub $animal (func (result i32))))
+    (type $stone (func (result i32)))";
+
+#[test]
+fn a_function_may_be_imported_as_what_its_type_extends() {
+    let exporter = |ty| format!(r#"(module {ANIMALS} (func (export "f") (type {ty}) (i32.const 1)))"#);
+    let importer = |ty| format!(r#"(module {ANIMALS} (import "a" "f" (func (type {ty}))))"#);
+    assert!(links(&exporter("$dog"), &importer("$animal")));
+    assert!(!links(&exporter("$animal"), &importer("$dog")));
+    assert!(!links(&exporter("$dog"), &importer("$stone")));
+}
+
+/// A function that returns a number, of a type.
+fn numbered(store: &mut Store<()>, ty: FuncType, number: i32) -> Func {
+    Func::new(store, ty, move |_, _, results| {
+        results[0] = Val::I32(number);
+        Ok(())
+    })
+}
+
+/// The types of `ANIMALS`, made by the embedder.
+fn animals(engine: &Engine) -> [FuncType; 3] {
+    let stone = FuncType::new([], [ValType::I32]);
+    let animal = engine.sub_type(Finality::NonFinal, None, &stone).unwrap();
+    let dog = engine.sub_type(Finality::NonFinal, Some(&animal), &stone).unwrap();
+    [animal, dog, stone]
+}
+
+#[test]
+fn a_host_function_can_be_of_whatever_type_a_module_asks_for() {
+    for (name, engine) in engines() {
+        let pair = "(rec (type $a (func (result i32))) (type $b (func (param (ref null $a)) (result i32))))";
+        let text = format!(
+            r#"(module {ANIMALS} {pair} (import "h" "animal" (func $animal (type $animal)))
+              (import "h" "dog" (func $dog (type $dog))) (import "h" "pair" (func $pair (type $b)))
+              (table 3 funcref) (elem (i32.const 0) $animal $dog $pair)
+              (func (export "animal") (param i32) (result i32) (call_indirect (type $animal) (local.get 0)))
+              (func (export "dog") (param i32) (result i32) (call_indirect (type $dog) (local.get 0)))
+              (func (export "pair") (param i32) (result i32)
+                (call_indirect (type $b) (ref.null $a) (local.get 0))))"#
+        );
+        let module = Module::new(&engine, text).unwrap();
+        let mut linker = Linker::new(&engine);
+        for (import, number) in module.imports().zip(0..) {
+            let ty = import.ty().func().unwrap().clone();
+            linker
+                .func_new("h", import.name(), ty, move |_, _, results| {
+                    results[0] = Val::I32(number);
+                    Ok(())
+                })
+                .unwrap();
+        }
+        let mut store = Store::new(&engine, ());
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let mut called = |func, index| call_i32(&mut store, instance, func, &[index]);
+        assert_eq!([called("animal", 0).unwrap(), called("animal", 1).unwrap()], [0, 1], "{name}");
+        assert_eq!([called("dog", 1).unwrap(), called("pair", 2).unwrap()], [1, 2], "{name}");
+        assert_eq!(trap(called("dog", 0)), Trap::BadSignature, "{name}");
+        assert_eq!(trap(called("animal", 2)), Trap::BadSignature, "{name}");
+    }
+}
+
+#[test]
+fn a_host_function_stays_what_it_is_where_it_is_imported_as_what_its_type_extends() {
+    let engine = Engine::default();
+    let [animal, dog, stone] = animals(&engine);
+    let text = format!(
+        r#"(module {ANIMALS} (import "h" "f" (func $f (type $animal))) (table 1 funcref) (elem (i32.const 0) $f)
+          (export "f" (func $f)) (func (export "direct") (result i32) (call $f))
+          (func (export "dog") (result i32) (call_indirect (type $dog) (i32.const 0))))"#
+    );
+    let module = Module::new(&engine, text).unwrap();
+    let mut store = Store::new(&engine, ());
+    let given = numbered(&mut store, dog.clone(), 7);
+    let mut linker = Linker::new(&engine);
+    let closure = |_: Caller<'_, ()>, _: &[Val], results: &mut [Val]| {
+        results[0] = Val::I32(7);
+        Ok(())
+    };
+    linker.func_new("h", "f", dog.clone(), closure).unwrap();
+    let instances = [
+        Instance::new(&mut store, &module, &[given.into()]).unwrap(),
+        linker.instantiate(&mut store, &module).unwrap(),
+    ];
+    for instance in instances {
+        assert_eq!(call_i32(&mut store, instance, "direct", &[]).unwrap(), 7);
+        assert_eq!(call_i32(&mut store, instance, "dog", &[]).unwrap(), 7);
+        assert_eq!(instance.get_func(&store, "f").unwrap().ty(&store), dog);
+    }
+    let wrong = numbered(&mut store, stone.clone(), 7);
+    let error = Instance::new(&mut store, &module, &[wrong.into()]).unwrap_err().to_string();
+    assert!(error.contains(&format!("asks for `{animal}`, but `{stone}` was given")), "{error}");
+    linker.allow_shadowing(true).func_new("h", "f", stone, closure).unwrap();
+    assert!(linker.instantiate_pre(&module).and_then(|pre| pre.instantiate(&mut store)).is_err());
+}
+
+#[test]
+fn unknown_imports_of_any_type_can_be_defined_as_traps() {
+    let engine = Engine::default();
+    let module = format!(r#"(module {ANIMALS} (import "h" "f" (func $f (type $dog))) (export "f" (func $f)))"#);
+    let module = Module::new(&engine, module).unwrap();
+    let mut linker = Linker::new(&engine);
+    linker.define_unknown_imports_as_traps(&module).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let error = call(&mut store, instance, "f", &[]).unwrap_err();
+    assert!(error.to_string().contains("h::f"), "{error}");
+}
+
+#[test]
+fn an_embedder_makes_the_types_that_modules_make() {
+    let engine = Engine::default();
+    let text = format!(
+        r#"(module {ANIMALS} (import "" "a" (func (type $animal))) (import "" "d" (func (type $dog)))
+          (import "" "s" (func (type $stone))))"#
+    );
+    let module = Module::new(&engine, text).unwrap();
+    assert!(module.imports().map(|import| import.ty()).eq(animals(&engine).map(ExternType::Func)));
+}
+
+#[test]
+fn a_type_can_extend_only_what_is_open_and_what_it_can_stand_in_for() {
+    let engine = Engine::default();
+    let nothing = FuncType::new([], []);
+    let to = |nullable, heap| ValType::Ref(RefType { nullable, heap });
+    let open = FuncType::new([to(false, HeapType::Func)], [to(true, HeapType::Func)]);
+    let open = engine.sub_type(Finality::NonFinal, None, &open).unwrap();
+    let error = engine.sub_type(Finality::Final, Some(&nothing), &nothing).unwrap_err();
+    assert!(error.to_string().contains("`(func)` is final"), "{error}");
+    let less = FuncType::new([to(true, HeapType::Func)], [to(false, HeapType::Concrete(engine.type_number(&nothing)))]);
+    assert!(engine.sub_type(Finality::Final, Some(&open), &less).is_ok());
+    for (param, result) in [
+        (to(false, HeapType::NoFunc), to(true, HeapType::Func)),
+        (to(false, HeapType::Func), to(true, HeapType::Extern)),
+    ] {
+        let error = engine.sub_type(Finality::Final, Some(&open), &FuncType::new([param], [result])).unwrap_err();
+        assert!(error.to_string().contains("can not extend"), "{error}");
+    }
+    assert!(engine.sub_type(Finality::Final, Some(&open), &nothing).is_err(), "another number of them");
+}
+
+#[test]
+#[should_panic(expected = "is of another engine")]
+fn a_type_of_another_engine_is_refused() {
+    let [animal, ..] = animals(&Engine::default());
+    Func::new(&mut Store::new(&Engine::default(), ()), animal, |_, _, _| Ok(()));
+}
+
+#[test]
+fn an_indirect_call_accepts_what_extends_its_type_in_whatever_module() {
+    for (name, engine) in engines() {
+        let exporter = format!(
+            r#"(module {ANIMALS} (table (export "t") 4 funcref) (elem (i32.const 0) $animal $dog $stone)
+              (func $animal (type $animal) (i32.const 1)) (func $dog (type $dog) (i32.const 2))
+              (func $stone (type $stone) (i32.const 3)))"#
+        );
+        let importer = format!(
+            r#"(module {ANIMALS} (import "a" "t" (table 4 funcref))
+              (func (export "animal") (param i32) (result i32) (call_indirect (type $animal) (local.get 0)))
+              (func (export "dog") (param i32) (result i32) (return_call_indirect (type $dog) (local.get 0))))"#
+        );
+        let (mut store, b) = linked(&engine, &exporter, &importer).unwrap();
+        let mut called = |func, index| call_i32(&mut store, b, func, &[index]);
+        assert_eq!([called("animal", 0).unwrap(), called("animal", 1).unwrap()], [1, 2], "{name}");
+        assert_eq!(called("dog", 1).unwrap(), 2, "{name}");
+        assert_eq!(trap(called("dog", 0)), Trap::BadSignature, "{name}");
+        assert_eq!(trap(called("animal", 2)), Trap::BadSignature, "{name}");
+        assert_eq!(trap(called("animal", 3)), Trap::IndirectCallToNull, "{name}");
+    }
+}
