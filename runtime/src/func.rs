@@ -9,7 +9,7 @@ use crate::value::Val;
 use crate::vmctx::{FuncRecord, HostContext, Raw};
 use crate::wasm_ty::sealed::Context;
 use anyhow::{Result, bail, ensure};
-use minirt_compiler::module::FuncType;
+use minirt_compiler::module::{FuncType, HeapType, ValType};
 use smallvec::{SmallVec, smallvec};
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, offset_of};
@@ -103,25 +103,74 @@ impl Func {
         Ok(())
     }
 
-    /// The same function with its type checked once, for fast calls.
+    /// The same function with its type checked once, for fast calls: it must be possible to pass all `P` and to take its
+    /// results as `R`. Where it takes references to functions of one type, each call checks what it is given.
     ///
     /// # Errors
-    /// When the function's type is another; the error shows both.
+    /// When the function's type does not allow that; the error shows both.
     ///
     /// # Panics
     /// When the function belongs to another store.
     pub fn typed<P: WasmResults, R: WasmResults>(&self, store: impl AsContext) -> Result<TypedFunc<P, R>> {
-        self.typed_as(&self.ty(&store))
+        let store = &store.as_context().0.inner;
+        self.typed_as(&self.type_in(store), store)
     }
 
     /// The same, given its type.
     #[inline]
-    pub(crate) fn typed_as<P: WasmResults, R: WasmResults>(self, ty: &FuncType) -> Result<TypedFunc<P, R>> {
-        if !P::matches(ty.params()) || !R::matches(ty.results()) {
-            bail!("the function has type `{ty}`, not `{}`", FuncType::new(P::types(), R::types()));
-        }
+    pub(crate) fn typed_as<P: WasmResults, R: WasmResults>(
+        self,
+        ty: &FuncType,
+        store: &StoreInner,
+    ) -> Result<TypedFunc<P, R>> {
+        let same = P::matches(ty.params()) && R::matches(ty.results());
+        let checks = if same { Checks::None } else { self.checks_as(&FuncType::new(P::types(), R::types()), store)? };
         // Rust types stand for one value or a tuple, and no tuple is longer than MAX_TYPED.
-        Ok(TypedFunc { func: self, types: PhantomData })
+        Ok(TypedFunc { func: self, checks, types: PhantomData })
+    }
+
+    /// What has to be checked at calls as a function of another type.
+    #[cold]
+    fn checks_as(self, wanted: &FuncType, store: &StoreInner) -> Result<Checks> {
+        let own = self.type_in(store);
+        let types = store.engine.types();
+        if types.signature_matches(&own, wanted) {
+            return Ok(Checks::None);
+        }
+        let if_checked = |(own, given): (&ValType, &ValType)| if kind_only(*own, *given) { *own } else { *given };
+        let params = own.params().iter().zip(wanted.params()).map(if_checked);
+        let wanted_if_checked = FuncType::new(params, wanted.results().iter().copied());
+        let fits = own.params().len() == wanted.params().len() && types.signature_matches(&own, &wanted_if_checked);
+        ensure!(fits, "the function has type `{own}`, not `{wanted}`");
+        Ok(Checks::References)
+    }
+}
+
+/// Whether only a call can tell if what is given fits: it is a reference to a function, and one of a certain type is
+/// asked for. No Rust type stands for that.
+fn kind_only(own: ValType, given: ValType) -> bool {
+    matches!((own, given), (ValType::Ref(own), ValType::Ref(given))
+        if matches!(own.heap, HeapType::Concrete(_)) && given.heap.is_func())
+}
+
+/// What is checked at each call of a [`TypedFunc`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checks {
+    None,
+    References,
+}
+
+impl Checks {
+    /// # Safety
+    /// `values` must hold arguments of the function's kinds of types, with references of this store.
+    #[cold]
+    unsafe fn references(store: &StoreInner, func: Func, values: *const u128) -> Result<()> {
+        for (i, ty) in func.type_in(store).params().iter().enumerate() {
+            // SAFETY: the caller's promise.
+            let value = Val::from_raw(Raw(unsafe { *values.add(i) }), *ty, store);
+            ensure!(value.matches(*ty, store), "argument {i} is no reference of the type {ty}");
+        }
+        Ok(())
     }
 }
 
@@ -142,6 +191,7 @@ fn check_arguments(store: &StoreInner, ty: &FuncType, params: &[Val], results: &
 /// A function whose parameters `P` and results `R` are Rust types: one value, or a tuple.
 pub struct TypedFunc<P, R> {
     func: Func,
+    checks: Checks,
     types: PhantomData<fn(P) -> R>,
 }
 
@@ -168,8 +218,8 @@ impl<P: WasmResults, R: WasmResults> TypedFunc<P, R> {
     /// Calls it.
     ///
     /// # Errors
-    /// The [`Trap`](crate::Trap) that ended the call, with a [`WasmBacktrace`](crate::WasmBacktrace); or whatever
-    /// error a host function returned.
+    /// The [`Trap`](crate::Trap) that ended the call, with a [`WasmBacktrace`](crate::WasmBacktrace); whatever error a host
+    /// function returned; and when a reference is of another store, or not of the type that the function takes.
     ///
     /// # Panics
     /// When the function belongs to another store, or with the panic of a host function.
@@ -179,9 +229,13 @@ impl<P: WasmResults, R: WasmResults> TypedFunc<P, R> {
         self.func.store.check(inner.id);
         let mut values = [MaybeUninit::<u128>::uninit(); MAX_TYPED];
         let values = values.as_mut_ptr().cast::<u128>();
-        // SAFETY: `typed` checked that the function's type is that of P and R, and that MAX_TYPED is enough.
+        // SAFETY: `typed` checked that the function takes P, apart from what is checked here, and returns R, and that
+        // MAX_TYPED is enough.
         unsafe {
             params.write_all(values, &mut Context(inner))?;
+            if self.checks != Checks::None {
+                Checks::references(inner, self.func, values)?;
+            }
             call(inner, self.func.record, values.cast())?;
             Ok(R::read_all(values, &mut Context(inner)))
         }

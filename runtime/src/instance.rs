@@ -129,7 +129,7 @@ impl Instance {
         self.store.check(store.id);
         let info = store.instance(self.index).prototype.info();
         let Some(Entity::Func(func)) = info.export(name) else { bail!("no function is exported as `{name}`") };
-        let typed = func_of(store, self.index, func).typed_as(info.func_type(func));
+        let typed = func_of(store, self.index, func).typed_as(info.func_type(func), store);
         typed.with_context(|| format!("the export `{name}` can not be used"))
     }
 

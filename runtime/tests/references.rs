@@ -4,8 +4,8 @@ mod common;
 
 use common::{call, call_i32, engines, instance, linked, links};
 use minirt::{
-    Config, Engine, Extern, ExternType, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker, Module, Ref,
-    RefType, Store, Table, TableType, Trap, Val, ValType,
+    Config, Engine, Extern, ExternRef, ExternType, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker,
+    Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
 };
 
 /// The type `(ref null $t)`, or `(ref $t)`, for functions of a type.
@@ -84,6 +84,56 @@ fn the_host_can_not_pass_a_reference_of_another_type_or_null_where_there_must_be
     }
     assert!(table.grow(&mut store, 1, Ref::Func(None)).is_err());
     assert_eq!(table.grow(&mut store, 1, Ref::Func(Some(right))).unwrap(), 1);
+}
+
+#[test]
+fn a_typed_function_takes_subtypes_of_its_parameters_and_gives_supertypes_of_its_results() {
+    let text = r#"(module (func $f (export "f") (param (ref null func)) (result (ref func)) (ref.func $f))
+      (func (export "x") (param externref (ref extern)) (result (ref extern)) (local.get 1)))"#;
+    let (mut store, instance) = instance(&Engine::default(), text);
+    let f = instance.get_typed_func::<Func, Option<Func>>(&store, "f").unwrap();
+    let given = instance.get_func(&store, "f").unwrap();
+    assert!(f.call(&mut store, given).unwrap().is_some());
+    let x = instance.get_typed_func::<(ExternRef, ExternRef), Option<ExternRef>>(&store, "x").unwrap();
+    let value = ExternRef::new(&mut store, 5);
+    assert_eq!(x.call(&mut store, (value, value)).unwrap(), Some(value));
+    type Nullable = Option<ExternRef>;
+    assert!(instance.get_typed_func::<(Nullable, Nullable), Nullable>(&store, "x").is_err(), "null could be passed");
+    assert!(instance.get_typed_func::<(ExternRef, Func), Nullable>(&store, "x").is_err(), "of another kind");
+    let error = instance.get_typed_func::<(ExternRef, ExternRef, i32), Nullable>(&store, "x").unwrap_err();
+    assert!(format!("{error:#}").contains("has type `(func (param externref (ref extern))"), "{error:#}");
+}
+
+#[test]
+fn a_typed_function_that_takes_functions_of_one_type_checks_each_that_it_gets() {
+    let text = r#"(module (type $t (func (result i32)))
+      (func (export "call") (param $n i32) (param $f (ref $t)) (result i32)
+        (i32.add (local.get $n) (call_ref $t (local.get $f))))
+      (func (export "maybe") (param (ref null $t)) (result i32) (ref.is_null (local.get 0)))
+      (func (export "get") (result (ref null $t)) (ref.null $t)))"#;
+    let (mut store, instance) = instance(&Engine::default(), text);
+    let call = instance.get_typed_func::<(i32, Func), i32>(&store, "call").unwrap();
+    let maybe = instance.get_typed_func::<Option<Func>, i32>(&store, "maybe").unwrap();
+    let call_null = instance.get_typed_func::<(i32, Option<Func>), i32>(&store, "call").unwrap();
+    let (right, wrong) = (Func::wrap(&mut store, || 40), Func::wrap(&mut store, || 40i64));
+    assert_eq!(call.call(&mut store, (2, right)).unwrap(), 42);
+    assert_eq!(call_null.call(&mut store, (2, Some(right))).unwrap(), 42);
+    assert_eq!((maybe.call(&mut store, None).unwrap(), maybe.call(&mut store, Some(right)).unwrap()), (1, 0));
+    let foreign = Func::wrap(&mut Store::new(store.engine(), ()), || 40);
+    let errors = [
+        call.call(&mut store, (2, wrong)).unwrap_err(),
+        call_null.call(&mut store, (2, None)).unwrap_err(),
+        maybe.call(&mut store, Some(wrong)).unwrap_err(),
+    ];
+    for (error, at) in errors.iter().zip([1, 1, 0]) {
+        assert!(error.to_string().contains(&format!("argument {at} is no reference of the type (ref ")), "{error}");
+    }
+    assert!(call.call(&mut store, (2, foreign)).unwrap_err().to_string().contains("another store"));
+    let get = instance.get_typed_func::<(), Option<Func>>(&store, "get").unwrap();
+    assert!(get.call(&mut store, ()).unwrap().is_none());
+    assert!(instance.get_typed_func::<(i32, Option<ExternRef>), i32>(&store, "call").is_err());
+    assert!(instance.get_typed_func::<i32, i32>(&store, "call").is_err());
+    assert!(instance.get_typed_func::<(i32, Func, Func), i32>(&store, "call").is_err());
 }
 
 #[test]
