@@ -1,8 +1,11 @@
 //! Which Wasm functions were active when something went wrong.
 
-use crate::activation::{Activation, Frames};
-use crate::store::StoreInner;
+use crate::activation::{self, Activation, Frames};
+use crate::store::{AsContext, StoreInner};
 use std::fmt;
+
+/// When a backtrace has this many frames, no more are added of the same call into Wasm.
+const MAX_SHOWN: usize = 256;
 
 /// The Wasm part of a stack, innermost frame first.
 ///
@@ -44,7 +47,16 @@ impl FrameInfo {
 }
 
 impl WasmBacktrace {
-    /// The active functions, innermost first; at most 64 of the innermost call into Wasm.
+    /// The functions that are active in a store, on this thread: those from which a host function was called, or whose
+    /// epoch deadline passed. Elsewhere there are none.
+    pub fn capture(store: impl AsContext) -> Self {
+        let mut backtrace = Self::default();
+        // SAFETY: the activations of this thread are those of our callers.
+        unsafe { backtrace.push_active(&store.as_context().0.inner, activation::current()) };
+        backtrace
+    }
+
+    /// The active functions, innermost first. Of the innermost call into Wasm there are at most 64, and about 256 in all.
     pub fn frames(&self) -> &[FrameInfo] {
         &self.frames
     }
@@ -53,30 +65,39 @@ impl WasmBacktrace {
     ///
     /// # Safety
     /// The activations around `innermost` must still be on the stack.
-    pub(crate) unsafe fn capture(store: &StoreInner, innermost: &Activation) -> Self {
-        let mut frames = Vec::new();
+    pub(crate) unsafe fn at_failure(store: &StoreInner, innermost: &Activation) -> Self {
+        let mut backtrace = Self::default();
         let trapped = innermost.trap.is_some();
         let addresses: Vec<usize> = if trapped { Frames::with(|frames| frames.iter().collect()) } else { Vec::new() };
         for (depth, address) in addresses.iter().enumerate() {
             // A return address may already belong to the next instruction, or even the next function.
-            frames.extend(locate(store, address - usize::from(depth > 0)));
+            backtrace.frames.extend(locate(store, address - usize::from(depth > 0)));
         }
-        let mut outer = innermost.previous;
-        // SAFETY: the list's entries are alive: the caller's promise.
-        while let Some(activation) = unsafe { outer.as_ref() } {
-            if std::ptr::eq(activation.store, innermost.store) && !activation.exit_frame.is_null() {
-                // SAFETY: that activation is in a host function that the exit trampoline called, so the frames from
-                // the trampoline's up to the entry's are intact.
+        // SAFETY: the caller's promise.
+        unsafe { backtrace.push_active(store, innermost.previous) };
+        backtrace
+    }
+
+    /// Adds the functions of a store that are active in an activation and in those around it.
+    ///
+    /// # Safety
+    /// The activations must still be on the stack.
+    unsafe fn push_active(&mut self, store: &StoreInner, mut activation: *const Activation) {
+        // SAFETY: the caller's promise.
+        while let Some(active) = unsafe { activation.as_ref() } {
+            let of_store = std::ptr::eq(active.store.cast(), store);
+            if of_store && !active.exit_frame.is_null() {
+                // SAFETY: that activation is in Rust that a trampoline called, so the frames from the trampoline's up
+                // to the entry's are intact.
                 unsafe {
-                    walk(activation.exit_frame, activation.frame, |address| {
-                        frames.extend(locate(store, address - 1));
-                        frames.len() < 4 * addresses.len().max(64)
+                    walk(active.exit_frame, active.frame, |address| {
+                        self.frames.extend(locate(store, address - 1));
+                        self.frames.len() < MAX_SHOWN
                     });
                 }
             }
-            outer = activation.previous;
+            activation = active.previous;
         }
-        Self { frames }
     }
 }
 

@@ -129,6 +129,6 @@ fn failure(store: &mut StoreInner, activation: &Activation) -> Error {
         return error; // A call further in has described the whole stack already.
     }
     // SAFETY: the activations around this one are those of our callers.
-    let backtrace = unsafe { WasmBacktrace::capture(store, activation) };
+    let backtrace = unsafe { WasmBacktrace::at_failure(store, activation) };
     if backtrace.frames().is_empty() { error } else { error.context(backtrace) }
 }

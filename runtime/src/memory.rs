@@ -111,6 +111,11 @@ impl Memory {
         self.ty(store).minimum
     }
 
+    /// Bytes in one of its pages: 65,536, or 1 if its type says so.
+    pub fn page_size(&self, store: impl AsContext) -> u64 {
+        self.ty(store).page_size()
+    }
+
     /// Its size in bytes.
     pub fn data_size(&self, store: impl AsContext) -> usize {
         self.space(&store.as_context().0.inner).len() as usize

@@ -155,6 +155,24 @@ fn a_callback_lets_code_go_on_until_it_does_not() {
 }
 
 #[test]
+fn a_callback_sees_what_the_code_was_doing() {
+    let engine = with_epochs();
+    let text = r#"(module (func $inner (loop $l (br $l))) (func (export "run") (call $inner)))"#;
+    let mut store = Store::new(&engine, Vec::new());
+    let instance = Instance::new(&mut store, &Module::new(&engine, text).unwrap(), &[]).unwrap();
+    store.set_epoch_deadline(1);
+    engine.increment_epoch();
+    store.epoch_deadline_callback(|mut store| {
+        let seen = WasmBacktrace::capture(&store);
+        store.data_mut().extend(seen.frames().iter().map(|frame| frame.func_index()));
+        Ok(if store.data().len() < 3 { UpdateDeadline::Continue(0) } else { UpdateDeadline::Interrupt })
+    });
+    let run = instance.get_typed_func::<(), ()>(&store, "run").unwrap();
+    expect_trap(run.call(&mut store, ()), Trap::Interrupt);
+    assert_eq!(store.data()[..], [1, 0, 1], "where it began, and then further in");
+}
+
+#[test]
 fn a_callback_that_goes_on_costs_the_code_nothing_but_time() {
     let engine = with_epochs();
     let text = r#"(module (func (export "sum") (param i32) (result i32) (local i32)

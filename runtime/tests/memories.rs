@@ -223,6 +223,7 @@ fn a_memory_is_imported_with_the_pages_that_it_has() {
     let user = Module::new(&engine, r#"(module (import "" "m" (memory 1 (pagesize 1))))"#).unwrap();
     let mut store = Store::new(&engine, ());
     let small = Memory::new(&mut store, MemoryType { minimum: 3, page_size_log2: 0, ..MemoryType::default() }).unwrap();
+    assert_eq!(small.page_size(&store), 1);
     Instance::new(&mut store, &user, &[small.into()]).unwrap();
     assert_eq!(small.grow(&mut store, 2).unwrap(), 3);
     assert_eq!(small.data(&store), [0; 5]);

@@ -113,6 +113,39 @@ fn a_backtrace_reaches_through_the_host_to_the_calls_around_it() {
 }
 
 #[test]
+fn a_host_function_sees_which_functions_led_to_it() {
+    for (name, engine) in engines() {
+        let text = r#"(module
+          (import "host" "see" (func $see (param i32)))
+          (func $inner (param i32) (call $see (local.get 0)))
+          (func $outer (export "run") (param i32) (call $inner (local.get 0))))"#;
+        let module = Module::new(&engine, text).unwrap();
+        let mut linker = Linker::new(&engine);
+        let see = |mut caller: Caller<'_, Vec<String>>, again: i32| -> minirt::Result<()> {
+            if again > 0 {
+                let run = caller.get_export("run").unwrap().into_func().unwrap();
+                return run.typed::<i32, ()>(&caller)?.call(&mut caller, again - 1);
+            }
+            let seen = WasmBacktrace::capture(&caller);
+            let names = seen.frames().iter().map(|frame| frame.func_name().unwrap().to_owned()).collect();
+            *caller.data_mut() = names;
+            // Another store has no part in this.
+            assert!(WasmBacktrace::capture(Store::new(caller.engine(), ())).frames().is_empty());
+            Ok(())
+        };
+        linker.func_wrap("host", "see", see).unwrap();
+        let mut store = Store::new(&engine, Vec::new());
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let run = instance.get_typed_func::<i32, ()>(&store, "run").unwrap();
+        run.call(&mut store, 0).unwrap();
+        assert_eq!(store.data(), &["inner", "outer"], "{name}");
+        run.call(&mut store, 1).unwrap();
+        assert_eq!(store.data(), &["inner", "outer", "inner", "outer"], "{name}");
+        assert!(WasmBacktrace::capture(&store).frames().is_empty(), "{name}: nothing is active any more");
+    }
+}
+
+#[test]
 fn infinite_recursion_through_the_host_ends_with_a_trap_too() {
     let engine = Engine::default();
     let module = Module::new(
