@@ -21,6 +21,9 @@ const MAX_TYPED: usize = 16;
 impl Func {
     /// A host function of a type that is known at run time only. The closure gets the arguments, and a slice
     /// of defaults to put its results in.
+    ///
+    /// # Panics
+    /// When the type is another engine's.
     pub fn new<S: AsContextMut>(
         mut store: S,
         ty: FuncType,

@@ -74,7 +74,7 @@ impl<T> Linker<T> {
     /// Defines a host function from a closure whose type says it all.
     ///
     /// # Errors
-    /// When the name is taken and shadowing is not allowed; so do all the following.
+    /// When the name is taken and shadowing is not allowed.
     pub fn func_wrap<P, R>(&mut self, module: &str, name: &str, closure: impl IntoFunc<T, P, R>) -> Result<&mut Self> {
         let IntoHost(host) = closure.into_host();
         self.insert_host(module, name, host)
@@ -87,6 +87,12 @@ impl<T> Linker<T> {
 
     /// Defines a host function of a type that is known at run time only. The closure gets the arguments, and a
     /// slice of defaults to put its results in.
+    ///
+    /// # Errors
+    /// When the name is taken and shadowing is not allowed. Results that are not of the type are an error of the call.
+    ///
+    /// # Panics
+    /// When the type is another engine's.
     pub fn func_new(
         &mut self,
         module: &str,
@@ -98,7 +104,10 @@ impl<T> Linker<T> {
         self.insert_host(module, name, host)
     }
 
-    /// Defines something that a store owns.
+    /// Defines something that a store owns. Instances that import it must be of the same store.
+    ///
+    /// # Errors
+    /// When the name is taken and shadowing is not allowed.
     pub fn define(
         &mut self,
         _store: impl AsContext<Data = T>,
@@ -110,6 +119,12 @@ impl<T> Linker<T> {
     }
 
     /// Defines all exports of an instance under a module name.
+    ///
+    /// # Errors
+    /// When a name is taken and shadowing is not allowed. Exports before that one stay defined.
+    ///
+    /// # Panics
+    /// When the instance belongs to another store.
     pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
         let inner = &store.as_context().0.inner;
         instance.store.check(inner.id);
@@ -131,7 +146,10 @@ impl<T> Linker<T> {
     /// Makes an instance with imports from here.
     ///
     /// # Errors
-    /// When an import is not defined; and as [`Instance::new`].
+    /// When an import is not defined, or the module is of another engine; and as [`Instance::new`].
+    ///
+    /// # Panics
+    /// As [`Instance::new`].
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
         let given = self.look_all_up(module)?;
         instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
@@ -241,6 +259,9 @@ impl<T> InstancePre<T> {
     /// Makes an instance.
     ///
     /// # Errors
+    /// As [`Instance::new`].
+    ///
+    /// # Panics
     /// As [`Instance::new`].
     #[inline]
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {

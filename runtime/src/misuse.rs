@@ -1,29 +1,33 @@
-//! What must not compile. Each program differs from one that compiles by the one line that is wrong.
+//! What must not compile. Each program stands below one that compiles, from which it differs by the line that is wrong.
 //!
 //! A `Caller` ends with its call:
 //!
 //! ```
 //! # use minirt::Caller;
-//! fn inside<'a>(caller: Caller<'a, ()>) -> Caller<'a, ()> { caller }
+//! fn keep<'a>(kept: &mut Option<Caller<'a, ()>>, caller: Caller<'a, ()>) {
+//!     *kept = Some(caller);
+//! }
 //! ```
-//! ```compile_fail
+//! ```compile_fail,E0621
 //! # use minirt::Caller;
-//! fn outside<'a>(caller: Caller<'a, ()>) -> Caller<'static, ()> { caller }
+//! fn keep<'a>(kept: &mut Option<Caller<'a, ()>>, caller: Caller<'_, ()>) {
+//!     *kept = Some(caller);
+//! }
 //! ```
 //!
 //! A memory's bytes are borrowed from the store, so that nothing can be called while they are looked at:
 //!
 //! ```
 //! # use minirt::{AsContextMut, Memory, Store, TypedFunc};
-//! fn before(store: &mut Store<()>, memory: Memory, grow: TypedFunc<(), ()>) -> u8 {
-//!     let first = memory.data(&*store)[0];
-//!     grow.call(store, ()).unwrap();
-//!     first
+//! fn first(store: &mut Store<()>, memory: Memory, grow: TypedFunc<(), ()>) -> u8 {
+//!     let bytes = memory.data(&*store).to_vec();
+//!     grow.call(&mut *store, ()).unwrap();
+//!     bytes[0]
 //! }
 //! ```
 //! ```compile_fail,E0502
 //! # use minirt::{AsContextMut, Memory, Store, TypedFunc};
-//! fn across(store: &mut Store<()>, memory: Memory, grow: TypedFunc<(), ()>) -> u8 {
+//! fn first(store: &mut Store<()>, memory: Memory, grow: TypedFunc<(), ()>) -> u8 {
 //!     let bytes = memory.data(&*store);
 //!     grow.call(&mut *store, ()).unwrap();
 //!     bytes[0]
@@ -32,16 +36,30 @@
 //!
 //! They are not read and written at the same time, nor written through two handles:
 //!
+//! ```
+//! # use minirt::{Memory, Store};
+//! fn copy(store: &mut Store<()>, from: Memory, to: Memory) {
+//!     let from = from.data(&*store).to_vec();
+//!     to.data_mut(&mut *store).copy_from_slice(&from);
+//! }
+//! ```
 //! ```compile_fail,E0502
 //! # use minirt::{Memory, Store};
 //! fn copy(store: &mut Store<()>, from: Memory, to: Memory) {
 //!     let from = from.data(&*store);
-//!     to.data_mut(&mut *store).copy_from_slice(from);
+//!     to.data_mut(&mut *store).copy_from_slice(&from);
+//! }
+//! ```
+//! ```
+//! # use minirt::{Memory, Store};
+//! fn swap(store: &mut Store<()>, aside: &mut Store<()>, one: Memory, other: Memory) {
+//!     let one = one.data_mut(&mut *aside);
+//!     other.data_mut(&mut *store).swap_with_slice(one);
 //! }
 //! ```
 //! ```compile_fail,E0499
 //! # use minirt::{Memory, Store};
-//! fn swap(store: &mut Store<()>, one: Memory, other: Memory) {
+//! fn swap(store: &mut Store<()>, aside: &mut Store<()>, one: Memory, other: Memory) {
 //!     let one = one.data_mut(&mut *store);
 //!     other.data_mut(&mut *store).swap_with_slice(one);
 //! }
@@ -49,6 +67,14 @@
 //!
 //! The embedder's data beside them is borrowed with them:
 //!
+//! ```
+//! # use minirt::{Memory, Store};
+//! fn both(store: &mut Store<u8>, memory: Memory) {
+//!     let (bytes, data) = memory.data_and_store_mut(&mut *store);
+//!     *data = 1;
+//!     bytes[0] = *data;
+//! }
+//! ```
 //! ```compile_fail,E0499
 //! # use minirt::{Memory, Store};
 //! fn both(store: &mut Store<u8>, memory: Memory) {
@@ -60,6 +86,14 @@
 //!
 //! Bytes do not outlive their store:
 //!
+//! ```
+//! # use minirt::{Memory, Store};
+//! fn after(store: Store<()>, memory: Memory) -> u8 {
+//!     let bytes = memory.data(&store).to_vec();
+//!     drop(store);
+//!     bytes[0]
+//! }
+//! ```
 //! ```compile_fail,E0505
 //! # use minirt::{Memory, Store};
 //! fn after(store: Store<()>, memory: Memory) -> u8 {
@@ -82,6 +116,10 @@
 //!
 //! And so does what a host function captures, because linkers are shared between threads:
 //!
+//! ```
+//! let shared = std::sync::Arc::new(1);
+//! minirt::Linker::<()>::new(&minirt::Engine::default()).func_wrap("a", "f", move || *shared).unwrap();
+//! ```
 //! ```compile_fail,E0277
 //! let shared = std::rc::Rc::new(1);
 //! minirt::Linker::<()>::new(&minirt::Engine::default()).func_wrap("a", "f", move || *shared).unwrap();

@@ -170,9 +170,8 @@ impl<T> Linker<T> {
         mut store: impl AsContextMut<Data = T> + 'a,
     ) -> impl Iterator<Item = (&'a str, &'a str, Extern)> + 'a {
         let names = self.modules.iter().flat_map(|(module, names)| names.keys().map(move |name| (module, name)));
-        names.map(move |(module, name)| {
-            let it = self.get(&mut store, module, name).expect("it is defined");
-            (module.as_str(), name.as_str(), it)
+        names.filter_map(move |(module, name)| {
+            Some((module.as_str(), name.as_str(), self.get(&mut store, module, name)?))
         })
     }
 }
