@@ -10,6 +10,21 @@ const MAX_SHOWN: usize = 256;
 /// The Wasm part of a stack, innermost frame first.
 ///
 /// Attached as context to the error of a call that entered Wasm: `error.downcast_ref::<WasmBacktrace>()`.
+///
+/// # Examples
+/// ```
+/// # use minirt::{Engine, Instance, Module, Store};
+/// use minirt::{Trap, WasmBacktrace};
+/// # let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module (func $deep unreachable) (func $run (export "run") (call $deep)))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let error = instance.get_typed_func::<(), ()>(&store, "run")?.call(&mut store, ()).unwrap_err();
+/// assert_eq!(error.downcast_ref(), Some(&Trap::UnreachableCodeReached));
+/// let frames = error.downcast_ref::<WasmBacktrace>().unwrap().frames();
+/// assert!(frames.iter().map(|frame| frame.func_name()).eq([Some("deep"), Some("run")]));
+/// # Ok::<(), minirt::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct WasmBacktrace {
     frames: Vec<FrameInfo>,

@@ -24,6 +24,21 @@ impl Func {
     ///
     /// # Panics
     /// When the type is another engine's.
+    ///
+    /// # Examples
+    /// ```
+    /// # use minirt::{Engine, Func, FuncType, Store, Val, ValType};
+    /// # let mut store = Store::new(&Engine::default(), ());
+    /// let ty = FuncType::new([ValType::I64, ValType::I64], [ValType::I64]);
+    /// let max = Func::new(&mut store, ty, |_caller, params, results| {
+    ///     results[0] = Val::I64(params[0].unwrap_i64().max(params[1].unwrap_i64()));
+    ///     Ok(())
+    /// });
+    /// let mut results = [Val::I64(0)];
+    /// max.call(&mut store, &[Val::I64(3), Val::I64(8)], &mut results)?;
+    /// assert_eq!(results[0].i64(), Some(8));
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
     pub fn new<S: AsContextMut>(
         mut store: S,
         ty: FuncType,

@@ -81,6 +81,16 @@ handles! {
 /// A value of the host that Wasm can hold and pass on, but not look into.
 ///
 /// The value lives as long as the store.
+///
+/// # Examples
+/// ```
+/// # use minirt::{Engine, ExternRef, Store};
+/// # let mut store = Store::new(&Engine::default(), ());
+/// let value = ExternRef::new(&mut store, String::from("anything"));
+/// let found = value.data(&store)?.downcast_ref::<String>();
+/// assert_eq!(found.map(String::as_str), Some("anything"));
+/// # Ok::<(), minirt::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExternRef {
     pub(crate) store: StoreId,

@@ -45,6 +45,32 @@ impl HostFunc {
 }
 
 /// What a host function knows about the call: the store, and the instance that imports the function.
+///
+/// # Examples
+/// ```
+/// use minirt::{Caller, Engine, Linker, Module, Result, Store};
+///
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module
+///     (import "host" "print" (func $print (param i32 i32)))
+///     (memory (export "memory") 1) (data (i32.const 8) "hello")
+///     (func (export "run") (call $print (i32.const 8) (i32.const 5))))"#)?;
+/// let mut linker = Linker::new(&engine);
+/// let print = |mut caller: Caller<'_, String>, at: u32, len: u32| -> Result<()> {
+///     let memory = caller.get_export("memory").and_then(|it| it.into_memory());
+///     let memory = memory.ok_or_else(|| minirt::Error::msg("there is no memory"))?;
+///     let mut bytes = vec![0; len as usize];
+///     memory.read(&caller, at as usize, &mut bytes)?;
+///     caller.data_mut().push_str(std::str::from_utf8(&bytes)?);
+///     Ok(())
+/// };
+/// linker.func_wrap("host", "print", print)?;
+/// let mut store = Store::new(&engine, String::new());
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// instance.get_typed_func::<(), ()>(&store, "run")?.call(&mut store, ())?;
+/// assert_eq!(store.data(), "hello");
+/// # Ok::<(), minirt::Error>(())
+/// ```
 pub struct Caller<'a, T> {
     pub(crate) store: StoreContextMut<'a, T>,
     importer: Option<VmContext>,

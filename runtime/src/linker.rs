@@ -22,6 +22,24 @@ use std::sync::atomic::Ordering::SeqCst;
 /// Definitions by module and name, from which instances get their imports.
 ///
 /// Host functions belong to the linker and serve any number of stores; everything else belongs to one store.
+///
+/// # Examples
+/// ```
+/// use minirt::{Engine, Linker, Module, Store};
+///
+/// let engine = Engine::default();
+/// let mut linker = Linker::new(&engine);
+/// linker.func_wrap("math", "square", |x: f64| x * x)?;
+/// let module = Module::new(&engine, r#"(module
+///     (import "math" "square" (func $square (param f64) (result f64)))
+///     (func (export "sum") (param f64 f64) (result f64)
+///         (f64.add (call $square (local.get 0)) (call $square (local.get 1)))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// let sum = instance.get_typed_func::<(f64, f64), f64>(&store, "sum")?;
+/// assert_eq!(sum.call(&mut store, (3.0, 4.0))?, 25.0);
+/// # Ok::<(), minirt::Error>(())
+/// ```
 pub struct Linker<T> {
     engine: Engine,
     modules: BTreeMap<String, BTreeMap<String, Given>>,
@@ -219,6 +237,19 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// A module with its imports already looked up.
+///
+/// # Examples
+/// ```
+/// # use minirt::{Engine, Linker, Module, Store};
+/// # let engine = Engine::default();
+/// let linker: Linker<u32> = Linker::new(&engine);
+/// let pre = linker.instantiate_pre(&Module::new(&engine, "(module)")?)?;
+/// for request in 0..1000 {
+///     let mut store = Store::new(&engine, request);
+///     pre.instantiate(&mut store)?;
+/// }
+/// # Ok::<(), minirt::Error>(())
+/// ```
 pub struct InstancePre<T> {
     inner: Arc<PreInner>,
     data: PhantomData<fn(T) -> T>,

@@ -95,6 +95,19 @@ impl<T> Store<T> {
     ///
     /// # Errors
     /// As [`Store::get_fuel`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use minirt::{Config, Engine, Instance, Module, Store, Trap};
+    /// let engine = Engine::new(Config::new().consume_fuel(true))?;
+    /// let module = Module::new(&engine, r#"(module (func (export "forever") (loop $l (br $l))))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// store.set_fuel(10_000)?;
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let error = instance.get_typed_func::<(), ()>(&store, "forever")?.call(&mut store, ()).unwrap_err();
+    /// assert_eq!((error.downcast_ref(), store.get_fuel()?), (Some(&Trap::OutOfFuel), 0));
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         self.as_context_mut().set_fuel(fuel)
     }
@@ -106,6 +119,25 @@ impl<T> Store<T> {
     /// The deadline of a new store is epoch 0, which has always passed: where epochs are configured, set one before the
     /// first call. Where they are not ([`Config::epoch_interruption`](crate::Config::epoch_interruption)), it has no
     /// effect.
+    ///
+    /// # Examples
+    /// ```
+    /// # use minirt::{Config, Engine, Instance, Module, Store, Trap};
+    /// # use std::time::Duration;
+    /// let engine = Engine::new(Config::new().epoch_interruption(true))?;
+    /// let module = Module::new(&engine, r#"(module (func (export "forever") (loop $l (br $l))))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// store.set_epoch_deadline(1);
+    /// let clock = engine.clone();
+    /// std::thread::spawn(move || {
+    ///     std::thread::sleep(Duration::from_millis(5));
+    ///     clock.increment_epoch();
+    /// });
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let error = instance.get_typed_func::<(), ()>(&store, "forever")?.call(&mut store, ()).unwrap_err();
+    /// assert_eq!(error.downcast_ref(), Some(&Trap::Interrupt));
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
     pub fn set_epoch_deadline(&mut self, ticks_beyond_current: u64) {
         self.as_context_mut().set_epoch_deadline(ticks_beyond_current);
     }

@@ -181,6 +181,18 @@ impl Module {
     /// # Safety
     /// As for [`Module::deserialize`]. Besides, nobody may write to the file or shorten it while the module or any
     /// instance of it exists. (To replace it, write another file and rename that.)
+    ///
+    /// # Examples
+    /// ```
+    /// # use minirt::{Engine, Module};
+    /// # let engine = Engine::default();
+    /// let path = std::env::temp_dir().join(format!("example-{}.cwasm", std::process::id()));
+    /// std::fs::write(&path, Module::new(&engine, "(module)")?.serialize()?)?;
+    /// // SAFETY: the file is ours, and nobody writes to it.
+    /// let module = unsafe { Module::deserialize_file(&engine, &path)? };
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
     pub unsafe fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let load = || {

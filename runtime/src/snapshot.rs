@@ -27,6 +27,24 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 ///
 /// Instances of one snapshot are equal in everything, also in what the guest had drawn from a source of randomness:
 /// keys, seeds of hash tables, temporary names. A guest that needs these to differ has to draw them afterwards.
+///
+/// # Examples
+/// ```
+/// use minirt::{Engine, Instance, Module, Store};
+///
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module (memory (export "memory") 1)
+///     (func (export "prepare") (i32.store (i32.const 0) (i32.const 42))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// instance.get_typed_func::<(), ()>(&store, "prepare")?.call(&mut store, ())?;
+/// let snapshot = instance.snapshot(&mut store)?;
+///
+/// let mut other = Store::new(&engine, ());
+/// let copy = snapshot.instantiate(&mut other, &[])?;
+/// assert_eq!(copy.get_memory(&other, "memory").unwrap().data(&other)[0], 42);
+/// # Ok::<(), minirt::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     module: Module,
@@ -82,6 +100,22 @@ impl Instance {
     ///
     /// # Panics
     /// When the instance belongs to another store; so do all the following.
+    ///
+    /// # Examples
+    /// ```
+    /// # use minirt::{Engine, Instance, Module, Store};
+    /// # let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (global $n (mut i32) (i32.const 0))
+    ///     (func (export "next") (result i32)
+    ///         (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let next = instance.get_typed_func::<(), i32>(&store, "next")?;
+    /// assert_eq!((next.call(&mut store, ())?, next.call(&mut store, ())?), (1, 2));
+    /// instance.reset(&mut store)?;
+    /// assert_eq!(next.call(&mut store, ())?, 1);
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
     pub fn reset(&self, mut store: impl AsContextMut) -> Result<()> {
         let store = &mut store.as_context_mut().0.inner;
         self.idle(store, "reset")?;
