@@ -5,6 +5,7 @@
 use crate::Metering;
 use crate::error::CompileError;
 use crate::module::{FuncType, ModuleInfo};
+use crate::parallel::run_all;
 use crate::parse::Body;
 use crate::trampoline;
 use crate::translate::{ModuleContext, translate};
@@ -15,7 +16,6 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::print_errors::pretty_error;
 use cranelift_codegen::{CodegenError, Context, Final, FinalizedMachReloc, FinalizedRelocTarget, MachBufferFinalized};
 use cranelift_frontend::FunctionBuilderContext;
-use rayon::iter::{ParallelBridge, ParallelIterator};
 use wasmparser::FuncValidatorAllocations;
 
 /// Below this many bytes of bodies, one thread is faster than starting others.
@@ -97,12 +97,9 @@ pub(crate) fn compile(
         let mut worker = Worker::default();
         return jobs.into_iter().map(|job| worker.run(module, job)).collect();
     }
-    // The largest first, so that none of them is what everybody waits for at the end. A bridge keeps that order,
-    // where a parallel iterator over the list would give each thread a stretch of it.
+    // The largest first, so that none of them is what everybody waits for at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.body.as_ref().map_or(0, size)));
-    let jobs = jobs.into_iter().par_bridge();
-    let mut done: Vec<(usize, Result<Compiled, CompileError>)> =
-        jobs.map_init(Worker::default, |worker, job| (job.index, worker.run(module, job))).collect();
+    let mut done = run_all(jobs, Worker::default, |worker, job| (job.index, worker.run(module, job)));
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
 }

@@ -32,6 +32,7 @@ mod initialise;
 mod abi;
 mod translate;
 mod trampoline;
+mod parallel;
 mod codegen;
 mod link;
 pub mod artifact;

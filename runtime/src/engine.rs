@@ -135,7 +135,8 @@ impl Config {
         self
     }
 
-    /// Whether the functions of a large module are compiled on several threads. Default: yes.
+    /// Whether a large module is compiled on several threads. However many modules are compiled at a time, fewer threads
+    /// than there are processors are started to help, and they end with the module. Default: yes.
     pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
         self.settings.parallel = parallel;
         self
@@ -389,12 +390,8 @@ impl Engine {
         let supertype = supertype.map(|of| types.number(of));
         if let Some(of) = supertype.and_then(|number| types.get(number)) {
             ensure!(!of.is_final, "`{}` is final: no type can extend it", of.func);
-            ensure!(
-                types.signature_matches(ty, &of.func),
-                "`{ty}` can not extend `{}`: functions of the \
-                type could not stand where functions of that are asked for",
-                of.func
-            );
+            let fits = types.signature_matches(ty, &of.func);
+            ensure!(fits, "`{ty}` can not extend `{}`: it takes less than that, or returns more", of.func);
         }
         let func = FuncType::new(ty.params().iter().copied(), ty.results().iter().copied());
         let number = types.number_alone(TypeDef { func, supertype, is_final: finality == Finality::Final });

@@ -2,7 +2,7 @@
 
 use crate::guest::Peer;
 use crate::peers::{NAMES, RATIOS, peers, ratios_of_times};
-use crate::race::{Contestant, Lap, Pace, processors, race};
+use crate::race::{Contestant, Lap, Pace, race_anywhere};
 use crate::report::{Sheet, kib, micros, nothing};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) fn measure(pace: &Pace) -> Result<()> {
         let sizes: Vec<Option<f64>> = sizes.collect::<Result<_>>()?;
         let compilers = peers.iter().zip(&sizes).filter(|(_, size)| size.is_some());
         let compilers: Vec<_> = compilers.map(|(peer, _)| contestant(peer.as_ref(), &wasm)).collect();
-        let mut rates = race(&compilers, &processors()?[..1], pace)?.into_iter();
+        let mut rates = race_anywhere(&compilers, pace)?.into_iter();
         let times = sizes.iter().map(|size| size.and_then(|_| Some(1e9 / rates.next()?)));
         let times: Vec<Option<f64>> = times.collect();
         let cells = times.iter().map(|time| time.map_or_else(nothing, micros));

@@ -41,11 +41,20 @@ pub(crate) fn processors() -> Result<Vec<usize>> {
 ///
 /// Thread `i` stays on the `i`th of `processors`; all threads run the same contestant at the same time.
 pub(crate) fn race(contestants: &[Contestant<'_>], processors: &[usize], pace: &Pace) -> Result<Vec<f64>> {
-    let barrier = Barrier::new(processors.len());
+    race_at(contestants, &processors.iter().copied().map(Some).collect::<Vec<_>>(), pace)
+}
+
+/// The same on one thread that stays nowhere, for contestants that start threads: these may be where it may be.
+pub(crate) fn race_anywhere(contestants: &[Contestant<'_>], pace: &Pace) -> Result<Vec<f64>> {
+    race_at(contestants, &[None], pace)
+}
+
+fn race_at(contestants: &[Contestant<'_>], places: &[Option<usize>], pace: &Pace) -> Result<Vec<f64>> {
+    let barrier = Barrier::new(places.len());
     let barrier = &barrier;
     let by_thread = std::thread::scope(|scope| {
-        let run = |cpu: usize| scope.spawn(move || attend(contestants, cpu, barrier, pace));
-        let threads: Vec<_> = processors.iter().map(|cpu| run(*cpu)).collect();
+        let run = |place| scope.spawn(move || attend(contestants, place, barrier, pace));
+        let threads: Vec<_> = places.iter().map(|place| run(*place)).collect();
         threads.into_iter().map(|thread| thread.join().expect("a panic ends the process")).collect::<Result<Vec<_>>>()
     })?;
     let total = |contestant: usize, round: usize| by_thread.iter().map(|rates| rates[contestant][round]).sum();
@@ -54,8 +63,13 @@ pub(crate) fn race(contestants: &[Contestant<'_>], processors: &[usize], pace: &
 }
 
 /// One thread's part: rates by contestant and round.
-fn attend(contestants: &[Contestant<'_>], cpu: usize, barrier: &Barrier, pace: &Pace) -> Result<Vec<Vec<f64>>> {
-    let pinned = pin(cpu);
+fn attend(
+    contestants: &[Contestant<'_>],
+    place: Option<usize>,
+    barrier: &Barrier,
+    pace: &Pace,
+) -> Result<Vec<Vec<f64>>> {
+    let pinned = place.map_or(Ok(()), pin);
     // Errors wait until the end, because the other threads wait at the barrier.
     let warm = |contestant| {
         barrier.wait();
