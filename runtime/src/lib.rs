@@ -103,6 +103,7 @@ mod constant;
 mod bulk;
 mod limited;
 mod builtins;
+mod imports;
 mod instance;
 mod memory;
 mod table;

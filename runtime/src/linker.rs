@@ -4,7 +4,8 @@ mod module;
 
 use crate::handle::{Extern, Func, Instance};
 use crate::host::{Caller, HostFunc};
-use crate::instance::{Given, instantiate, keep_alive};
+use crate::imports::{Given, keep_alive};
+use crate::instance::instantiate;
 use crate::instance_data::Keep;
 use crate::module::Module;
 use crate::resolve::handle_of;
