@@ -80,8 +80,8 @@ impl Instance {
     ///
     /// # Errors
     /// When there are more or fewer imports than the module asks for, or one is of another type; when the store's limiter
-    /// refuses ([`Store::limiter`](crate::Store::limiter)); when no slot is left; and when an active segment or the start function traps. Effects on imported tables and
-    /// memories remain then, as the specification says.
+    /// refuses ([`Store::limiter`](crate::Store::limiter)); when no slot is left; and when an active segment or the start
+    /// function traps. Effects on imported tables and memories remain then, as the specification says.
     ///
     /// # Panics
     /// When an import belongs to another store, or with the panic of a host function called by the start function.

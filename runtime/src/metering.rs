@@ -114,7 +114,8 @@ impl<T> Store<T> {
 
     /// Sets the deadline of this store's code to `ticks_beyond_current` ticks from the engine's epoch now. When that many
     /// calls of [`Engine::increment_epoch`](crate::Engine::increment_epoch) have happened, code stops at the next loop or
-    /// function; a single instruction that works on many bytes is not interrupted. What happens then is for [`Store::epoch_deadline_trap`] or [`Store::epoch_deadline_callback`] to say.
+    /// function; a single instruction that works on many bytes is not interrupted. What happens then is for
+    /// [`Store::epoch_deadline_trap`] or [`Store::epoch_deadline_callback`] to say.
     ///
     /// The deadline of a new store is epoch 0, which has always passed: where epochs are configured, set one before the
     /// first call. Where they are not ([`Config::epoch_interruption`](crate::Config::epoch_interruption)), it has no

@@ -166,7 +166,8 @@ impl Module {
     ///
     /// # Safety
     /// The bytes must come from [`Module::serialize`], [`Engine::precompile_module`] or
-    /// [`Snapshot::save`](crate::Snapshot::save): they are machine code, and will be run. What is checked finds accidents, not malice.
+    /// [`Snapshot::save`](crate::Snapshot::save): they are machine code, and will be run. What is checked finds
+    /// accidents, not malice.
     pub unsafe fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = Bytes::from(bytes.as_ref().to_vec());
         let Artifact { compiled, .. } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;

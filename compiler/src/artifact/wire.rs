@@ -148,7 +148,8 @@ pub(super) use structs;
 structs! {
     ModuleInfo {
         name types rec_groups canonical_types imports exports exports_by_name funcs tables memories globals
-        num_imported_funcs num_imported_tables num_imported_memories num_imported_globals global_inits table_inits elements data data_bytes start func_names
+        num_imported_funcs num_imported_tables num_imported_memories num_imported_globals
+        global_inits table_inits elements data data_bytes start func_names
     }
     Import { module name entity }
     Export { name entity }
