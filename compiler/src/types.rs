@@ -145,10 +145,25 @@ impl TypeTable {
         successors(Some(sub), |number| self.get(*number)?.supertype).any(|number| number == of)
     }
 
-    /// Whether a value of type `sub` may stand where `of` is asked for.
+    /// Whether whatever `sub` is of may stand where `of` is asked for.
+    pub fn heap_matches(&self, sub: HeapType, of: HeapType) -> bool {
+        match (sub, of) {
+            (HeapType::Concrete(sub), HeapType::Concrete(of)) => self.is_subtype(sub, of),
+            (HeapType::NoFunc, of) => of.is_func(),
+            (HeapType::Concrete(_), HeapType::Func) | (HeapType::NoExtern, HeapType::Extern) => true,
+            _ => sub == of,
+        }
+    }
+
+    /// The same for reference types.
+    pub fn ref_matches(&self, sub: RefType, of: RefType) -> bool {
+        (of.nullable || !sub.nullable) && self.heap_matches(sub.heap, of.heap)
+    }
+
+    /// The same for value types.
     pub fn val_matches(&self, sub: ValType, of: ValType) -> bool {
         match (sub, of) {
-            (ValType::Ref(sub), ValType::Ref(of)) => sub.matches(of, |sub, of| self.is_subtype(sub, of)),
+            (ValType::Ref(sub), ValType::Ref(of)) => self.ref_matches(sub, of),
             _ => sub == of,
         }
     }
@@ -159,25 +174,6 @@ impl TypeTable {
             sub.len() == of.len() && sub.iter().zip(of).all(|(sub, of)| self.val_matches(*sub, *of))
         };
         all(of.params(), sub.params()) && all(sub.results(), of.results())
-    }
-}
-
-impl HeapType {
-    /// Whether whatever `self` is of may stand where `of` is asked for, given which numbered types extend which.
-    pub fn matches(self, of: Self, is_subtype: impl Fn(u32, u32) -> bool) -> bool {
-        match (self, of) {
-            (Self::Concrete(sub), Self::Concrete(of)) => is_subtype(sub, of),
-            (Self::NoFunc, of) => of.is_func(),
-            (Self::Concrete(_), Self::Func) | (Self::NoExtern, Self::Extern) => true,
-            _ => self == of,
-        }
-    }
-}
-
-impl RefType {
-    /// The same for reference types.
-    pub fn matches(self, of: Self, is_subtype: impl Fn(u32, u32) -> bool) -> bool {
-        (of.nullable || !self.nullable) && self.heap.matches(of.heap, is_subtype)
     }
 }
 
@@ -271,7 +267,7 @@ mod tests {
         assert!(table.is_subtype(c, a) && table.is_subtype(b, b));
         assert!(!table.is_subtype(a, c));
         let to = |nullable, heap| RefType { nullable, heap };
-        let matches = |sub, of| table.val_matches(ValType::Ref(sub), ValType::Ref(of));
+        let matches = |sub, of| table.ref_matches(sub, of);
         assert!(matches(to(false, HeapType::Concrete(c)), to(true, HeapType::Concrete(a))));
         assert!(!matches(to(true, HeapType::Concrete(c)), to(false, HeapType::Concrete(a))));
         assert!(matches(to(true, HeapType::NoFunc), to(true, HeapType::Concrete(a))));

@@ -401,9 +401,7 @@ impl Engine {
     /// The type of something that a module imports, defines or exports.
     pub(crate) fn type_of(&self, module: &Prototype, entity: Entity) -> ExternType {
         match entity {
-            Entity::Func(index) => {
-                ExternType::Func(self.func_type(module.type_id(module.info().funcs[index as usize].ty)))
-            }
+            Entity::Func(index) => ExternType::Func(self.func_type(module.func_type_id(index))),
             _ => module.in_engine(&module.info().type_of(entity)),
         }
     }

@@ -142,25 +142,25 @@ impl Func {
         store: &StoreInner,
     ) -> Result<TypedFunc<P, R>> {
         let same = P::matches(ty.params()) && R::matches(ty.results());
-        let checks = if same { Checks::None } else { self.checks_as(&FuncType::new(P::types(), R::types()), store)? };
+        let checked = !same && self.checked_as(&FuncType::new(P::types(), R::types()), store)?;
         // Rust types stand for one value or a tuple, and no tuple is longer than MAX_TYPED.
-        Ok(TypedFunc { func: self, checks, types: PhantomData })
+        Ok(TypedFunc { func: self, checked, types: PhantomData })
     }
 
-    /// What has to be checked at calls as a function of another type.
+    /// Whether references have to be checked at each call, as a function of another type than its own.
     #[cold]
-    fn checks_as(self, wanted: &FuncType, store: &StoreInner) -> Result<Checks> {
+    fn checked_as(self, wanted: &FuncType, store: &StoreInner) -> Result<bool> {
         let own = self.type_in(store);
         let types = store.engine.types();
         if types.signature_matches(&own, wanted) {
-            return Ok(Checks::None);
+            return Ok(false);
         }
         let if_checked = |(own, given): (&ValType, &ValType)| if kind_only(*own, *given) { *own } else { *given };
         let params = own.params().iter().zip(wanted.params()).map(if_checked);
         let wanted_if_checked = FuncType::new(params, wanted.results().iter().copied());
         let fits = own.params().len() == wanted.params().len() && types.signature_matches(&own, &wanted_if_checked);
         ensure!(fits, "the function has type `{own}`, not `{wanted}`");
-        Ok(Checks::References)
+        Ok(true)
     }
 }
 
@@ -171,25 +171,16 @@ fn kind_only(own: ValType, given: ValType) -> bool {
         if matches!(own.heap, HeapType::Concrete(_)) && given.heap.is_func())
 }
 
-/// What is checked at each call of a [`TypedFunc`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Checks {
-    None,
-    References,
-}
-
-impl Checks {
-    /// # Safety
-    /// `values` must hold arguments of the function's kinds of types, with references of this store.
-    #[cold]
-    unsafe fn references(store: &StoreInner, func: Func, values: *const u128) -> Result<()> {
-        for (i, ty) in func.type_in(store).params().iter().enumerate() {
-            // SAFETY: the caller's promise.
-            let value = Val::from_raw(Raw(unsafe { *values.add(i) }), *ty, store);
-            ensure!(value.matches(*ty, store), "argument {i} is no reference of the type {ty}");
-        }
-        Ok(())
+/// # Safety
+/// `values` must hold arguments of the function's kinds of types, with references of this store.
+#[cold]
+unsafe fn check_references(store: &StoreInner, func: Func, values: *const u128) -> Result<()> {
+    for (i, ty) in func.type_in(store).params().iter().enumerate() {
+        // SAFETY: the caller's promise.
+        let value = Val::from_raw(Raw(unsafe { *values.add(i) }), *ty, store);
+        ensure!(value.matches(*ty, store), "argument {i} is no reference of the type {ty}");
     }
+    Ok(())
 }
 
 fn check_arguments(store: &StoreInner, ty: &FuncType, params: &[Val], results: &[Val]) -> Result<()> {
@@ -209,7 +200,8 @@ fn check_arguments(store: &StoreInner, ty: &FuncType, params: &[Val], results: &
 /// A function whose parameters `P` and results `R` are Rust types: one value, or a tuple.
 pub struct TypedFunc<P, R> {
     func: Func,
-    checks: Checks,
+    /// Whether each call checks the references that it is given.
+    checked: bool,
     types: PhantomData<fn(P) -> R>,
 }
 
@@ -251,8 +243,8 @@ impl<P: WasmResults, R: WasmResults> TypedFunc<P, R> {
         // MAX_TYPED is enough.
         unsafe {
             params.write_all(values, &mut Context(inner))?;
-            if self.checks != Checks::None {
-                Checks::references(inner, self.func, values)?;
+            if self.checked {
+                check_references(inner, self.func, values)?;
             }
             call(inner, self.func.record, values.cast())?;
             Ok(R::read_all(values, &mut Context(inner)))

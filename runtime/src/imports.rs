@@ -51,11 +51,9 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
     let fits = match (import.entity, given) {
         (Entity::Func(i), Given::Extern(Extern::Func(func))) => {
             func.store.check(store.id);
-            store.engine.is_subtype(func.type_number(), module.type_id(module.info().funcs[i as usize].ty))
+            store.engine.is_subtype(func.type_number(), module.func_type_id(i))
         }
-        (Entity::Func(i), Given::Host(_, ty)) => {
-            store.engine.is_subtype(*ty, module.type_id(module.info().funcs[i as usize].ty))
-        }
+        (Entity::Func(i), Given::Host(_, ty)) => store.engine.is_subtype(*ty, module.func_type_id(i)),
         (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
             let (wanted, found) = (module.in_engine(&module.info().tables[i as usize]), table.type_in(store));
             wanted.element == found.element

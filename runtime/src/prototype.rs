@@ -66,6 +66,11 @@ impl Prototype {
         self.program.type_ids.get(ty as usize).copied().unwrap_or(ty)
     }
 
+    /// The engine's number for the type of a function.
+    pub(crate) fn func_type_id(&self, func: u32) -> u32 {
+        self.type_id(self.info().funcs[func as usize].ty)
+    }
+
     /// The same type with the engine's numbers in place of type indices.
     pub(crate) fn in_engine<T: Renumber>(&self, ty: &T) -> T {
         ty.renumber(&|index| self.type_id(index))

@@ -7,7 +7,7 @@ use crate::limited;
 use crate::store::{AsContext, AsContextMut};
 use crate::value::Ref;
 use anyhow::{Result, anyhow, ensure};
-use minirt_compiler::module::{TableType, ValType};
+use minirt_compiler::module::TableType;
 
 impl Table {
     /// A table of the embedder's own, for instances to import. It takes an instance slot.
@@ -96,7 +96,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let (to, from) = (dst.space(store), src.space(store));
         let (wanted, found) = (dst.type_in(store).element, src.type_in(store).element);
-        let fits = store.engine.types().val_matches(ValType::Ref(found), ValType::Ref(wanted));
+        let fits = store.engine.types().ref_matches(found, wanted);
         ensure!(fits, "elements of a table of {found} do not fit a table of {wanted}");
         store.touched = true;
         // SAFETY: both instances are alive.
