@@ -24,31 +24,17 @@
 
 #![deny(unsafe_code)]
 
-mod args;
-mod bench;
-mod cache;
-mod compile;
-mod entry;
-mod host;
-mod imports;
-mod input;
-mod inspect;
-mod names;
-mod pages;
-mod progress;
-mod report;
-mod run;
-mod snapshot;
-mod stopped;
-mod table;
-mod timeout;
-mod usage;
-mod values;
-mod wasm_options;
+// In reading order: a file uses only what stands above it.
+mod output;
+mod options;
+mod guest;
+mod commands;
 
-use args::Command;
+use commands::{bench, compile, inspect, man, run, snapshot};
+use guest::outcome::Stopped;
+use options::args::Command;
+use options::usage;
 use std::process::ExitCode;
-use stopped::Stopped;
 
 fn main() -> ExitCode {
     let outcome = match usage::parse() {
@@ -57,8 +43,8 @@ fn main() -> ExitCode {
         Ok(Command::Snapshot(options)) => snapshot::snapshot(&options),
         Ok(Command::Inspect(options)) => inspect::inspect(&options),
         Ok(Command::Bench(options)) => bench::bench(&options),
-        Ok(Command::Completions(options)) => pages::completions(&options),
-        Ok(Command::Man(options)) => pages::man(&options),
+        Ok(Command::Completions(options)) => man::completions(&options),
+        Ok(Command::Man(options)) => man::man(&options),
         Err(usage) => return usage.end(),
     };
     match outcome {

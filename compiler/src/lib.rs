@@ -17,105 +17,33 @@
 #![warn(missing_docs)]
 
 // In reading order: a file uses only what stands above it.
-pub mod trap;
-pub mod error;
-pub mod bytes;
+mod settings;
+pub mod base;
 pub mod module;
-pub mod types;
-pub mod builtin;
-pub mod layout;
-pub mod code;
-pub mod image;
-mod compiled;
-mod parse;
-mod initialise;
-mod abi;
-mod translate;
-mod trampoline;
-mod parallel;
+pub mod instance;
 mod codegen;
-mod link;
 pub mod artifact;
 #[cfg(test)]
 mod tests;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use compiled::Compiled;
-pub use error::CompileError;
-pub use trap::Trap;
+pub use base::error::CompileError;
+pub use base::trap::Trap;
+pub use instance::compiled::Compiled;
+pub use settings::{Features, Metering, OptLevel, Settings};
 
 use artifact::Target;
-use bytes::Bytes;
-use code::Code;
-use codegen::Piece;
+use base::bytes::Bytes;
+use codegen::compile::{self, Piece};
+use codegen::{link, translate};
 use cranelift_codegen::isa::OwnedTargetIsa;
-use cranelift_codegen::settings::{self, Configurable};
-use layout::Layout;
+use cranelift_codegen::settings::Configurable;
+use instance::code::Code;
+use instance::initialise;
+use instance::layout::Layout;
+use module::parse;
 use module::{FuncType, ModuleInfo};
 use translate::ModuleContext;
-
-/// How hard Cranelift works on the code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OptLevel {
-    /// As fast as possible to compile.
-    None,
-    /// As fast as possible to run.
-    #[default]
-    Speed,
-    /// Fast to run, but smaller where there is a choice.
-    SpeedAndSize,
-}
-
-/// What a [`Compiler`] may be told.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How hard Cranelift works on the code.
-    pub opt_level: OptLevel,
-    /// Whether the functions of a large module are compiled on several threads.
-    pub parallel: bool,
-    /// What modules may use.
-    pub features: Features,
-    /// How code can be made to stop.
-    pub metering: Metering,
-}
-
-/// What code does at run time so that its store can make it stop. Off, it costs nothing: the code is the same as if there
-/// were no such thing. All code that shares a store has to be compiled alike.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Metering {
-    /// It pays for what it executes, and stops when its store's fuel is used up.
-    pub fuel: bool,
-    /// It looks at the engine's epoch in every loop and function, and asks its store when a deadline has passed.
-    pub epochs: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            opt_level: OptLevel::default(),
-            parallel: true,
-            features: Features::default(),
-            metering: Metering::default(),
-        }
-    }
-}
-
-/// Features that can be switched off, to hold modules to an earlier version of the specification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Features {
-    /// More than one memory in a module.
-    pub multi_memory: bool,
-    /// Memories and tables with 64-bit addresses.
-    pub memory64: bool,
-    /// References to functions of a type, references that are never null, and types that name or extend each other.
-    pub function_references: bool,
-}
-
-impl Default for Features {
-    fn default() -> Self {
-        Self { multi_memory: true, memory64: true, function_references: true }
-    }
-}
 
 /// Compiles modules for the processor it runs on.
 pub struct Compiler {
@@ -153,9 +81,9 @@ impl Compiler {
         let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
         // A body that is not valid is the more useful news than a limit that is exceeded.
         let layout = Layout::new(&info).or_else(|limit| parse::validate(bytes, self.features).and(Err(limit)))?;
-        let pieces = codegen::pieces(&info, self.metering);
+        let pieces = compile::pieces(&info, self.metering);
         let module = ModuleContext { info: &info, layout: &layout, isa: &*self.isa, metering: self.metering };
-        let compiled = codegen::compile(&module, &pieces, bodies, self.parallel)?;
+        let compiled = compile::compile(&module, &pieces, bodies, self.parallel)?;
         let code = link::link(&pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);
         Ok(Compiled { module: info, layout, image, code })
@@ -177,7 +105,7 @@ impl Compiler {
     /// # Errors
     /// When Cranelift fails, which would be a bug.
     pub fn exit_trampoline(&self, ty: &FuncType) -> Result<Code, CompileError> {
-        let compiled = codegen::compile_exit(&*self.isa, ty)?;
+        let compiled = compile::compile_exit(&*self.isa, ty)?;
         link::link(&[Piece::Exit(0)], &[compiled])
     }
 
@@ -209,14 +137,14 @@ impl std::fmt::Debug for Compiler {
     }
 }
 
-fn flags(settings: &Settings) -> settings::Flags {
+fn flags(settings: &Settings) -> cranelift_codegen::settings::Flags {
     let level = match settings.opt_level {
         OptLevel::None => "none",
         OptLevel::Speed => "speed",
         OptLevel::SpeedAndSize => "speed_and_size",
     };
     let verify = if cfg!(debug_assertions) { "true" } else { "false" };
-    let mut builder = settings::builder();
+    let mut builder = cranelift_codegen::settings::builder();
     for (name, value) in [
         ("opt_level", level),
         ("enable_verifier", verify),
@@ -232,5 +160,5 @@ fn flags(settings: &Settings) -> settings::Flags {
     ] {
         builder.set(name, value).expect("these are settings of this version of Cranelift");
     }
-    settings::Flags::new(builder)
+    cranelift_codegen::settings::Flags::new(builder)
 }

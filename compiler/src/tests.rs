@@ -1,6 +1,6 @@
 //! Whole modules through the whole pipeline.
 
-use crate::error::ErrorKind;
+use crate::base::error::ErrorKind;
 use crate::module::{FuncType, ValType};
 use crate::{Compiled, Compiler, OptLevel, Settings, Trap};
 
@@ -137,8 +137,8 @@ fn an_invalid_body_is_reported_before_a_limit() {
 #[test]
 fn a_module_without_anything_compiles() {
     let module = compiled("(module)");
-    assert_eq!(module.code, crate::code::Code::default());
-    assert_eq!(module.image, crate::image::InitialImage::default());
+    assert_eq!(module.code, crate::instance::code::Code::default());
+    assert_eq!(module.image, crate::instance::image::InitialImage::default());
 }
 
 #[test]

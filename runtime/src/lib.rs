@@ -73,43 +73,18 @@
 // In reading order: a file uses only what stands above it.
 mod sys;
 mod vmctx;
-mod shards;
-mod pages;
-mod habits;
-mod image;
 mod cow;
 mod code;
-mod prototype;
-mod instance_data;
 mod pool;
 mod engine;
 mod module;
-mod handle;
-mod activation;
-mod limiter;
-mod control;
 mod store;
-mod metering;
 mod value;
-mod wasm_ty;
-mod backtrace;
-mod fault;
 mod call;
-mod resolve;
-mod host;
-mod typed;
 mod func;
-mod constant;
-mod bulk;
-mod limited;
-mod builtins;
-mod imports;
+mod ops;
 mod instance;
-mod memory;
-mod table;
-mod global;
-mod snapshot;
-mod image_info;
+mod object;
 mod linker;
 #[cfg(doctest)]
 mod misuse;
@@ -117,28 +92,22 @@ mod misuse;
 pub mod wasi;
 
 pub use anyhow::{Error, Result};
-pub use backtrace::{FrameInfo, WasmBacktrace};
-pub use control::UpdateDeadline;
-pub use cow::PageStats;
+pub use call::{FrameInfo, WasmBacktrace};
+pub use cow::{PageStats, ResetStrategy};
 pub use engine::{Config, Engine};
-pub use func::TypedFunc;
-pub use habits::ResetStrategy;
-pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
-pub use host::Caller;
-pub use image_info::{ImageInfo, RemainingStep};
-pub use instance::Export;
-pub use limiter::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+pub use func::{Caller, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet};
+pub use instance::{Export, Snapshot};
 pub use linker::{InstancePre, Linker};
-pub use memory::{MemoryAccessError, MemoryMut};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
     ExternType, Finality, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefType, TableType, ValType,
 };
 pub use minirt_compiler::{ArtifactError, CompileError, OptLevel, Trap};
-pub use module::{ExportType, ImportType, Module};
+pub use module::{ExportType, ImageInfo, ImportType, Module, RemainingStep};
+pub use object::{MemoryAccessError, MemoryMut};
 pub use pool::EngineStats;
-pub use snapshot::Snapshot;
-pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
-pub use typed::{IntoFunc, WasmParams, WasmResults, WasmRet};
-pub use value::{Ref, Val};
-pub use wasm_ty::WasmTy;
+pub use store::{
+    AsContext, AsContextMut, Extern, ExternRef, Func, Global, Instance, Memory, ResourceLimiter, Store, StoreContext,
+    StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, UpdateDeadline,
+};
+pub use value::{Ref, Val, WasmTy};

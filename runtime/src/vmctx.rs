@@ -1,11 +1,11 @@
 //! vmctx as the runtime sees it: the compiler's layout, with Rust types for what stands there.
 //!
 //! Compiled code and this crate share memory through [`VmContext`]. The offsets are the compiler's
-//! (`minirt_compiler::layout`); the structures here mirror them and are checked against them when this
+//! (`minirt_compiler::instance::layout`); the structures here mirror them and are checked against them when this
 //! file is compiled. Nothing here knows what an instance's life looks like.
 
-use minirt_compiler::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
-use minirt_compiler::layout::{allowance, func_record, header, import_func, import_global, import_space};
+use minirt_compiler::instance::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
+use minirt_compiler::instance::layout::{allowance, func_record, header, import_func, import_global, import_space};
 use minirt_compiler::module::{HeapType, ModuleInfo, ValType};
 use std::mem::offset_of;
 use std::ptr::NonNull;
@@ -204,7 +204,7 @@ impl View<'_> {
     pub(crate) unsafe fn memory(&self, index: u32) -> Space {
         match self.layout.memory(index) {
             MemoryPlace::Slot { size } => Space {
-                base: self.vmctx.at(minirt_compiler::layout::MEMORY),
+                base: self.vmctx.at(minirt_compiler::instance::layout::MEMORY),
                 size: self.vmctx.at(size),
                 owner: self.vmctx,
                 index,

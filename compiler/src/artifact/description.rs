@@ -3,11 +3,11 @@
 use super::error::ArtifactError;
 use super::header::PAGE;
 use super::wire::{Damaged, Here, Reader, Wire, Writer, structs};
-use crate::bytes::{Bytes, Table};
-use crate::code::{Code, FuncRange, Place, TrapSite};
-use crate::compiled::Compiled;
-use crate::image::{Extent, InitialImage, MemoryImage};
-use crate::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
+use crate::base::bytes::{Bytes, Table};
+use crate::instance::code::{Code, FuncRange, Place, TrapSite};
+use crate::instance::compiled::Compiled;
+use crate::instance::image::{Extent, InitialImage, MemoryImage};
+use crate::instance::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
 use crate::module::ModuleInfo;
 use std::ops::Range;
 

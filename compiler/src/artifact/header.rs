@@ -15,7 +15,7 @@
 //! The digests (XXH3) find accidents. They are no defence against somebody who makes artifacts on purpose.
 
 use super::error::ArtifactError;
-use crate::layout::HOST_PAGE;
+use crate::instance::layout::HOST_PAGE;
 use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_128;
 

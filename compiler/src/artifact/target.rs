@@ -2,7 +2,7 @@
 
 use super::error::ArtifactError;
 use super::wire::{Damaged, Reader, Wire, Writer, structs};
-use crate::Metering;
+use crate::settings::Metering;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::settings::Value;
 

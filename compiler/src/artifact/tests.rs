@@ -2,7 +2,7 @@
 
 use super::header::PAGE;
 use super::*;
-use crate::Metering;
+use crate::settings::Metering;
 use crate::{Compiler, OptLevel, Settings};
 use cranelift_codegen::settings::Configurable;
 use std::sync::LazyLock;
@@ -343,7 +343,10 @@ fn what_lies_outside_is_refused() {
         assert!(error.contains(what), "{error}");
     };
     refused(|c| c.code.entries[0].1 = u32::MAX, "its code");
-    refused(|c| c.code.funcs = [crate::code::FuncRange { start: 0, end: 1 << 20 }].into_iter().collect(), "its code");
+    refused(
+        |c| c.code.funcs = [crate::instance::code::FuncRange { start: 0, end: 1 << 20 }].into_iter().collect(),
+        "its code",
+    );
     refused(|c| c.code.funcs = Default::default(), "its functions");
     refused(|c| c.module.data[0].bytes = 0..1000, "its description");
     refused(|c| c.module.num_imported_globals = u32::MAX, "its description");

@@ -6,7 +6,7 @@
 //!
 //! Numbers take as many bytes as they need: most are small indices and lengths.
 
-use crate::bytes::{Bytes, Record, Table};
+use crate::base::bytes::{Bytes, Record, Table};
 use crate::module::{
     ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
     MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, TypeDef, ValType,

@@ -1,7 +1,10 @@
 //! The types of what modules can import and export.
 
-use super::{FuncType, RefType, ValType, WASM_PAGE};
+use super::types::{FuncType, RefType, ValType};
 use std::fmt;
+
+/// Bytes in a page of linear memory (specification, section 4.2.8).
+pub const WASM_PAGE: u64 = 65_536;
 
 /// The type of a linear memory. Sizes count pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

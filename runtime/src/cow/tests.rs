@@ -1,9 +1,9 @@
 //! What a slot must be after everything that can happen to it, for each way of resetting.
 
+use super::image::ImageParts;
 use super::*;
-use crate::image::ImageParts;
 use ResetStrategy::{Adaptive, Discard, HotSet, Scan};
-use minirt_compiler::image::Extent;
+use minirt_compiler::instance::image::Extent;
 
 const STRATEGIES: [ResetStrategy; 4] = [Adaptive, HotSet, Scan, Discard];
 

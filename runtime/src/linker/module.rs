@@ -1,6 +1,6 @@
 //! Whole modules as definitions, and second names.
 
-use super::Linker;
+use super::linker::Linker;
 use crate::module::{ImportType, Module};
 use crate::store::AsContextMut;
 use crate::{Caller, Extern, ExternType, Func, FuncType, Global, Memory, Ref, Table, Val};

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 /// Bytes in a host page.
-pub(crate) const PAGE: usize = minirt_compiler::layout::HOST_PAGE as usize;
+pub(crate) const PAGE: usize = minirt_compiler::instance::layout::HOST_PAGE as usize;
 
 /// Rounds up to whole host pages.
 pub(crate) const fn whole_pages(bytes: usize) -> usize {

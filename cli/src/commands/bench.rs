@@ -1,0 +1,187 @@
+//! `minirt bench`: what a module's instances cost, from compilation to reset.
+//!
+//! Every kind of reset is measured with an engine of its own that is told to use it, the module loaded anew into each.
+
+use super::compile::unwritten;
+use crate::guest::host::{self, Host, invoke};
+use crate::guest::input::{self, Source};
+use crate::guest::outcome::{Stopped, stopped};
+use crate::options::args::BenchArgs;
+use crate::output::report::{Report, print};
+use crate::output::table::columns;
+use minirt::{Config, Engine, InstancePre, Memory, Module, ResetStrategy, Store};
+use std::time::{Duration, Instant};
+
+/// Bytes in a page of the host.
+const PAGE: usize = 4096;
+
+/// Kinds of reset, with what they are called.
+const KINDS: [(&str, ResetStrategy, bool); 5] = [
+    ("adaptive (the default)", ResetStrategy::Adaptive, true),
+    ("hot set", ResetStrategy::HotSet, true),
+    ("scan", ResetStrategy::Scan, true),
+    ("discard", ResetStrategy::Discard, true),
+    ("discard, without images", ResetStrategy::Discard, false),
+];
+
+/// How often what happens once in a process is repeated.
+const FEW: u32 = 10;
+
+/// Measures the module that the command line names, and prints tables.
+pub(crate) fn bench(args: &BenchArgs) -> Result<(), Stopped> {
+    let bytes = input::bytes(&args.file)?;
+    let mut once = Vec::new();
+    once.push(row("compile", FEW, |sample| {
+        let engine = host::engine()?;
+        let begin = Instant::now();
+        input::compile(&engine, &args.file, &bytes)?;
+        sample.push(begin.elapsed());
+        Ok(())
+    })?);
+    let artifact = Artifact::of(args, &bytes)?;
+    once.push(row("load an artifact", FEW, |sample| {
+        let engine = host::engine()?;
+        let begin = Instant::now();
+        Source::files(true).load(&engine, &artifact.0)?;
+        sample.push(begin.elapsed());
+        Ok(())
+    })?);
+    once.push(row("first instance", FEW, |sample| {
+        let subject = Subject::new(args, &bytes, ResetStrategy::Adaptive, true)?;
+        let mut store = host::quiet_store(&subject.engine)?;
+        let begin = Instant::now();
+        subject.pre.instantiate(&mut store).map_err(|error| stopped(&input::shown(&args.file), &error))?;
+        sample.push(begin.elapsed());
+        Ok(())
+    })?);
+    let (mut instances, mut resets) = (Vec::new(), Vec::new());
+    for (name, strategy, images) in KINDS {
+        let subject = Subject::new(args, &bytes, strategy, images)?;
+        let (mut born, mut ended) = (Vec::new(), Vec::new());
+        for _ in 0..args.rounds {
+            let (birth, end) = subject.round(args)?;
+            born.push(birth);
+            ended.push(end);
+        }
+        instances.push(percentiles(name, &mut born));
+        resets.push(percentiles(name, &mut ended));
+    }
+    let tables = [
+        ("once, in us", once),
+        ("a warm instance, in us, if the last was reset by", instances),
+        ("the end of an instance, in us, with a reset by", resets),
+    ];
+    Ok(print(&tables.map(|(title, rows)| table(title, rows)).join("\n"))?)
+}
+
+fn table(title: &str, rows: Vec<Vec<String>>) -> String {
+    let head = [title, "p50", "p90", "p99", "most"].map(str::to_owned).to_vec();
+    columns(&[vec![head], rows].concat())
+}
+
+/// The module as an artifact on disk, for as long as it is measured.
+struct Artifact(String);
+
+impl Artifact {
+    fn of(args: &BenchArgs, bytes: &[u8]) -> Result<Self, Report> {
+        let path = std::env::temp_dir().join(format!("minirt-bench-{}.cwasm", std::process::id()));
+        let artifact = input::compile(&host::engine()?, &args.file, bytes)?.serialize();
+        let artifact = artifact.map_err(|error| unwritten(&path, &format!("{error:#}")))?;
+        std::fs::write(&path, artifact).map_err(|error| unwritten(&path, &error.to_string()))?;
+        Ok(Self(path.to_string_lossy().into_owned()))
+    }
+}
+
+impl Drop for Artifact {
+    fn drop(&mut self) {
+        // What is left in the folder for temporary files is nobody's loss.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A module in an engine that resets in one way.
+struct Subject {
+    engine: Engine,
+    module: Module,
+    pre: InstancePre<Host>,
+}
+
+impl Subject {
+    fn new(args: &BenchArgs, bytes: &[u8], strategy: ResetStrategy, images: bool) -> Result<Self, Stopped> {
+        let mut config = Config::new();
+        config.reset_strategy(strategy).memory_init_cow(images);
+        let engine = host::configured(&config)?;
+        let module = input::compile(&engine, &args.file, bytes)?;
+        let pre = host::prepare(&host::linker(&engine)?, &module, &args.file)?;
+        Ok(Self { engine, module, pre })
+    }
+
+    /// How long it took to make an instance, and to end it after it had run.
+    fn round(&self, args: &BenchArgs) -> Result<(Duration, Duration), Stopped> {
+        let mut store = host::quiet_store(&self.engine)?;
+        let begin = Instant::now();
+        let instance = self.pre.instantiate(&mut store).map_err(|error| stopped(&input::shown(&args.file), &error))?;
+        let born = begin.elapsed();
+        let memory = instance.exports(&store).find_map(|export| export.into_extern().into_memory());
+        if let Some(memory) = memory {
+            dirty(&mut store, memory, args.dirty);
+        }
+        if let Some(name) = &args.invoke {
+            check(&self.module, &args.file, name)?;
+            invoke(&mut store, instance, name, &[], 0, &args.file)?;
+        }
+        let begin = Instant::now();
+        drop(store);
+        Ok((born, begin.elapsed()))
+    }
+}
+
+fn dirty(store: &mut Store<Host>, memory: Memory, pages: u32) {
+    for page in 0..pages as usize {
+        // Pages that are not there are left out.
+        let _ = memory.write(&mut *store, page * PAGE, &[1]);
+    }
+}
+
+fn check(module: &Module, file: &str, name: &str) -> Result<(), Report> {
+    match module.get_export(name) {
+        Some(minirt::ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(()),
+        _ => {
+            let what = format!("{} has no function `{name}` that takes and returns nothing", input::shown(file));
+            let help = format!("minirt inspect {file} shows what it exports");
+            Err(Report::new(what, "only such a function can be called in every instance", help))
+        }
+    }
+}
+
+fn row(
+    name: &str,
+    times: u32,
+    mut measure: impl FnMut(&mut Vec<Duration>) -> Result<(), Stopped>,
+) -> Result<Vec<String>, Stopped> {
+    let mut sample = Vec::new();
+    (0..times).try_for_each(|_| measure(&mut sample))?;
+    Ok(percentiles(name, &mut sample))
+}
+
+/// A name and what part of a sample lies below: half, 90 and 99 of 100, all. In microseconds.
+fn percentiles(name: &str, sample: &mut [Duration]) -> Vec<String> {
+    sample.sort_unstable();
+    let at = |percent: usize| sample[(sample.len() * percent).div_ceil(100).max(1) - 1];
+    let shown = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e6);
+    let cells = [50, 90, 99, 100].map(|percent| shown(at(percent)));
+    std::iter::once(name.to_owned()).chain(cells).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percentiles;
+    use std::time::Duration;
+
+    #[test]
+    fn percentiles_are_of_the_sorted_sample() {
+        let mut sample: Vec<Duration> = (1..=100).rev().map(Duration::from_micros).collect();
+        assert_eq!(percentiles("x", &mut sample), ["x", "50.00", "90.00", "99.00", "100.00"]);
+        assert_eq!(percentiles("x", &mut sample[..1]), ["x", "1.00", "1.00", "1.00", "1.00"]);
+    }
+}

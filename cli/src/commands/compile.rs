@@ -1,0 +1,34 @@
+//! `minirt compile`: from a module to an artifact.
+
+use crate::guest::host;
+use crate::guest::input;
+use crate::guest::outcome::Stopped;
+use crate::options::args::CompileArgs;
+use crate::output::report::Report;
+use std::path::{Path, PathBuf};
+
+/// Compiles the module that the command line names.
+pub(crate) fn compile(args: &CompileArgs) -> Result<(), Stopped> {
+    let output = output(args)?;
+    let module = input::compile(&host::engine()?, &args.file, &input::bytes(&args.file)?)?;
+    let artifact = module.serialize().map_err(|error| unwritten(&output, &format!("{error:#}")))?;
+    std::fs::write(&output, artifact).map_err(|error| unwritten(&output, &error.to_string()))?;
+    Ok(())
+}
+
+fn output(args: &CompileArgs) -> Result<PathBuf, Report> {
+    match &args.output {
+        Some(output) => Ok(output.clone()),
+        None if args.file == "-" => {
+            let because = "a module from standard input has no name to go by";
+            Err(Report::new("there is no file to write the artifact to", because, "name it with -o OUT.cwasm"))
+        }
+        None => Ok(Path::new(&args.file).with_extension("cwasm")),
+    }
+}
+
+/// What to say when an artifact can not be written.
+pub(crate) fn unwritten(output: &Path, because: &str) -> Report {
+    let what = format!("the artifact `{}` can not be written", output.display());
+    Report::new(what, because, "name a place that can be written with -o")
+}

@@ -1,0 +1,8 @@
+//! One file a command.
+
+pub(crate) mod compile;
+pub(crate) mod run;
+pub(crate) mod snapshot;
+pub(crate) mod inspect;
+pub(crate) mod bench;
+pub(crate) mod man;

@@ -1,0 +1,5 @@
+//! What the command line says, as inert data.
+
+pub(crate) mod wasm_options;
+pub(crate) mod args;
+pub(crate) mod usage;

@@ -1,0 +1,201 @@
+//! The options of `-W`: what a guest may use, and of which version of WebAssembly.
+
+use crate::output::names::nearest;
+use minirt::{Config, StoreLimits, StoreLimitsBuilder};
+use std::fmt::Write;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// One option, with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WasmOption {
+    /// Units of work after which the guest traps.
+    Fuel(u64),
+    /// Time after which the guest is stopped.
+    Timeout(Duration),
+    /// Bytes that each memory may have.
+    MaxMemorySize(usize),
+    /// Elements that each table may have.
+    MaxTableElements(usize),
+    /// Bytes of stack that functions may use.
+    MaxWasmStack(usize),
+    /// Whether the guest is stopped when it can not have more.
+    TrapOnGrowFailure(bool),
+    /// Whether modules may have several memories.
+    MultiMemory(bool),
+    /// Whether memories and tables may have 64-bit addresses.
+    Memory64(bool),
+    /// Whether there are typed function references.
+    FunctionReferences(bool),
+}
+
+/// The options: their names, what value they take, what they do, and how they are read.
+type Known = (&'static str, &'static str, &'static str, fn(&str) -> Result<WasmOption, String>);
+
+const KNOWN: [Known; 9] = {
+    use WasmOption as W;
+    [
+        ("fuel", "N", "trap after N units of work; about one for each instruction", |v| number(v).map(W::Fuel)),
+        ("timeout", "TIME", "trap after a time, such as 500ms, 2s or 5m; compiling does not count", |v| {
+            time(v).map(W::Timeout)
+        }),
+        ("max-memory-size", "N", "the most bytes of each memory", |v| size(v).map(W::MaxMemorySize)),
+        ("max-table-elements", "N", "the most elements of each table", |v| size(v).map(W::MaxTableElements)),
+        ("max-wasm-stack", "N", "the most bytes of stack; otherwise 512 KiB", |v| size(v).map(W::MaxWasmStack)),
+        ("trap-on-grow-failure", "y|n", "stop the guest when it can not have more, instead of telling it", |v| {
+            switch(v).map(W::TrapOnGrowFailure)
+        }),
+        ("multi-memory", "y|n", "several memories in a module; otherwise y", |v| switch(v).map(W::MultiMemory)),
+        ("memory64", "y|n", "64-bit addresses; otherwise y", |v| switch(v).map(W::Memory64)),
+        ("function-references", "y|n", "typed function references; otherwise y", |v| {
+            switch(v).map(W::FunctionReferences)
+        }),
+    ]
+};
+
+impl FromStr for WasmOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let Some((.., read)) = KNOWN.iter().find(|(known, ..)| *known == name) else { return Err(unknown(name)) };
+        read(value).map_err(|because| format!("`{name}` {because}"))
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let names = || KNOWN.iter().map(|(name, ..)| *name);
+    let all = names().collect::<Vec<_>>().join(", ");
+    match nearest(name, names()) {
+        Some(near) => format!("there is no option `{name}`; did you mean `{near}`? The options are {all}"),
+        None => format!("there is no option `{name}`; the options are {all}"),
+    }
+}
+
+/// The options as `minirt run --help` shows them.
+pub(crate) fn help() -> String {
+    let mut text = "Options of -W, alone or with commas between:\n".to_owned();
+    for (name, value, what, _) in KNOWN {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "      {:<25} {what}", format!("{name}={value}"));
+    }
+    text
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "takes a whole number, as in 1000000".to_owned())
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "takes a whole number, as in 1000000".to_owned())
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "" | "y" | "yes" | "true" => Ok(true),
+        "n" | "no" | "false" => Ok(false),
+        _ => Err("takes y or n".to_owned()),
+    }
+}
+
+/// A number and a unit; a number alone is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 7] =
+        [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, seconds)| *seconds);
+    let time = seconds.zip(number.parse::<f64>().ok()).map(|(unit, number)| unit * number);
+    let time = time.and_then(|time| Duration::try_from_secs_f64(time).ok());
+    time.ok_or_else(|| "takes a time, as in 500ms, 2s or 5m".to_owned())
+}
+
+/// Where options of one kind are given more than once, the last counts.
+fn last<T>(options: &[WasmOption], pick: impl Fn(&WasmOption) -> Option<T>) -> Option<T> {
+    options.iter().rev().find_map(pick)
+}
+
+/// The fuel that the guest gets, if it has to pay.
+pub(crate) fn fuel(options: &[WasmOption]) -> Option<u64> {
+    last(options, |option| if let WasmOption::Fuel(fuel) = option { Some(*fuel) } else { None })
+}
+
+/// The time that the guest gets, if there is a limit.
+pub(crate) fn timeout(options: &[WasmOption]) -> Option<Duration> {
+    last(options, |option| if let WasmOption::Timeout(time) = option { Some(*time) } else { None })
+}
+
+/// Which features modules may use, as text: for the same text, the same modules are valid.
+pub(crate) fn features(options: &[WasmOption]) -> String {
+    let multi_memory = last(options, |option| if let WasmOption::MultiMemory(on) = option { Some(*on) } else { None });
+    let memory64 = last(options, |option| if let WasmOption::Memory64(on) = option { Some(*on) } else { None });
+    let references =
+        last(options, |option| if let WasmOption::FunctionReferences(on) = option { Some(*on) } else { None });
+    // All are on where nothing is said.
+    let on = |switch: Option<bool>| switch.unwrap_or(true);
+    format!("{} {} {}", on(multi_memory), on(memory64), on(references))
+}
+
+/// What the engine has to know of the options.
+pub(crate) fn configure(config: &mut Config, options: &[WasmOption]) {
+    config.consume_fuel(fuel(options).is_some()).epoch_interruption(timeout(options).is_some());
+    for option in options {
+        match *option {
+            WasmOption::MaxWasmStack(bytes) => config.max_wasm_stack(bytes),
+            WasmOption::MultiMemory(enable) => config.wasm_multi_memory(enable),
+            WasmOption::Memory64(enable) => config.wasm_memory64(enable),
+            WasmOption::FunctionReferences(enable) => config.wasm_function_references(enable),
+            _ => continue,
+        };
+    }
+}
+
+/// What the store's limiter has to know of them.
+pub(crate) fn limits(options: &[WasmOption]) -> StoreLimits {
+    let mut limits = StoreLimitsBuilder::new();
+    for option in options {
+        limits = match *option {
+            WasmOption::MaxMemorySize(bytes) => limits.memory_size(bytes),
+            WasmOption::MaxTableElements(elements) => limits.table_elements(elements),
+            WasmOption::TrapOnGrowFailure(trap) => limits.trap_on_grow_failure(trap),
+            _ => limits,
+        };
+    }
+    limits.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WasmOption, fuel};
+    use std::time::Duration;
+
+    #[test]
+    fn times_have_units() {
+        for (text, millis) in [("2s", 2000), ("500ms", 500), ("1.5s", 1500), ("2", 2000), ("1m", 60_000)] {
+            assert_eq!(format!("timeout={text}").parse(), Ok(WasmOption::Timeout(Duration::from_millis(millis))));
+        }
+        for text in ["", "s", "2 weeks", "-1s", "nan", "inf", "1e300h"] {
+            assert!(format!("timeout={text}").parse::<WasmOption>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_switch_without_a_value_is_on() {
+        assert_eq!("memory64".parse(), Ok(WasmOption::Memory64(true)));
+        assert_eq!("memory64=n".parse(), Ok(WasmOption::Memory64(false)));
+        assert!("memory64=maybe".parse::<WasmOption>().is_err());
+    }
+
+    #[test]
+    fn numbers_are_whole() {
+        assert_eq!("fuel=18446744073709551615".parse(), Ok(WasmOption::Fuel(u64::MAX)));
+        for text in ["fuel", "fuel=", "fuel=-1", "fuel=1.5", "max-memory-size=1M"] {
+            assert!(text.parse::<WasmOption>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_two_counts() {
+        assert_eq!(fuel(&[WasmOption::Fuel(1), WasmOption::Fuel(2)]), Some(2));
+        assert_eq!(fuel(&[]), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! What a person sees: errors, names, values, tables, a line of progress.
+//!
+//! Knows nothing of options or guests.
+
+pub(crate) mod report;
+pub(crate) mod names;
+pub(crate) mod progress;
+pub(crate) mod table;
+pub(crate) mod display;

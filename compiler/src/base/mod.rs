@@ -1,0 +1,7 @@
+//! What every other room speaks in: reasons to trap, errors, and bytes that are owned or part of a file.
+//!
+//! Knows nothing of modules.
+
+pub mod trap;
+pub mod error;
+pub mod bytes;

@@ -1,0 +1,90 @@
+//! Wasm's types, functions and traps in Cranelift's terms.
+//!
+//! Knows nothing of instructions.
+
+use crate::base::trap::Trap;
+use crate::instance::builtin::Builtin;
+use crate::module::{FuncType, ValType};
+use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
+use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, TrapCode, Type};
+use cranelift_codegen::isa::CallConv;
+
+/// How a value of this type is held: references are 64-bit words.
+pub(crate) fn value_type(ty: ValType) -> Type {
+    match ty {
+        ValType::I32 => I32,
+        ValType::I64 | ValType::Ref(_) => I64,
+        ValType::F32 => F32,
+        ValType::F64 => F64,
+        ValType::V128 => I8X16,
+    }
+}
+
+/// The signature of a Wasm function: the callee's vmctx, then the parameters.
+pub(crate) fn wasm_signature(ty: &FuncType) -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
+    signature.params.extend(ty.params().iter().map(|ty| AbiParam::new(value_type(*ty))));
+    signature.returns.extend(ty.results().iter().map(|ty| AbiParam::new(value_type(*ty))));
+    signature
+}
+
+/// The signature of what code calls when its epoch deadline has passed. It takes the caller's vmctx, and changes no
+/// register: code that never calls it is hardly worse for it.
+pub(crate) fn new_epoch_signature() -> Signature {
+    let mut signature = Signature::new(CallConv::PreserveAll);
+    signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
+    signature
+}
+
+/// The signature of a builtin, in the platform's calling convention.
+pub(crate) fn builtin_signature(builtin: Builtin, convention: CallConv) -> Signature {
+    let (params, result): (&[Type], Type) = match builtin {
+        Builtin::MemoryGrow => (&[I32, I64], I64),
+        Builtin::TableGrow => (&[I32, I64, I64], I64),
+        Builtin::MemoryCopy | Builtin::TableCopy => (&[I32, I64, I32, I64, I64], I32),
+        Builtin::MemoryFill => (&[I32, I64, I32, I64], I32),
+        Builtin::TableFill => (&[I32, I64, I64, I64], I32),
+        Builtin::MemoryInit | Builtin::TableInit => (&[I32, I32, I64, I64, I64], I32),
+        Builtin::CheckSubtype => (&[I32, I32], I32),
+        Builtin::NewEpoch => (&[I64], I32),
+    };
+    let mut signature = Signature::new(convention);
+    signature.params.push(AbiParam::new(I64));
+    signature.params.extend(params.iter().map(|ty| AbiParam::new(*ty)));
+    signature.returns.push(AbiParam::new(result));
+    signature
+}
+
+/// The traps that Cranelift raises by itself have codes of its own; the others keep theirs.
+const RESERVED: [(Trap, TrapCode); 5] = [
+    (Trap::StackOverflow, TrapCode::STACK_OVERFLOW),
+    (Trap::MemoryOutOfBounds, TrapCode::HEAP_OUT_OF_BOUNDS),
+    (Trap::IntegerOverflow, TrapCode::INTEGER_OVERFLOW),
+    (Trap::IntegerDivisionByZero, TrapCode::INTEGER_DIVISION_BY_ZERO),
+    (Trap::BadConversionToInteger, TrapCode::BAD_CONVERSION_TO_INTEGER),
+];
+
+/// A trap as Cranelift attaches it to an instruction.
+pub(crate) fn trap_code(trap: Trap) -> TrapCode {
+    let reserved = RESERVED.iter().find(|(known, _)| *known == trap);
+    reserved.map_or_else(|| TrapCode::unwrap_user(trap.code()), |(_, code)| *code)
+}
+
+/// The inverse of [`trap_code`]; `None` for a code that nothing here gives out.
+pub(crate) fn from_trap_code(code: TrapCode) -> Option<Trap> {
+    let reserved = RESERVED.iter().find(|(_, known)| *known == code);
+    reserved.map_or_else(|| Trap::from_code(code.as_raw().get()), |(trap, _)| Some(*trap))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trap_survives_the_way_through_cranelift() {
+        for trap in (0..=u8::MAX).filter_map(Trap::from_code) {
+            assert_eq!(from_trap_code(trap_code(trap)), Some(trap));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! From validated bodies to machine code, with Cranelift.
+//!
+//! The only room that knows Cranelift. It never runs what it makes.
+
+pub(crate) mod abi;
+pub(crate) mod translate;
+pub(crate) mod trampoline;
+pub(crate) mod parallel;
+pub(crate) mod compile;
+pub(crate) mod link;

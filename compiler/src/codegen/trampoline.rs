@@ -1,0 +1,215 @@
+//! The ways into Wasm and out of it, one of each for every function type that needs it.
+//!
+//! **Entry** (host to Wasm), in the platform's calling convention:
+//! `(callee vmctx, code, values, activation) -> i32`. It leaves its frame pointer, its stack pointer and the address of
+//! its exception handler in the first three words of the activation, takes the arguments from the array `values`
+//! (16 bytes each), and calls. After a normal return the results are in the array and it returns 0.
+//!
+//! The only way to the handler is that someone sets the three registers to what the activation says; it returns 1. That
+//! is sound because a `try_call` of the tail convention assumes nothing about any register after it, because frames here
+//! have one size from prologue to epilogue (so the stack pointer is the same at the call as where it
+//! is read), and because what the trampoline needs afterwards is in its frame.
+//!
+//! **Exit** (Wasm to host), in Wasm's convention. In place of a vmctx it gets the address of a host context, whose
+//! first word is the function `(context, values, frame) -> i32` to call with the arguments in an array. If that returns
+//! anything but 0 it traps; otherwise it returns the results from the array.
+//!
+//! **New epoch** (Wasm to the runtime), in a convention of its own, which keeps all registers: a loop that never calls it
+//! need not care for it.
+
+use super::abi::{builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
+use crate::base::trap::Trap;
+use crate::instance::builtin::Builtin;
+use crate::instance::layout::header;
+use crate::module::{FuncType, ValType};
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{
+    AbiParam, Block, BlockArg, ExceptionTableData, ExceptionTableItem, Function, InstBuilder, MemFlagsData, Signature,
+    StackSlotData, StackSlotKind, Type, Value,
+};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+/// Bytes of an entry in the array of arguments and results.
+const SLOT: i32 = 16;
+
+fn signature(isa: &dyn TargetIsa, params: &[Type]) -> Signature {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.extend(params.iter().map(|ty| AbiParam::new(*ty)));
+    signature.returns.push(AbiParam::new(I32));
+    signature
+}
+
+fn begin(b: &mut FunctionBuilder<'_>) -> Vec<Value> {
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    b.block_params(entry).to_vec()
+}
+
+fn load_all(b: &mut FunctionBuilder<'_>, types: &[ValType], values: Value) -> Vec<Value> {
+    let load =
+        |(i, ty): (usize, &ValType)| b.ins().load(value_type(*ty), MemFlagsData::trusted(), values, i as i32 * SLOT);
+    types.iter().enumerate().map(load).collect()
+}
+
+fn store_all(b: &mut FunctionBuilder<'_>, from: &[Value], values: Value) {
+    for (i, value) in from.iter().enumerate() {
+        b.ins().store(MemFlagsData::trusted(), *value, values, i as i32 * SLOT);
+    }
+}
+
+/// Host to Wasm.
+pub(crate) fn entry(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, context: &mut FunctionBuilderContext) {
+    target.signature = signature(isa, &[I64; 4]);
+    let mut b = FunctionBuilder::new(target, context);
+    let [vmctx, code, values, activation] = begin(&mut b)[..] else { unreachable!("four parameters") };
+    // The handler's address is asked for by the block that ends with the call, which may not be the first one.
+    let (calling, returned, trapped) = (b.create_block(), b.create_block(), b.create_block());
+    b.ins().jump(calling, &[]);
+    b.switch_to_block(calling);
+    b.seal_block(calling);
+    leave_frame(&mut b, activation, calling);
+    let mut arguments = vec![vmctx];
+    arguments.extend(load_all(&mut b, ty.params(), values));
+    try_call(&mut b, ty, code, &arguments, returned, trapped);
+
+    b.switch_to_block(returned);
+    b.seal_block(returned);
+    let results = b.block_params(returned).to_vec();
+    store_all(&mut b, &results, values);
+    let ok = b.ins().iconst(I32, 0);
+    b.ins().return_(&[ok]);
+
+    b.switch_to_block(trapped);
+    b.seal_block(trapped);
+    let failed = b.ins().iconst(I32, 1);
+    b.ins().return_(&[failed]);
+    b.finalize(isa.frontend_config());
+}
+
+/// Tells the signal handler where to resume: at the first handler of the call that ends the block.
+fn leave_frame(b: &mut FunctionBuilder<'_>, activation: Value, calling: Block) {
+    let frame = b.ins().get_frame_pointer(I64);
+    let stack = b.ins().get_stack_pointer(I64);
+    let handler = b.ins().get_exception_handler_address(I64, calling, 0);
+    for (i, value) in [frame, stack, handler].into_iter().enumerate() {
+        b.ins().store(MemFlagsData::trusted(), value, activation, 8 * i as i32);
+    }
+}
+
+fn try_call(
+    b: &mut FunctionBuilder<'_>,
+    ty: &FuncType,
+    code: Value,
+    arguments: &[Value],
+    returned: Block,
+    trapped: Block,
+) {
+    let callee = b.import_signature(wasm_signature(ty));
+    let mut results = Vec::new();
+    for (i, ty) in ty.results().iter().enumerate() {
+        b.append_block_param(returned, value_type(*ty));
+        results.push(BlockArg::TryCallRet(i as u32));
+    }
+    let returned = b.func.dfg.block_call(returned, &results);
+    let trapped = b.func.dfg.block_call(trapped, &[]);
+    let table = ExceptionTableData::new(callee, returned, [ExceptionTableItem::Default(trapped)]);
+    let table = b.func.dfg.exception_tables.push(table);
+    b.ins().try_call_indirect(code, arguments, table);
+}
+
+/// Wasm to host.
+pub(crate) fn exit(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, context: &mut FunctionBuilderContext) {
+    target.signature = wasm_signature(ty);
+    let mut b = FunctionBuilder::new(target, context);
+    let params = begin(&mut b);
+    let host_context = params[0];
+    let slots = ty.params().len().max(ty.results().len()).max(1) as u32;
+    let array = StackSlotData::new(StackSlotKind::ExplicitSlot, slots * SLOT as u32, 4);
+    let array = b.create_sized_stack_slot(array);
+    let values = b.ins().stack_addr(I64, array, 0);
+    store_all(&mut b, &params[1..], values);
+    let frame = b.ins().get_frame_pointer(I64);
+    let host_call = b.ins().load(I64, MemFlagsData::trusted(), host_context, 0);
+    let callee = b.import_signature(signature(isa, &[I64; 3]));
+    let call = b.ins().call_indirect(callee, host_call, &[host_context, values, frame]);
+    let failed = b.inst_results(call)[0];
+    b.ins().trapnz(failed, trap_code(Trap::HostError));
+    let results = load_all(&mut b, ty.results(), values);
+    b.ins().return_(&results);
+    b.finalize(isa.frontend_config());
+}
+
+/// Wasm to the runtime, when an epoch deadline has passed; it traps if the code may not go on.
+pub(crate) fn new_epoch(isa: &dyn TargetIsa, target: &mut Function, context: &mut FunctionBuilderContext) {
+    target.signature = new_epoch_signature();
+    let mut b = FunctionBuilder::new(target, context);
+    let [vmctx] = begin(&mut b)[..] else { unreachable!("one parameter") };
+    let frame = b.ins().get_frame_pointer(I64);
+    let table = b.ins().load(I64, MemFlagsData::trusted(), vmctx, header::BUILTINS);
+    let function = b.ins().load(I64, MemFlagsData::trusted(), table, Builtin::NewEpoch.offset());
+    let callee = b.import_signature(builtin_signature(Builtin::NewEpoch, isa.default_call_conv()));
+    let call = b.ins().call_indirect(callee, function, &[vmctx, frame]);
+    let stop = b.inst_results(call)[0];
+    b.ins().trapnz(stop, trap_code(Trap::Interrupt));
+    b.ins().return_(&[]);
+    b.finalize(isa.frontend_config());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Compiler, Settings};
+    use cranelift_codegen::Context;
+
+    /// More parameters and results than there are registers, so that both use the stack.
+    fn wide() -> FuncType {
+        FuncType::new([ValType::I64; 12], [ValType::I32; 20])
+    }
+
+    fn instructions(make: impl Fn(&dyn TargetIsa, &mut Function, &mut FunctionBuilderContext)) -> String {
+        let isa = Compiler::new(&Settings::default()).unwrap().isa;
+        let mut context = Context::new();
+        make(&*isa, &mut context.func, &mut FunctionBuilderContext::new());
+        context.want_disasm = true;
+        let code = context.compile(&*isa, &mut Default::default()).map_err(|error| error.inner).unwrap();
+        code.vcode.clone().unwrap()
+    }
+
+    #[test]
+    fn an_entry_has_the_stack_pointer_it_leaves_for_the_handler_until_it_returns() {
+        let code = instructions(|isa, target, context| entry(isa, &wide(), target, context));
+        let (prologue, rest) = code.split_once("block0:").unwrap();
+        assert_eq!(prologue.matches("subq").count(), 1, "{code}");
+        let body = rest.split("movq %rbp, %rsp").next().unwrap();
+        let changes = body.lines().filter(|line| line.ends_with(", %rsp")).count();
+        assert_eq!(changes, 1, "only the epilogue may change it: {code}");
+    }
+
+    #[test]
+    fn an_entry_saves_every_register_that_its_caller_relies_on() {
+        let code = instructions(|isa, target, context| entry(isa, &FuncType::new([], []), target, context));
+        let prologue = code.split("block0:").next().unwrap();
+        for register in ["%rbp", "%rbx", "%r12", "%r13", "%r14", "%r15"] {
+            assert!(prologue.contains(register), "{register} is lost: {code}");
+        }
+    }
+
+    #[test]
+    fn asking_whether_to_go_on_saves_every_register() {
+        let code = instructions(new_epoch);
+        let prologue = code.split("block0:").next().unwrap();
+        let saved = prologue.lines().filter(|line| line.contains("(%rsp)")).count();
+        // Those that a C function may change; what is left is the stack pointer, and those that it keeps itself.
+        assert!(saved >= 9 + 16, "{code}");
+        assert!(code.contains(&format!("trap={}", trap_code(Trap::Interrupt))), "{code}");
+    }
+
+    #[test]
+    fn an_exit_passes_values_that_do_not_fit_registers() {
+        let code = instructions(|isa, target, context| exit(isa, &wide(), target, context));
+        assert!(code.contains(&format!("trap={}", trap_code(Trap::HostError))), "{code}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Calls: direct, of imports, through tables and references, and their tail forms (specification, section 4.4.8).
+
+use super::state::Translator;
+use crate::base::trap::Trap;
+use crate::codegen::abi::{trap_code, wasm_signature};
+use crate::instance::builtin::Builtin;
+use crate::instance::layout::{func_record, import_func};
+use crate::module::HeapType;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, SigRef, Value};
+use wasmparser::Operator;
+
+/// What is called.
+enum Callee {
+    /// A function of this module.
+    Direct(FuncRef),
+    /// The code at an address.
+    Address(SigRef, Value),
+}
+
+impl Translator<'_, '_> {
+    /// Translates a call; `false` if `op` is none.
+    pub(super) fn call(&mut self, op: &Operator<'_>) -> bool {
+        match *op {
+            Operator::Call { function_index } => self.call_function(function_index, false),
+            Operator::ReturnCall { function_index } => self.call_function(function_index, true),
+            Operator::CallIndirect { type_index, table_index } => self.call_element(type_index, table_index, false),
+            Operator::ReturnCallIndirect { type_index, table_index } => {
+                self.call_element(type_index, table_index, true);
+            }
+            Operator::CallRef { type_index } => self.call_reference(type_index, false),
+            Operator::ReturnCallRef { type_index } => self.call_reference(type_index, true),
+            _ => return false,
+        }
+        true
+    }
+
+    fn call_function(&mut self, func: u32, tail: bool) {
+        let params = self.module.info.func_type(func).params().len();
+        let arguments = self.pop_many(params);
+        let (callee, vmctx) = match func.checked_sub(self.module.info.num_imported_funcs) {
+            Some(defined) => (Callee::Direct(self.function(func, defined)), self.vmctx),
+            None => self.imported(func),
+        };
+        self.emit_call(&callee, vmctx, &arguments, tail);
+    }
+
+    fn function(&mut self, func: u32, defined: u32) -> FuncRef {
+        if let Some(known) = self.callees.get(&func) {
+            return *known;
+        }
+        let signature = self.signature(self.module.info.funcs[func as usize].ty);
+        let function = self.import_piece(defined, signature);
+        self.callees.insert(func, function);
+        function
+    }
+
+    fn signature(&mut self, ty: u32) -> SigRef {
+        let ty = self.module.info.canonical_types[ty as usize];
+        if let Some(known) = self.signatures.get(&ty) {
+            return *known;
+        }
+        let signature = self.b.import_signature(wasm_signature(self.module.info.type_at(ty)));
+        self.signatures.insert(ty, signature);
+        signature
+    }
+
+    fn imported(&mut self, func: u32) -> (Callee, Value) {
+        let entry = self.module.layout.import_func(func);
+        let signature = self.signature(self.module.info.funcs[func as usize].ty);
+        let code = entry + import_func::RECORD + func_record::CODE;
+        let code = self.load_constant(I64, self.vmctx, code, self.regions.host);
+        let vmctx = self.load_constant(I64, self.vmctx, entry + import_func::CALLEE, self.regions.host);
+        (Callee::Address(signature, code), vmctx)
+    }
+
+    fn call_element(&mut self, ty: u32, table: u32, tail: bool) {
+        let index = self.pop();
+        let params = self.module.info.type_at(ty).params().len();
+        let arguments = self.pop_many(params);
+        let element = self.element(table, index);
+        let distance = self.load_element(&element, Trap::UndefinedElement);
+        let record = self.b.ins().iadd(element.owner, distance);
+        let known = match self.module.info.tables[table as usize].element.heap {
+            HeapType::Concrete(element) => self.module.info.extends(element, ty),
+            _ => false,
+        };
+        if !known {
+            self.check_type(record, ty);
+        }
+        self.call_record(record, ty, &arguments, known.then_some(Trap::IndirectCallToNull), tail);
+    }
+
+    fn call_reference(&mut self, ty: u32, tail: bool) {
+        let record = self.pop();
+        let params = self.module.info.type_at(ty).params().len();
+        let arguments = self.pop_many(params);
+        self.call_record(record, ty, &arguments, Some(Trap::NullFunctionReference), tail);
+    }
+
+    /// Calls the function of a record. If the record can be that of null, the first load is the check: it reads from
+    /// an address that always faults.
+    fn call_record(&mut self, record: Value, ty: u32, arguments: &[Value], null: Option<Trap>, tail: bool) {
+        let flags = MemFlagsData::trusted().with_readonly().with_alias_region(Some(self.regions.records));
+        let checked = flags.with_trap_code(null.map(trap_code));
+        let callee = self.b.ins().load(I64, checked, record, func_record::CALLEE);
+        let code = self.b.ins().load(I64, flags, record, func_record::CODE);
+        let vmctx = self.b.ins().iadd(record, callee);
+        let signature = self.signature(ty);
+        self.emit_call(&Callee::Address(signature, code), vmctx, arguments, tail);
+    }
+
+    /// Traps unless the function has the type. A null entry is distance 0, so its "record" is the owner's vmctx,
+    /// which is in the guard: the load of its type is the null check.
+    fn check_type(&mut self, record: Value, ty: u32) {
+        let flags = MemFlagsData::trusted()
+            .with_readonly()
+            .with_trap_code(Some(trap_code(Trap::IndirectCallToNull)))
+            .with_alias_region(Some(self.regions.records));
+        let found = self.b.ins().load(I32, flags, record, func_record::TYPE_ID);
+        let canonical = self.module.info.canonical_types[ty as usize];
+        let wanted = self.module.layout.type_id(canonical);
+        let wanted = self.load_constant(I32, self.vmctx, wanted, self.regions.records);
+        let other = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
+        if self.module.info.types[ty as usize].is_final {
+            self.trap_if(other, Trap::BadSignature);
+        } else {
+            self.check_subtype(other, found, wanted);
+        }
+    }
+
+    /// A function of `other` type may still be of a type that extends the wanted one, which the runtime knows.
+    fn check_subtype(&mut self, other: Value, found: Value, wanted: Value) {
+        let (ask, next) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(ask);
+        self.b.ins().brif(other, ask, &[], next, &[]);
+        self.continue_in(ask);
+        self.call_checked(Builtin::CheckSubtype, &[found, wanted], Trap::BadSignature);
+        self.b.ins().jump(next, &[]);
+        self.continue_in(next);
+    }
+
+    fn emit_call(&mut self, callee: &Callee, vmctx: Value, arguments: &[Value], tail: bool) {
+        let arguments: Vec<Value> = std::iter::once(vmctx).chain(arguments.iter().copied()).collect();
+        let call = match (callee, tail) {
+            (Callee::Direct(function), false) => self.b.ins().call(*function, &arguments),
+            (Callee::Direct(function), true) => self.b.ins().return_call(*function, &arguments),
+            (Callee::Address(signature, code), false) => self.b.ins().call_indirect(*signature, *code, &arguments),
+            (Callee::Address(signature, code), true) => {
+                self.b.ins().return_call_indirect(*signature, *code, &arguments)
+            }
+        };
+        if tail {
+            self.reachable = false;
+        } else {
+            self.stack.extend_from_slice(self.b.inst_results(call));
+            self.end_stretch();
+        }
+    }
+}

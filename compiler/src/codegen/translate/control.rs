@@ -1,0 +1,258 @@
+//! Control: blocks, branches, `select` and `unreachable` (specification, section 4.4.8).
+//!
+//! Every construct has an exit block that takes its results. Where code cannot be reached, instructions are
+//! validated and otherwise skipped; constructs that begin there are only counted.
+
+use super::state::{Frame, FrameKind, Translator};
+use crate::base::trap::Trap;
+use crate::codegen::abi::{trap_code, value_type};
+use crate::module::ValType;
+use crate::module::convert::value_type as parse_type;
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Type, Value};
+use std::collections::HashMap;
+use wasmparser::{BlockType, BrTable, Operator};
+
+impl Translator<'_, '_> {
+    /// Translates an instruction that opens or closes a construct, reachable or not; `false` if `op` is none.
+    pub(super) fn structure(&mut self, op: &Operator<'_>) -> bool {
+        match op {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } if !self.reachable => {
+                self.skipped += 1;
+            }
+            Operator::Else | Operator::End if self.skipped > 0 => {
+                self.skipped -= u32::from(matches!(op, Operator::End));
+            }
+            Operator::Block { blockty } => self.block(*blockty),
+            Operator::Loop { blockty } => self.loop_(*blockty),
+            Operator::If { blockty } => self.if_(*blockty),
+            Operator::Else => self.else_(),
+            Operator::End => self.end(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Translates a reachable branch or other control instruction; `false` if `op` is none.
+    pub(super) fn control(&mut self, op: &Operator<'_>) -> bool {
+        match op {
+            Operator::Nop => {}
+            Operator::Drop => drop(self.pop()),
+            Operator::Select | Operator::TypedSelect { .. } => {
+                let (condition, otherwise, then) = (self.pop(), self.pop(), self.pop());
+                let value = self.b.ins().select(condition, then, otherwise);
+                self.push(value);
+            }
+            Operator::Unreachable => {
+                self.b.ins().trap(trap_code(Trap::UnreachableCodeReached));
+                self.reachable = false;
+            }
+            Operator::Br { relative_depth } => self.br(*relative_depth),
+            Operator::BrIf { relative_depth } => self.br_if(*relative_depth),
+            Operator::BrTable { targets } => self.br_table(targets),
+            Operator::Return => {
+                let results = self.frames[0].results;
+                let results = self.pop_many(results);
+                self.b.ins().return_(&results);
+                self.reachable = false;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn block_types(&self, ty: BlockType) -> (Vec<Type>, Vec<Type>) {
+        let types = |types: &[ValType]| types.iter().map(|ty| value_type(*ty)).collect();
+        match ty {
+            BlockType::Empty => (Vec::new(), Vec::new()),
+            BlockType::Type(ty) => {
+                let ty = parse_type(ty).expect("validation admits only types that are there");
+                (Vec::new(), vec![value_type(ty)])
+            }
+            BlockType::FuncType(index) => {
+                let ty = self.module.info.type_at(index);
+                (types(ty.params()), types(ty.results()))
+            }
+        }
+    }
+
+    fn block_with(&mut self, params: &[Type]) -> Block {
+        let block = self.b.create_block();
+        for ty in params {
+            self.b.append_block_param(block, *ty);
+        }
+        block
+    }
+
+    fn jump(&mut self, block: Block, arguments: &[Value]) {
+        let arguments = block_args(arguments);
+        self.b.ins().jump(block, &arguments);
+    }
+
+    pub(super) fn continue_in(&mut self, block: Block) {
+        self.b.switch_to_block(block);
+        self.b.seal_block(block);
+    }
+
+    fn push_frame(&mut self, kind: FrameKind, params: usize, results: &[Type]) {
+        let exit = self.block_with(results);
+        let base = self.stack.len() - params;
+        self.frames.push(Frame { kind, exit, exit_used: false, params, results: results.len(), base });
+    }
+
+    /// The frame of the function body itself. Branching out of it returns.
+    pub(super) fn push_body(&mut self, results: &[ValType]) {
+        let results: Vec<Type> = results.iter().map(|ty| value_type(*ty)).collect();
+        self.push_frame(FrameKind::Block, 0, &results);
+    }
+
+    fn block(&mut self, ty: BlockType) {
+        let (params, results) = self.block_types(ty);
+        self.push_frame(FrameKind::Block, params.len(), &results);
+    }
+
+    fn loop_(&mut self, ty: BlockType) {
+        let (params, results) = self.block_types(ty);
+        let header = self.block_with(&params);
+        let arguments = self.pop_many(params.len());
+        self.jump(header, &arguments);
+        // Sealed at the end, when all branches to it are known.
+        self.b.switch_to_block(header);
+        self.stack.extend_from_slice(self.b.block_params(header));
+        self.push_frame(FrameKind::Loop { header }, params.len(), &results);
+        self.meter_loop();
+    }
+
+    fn if_(&mut self, ty: BlockType) {
+        let condition = self.pop();
+        let (params, results) = self.block_types(ty);
+        let (then, otherwise) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(condition, then, &[], otherwise, &[]);
+        self.continue_in(then);
+        let kept = self.stack[self.stack.len() - params.len()..].to_vec();
+        self.push_frame(FrameKind::If { otherwise, params: kept }, params.len(), &results);
+    }
+
+    /// Ends what a frame has so far: if the end is reached, its results go to the exit.
+    fn leave(&mut self, frame: &mut Frame) {
+        if self.reachable {
+            let results = self.pop_many(frame.results);
+            self.jump(frame.exit, &results);
+            frame.exit_used = true;
+        }
+        self.stack.truncate(frame.base);
+    }
+
+    fn else_(&mut self) {
+        let mut frame = self.frames.pop().expect("validation matches `else` with `if`");
+        self.leave(&mut frame);
+        if let FrameKind::If { otherwise, params } = std::mem::replace(&mut frame.kind, FrameKind::Else) {
+            self.continue_in(otherwise);
+            self.stack.extend(params);
+            self.reachable = true;
+        }
+        self.frames.push(frame);
+    }
+
+    fn end(&mut self) {
+        let mut frame = self.frames.pop().expect("validation matches `end` with what it ends");
+        self.leave(&mut frame);
+        match frame.kind {
+            FrameKind::Loop { header } => self.b.seal_block(header),
+            FrameKind::If { otherwise, params } => {
+                // Without an `else` the parameters are the results.
+                self.continue_in(otherwise);
+                self.jump(frame.exit, &params);
+                frame.exit_used = true;
+            }
+            FrameKind::Block | FrameKind::Else => {}
+        }
+        self.reachable = frame.exit_used;
+        if self.frames.is_empty() {
+            return self.end_body(frame.exit);
+        }
+        if frame.exit_used {
+            self.continue_in(frame.exit);
+            self.stack.extend_from_slice(self.b.block_params(frame.exit));
+        }
+    }
+
+    fn end_body(&mut self, exit: Block) {
+        if self.reachable {
+            self.continue_in(exit);
+            let results = self.b.block_params(exit).to_vec();
+            self.b.ins().return_(&results);
+        }
+    }
+
+    /// Where a branch goes, and how many values it takes there.
+    pub(super) fn label(&mut self, depth: u32) -> (Block, usize) {
+        let index = self.frames.len() - 1 - depth as usize;
+        let frame = &mut self.frames[index];
+        if let FrameKind::Loop { header } = frame.kind {
+            return (header, frame.params);
+        }
+        frame.exit_used = true;
+        (frame.exit, frame.results)
+    }
+
+    fn br(&mut self, depth: u32) {
+        let (target, arity) = self.label(depth);
+        let arguments = self.pop_many(arity);
+        self.jump(target, &arguments);
+        self.reachable = false;
+    }
+
+    fn br_if(&mut self, depth: u32) {
+        let condition = self.pop();
+        let (target, arity) = self.label(depth);
+        let arguments = block_args(&self.stack[self.stack.len() - arity..]);
+        let next = self.b.create_block();
+        self.b.ins().brif(condition, target, &arguments, next, &[]);
+        self.continue_in(next);
+    }
+
+    fn br_table(&mut self, targets: &BrTable<'_>) {
+        let index = self.pop();
+        let (_, arity) = self.label(targets.default());
+        let arguments = self.pop_many(arity);
+        let mut edges = Edges::default();
+        let default = self.edge(&mut edges, targets.default(), arity);
+        let depths = targets.targets().map(|depth| depth.expect("validation has read the targets"));
+        let table: Vec<BlockCall> = depths.map(|depth| self.edge(&mut edges, depth, arity)).collect();
+        let table = self.b.create_jump_table(JumpTableData::new(default, &table));
+        self.b.ins().br_table(index, table);
+        for (depth, block) in edges.blocks {
+            self.continue_in(block);
+            let (target, _) = self.label(depth);
+            self.jump(target, &arguments);
+        }
+        self.reachable = false;
+    }
+
+    /// An entry of a `br_table`: to the target itself if it takes no values, or to the block on the way to it.
+    fn edge(&mut self, edges: &mut Edges, depth: u32, arity: usize) -> BlockCall {
+        let block = if arity == 0 {
+            self.label(depth).0
+        } else {
+            *edges.known.entry(depth).or_insert_with(|| {
+                let block = self.b.create_block();
+                edges.blocks.push((depth, block));
+                block
+            })
+        };
+        self.b.func.dfg.block_call(block, &[])
+    }
+}
+
+/// The blocks between a `br_table` and targets that take values. However often a target is in the table, the values
+/// are passed to it at one place.
+#[derive(Default)]
+struct Edges {
+    known: HashMap<u32, Block>,
+    /// The same, in the order in which they were made.
+    blocks: Vec<(u32, Block)>,
+}
+
+pub(super) fn block_args(values: &[Value]) -> Vec<BlockArg> {
+    values.iter().map(|value| BlockArg::Value(*value)).collect()
+}

@@ -1,0 +1,213 @@
+//! Linear memory: loads, stores and sizes (specification, section 4.4.7).
+//!
+//! An access within the guard needs no check: the address space behind the memory is inaccessible, and the
+//! processor's fault is the trap. A 64-bit index needs one against a constant: no memory is larger than what is
+//! reserved for it, so it has to fit 32 bits, and the rest is as before. Only constant offsets beyond the guard, and memories
+//! that may end in the middle of a host page, compare with the current size.
+
+use super::state::Translator;
+use crate::base::trap::Trap;
+use crate::codegen::abi::trap_code;
+use crate::instance::builtin::Builtin;
+use crate::instance::layout::{GUARD, MEMORY, MEMORY_RESERVED, MemoryPlace, import_space};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I16, I32, I64};
+use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
+use wasmparser::{MemArg, MemArgTarget, Operator};
+
+/// An address that an access may use: `base + displacement`.
+pub(super) struct Address {
+    pub(super) base: Value,
+    pub(super) displacement: i32,
+}
+
+/// How a load makes a value of the bytes it finds.
+#[derive(Clone, Copy)]
+enum Widening {
+    None,
+    Signed(Type),
+    Unsigned(Type),
+}
+
+impl Translator<'_, '_> {
+    /// Translates a memory instruction; `false` if `op` is none.
+    pub(super) fn memory(&mut self, op: &Operator<'_>) -> bool {
+        self.load_operator(op) || self.store_operator(op) || self.size_operator(op)
+    }
+
+    fn load_operator(&mut self, op: &Operator<'_>) -> bool {
+        use Operator as O;
+        use Widening::{None, Signed, Unsigned};
+        let (memarg, ty, extend) = match op {
+            O::I32Load { memarg } => (memarg, I32, None),
+            O::I64Load { memarg } => (memarg, I64, None),
+            O::F32Load { memarg } => (memarg, F32, None),
+            O::F64Load { memarg } => (memarg, F64, None),
+            O::V128Load { memarg } => (memarg, I8X16, None),
+            O::I32Load8S { memarg } => (memarg, I8, Signed(I32)),
+            O::I32Load8U { memarg } => (memarg, I8, Unsigned(I32)),
+            O::I32Load16S { memarg } => (memarg, I16, Signed(I32)),
+            O::I32Load16U { memarg } => (memarg, I16, Unsigned(I32)),
+            O::I64Load8S { memarg } => (memarg, I8, Signed(I64)),
+            O::I64Load8U { memarg } => (memarg, I8, Unsigned(I64)),
+            O::I64Load16S { memarg } => (memarg, I16, Signed(I64)),
+            O::I64Load16U { memarg } => (memarg, I16, Unsigned(I64)),
+            O::I64Load32S { memarg } => (memarg, I32, Signed(I64)),
+            O::I64Load32U { memarg } => (memarg, I32, Unsigned(I64)),
+            _ => return false,
+        };
+        let value = self.load_from(memarg, ty);
+        let value = match extend {
+            None => value,
+            Signed(to) => self.b.ins().sextend(to, value),
+            Unsigned(to) => self.b.ins().uextend(to, value),
+        };
+        self.push(value);
+        true
+    }
+
+    fn store_operator(&mut self, op: &Operator<'_>) -> bool {
+        use Operator as O;
+        let (memarg, ty) = match op {
+            O::I32Store { memarg } => (memarg, I32),
+            O::I64Store { memarg } => (memarg, I64),
+            O::F32Store { memarg } => (memarg, F32),
+            O::F64Store { memarg } => (memarg, F64),
+            O::V128Store { memarg } => (memarg, I8X16),
+            O::I32Store8 { memarg } | O::I64Store8 { memarg } => (memarg, I8),
+            O::I32Store16 { memarg } | O::I64Store16 { memarg } => (memarg, I16),
+            O::I64Store32 { memarg } => (memarg, I32),
+            _ => return false,
+        };
+        let value = self.pop();
+        let value = if self.b.func.dfg.value_type(value) == ty { value } else { self.b.ins().ireduce(ty, value) };
+        self.store_to(memarg, value);
+        true
+    }
+
+    /// Pops an index and loads what is there.
+    pub(super) fn load_from(&mut self, memarg: &MemArg, ty: Type) -> Value {
+        let (at, flags) = self.access(memarg, ty.bytes());
+        self.b.ins().load(ty, flags, at.base, at.displacement)
+    }
+
+    /// Pops an index and stores a value there.
+    pub(super) fn store_to(&mut self, memarg: &MemArg, value: Value) {
+        let size = self.b.func.dfg.value_type(value).bytes();
+        let (at, flags) = self.access(memarg, size);
+        self.b.ins().store(flags, value, at.base, at.displacement);
+    }
+
+    /// Pops an index: where the access goes, and how.
+    pub(super) fn access(&mut self, memarg: &MemArg, size: u32) -> (Address, MemFlagsData) {
+        let index = self.pop();
+        (self.address(memory_index(memarg), index, memarg.offset, size), self.memory_flags())
+    }
+
+    pub(super) fn memory_flags(&self) -> MemFlagsData {
+        MemFlagsData::new()
+            .with_endianness(Endianness::Little)
+            .with_trap_code(Some(trap_code(Trap::MemoryOutOfBounds)))
+            .with_alias_region(Some(self.regions.memory))
+    }
+
+    /// Where a memory's bytes start, as a value and a constant distance from it. The distance is folded into
+    /// every access: for the slot's own memory no register is needed but vmctx.
+    fn memory_base(&mut self, memory: u32) -> (Value, i32) {
+        match self.module.layout.memory(memory) {
+            MemoryPlace::Slot { .. } => (self.vmctx, MEMORY),
+            MemoryPlace::Import(entry) => {
+                let base = self.load_constant(I64, self.vmctx, entry + import_space::BASE, self.regions.host);
+                (base, 0)
+            }
+        }
+    }
+
+    /// The address for an access of `size` bytes at `index + offset`, checked as far as needed.
+    pub(super) fn address(&mut self, memory: u32, index: Value, offset: u64, size: u32) -> Address {
+        let index = self.widen(index);
+        let (base, displacement) = self.memory_base(memory);
+        let reach = offset.saturating_add(u64::from(size));
+        let ty = self.module.info.memories[memory as usize];
+        let wide = ty.memory64;
+        if reach <= GUARD && ty.ends_at_a_page() {
+            // index + offset + size < 4 GiB + GUARD: at worst it ends in the guard.
+            let index = if wide { self.narrow(index) } else { index };
+            let base = self.b.ins().iadd(base, index);
+            return Address { base, displacement: displacement + offset as i32 };
+        }
+        // No memory is larger than its reservation: beyond that, it is outside whatever the index is.
+        let (offset, reach) = if reach > MEMORY_RESERVED { (0, i64::MAX) } else { (offset as i64, reach as i64) };
+        let bytes = self.memory_bytes(memory);
+        let end = self.b.ins().iadd_imm_u(index, reach);
+        let mut outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, bytes);
+        if wide {
+            // The sum has not wrapped around, if the index fits 32 bits.
+            let high = self.b.ins().ushr_imm_u(index, 32);
+            let high = self.b.ins().icmp_imm_u(IntCC::NotEqual, high, 0);
+            outside = self.b.ins().bor(outside, high);
+        }
+        self.trap_if(outside, Trap::MemoryOutOfBounds);
+        let start = self.b.ins().iadd_imm_u(index, offset);
+        let zero = self.b.ins().iconst(I64, 0);
+        let start = self.b.ins().select_spectre_guard(outside, zero, start);
+        Address { base: self.b.ins().iadd(base, start), displacement }
+    }
+
+    /// A 64-bit index as one with which an access within the guard faults if it is outside: if it does not fit 32 bits, it
+    /// becomes that of vmctx, in the guard before the memory. No branch decides this, as for tables.
+    fn narrow(&mut self, index: Value) -> Value {
+        let high = self.b.ins().ushr_imm_u(index, 32);
+        let vmctx = self.b.ins().iconst(I64, -i64::from(MEMORY));
+        self.b.ins().select_spectre_guard(high, vmctx, index)
+    }
+
+    /// A memory's current size in bytes.
+    fn memory_bytes(&mut self, memory: u32) -> Value {
+        let ty = &self.module.info.memories[memory as usize];
+        // An imported one can become smaller than it was: when its owner goes back to its beginning.
+        if memory >= self.module.info.num_imported_memories && ty.maximum == Some(ty.minimum) {
+            return self.b.ins().iconst(I64, ty.initial_bytes() as i64);
+        }
+        match self.module.layout.memory(memory) {
+            MemoryPlace::Slot { size } => self.load(I64, self.vmctx, size, self.regions.sizes),
+            MemoryPlace::Import(entry) => {
+                let at = self.load_constant(I64, self.vmctx, entry + import_space::SIZE_AT, self.regions.host);
+                self.load(I64, at, 0, self.regions.sizes)
+            }
+        }
+    }
+
+    fn size_operator(&mut self, op: &Operator<'_>) -> bool {
+        match *op {
+            Operator::MemorySize { mem } => {
+                let bytes = self.memory_bytes(mem);
+                let log2 = self.module.info.memories[mem as usize].page_size_log2;
+                let pages = self.b.ins().ushr_imm_u(bytes, i64::from(log2));
+                self.push_memory_size(mem, pages);
+            }
+            Operator::MemoryGrow { mem } => {
+                let delta = self.pop();
+                let arguments = [self.index_constant(mem), self.widen(delta)];
+                let before = self.call_growth(Builtin::MemoryGrow, &arguments);
+                self.push_memory_size(mem, before);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Pushes a 64-bit count of pages as the memory's address type.
+    fn push_memory_size(&mut self, memory: u32, pages: Value) {
+        let wide = self.module.info.memories[memory as usize].memory64;
+        let pages = if wide { pages } else { self.b.ins().ireduce(I32, pages) };
+        self.push(pages);
+    }
+}
+
+fn memory_index(memarg: &MemArg) -> u32 {
+    match memarg.target {
+        MemArgTarget::Memory(memory) => memory,
+        _ => unreachable!("arrays are not supported"),
+    }
+}

@@ -1,0 +1,149 @@
+//! One function body to Cranelift IR: validated and translated in the same pass.
+//!
+//! [`state`] holds what is known on the way; the other files add the instructions, a family each. Nothing here
+//! knows other functions' bodies, or what becomes of the IR.
+
+mod state;
+mod meter;
+mod numeric;
+mod memory;
+mod simd;
+mod bulk;
+mod table;
+mod variable;
+mod reference;
+mod control;
+mod call;
+#[cfg(test)]
+mod tests;
+
+use crate::base::error::CompileError;
+use crate::codegen::abi::{value_type, wasm_signature};
+use crate::instance::layout::{Layout, header};
+use crate::module::convert::{invalid, value_type as parse_type};
+use crate::module::unsupported;
+use crate::module::{ModuleInfo, ValType};
+use crate::settings::Metering;
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{Function, GlobalValueData, InstBuilder, MemFlagsData, SourceLoc, UserFuncName, Value};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use state::Translator;
+use wasmparser::{FuncValidator, FunctionBody, Operator, ValidatorResources};
+
+/// What all bodies of a module have in common.
+pub(crate) struct ModuleContext<'a> {
+    pub(crate) info: &'a ModuleInfo,
+    pub(crate) layout: &'a Layout,
+    pub(crate) isa: &'a dyn TargetIsa,
+    pub(crate) metering: Metering,
+}
+
+/// Validates a body and translates it into `target`, which must be empty.
+///
+/// # Errors
+/// When the body is not valid; the offset is that of the instruction in the module.
+pub(crate) fn translate(
+    module: &ModuleContext<'_>,
+    func: u32,
+    body: &FunctionBody<'_>,
+    validator: &mut FuncValidator<ValidatorResources>,
+    target: &mut Function,
+    context: &mut FunctionBuilderContext,
+) -> Result<(), CompileError> {
+    let ty = module.info.func_type(func);
+    target.signature = wasm_signature(ty);
+    target.name = UserFuncName::user(0, func);
+    set_stack_limit(target);
+    let mut b = FunctionBuilder::new(target, context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    let params = b.block_params(entry).to_vec();
+    let mut translator = Translator::new(module, b, params[0]);
+    for (ty, value) in ty.params().iter().zip(&params[1..]) {
+        translator.declare_local(*ty, *value);
+    }
+    declare_locals(&mut translator, body, validator)?;
+    translator.push_body(ty.results());
+    translate_operators(&mut translator, body, validator)?;
+    translator.b.finalize(module.isa.frontend_config());
+    Ok(())
+}
+
+/// The prologue compares the stack pointer with the limit in the host cell.
+fn set_stack_limit(target: &mut Function) {
+    let vmctx = target.create_global_value(GlobalValueData::VMContext);
+    let flags = target.dfg.mem_flags.insert(MemFlagsData::trusted()).expect("the first flags of a function");
+    let limit = GlobalValueData::Load { base: vmctx, offset: header::STACK_LIMIT.into(), global_type: I64, flags };
+    target.stack_limit = Some(target.create_global_value(limit));
+}
+
+fn declare_locals(
+    translator: &mut Translator<'_, '_>,
+    body: &FunctionBody<'_>,
+    validator: &mut FuncValidator<ValidatorResources>,
+) -> Result<(), CompileError> {
+    let mut locals = body.get_locals_reader().map_err(invalid)?;
+    for _ in 0..locals.get_count() {
+        let offset = locals.original_position();
+        let (count, ty) = locals.read().map_err(invalid)?;
+        validator.define_locals(offset, count, ty).map_err(invalid)?;
+        let ty = parse_type(ty).map_err(|message| CompileError::invalid(message, offset as usize))?;
+        let zero = zero(translator, ty);
+        for _ in 0..count {
+            translator.declare_local(ty, zero);
+        }
+    }
+    Ok(())
+}
+
+fn zero(translator: &mut Translator<'_, '_>, ty: ValType) -> Value {
+    let ins = translator.b.ins();
+    match ty {
+        ValType::F32 => ins.f32const(Ieee32::with_bits(0)),
+        ValType::F64 => ins.f64const(Ieee64::with_bits(0)),
+        ValType::I32 | ValType::I64 | ValType::Ref(_) => ins.iconst(value_type(ty), 0),
+        ValType::V128 => translator.vector_constant([0; 16]),
+    }
+}
+
+fn translate_operators(
+    translator: &mut Translator<'_, '_>,
+    body: &FunctionBody<'_>,
+    validator: &mut FuncValidator<ValidatorResources>,
+) -> Result<(), CompileError> {
+    let mut operators = body.get_operators_reader().map_err(invalid)?;
+    translator.meter_entry(SourceLoc::new(operators.original_position() as u32));
+    while !operators.eof() {
+        let (op, offset) = operators.read_with_offset().map_err(invalid)?;
+        validator.op(offset, &op).map_err(invalid)?;
+        unsupported::check(&op, offset)?;
+        translator.b.set_srcloc(SourceLoc::new(offset as u32));
+        translator.pay_for(&op);
+        if !translator.operator(&op) {
+            let message = format!("the instruction {} is not supported yet", unsupported::name(&op));
+            return Err(CompileError::invalid(message, offset as usize));
+        }
+    }
+    operators.finish().map_err(invalid)
+}
+
+impl Translator<'_, '_> {
+    /// Translates one valid instruction; `false` if it is not known.
+    fn operator(&mut self, op: &Operator<'_>) -> bool {
+        self.structure(op)
+            || !self.reachable
+            || self.variable(op)
+            || self.reference(op)
+            || self.numeric(op)
+            || self.memory(op)
+            || self.simd(op)
+            || self.bulk_memory(op)
+            || self.control(op)
+            || self.call(op)
+            || self.table(op)
+    }
+}

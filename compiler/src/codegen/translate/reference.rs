@@ -1,0 +1,74 @@
+//! References: making them, and telling null from the others (specification, section 4.4.4).
+//!
+//! As a value, a reference is an address (a funcref, of a record) or a handle (an externref), and null is 0. Whether a type
+//! excludes null is validation's business.
+
+use super::control::block_args;
+use super::state::Translator;
+use crate::base::trap::Trap;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{InstBuilder, Value};
+use wasmparser::Operator;
+
+impl Translator<'_, '_> {
+    /// Translates an instruction on references; `false` if `op` is none.
+    pub(super) fn reference(&mut self, op: &Operator<'_>) -> bool {
+        match *op {
+            Operator::RefNull { .. } => {
+                let null = self.b.ins().iconst(I64, 0);
+                self.push(null);
+            }
+            Operator::RefIsNull => {
+                let reference = self.pop();
+                let flag = self.is_null(reference);
+                let flag = self.b.ins().uextend(I32, flag);
+                self.push(flag);
+            }
+            Operator::RefFunc { function_index } => {
+                let reference = self.function_reference(function_index);
+                self.push(reference);
+            }
+            Operator::RefAsNonNull => {
+                let reference = *self.stack.last().expect("validation counts operands");
+                let null = self.is_null(reference);
+                self.trap_if(null, Trap::NullReference);
+            }
+            Operator::BrOnNull { relative_depth } => self.br_on_null(relative_depth),
+            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth),
+            _ => return false,
+        }
+        true
+    }
+
+    fn is_null(&mut self, reference: Value) -> Value {
+        self.b.ins().icmp_imm_u(IntCC::Equal, reference, 0)
+    }
+
+    pub(super) fn function_reference(&mut self, func: u32) -> Value {
+        let record = self.module.layout.func_record(func);
+        let record = record.expect("a function that ref.func names is declared, so it escapes");
+        self.b.ins().iadd_imm_s(self.vmctx, i64::from(record))
+    }
+
+    /// The branch leaves the reference behind; what follows has it.
+    fn br_on_null(&mut self, depth: u32) {
+        let reference = self.pop();
+        let (target, arity) = self.label(depth);
+        let arguments = block_args(&self.stack[self.stack.len() - arity..]);
+        let next = self.b.create_block();
+        self.b.ins().brif(reference, next, &[], target, &arguments);
+        self.continue_in(next);
+        self.push(reference);
+    }
+
+    /// The branch takes the reference along, as the last of its values; what follows is without it.
+    fn br_on_non_null(&mut self, depth: u32) {
+        let (target, arity) = self.label(depth);
+        let arguments = block_args(&self.stack[self.stack.len() - arity..]);
+        let reference = self.pop();
+        let next = self.b.create_block();
+        self.b.ins().brif(reference, target, &arguments, next, &[]);
+        self.continue_in(next);
+    }
+}

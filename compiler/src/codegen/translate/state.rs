@@ -1,0 +1,238 @@
+//! What is known while one function body is translated, and the loads and stores that everybody needs.
+//!
+//! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
+
+use super::ModuleContext;
+use crate::base::trap::Trap;
+use crate::codegen::abi::{builtin_signature, trap_code, value_type};
+use crate::instance::builtin::{Builtin, GROWTH_FAILED};
+use crate::instance::layout::header;
+use crate::module::ValType;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{
+    AliasRegion, AliasRegionData, Block, ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, MemFlagsData, SigRef,
+    Type, UserExternalName, Value,
+};
+use cranelift_frontend::{FunctionBuilder, Variable};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// One function body on its way from Wasm to Cranelift IR.
+pub(super) struct Translator<'m, 'b> {
+    pub(super) module: &'m ModuleContext<'m>,
+    pub(super) b: FunctionBuilder<'b>,
+    /// The pointer into this instance's slot.
+    pub(super) vmctx: Value,
+    /// Wasm's operand stack. While code is unreachable it is left as it is.
+    pub(super) stack: Vec<Value>,
+    pub(super) locals: Vec<Variable>,
+    pub(super) frames: Vec<Frame>,
+    pub(super) reachable: bool,
+    /// Blocks that were entered in unreachable code and are skipped as a whole.
+    pub(super) skipped: u32,
+    pub(super) callees: HashMap<u32, FuncRef>,
+    pub(super) signatures: HashMap<u32, SigRef>,
+    builtins: HashMap<usize, SigRef>,
+    pub(super) regions: Regions,
+    /// If the code is metered.
+    pub(super) meter: Option<Meter>,
+}
+
+/// What is known while metered code is translated.
+pub(super) struct Meter {
+    /// Address of the store's allowance.
+    pub(super) allowance: Value,
+    /// They and the engine's epoch never overlap with what other regions hold.
+    pub(super) region: AliasRegion,
+    /// The stretch that instructions are being added to, if they are paid for.
+    pub(super) stretch: Option<Stretch>,
+    /// What is called at a deadline, once something calls it.
+    pub(super) new_epoch: Option<FuncRef>,
+}
+
+/// Instructions that are paid for together.
+pub(super) struct Stretch {
+    pub(super) block: Block,
+    /// The constant that is its price.
+    pub(super) price: Inst,
+    pub(super) cost: i64,
+}
+
+/// One entry of Wasm's control stack.
+pub(super) struct Frame {
+    pub(super) kind: FrameKind,
+    /// Where the code after its `end` starts; takes the results.
+    pub(super) exit: Block,
+    /// Whether anything goes there.
+    pub(super) exit_used: bool,
+    pub(super) params: usize,
+    pub(super) results: usize,
+    /// Height of the operand stack below its parameters.
+    pub(super) base: usize,
+}
+
+pub(super) enum FrameKind {
+    Block,
+    /// Branches go to the header, which takes the parameters.
+    Loop {
+        header: Block,
+    },
+    /// An `if` before its `else`, with the parameters that the `else` starts from.
+    If {
+        otherwise: Block,
+        params: Vec<Value>,
+    },
+    Else,
+}
+
+/// Kinds of memory that never overlap. Each location is only ever reached under its own.
+pub(super) struct Regions {
+    /// The host cell, which code never writes.
+    pub(super) host: AliasRegion,
+    /// Funcref records and type numbers, which code never writes either.
+    pub(super) records: AliasRegion,
+    /// Sizes of memories and tables, and the flags of dropped segments.
+    pub(super) sizes: AliasRegion,
+    pub(super) globals: AliasRegion,
+    pub(super) tables: AliasRegion,
+    pub(super) memory: AliasRegion,
+}
+
+impl Regions {
+    fn new(b: &mut FunctionBuilder<'_>) -> Self {
+        let mut region = |user_id, description| {
+            let data = AliasRegionData { user_id, description: Cow::Borrowed(description) };
+            b.func.dfg.alias_regions.insert(data)
+        };
+        Self {
+            host: region(0, "host cell"),
+            records: region(1, "records"),
+            sizes: region(2, "sizes"),
+            globals: region(3, "globals"),
+            tables: region(4, "tables"),
+            memory: region(5, "memory"),
+        }
+    }
+}
+
+impl<'m, 'b> Translator<'m, 'b> {
+    pub(super) fn new(module: &'m ModuleContext<'m>, mut b: FunctionBuilder<'b>, vmctx: Value) -> Self {
+        let regions = Regions::new(&mut b);
+        Self {
+            module,
+            b,
+            vmctx,
+            stack: Vec::new(),
+            locals: Vec::new(),
+            frames: Vec::new(),
+            reachable: true,
+            skipped: 0,
+            callees: HashMap::new(),
+            signatures: HashMap::new(),
+            builtins: HashMap::new(),
+            regions,
+            meter: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, value: Value) {
+        self.stack.push(value);
+    }
+
+    pub(super) fn pop(&mut self) -> Value {
+        self.stack.pop().expect("validation counts operands")
+    }
+
+    /// The topmost `n` operands, in the order in which they were pushed.
+    pub(super) fn pop_many(&mut self, n: usize) -> Vec<Value> {
+        self.stack.split_off(self.stack.len() - n)
+    }
+
+    pub(super) fn declare_local(&mut self, ty: ValType, value: Value) {
+        let variable = self.b.declare_var(value_type(ty));
+        self.b.def_var(variable, value);
+        self.locals.push(variable);
+    }
+
+    /// Something of the instance that never changes while code runs: the load may be moved and merged.
+    pub(super) fn load_constant(&mut self, ty: Type, base: Value, offset: i32, region: AliasRegion) -> Value {
+        let flags = MemFlagsData::trusted().with_readonly().with_can_move().with_alias_region(Some(region));
+        self.b.ins().load(ty, flags, base, offset)
+    }
+
+    pub(super) fn load(&mut self, ty: Type, base: Value, offset: i32, region: AliasRegion) -> Value {
+        self.b.ins().load(ty, MemFlagsData::trusted().with_alias_region(Some(region)), base, offset)
+    }
+
+    pub(super) fn store(&mut self, value: Value, base: Value, offset: i32, region: AliasRegion) {
+        self.b.ins().store(MemFlagsData::trusted().with_alias_region(Some(region)), value, base, offset);
+    }
+
+    /// A function of the module's text, by its place there.
+    pub(super) fn import_piece(&mut self, piece: u32, signature: SigRef) -> FuncRef {
+        let name = self.b.func.declare_imported_user_function(UserExternalName::new(0, piece));
+        let name = ExternalName::user(name);
+        self.b.import_function(ExtFuncData { name, signature, colocated: true, patchable: false })
+    }
+
+    pub(super) fn trap_if(&mut self, condition: Value, trap: Trap) {
+        self.b.ins().trapnz(condition, trap_code(trap));
+    }
+
+    pub(super) fn index_constant(&mut self, index: u32) -> Value {
+        self.b.ins().iconst(I32, i64::from(index))
+    }
+
+    /// An i32 operand as an unsigned 64-bit number; one that has 64 bits already stays as it is.
+    pub(super) fn widen(&mut self, value: Value) -> Value {
+        match self.b.func.dfg.value_type(value) {
+            I64 => value,
+            _ => self.b.ins().uextend(I64, value),
+        }
+    }
+
+    /// A reference as the state keeps it: a funcref as the distance from its owner's vmctx, null as 0.
+    pub(super) fn encode_reference(&mut self, reference: Value, owner: Value) -> Value {
+        let distance = self.b.ins().isub(reference, owner);
+        self.b.ins().select(reference, distance, reference)
+    }
+
+    /// The inverse of [`Self::encode_reference`].
+    pub(super) fn decode_reference(&mut self, stored: Value, owner: Value) -> Value {
+        let address = self.b.ins().iadd(stored, owner);
+        self.b.ins().select(stored, address, stored)
+    }
+
+    /// Calls a function of the runtime.
+    pub(super) fn call_builtin(&mut self, builtin: Builtin, arguments: &[Value]) -> Value {
+        let signature = match self.builtins.get(&(builtin as usize)) {
+            Some(signature) => *signature,
+            None => {
+                let convention = self.module.isa.default_call_conv();
+                let signature = self.b.import_signature(builtin_signature(builtin, convention));
+                self.builtins.insert(builtin as usize, signature);
+                signature
+            }
+        };
+        let table = self.load_constant(I64, self.vmctx, header::BUILTINS, self.regions.host);
+        let function = self.load_constant(I64, table, builtin.offset(), self.regions.host);
+        let arguments: Vec<Value> = std::iter::once(self.vmctx).chain(arguments.iter().copied()).collect();
+        let call = self.b.ins().call_indirect(signature, function, &arguments);
+        self.b.inst_results(call)[0]
+    }
+
+    /// Calls a function of the runtime that makes something grow, for which the embedder may be asked.
+    pub(super) fn call_growth(&mut self, builtin: Builtin, arguments: &[Value]) -> Value {
+        let before = self.call_builtin(builtin, arguments);
+        let failed = self.b.ins().icmp_imm_s(IntCC::Equal, before, GROWTH_FAILED);
+        self.trap_if(failed, Trap::HostError);
+        before
+    }
+
+    /// Calls a function of the runtime that says with 1 that it failed.
+    pub(super) fn call_checked(&mut self, builtin: Builtin, arguments: &[Value], trap: Trap) {
+        let failed = self.call_builtin(builtin, arguments);
+        self.trap_if(failed, trap);
+    }
+}

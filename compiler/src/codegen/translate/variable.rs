@@ -1,0 +1,104 @@
+//! Variables: locals and globals (specification, section 4.4.5).
+
+use super::state::Translator;
+use crate::codegen::abi::value_type;
+use crate::instance::layout::{GlobalPlace, import_global};
+use crate::module::{ConstOp, GlobalType, ValType};
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{InstBuilder, Value};
+use wasmparser::Operator;
+
+/// A global's value at `base + displacement`, and the vmctx from which a funcref in it is counted.
+struct Cell {
+    base: Value,
+    displacement: i32,
+    owner: Value,
+}
+
+impl Translator<'_, '_> {
+    /// Translates an instruction on locals or globals; `false` if `op` is none.
+    pub(super) fn variable(&mut self, op: &Operator<'_>) -> bool {
+        match *op {
+            Operator::LocalGet { local_index } => {
+                let value = self.b.use_var(self.locals[local_index as usize]);
+                self.push(value);
+            }
+            Operator::LocalSet { local_index } => {
+                let value = self.pop();
+                self.b.def_var(self.locals[local_index as usize], value);
+            }
+            Operator::LocalTee { local_index } => {
+                let value = *self.stack.last().expect("validation counts operands");
+                self.b.def_var(self.locals[local_index as usize], value);
+            }
+            Operator::GlobalGet { global_index } => self.global_get(global_index),
+            Operator::GlobalSet { global_index } => self.global_set(global_index),
+            _ => return false,
+        }
+        true
+    }
+
+    fn global_get(&mut self, global: u32) {
+        let value = match self.constant_global(global) {
+            Some(value) => value,
+            None => self.read_global(global),
+        };
+        self.push(value);
+    }
+
+    fn read_global(&mut self, global: u32) -> Value {
+        let GlobalType { content, mutable } = self.module.info.globals[global as usize];
+        let cell = self.cell(global);
+        let (ty, region) = (value_type(content), self.regions.globals);
+        let value = if mutable {
+            self.load(ty, cell.base, cell.displacement, region)
+        } else {
+            self.load_constant(ty, cell.base, cell.displacement, region)
+        };
+        if is_funcref(content) { self.decode_reference(value, cell.owner) } else { value }
+    }
+
+    fn global_set(&mut self, global: u32) {
+        let value = self.pop();
+        let content = self.module.info.globals[global as usize].content;
+        let cell = self.cell(global);
+        let value = if is_funcref(content) { self.encode_reference(value, cell.owner) } else { value };
+        self.store(value, cell.base, cell.displacement, self.regions.globals);
+    }
+
+    /// The value of an immutable global that is the same in every instance.
+    fn constant_global(&mut self, global: u32) -> Option<Value> {
+        let info = self.module.info;
+        let defined = global.checked_sub(info.num_imported_globals)?;
+        if info.globals[global as usize].mutable {
+            return None;
+        }
+        let [op] = info.global_inits[defined as usize].0[..] else { return None };
+        Some(match op {
+            ConstOp::I32Const(value) => self.b.ins().iconst(I32, i64::from(value as u32)),
+            ConstOp::I64Const(value) => self.b.ins().iconst(I64, value),
+            ConstOp::F32Const(bits) => self.b.ins().f32const(Ieee32::with_bits(bits)),
+            ConstOp::F64Const(bits) => self.b.ins().f64const(Ieee64::with_bits(bits)),
+            ConstOp::V128Const(bits) => self.vector_constant(bits.to_le_bytes()),
+            ConstOp::RefNull(_) => self.b.ins().iconst(I64, 0),
+            ConstOp::RefFunc(func) => self.function_reference(func),
+            _ => return None,
+        })
+    }
+
+    fn cell(&mut self, global: u32) -> Cell {
+        match self.module.layout.global(global) {
+            GlobalPlace::State(at) => Cell { base: self.vmctx, displacement: at, owner: self.vmctx },
+            GlobalPlace::Import(entry) => {
+                let base = self.load_constant(I64, self.vmctx, entry + import_global::ADDRESS, self.regions.host);
+                let owner = self.load_constant(I64, self.vmctx, entry + import_global::OWNER, self.regions.host);
+                Cell { base, displacement: 0, owner }
+            }
+        }
+    }
+}
+
+fn is_funcref(ty: ValType) -> bool {
+    matches!(ty, ValType::Ref(ty) if ty.heap.is_func())
+}

@@ -1,0 +1,122 @@
+//! Machine code as it leaves the compiler: position-independent bytes and the tables that explain them.
+//!
+//! Plain data. Nothing here knows how the code was made or where it will be placed. The tables that grow with the code
+//! are used where they lie, in memory or in an artifact.
+
+use crate::base::bytes::{Bytes, Record, Table};
+use crate::base::trap::Trap;
+use std::ops::Range;
+
+/// The finished text of a module and what is needed to run, debug and stop it.
+///
+/// Offsets count bytes from the start of `text`, except where a comment says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Code {
+    /// The machine code. It calls within itself only, by distances, so it runs wherever it is placed.
+    pub text: Bytes,
+    /// The defined functions, in index order.
+    pub funcs: Table<FuncRange>,
+    /// Host to Wasm: for each canonical type of a function that escapes, its entry trampoline. Sorted by type.
+    pub entries: Vec<(u32, u32)>,
+    /// Wasm to host: for each canonical type of an imported function, its exit trampoline. Sorted by type.
+    pub exits: Vec<(u32, u32)>,
+    /// Instructions that may trap, sorted by offset.
+    pub traps: Table<TrapSite>,
+    /// Where the code of each Wasm instruction starts, sorted; good enough to name the place of a trap or call.
+    pub places: Table<Place>,
+}
+
+/// Where a function's code is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FuncRange {
+    /// Its first byte.
+    pub start: u32,
+    /// Behind its last byte.
+    pub end: u32,
+}
+
+impl FuncRange {
+    /// The same as a range.
+    pub fn range(self) -> Range<u32> {
+        self.start..self.end
+    }
+}
+
+/// One instruction that may trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrapSite {
+    /// Where the instruction starts.
+    pub offset: u32,
+    /// What it means if the processor stops there, as [`Trap::code`].
+    pub code: u8,
+}
+
+/// From here on, the code belongs to the Wasm instruction at `wasm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Offset into the text.
+    pub offset: u32,
+    /// Byte offset into the module.
+    pub wasm: u32,
+}
+
+impl Record for FuncRange {
+    fn pack(self) -> [u32; 2] {
+        [self.start, self.end]
+    }
+    fn unpack([start, end]: [u32; 2]) -> Self {
+        Self { start, end }
+    }
+}
+
+impl Record for TrapSite {
+    fn pack(self) -> [u32; 2] {
+        [self.offset, u32::from(self.code)]
+    }
+    fn unpack([offset, code]: [u32; 2]) -> Self {
+        Self { offset, code: code as u8 }
+    }
+}
+
+impl Record for Place {
+    fn pack(self) -> [u32; 2] {
+        [self.offset, self.wasm]
+    }
+    fn unpack([offset, wasm]: [u32; 2]) -> Self {
+        Self { offset, wasm }
+    }
+}
+
+impl Code {
+    /// What a fault at exactly this offset means; `None` if no instruction there may trap.
+    pub fn trap_at(&self, offset: u32) -> Option<Trap> {
+        let site = self.traps.get(self.traps.partition_point(|site| site.offset < offset))?;
+        if site.offset == offset { Trap::from_code(site.code) } else { None }
+    }
+
+    /// The defined function (counted from 0, without imports) whose code includes this offset.
+    pub fn func_at(&self, offset: u32) -> Option<usize> {
+        let index = self.funcs.partition_point(|func| func.start <= offset).checked_sub(1)?;
+        self.funcs.get(index)?.range().contains(&offset).then_some(index)
+    }
+
+    /// The byte offset in the module of the instruction whose code includes this offset.
+    pub fn wasm_offset(&self, offset: u32) -> Option<u32> {
+        let next = self.places.partition_point(|place| place.offset <= offset);
+        Some(self.places.get(next.checked_sub(1)?)?.wasm)
+    }
+
+    /// The entry trampoline for a canonical type.
+    pub fn entry(&self, ty: u32) -> Option<u32> {
+        find(&self.entries, ty)
+    }
+
+    /// The exit trampoline for a canonical type.
+    pub fn exit(&self, ty: u32) -> Option<u32> {
+        find(&self.exits, ty)
+    }
+}
+
+fn find(table: &[(u32, u32)], ty: u32) -> Option<u32> {
+    table.binary_search_by_key(&ty, |(t, _)| *t).ok().map(|at| table[at].1)
+}

@@ -1,0 +1,229 @@
+//! From a description to the image: the steps of instantiation that have the same result every time.
+//!
+//! Segments are applied in order as long as they are static. The first one that depends on an import, or
+//! that would trap, ends that: it and all later ones are left for the runtime, so that the specified order holds.
+//!
+//! Memory is part of the image, and so visible before the runtime applies what is left of the element segments.
+//! That could be observed in one case only: an element segment publishes functions through an *imported* table, and
+//! a later step traps. The instance is dead then, but its functions are not. So if any dynamic element segment
+//! targets an imported table, no data segment is applied here. A dynamic segment into an own table publishes
+//! nothing: if it traps, nobody ever sees the instance.
+
+use super::image::{Extent, InitialImage, MemoryImage};
+use super::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record};
+use crate::module::{ConstExpr, MemoryType, ModuleInfo, SegmentMode, ValType};
+use std::collections::BTreeMap;
+
+/// Computes the image of a module's instances.
+pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
+    let state = vec![0; layout.state_size as usize];
+    let own = info.memories.get(info.num_imported_memories as usize);
+    let memory_size = own.map_or(0, |memory| memory.initial_bytes().next_multiple_of(HOST_PAGE));
+    let image = InitialImage { state, memory_size, start: info.start, ..InitialImage::default() };
+    let pages = info.memories[info.num_imported_memories as usize..].iter().map(|_| BTreeMap::new()).collect();
+    let mut builder = Builder { info, layout, image, globals: Vec::new(), pages };
+    builder.sizes();
+    builder.records();
+    builder.globals();
+    builder.tables();
+    builder.elements();
+    builder.data();
+    let own = &info.memories[info.num_imported_memories as usize..];
+    let mut images = own.iter().zip(builder.pages);
+    builder.image.memory = images.next().map_or_else(Vec::new, |(_, pages)| extents(pages));
+    let image = |(ty, pages): (&MemoryType, Pages)| MemoryImage { size: ty.initial_bytes(), extents: extents(pages) };
+    builder.image.others = images.map(image).collect();
+    builder.image
+}
+
+struct Builder<'a> {
+    info: &'a ModuleInfo,
+    layout: &'a Layout,
+    image: InitialImage,
+    /// Values of the defined globals so far; `None` where an import decides.
+    globals: Vec<Option<u128>>,
+    /// What is known of each memory that the module defines.
+    pages: Vec<Pages>,
+}
+
+impl Builder<'_> {
+    fn put(&mut self, at: i32, bytes: &[u8]) {
+        let start = i64::from(HOST) + self.layout.host_size as i64;
+        let from = (i64::from(at) - start) as usize;
+        self.image.state[from..from + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn put_word(&mut self, at: i32, word: u64) {
+        self.put(at, &word.to_le_bytes());
+    }
+
+    fn sizes(&mut self) {
+        for (i, memory) in self.info.memories.iter().enumerate() {
+            if let MemoryPlace::Slot { size } = self.layout.memory(i as u32) {
+                self.put_word(size, memory.initial_bytes());
+            }
+        }
+        for (i, table) in self.info.tables.iter().enumerate() {
+            if let TablePlace::State { size, .. } = self.layout.table(i as u32) {
+                self.put_word(size, table.minimum);
+            }
+        }
+    }
+
+    /// What does not depend on the process: the way from a record to its vmctx.
+    fn records(&mut self) {
+        for func in self.info.num_imported_funcs..self.info.funcs.len() as u32 {
+            if let Some(record) = self.layout.func_record(func) {
+                self.put_word(record + func_record::CALLEE, i64::from(record).wrapping_neg() as u64);
+            }
+        }
+    }
+
+    fn globals(&mut self) {
+        for (defined, init) in self.info.global_inits.iter().enumerate() {
+            let value = self.evaluate(init);
+            self.globals.push(value);
+            let global = self.info.num_imported_globals + defined as u32;
+            let (Some(value), GlobalPlace::State(at)) = (value, self.layout.global(global)) else {
+                self.image.dynamic_globals.push(defined as u32);
+                continue;
+            };
+            match self.info.globals[global as usize].content {
+                ValType::V128 => self.put(at, &value.to_le_bytes()),
+                _ => self.put_word(at, value as u64),
+            }
+        }
+    }
+
+    /// A constant expression's value as the state keeps it (a funcref as a distance); `None` if an import decides.
+    fn evaluate(&self, expr: &ConstExpr) -> Option<u128> {
+        let func = |index| Some(u128::from(i64::from(self.layout.func_record(index)?) as u64));
+        let global = |index: u32| {
+            let defined = index.checked_sub(self.info.num_imported_globals)?;
+            *self.globals.get(defined as usize)?
+        };
+        expr.evaluate(func, global)
+    }
+
+    fn tables(&mut self) {
+        for (table, init) in &self.info.table_inits {
+            let (Some(value), TablePlace::State { base, .. }) = (self.evaluate(init), self.layout.table(*table)) else {
+                self.image.dynamic_tables.push(*table);
+                continue;
+            };
+            if value != 0 {
+                let elements = 0..self.info.tables[*table as usize].minimum;
+                elements.for_each(|i| self.put_word(element(base, i), value as u64));
+            }
+        }
+    }
+
+    fn elements(&mut self) {
+        for i in 0..self.info.elements.len() {
+            let flag = self.layout.element_dropped(i as u32);
+            match &self.info.elements[i].mode {
+                SegmentMode::Passive => {}
+                SegmentMode::Declared => self.put(flag, &[1]),
+                SegmentMode::Active { target, offset } => {
+                    if self.image.first_dynamic_element.is_some() {
+                        continue;
+                    }
+                    let Some(entries) = self.static_elements(i, *target, offset) else {
+                        self.image.first_dynamic_element = Some(i as u32);
+                        continue;
+                    };
+                    entries.into_iter().for_each(|(at, value)| self.put_word(at, value));
+                    self.put(flag, &[1]);
+                }
+            }
+        }
+    }
+
+    /// Where a segment's elements go and what they are, if both are the same in every instance.
+    fn static_elements(&self, segment: usize, table: u32, offset: &ConstExpr) -> Option<Vec<(i32, u64)>> {
+        let TablePlace::State { base, .. } = self.layout.table(table) else { return None };
+        if self.image.dynamic_tables.contains(&table) {
+            return None;
+        }
+        let items = &self.info.elements[segment].items;
+        let at = self.evaluate(offset)? as u64;
+        let end = at.checked_add(items.len() as u64)?;
+        if end > self.info.tables[table as usize].minimum {
+            return None;
+        }
+        (at..).zip(items).map(|(at, item)| Some((element(base, at), self.evaluate(item)? as u64))).collect()
+    }
+
+    fn publishes(&self) -> bool {
+        let first = self.image.first_dynamic_element.map_or(usize::MAX, |first| first as usize);
+        let dynamic = self.info.elements.iter().skip(first);
+        dynamic.into_iter().any(|segment| match segment.mode {
+            SegmentMode::Active { target, .. } => target < self.info.num_imported_tables,
+            _ => false,
+        })
+    }
+
+    fn data(&mut self) {
+        let mut applying = !self.publishes();
+        for i in 0..self.info.data.len() {
+            let SegmentMode::Active { target, offset } = &self.info.data[i].mode else { continue };
+            applying = applying && self.static_data(i, *target, offset);
+            if applying {
+                self.put(self.layout.data_dropped(i as u32), &[1]);
+            } else if self.image.first_dynamic_data.is_none() {
+                self.image.first_dynamic_data = Some(i as u32);
+            }
+        }
+    }
+
+    /// Copies a segment into the pages, if where it goes is the same in every instance.
+    fn static_data(&mut self, segment: usize, memory: u32, offset: &ConstExpr) -> bool {
+        let Some(own) = memory.checked_sub(self.info.num_imported_memories) else { return false };
+        let Some(at) = self.evaluate(offset) else { return false };
+        let at = at as u64;
+        let bytes = self.info.segment_bytes(&self.info.data[segment]);
+        let size = self.info.memories[memory as usize].initial_bytes();
+        if at.checked_add(bytes.len() as u64).is_none_or(|end| end > size) {
+            return false;
+        }
+        copy_to_pages(&mut self.pages[own as usize], at, bytes);
+        true
+    }
+}
+
+/// Where a table's element is.
+fn element(base: i32, index: u64) -> i32 {
+    base.wrapping_add((index * ELEMENT_SIZE) as i32)
+}
+
+type Pages = BTreeMap<u64, Box<[u8; HOST_PAGE as usize]>>;
+
+fn copy_to_pages(pages: &mut Pages, mut at: u64, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let (page, within) = (at / HOST_PAGE, (at % HOST_PAGE) as usize);
+        let len = bytes.len().min(HOST_PAGE as usize - within);
+        let (now, rest) = bytes.split_at(len);
+        if pages.contains_key(&page) || now.iter().any(|b| *b != 0) {
+            let page = pages.entry(page).or_insert_with(|| Box::new([0; HOST_PAGE as usize]));
+            page[within..within + len].copy_from_slice(now);
+        }
+        at += len as u64;
+        bytes = rest;
+    }
+}
+
+/// Pages that are not all zeros, neighbours joined.
+fn extents(pages: Pages) -> Vec<Extent> {
+    let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
+    for (page, bytes) in pages.into_iter().filter(|(_, bytes)| bytes.iter().any(|b| *b != 0)) {
+        let offset = page * HOST_PAGE;
+        match extents.last_mut() {
+            Some((start, last)) if *start + last.len() as u64 == offset => last.extend_from_slice(&bytes[..]),
+            _ => extents.push((offset, bytes.to_vec())),
+        }
+    }
+    extents.into_iter().map(|(offset, bytes)| Extent { offset, bytes: bytes.into() }).collect()
+}
+
+#[cfg(test)]
+mod tests;

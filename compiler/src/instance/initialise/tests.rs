@@ -1,0 +1,301 @@
+//! One test for each rule by which something is static or not.
+
+use super::*;
+use crate::instance::layout::MEMORY_RESERVED;
+use crate::module::MemoryType;
+use crate::{Compiled, Compiler, Settings};
+
+fn compiled(wat: &str) -> Compiled {
+    let compiler = Compiler::new(&Settings::default()).unwrap();
+    compiler.compile(&wat::parse_str(wat).unwrap()).unwrap_or_else(|error| panic!("{error}: {wat}"))
+}
+
+impl Compiled {
+    fn word(&self, at: i32) -> i64 {
+        let from = (i64::from(at) - i64::from(HOST)) as usize - self.layout.host_size as usize;
+        i64::from_le_bytes(self.image.state[from..from + 8].try_into().unwrap())
+    }
+
+    fn global(&self, global: u32) -> i64 {
+        let GlobalPlace::State(at) = self.layout.global(global) else { panic!("an imported global") };
+        self.word(at)
+    }
+
+    fn element(&self, table: u32, element: i32) -> i64 {
+        let TablePlace::State { base, .. } = self.layout.table(table) else { panic!("an imported table") };
+        self.word(base + 8 * element)
+    }
+
+    fn record(&self, func: u32) -> i64 {
+        self.layout.func_record(func).unwrap().into()
+    }
+
+    fn byte(&self, at: i32) -> u8 {
+        self.image.state[(i64::from(at) - i64::from(HOST)) as usize - self.layout.host_size as usize]
+    }
+
+    fn dropped_elements(&self) -> Vec<u8> {
+        (0..self.module.elements.len() as u32).map(|i| self.byte(self.layout.element_dropped(i))).collect()
+    }
+
+    fn dropped_data(&self) -> Vec<u8> {
+        (0..self.module.data.len() as u32).map(|i| self.byte(self.layout.data_dropped(i))).collect()
+    }
+
+    /// `len` bytes of memory 0.
+    fn memory(&self, at: u64, len: u64) -> Vec<u8> {
+        let byte = |at: u64| {
+            let extent = self.image.memory.iter().find(|e| (e.offset..e.offset + e.bytes.len() as u64).contains(&at));
+            extent.map_or(0, |e| e.bytes[(at - e.offset) as usize])
+        };
+        (at..at + len).map(byte).collect()
+    }
+}
+
+#[test]
+fn the_state_begins_with_the_sizes_and_is_as_long_as_the_layout_says() {
+    let module = compiled("(module (memory 3) (table 5 funcref) (table 7 7 externref))");
+    assert_eq!(module.image.state.len() as u64, module.layout.state_size);
+    let MemoryPlace::Slot { size } = module.layout.memory(0) else { panic!("an imported memory") };
+    assert_eq!(module.word(size), 3 * 65_536);
+    let sizes = (0..2).map(|table| match module.layout.table(table) {
+        TablePlace::State { size, .. } => module.word(size),
+        TablePlace::Import(_) => panic!("an imported table"),
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [5, 7]);
+}
+
+#[test]
+fn the_largest_memory_is_described() {
+    let module = compiled("(module (memory 65536))");
+    let MemoryPlace::Slot { size } = module.layout.memory(0) else { panic!("an imported memory") };
+    assert_eq!(module.word(size) as u64, MEMORY_RESERVED);
+    assert_eq!(module.image.memory, []);
+}
+
+#[test]
+fn a_record_knows_the_way_to_its_vmctx_and_nothing_of_the_process() {
+    let module = compiled("(module (func (export \"f\")))");
+    let record = module.layout.func_record(0).unwrap();
+    assert_eq!(module.word(record + func_record::CALLEE), -i64::from(record));
+    for field in [func_record::CODE, func_record::TYPE_ID, func_record::ENTRY] {
+        assert_eq!(module.word(record + field), 0);
+    }
+}
+
+#[test]
+fn constants_are_folded() {
+    let module = compiled(
+        "(module
+            (global i32 (i32.mul (i32.const -3) (i32.add (i32.const 4) (i32.const 3))))
+            (global i64 (i64.sub (i64.const 2) (i64.const 5)))
+            (global f32 (f32.const -0)) (global f64 (f64.const 1)))",
+    );
+    assert_eq!(module.global(0) as i32, -21);
+    assert_eq!(module.global(0) >> 32, 0, "an i32 is kept as 32 bits and zeros");
+    assert_eq!(module.global(1), -3);
+    assert_eq!(module.global(2), 0x8000_0000);
+    assert_eq!(module.global(3) as u64, 1_f64.to_bits());
+}
+
+#[test]
+fn a_funcref_is_a_distance_and_null_is_zero() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (func)) (func)
+            (global funcref (ref.func 0)) (global funcref (ref.func 1))
+            (global funcref (ref.null func)) (global externref (ref.null extern)))",
+    );
+    let globals: Vec<i64> = (0..4).map(|global| module.global(global)).collect();
+    assert_eq!(globals, [module.record(0), module.record(1), 0, 0]);
+    assert!(globals[0] != 0 && globals[1] != 0);
+}
+
+#[test]
+fn a_global_that_depends_on_an_import_is_dynamic() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (global i32))
+            (global i32 (i32.const 1)) (global i32 (global.get 0)) (global i32 (i32.add (global.get 0) (i32.const 1))))",
+    );
+    assert_eq!(module.image.dynamic_globals, [1, 2]);
+    assert_eq!(module.global(1), 1);
+}
+
+#[test]
+fn a_global_may_follow_from_an_earlier_one() {
+    let module = compiled("(module (global i32 (i32.const 1)) (global i32 (i32.add (global.get 0) (global.get 0))))");
+    assert_eq!(module.global(1), 2);
+    assert_eq!(module.image.dynamic_globals, []);
+}
+
+#[test]
+fn a_table_starts_with_the_value_it_is_given() {
+    let module = compiled(
+        "(module (type $t (func)) (func $a (type $t)) (func $b (type $t)) (table 3 5 (ref $t) (ref.func $a))
+            (table 2 funcref (ref.null func)) (elem (i32.const 1) (ref $t) (ref.func $b)))",
+    );
+    let elements: Vec<i64> = (0..3).map(|i| module.element(0, i)).collect();
+    assert_eq!(elements, [module.record(0), module.record(1), module.record(0)]);
+    assert_eq!([module.element(1, 0), module.element(1, 1)], [0, 0]);
+    assert_eq!((module.image.dynamic_tables, module.image.first_dynamic_element), (vec![], None));
+}
+
+#[test]
+fn a_table_whose_first_elements_depend_on_an_import_is_dynamic_and_so_are_its_segments() {
+    let module = compiled(
+        "(module (import \"a\" \"g\" (global funcref)) (func $f) (table 2 funcref) (table 3 funcref (global.get 0))
+            (elem (table 0) (i32.const 0) func $f) (elem (table 1) (i32.const 0) func $f)
+            (elem (table 0) (i32.const 1) func $f))",
+    );
+    assert_eq!((module.image.dynamic_tables.clone(), module.image.first_dynamic_element), (vec![1], Some(1)));
+    assert_eq!([module.element(0, 0), module.element(0, 1)], [module.record(0), 0]);
+    assert_eq!(module.dropped_elements(), [1, 0, 0]);
+}
+
+#[test]
+fn static_element_segments_are_applied_in_order() {
+    let module = compiled(
+        "(module (func $a) (func $b) (table 4 funcref)
+            (elem (i32.const 1) func $a $a) (elem (i32.const 2) func $b)
+            (elem (i32.const 1) funcref (ref.null func)) (elem (i32.const 4) func))",
+    );
+    let elements: Vec<i64> = (0..4).map(|element| module.element(0, element)).collect();
+    assert_eq!(elements, [0, 0, module.record(1), 0]);
+    assert_eq!(module.dropped_elements(), [1, 1, 1, 1]);
+    assert_eq!(module.image.first_dynamic_element, None);
+}
+
+#[test]
+fn declared_element_segments_are_dropped_and_passive_ones_are_not() {
+    let module = compiled("(module (func $f) (elem declare func $f) (elem func $f))");
+    assert_eq!(module.dropped_elements(), [1, 0]);
+    assert_eq!(module.image.first_dynamic_element, None);
+}
+
+#[test]
+fn from_the_first_dynamic_element_segment_on_all_active_ones_are_dynamic() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (global i32)) (func $f) (table 4 funcref)
+            (elem (i32.const 0) func $f) (elem func $f) (elem (global.get 0) func $f)
+            (elem (i32.const 1) func $f) (elem declare func $f))",
+    );
+    assert_eq!(module.image.first_dynamic_element, Some(2));
+    assert_eq!(module.dropped_elements(), [1, 0, 0, 0, 1]);
+    assert_eq!(module.element(0, 0), module.record(0));
+    assert_eq!(module.element(0, 1), 0);
+}
+
+#[test]
+fn an_element_segment_out_of_bounds_is_dynamic() {
+    let module = compiled("(module (func $f) (table 2 9 funcref) (elem (i32.const 1) func $f $f))");
+    assert_eq!(module.image.first_dynamic_element, Some(0));
+    assert_eq!(module.element(0, 1), 0, "nothing of it is applied");
+    let module = compiled("(module (table 2 funcref) (elem (i32.const 3) func))");
+    assert_eq!(module.image.first_dynamic_element, Some(0), "not even if it is empty");
+}
+
+#[test]
+fn an_element_that_depends_on_an_import_makes_its_segment_dynamic() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (global funcref)) (func $f) (table 2 funcref)
+            (elem (i32.const 0) funcref (ref.func $f) (global.get 0)))",
+    );
+    assert_eq!(module.image.first_dynamic_element, Some(0));
+    assert_eq!(module.element(0, 0), 0, "nothing of it is applied");
+}
+
+#[test]
+fn an_element_offset_is_unsigned() {
+    let module = compiled("(module (table 2 funcref) (elem (i32.const -1) func))");
+    assert_eq!(module.image.first_dynamic_element, Some(0));
+}
+
+#[test]
+fn static_data_segments_are_applied_in_order_and_dropped() {
+    let module = compiled(
+        "(module (memory 1) (data (i32.const 4) \"abcd\") (data \"passive\") (data (i32.const 6) \"XY\")
+            (data (i32.const 7) \"\\00\") (data (i32.const 65536) \"\"))",
+    );
+    assert_eq!(module.memory(3, 6), b"\0abX\0\0");
+    assert_eq!(module.dropped_data(), [1, 0, 1, 1, 1]);
+    assert_eq!(module.image.first_dynamic_data, None);
+}
+
+#[test]
+fn from_the_first_dynamic_data_segment_on_all_active_ones_are_dynamic() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (global i32)) (memory 1)
+            (data (i32.const 0) \"a\") (data (global.get 0) \"b\") (data (i32.const 2) \"c\"))",
+    );
+    assert_eq!(module.image.first_dynamic_data, Some(1));
+    assert_eq!(module.dropped_data(), [1, 0, 0]);
+    assert_eq!(module.memory(0, 4), b"a\0\0\0");
+}
+
+#[test]
+fn data_outside_the_initial_memory_is_dynamic() {
+    let cases = ["(data (i32.const 65535) \"ab\")", "(data (i32.const 65537) \"\")", "(data (i32.const -1) \"a\")"];
+    for segment in cases {
+        let module = compiled(&format!("(module (memory 1 2) {segment} (data (i32.const 0) \"a\"))"));
+        assert_eq!(module.image.first_dynamic_data, Some(0), "{segment}");
+        assert_eq!(module.image.memory, []);
+    }
+}
+
+#[test]
+fn data_of_an_imported_memory_is_dynamic() {
+    let module = compiled("(module (import \"a\" \"b\" (memory 1)) (data (i32.const 0) \"a\"))");
+    assert_eq!(module.image.first_dynamic_data, Some(0));
+    assert_eq!(module.image.memory, []);
+}
+
+#[test]
+fn data_waits_for_elements_that_publish_functions() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (table 1 funcref)) (func $f) (memory 1)
+            (elem (i32.const 0) func $f) (data (i32.const 0) \"a\"))",
+    );
+    assert_eq!(module.image.first_dynamic_element, Some(0));
+    assert_eq!(module.image.first_dynamic_data, Some(0));
+    assert_eq!((module.dropped_data(), module.image.memory.len()), (vec![0], 0));
+}
+
+#[test]
+fn data_does_not_wait_for_elements_of_an_own_table() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (table 1 funcref)) (import \"a\" \"c\" (global i32)) (func $f)
+            (table $own 1 funcref) (memory 1)
+            (elem (table $own) (global.get 0) func $f) (data (i32.const 0) \"a\"))",
+    );
+    assert_eq!(module.image.first_dynamic_element, Some(0));
+    assert_eq!(module.image.first_dynamic_data, None);
+    assert_eq!(module.memory(0, 1), b"a");
+}
+
+#[test]
+fn memory_is_kept_as_pages_that_are_not_zero() {
+    let module = compiled(
+        "(module (memory 65536)
+            (data (i32.const 0x1fff) \"ab\") (data (i32.const 0x3000) \"\\00\\00\")
+            (data (i32.const 0x5000) \"c\") (data (i32.const -1) \"d\"))",
+    );
+    let extents: Vec<(u64, usize)> = module.image.memory.iter().map(|e| (e.offset, e.bytes.len())).collect();
+    assert_eq!(extents, [(0x1000, 0x2000), (0x5000, 0x1000), (0xffff_f000, 0x1000)]);
+    assert_eq!(module.memory(0x1ffe, 4), b"\0ab\0");
+    assert_eq!(module.memory(0xffff_ffff, 1), b"d");
+}
+
+#[test]
+fn a_page_that_becomes_zero_again_is_not_kept() {
+    let module = compiled("(module (memory 1) (data (i32.const 9) \"ab\") (data (i32.const 9) \"\\00\\00\"))");
+    assert_eq!(module.image.memory, []);
+    assert_eq!(module.dropped_data(), [1, 1]);
+}
+
+#[test]
+fn a_described_memory_may_not_be_larger_than_its_address_space() {
+    for (minimum, possible) in [(65_536, true), (65_537, false), (u64::MAX, false)] {
+        let memories = vec![MemoryType { minimum, ..MemoryType::default() }];
+        let info = ModuleInfo { memories, ..ModuleInfo::default() };
+        assert_eq!(Compiler::without_code(info).is_ok(), possible, "{minimum}");
+    }
+}

@@ -1,0 +1,187 @@
+//! The plain description of a module: what `parse` found, in terms of the specification alone.
+//!
+//! Everything later (layout, image, code, the runtime's type checks, `minirt inspect`) reads this and
+//! nothing of the binary. No type of wasmparser or Cranelift appears here, and nothing about where
+//! things sit in memory.
+
+use super::const_expr::ConstExpr;
+use super::externs::{ExternType, GlobalType, MemoryType, TableType};
+use super::names::Names;
+use super::types::{FuncType, RefType, TypeDef};
+use crate::base::bytes::Bytes;
+use std::ops::Range;
+
+/// Something of a module by its place in one of the index spaces (imports come first in each).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is an index into the space of its name")]
+pub enum Entity {
+    Func(u32),
+    Table(u32),
+    Memory(u32),
+    Global(u32),
+}
+
+/// One import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The first part of its two-part name.
+    pub module: String,
+    /// The second part.
+    pub name: String,
+    /// Where it lands in this module's index spaces.
+    pub entity: Entity,
+}
+
+/// One export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Its name, unique among the exports.
+    pub name: String,
+    /// What it is.
+    pub entity: Entity,
+}
+
+/// A function of the index space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FuncDecl {
+    /// Its type, an index into [`ModuleInfo::types`].
+    pub ty: u32,
+    /// Whether a reference to it can exist: it is exported, an element, in a global or named by `ref.func`.
+    /// Only such functions have a funcref record.
+    pub escapes: bool,
+}
+
+/// What becomes of a segment at instantiation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SegmentMode {
+    /// Copied to `offset` of the table or memory with this index, then dropped.
+    Active {
+        /// Index of the table or memory.
+        target: u32,
+        /// Where in it.
+        offset: ConstExpr,
+    },
+    /// Kept for `table.init` or `memory.init`.
+    Passive,
+    /// Only declares functions for `ref.func`: dropped at once.
+    Declared,
+}
+
+/// An element segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElementSegment {
+    /// The type of its elements.
+    pub ty: RefType,
+    /// When it is used.
+    pub mode: SegmentMode,
+    /// Its elements, one expression each.
+    pub items: Vec<ConstExpr>,
+}
+
+/// A data segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSegment {
+    /// When it is used.
+    pub mode: SegmentMode,
+    /// Where its bytes are in [`ModuleInfo::data_bytes`].
+    pub bytes: Range<usize>,
+}
+
+/// A whole module, described.
+///
+/// In every index space the imports come first, as in the specification; `num_imported_*` says how many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModuleInfo {
+    /// Its name, if its name section gives one.
+    pub name: Option<String>,
+    /// Its types, by type index.
+    pub types: Vec<TypeDef>,
+    /// How many types each recursive group has, in order. Types of a group can name each other.
+    pub rec_groups: Vec<u32>,
+    /// For each type, the first index with an equal type: equal types share trampolines and an id.
+    pub canonical_types: Vec<u32>,
+    /// What it asks for, in order.
+    pub imports: Vec<Import>,
+    /// What it offers, in order.
+    pub exports: Vec<Export>,
+    /// The places in `exports`, in the order of their names.
+    pub exports_by_name: Vec<u32>,
+    /// The function index space.
+    pub funcs: Vec<FuncDecl>,
+    /// The table index space.
+    pub tables: Vec<TableType>,
+    /// The memory index space.
+    pub memories: Vec<MemoryType>,
+    /// The global index space.
+    pub globals: Vec<GlobalType>,
+    /// Functions that are imported.
+    pub num_imported_funcs: u32,
+    /// Tables that are imported.
+    pub num_imported_tables: u32,
+    /// Memories that are imported.
+    pub num_imported_memories: u32,
+    /// Globals that are imported.
+    pub num_imported_globals: u32,
+    /// Initial values of the defined globals, in order.
+    pub global_inits: Vec<ConstExpr>,
+    /// What the elements of defined tables start with, where it is not simply null: the table's index, and the value.
+    pub table_inits: Vec<(u32, ConstExpr)>,
+    /// Element segments.
+    pub elements: Vec<ElementSegment>,
+    /// Data segments.
+    pub data: Vec<DataSegment>,
+    /// The bytes that the data segments share.
+    pub data_bytes: Bytes,
+    /// The function to run when an instance is complete.
+    pub start: Option<u32>,
+    /// Names of functions from the name section.
+    pub func_names: Names,
+}
+
+impl ModuleInfo {
+    /// The function type with this type index.
+    pub fn type_at(&self, ty: u32) -> &FuncType {
+        &self.types[ty as usize].func
+    }
+
+    /// The type of the function with this index.
+    pub fn func_type(&self, func: u32) -> &FuncType {
+        self.type_at(self.funcs[func as usize].ty)
+    }
+
+    /// The recursive groups, as ranges of type indices.
+    pub fn groups(&self) -> impl Iterator<Item = Range<u32>> {
+        let mut end = 0;
+        self.rec_groups.iter().map(move |len| {
+            end += len;
+            end - len..end
+        })
+    }
+
+    /// The name that the name section gives a function.
+    pub fn func_name(&self, func: u32) -> Option<&str> {
+        self.func_names.get(func)
+    }
+
+    /// The type of anything importable or exportable.
+    pub fn type_of(&self, entity: Entity) -> ExternType {
+        match entity {
+            Entity::Func(i) => ExternType::Func(self.func_type(i).clone()),
+            Entity::Table(i) => ExternType::Table(self.tables[i as usize]),
+            Entity::Memory(i) => ExternType::Memory(self.memories[i as usize]),
+            Entity::Global(i) => ExternType::Global(self.globals[i as usize]),
+        }
+    }
+
+    /// The export with this name.
+    pub fn export(&self, name: &str) -> Option<Entity> {
+        let export = |at: &u32| &self.exports[*at as usize];
+        let found = self.exports_by_name.binary_search_by(|at| export(at).name.as_str().cmp(name)).ok()?;
+        Some(export(&self.exports_by_name[found]).entity)
+    }
+
+    /// The bytes of a data segment.
+    pub fn segment_bytes(&self, segment: &DataSegment) -> &[u8] {
+        &self.data_bytes[segment.bytes.clone()]
+    }
+}

@@ -1,0 +1,20 @@
+//! A module as the specification describes it: from bytes to a validated, plain description.
+//!
+//! Only `convert`, `unsupported` and `parse` know wasmparser. Nothing here knows where anything sits in memory, or
+//! Cranelift.
+
+mod types;
+mod externs;
+mod const_expr;
+mod names;
+mod info;
+pub mod canonical;
+pub(crate) mod convert;
+pub(crate) mod unsupported;
+pub(crate) mod parse;
+
+pub use const_expr::{ConstExpr, ConstOp};
+pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType, WASM_PAGE};
+pub use info::{DataSegment, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};
+pub use names::Names;
+pub use types::{Finality, FuncType, HeapType, RefType, TypeDef, ValType};

@@ -1,0 +1,7 @@
+//! Machine code in executable memory, and the way from an address back to its tables.
+//!
+//! Knows nothing of modules or instances.
+
+pub(crate) mod text;
+
+pub(crate) use text::LoadedCode;

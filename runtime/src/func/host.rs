@@ -1,0 +1,223 @@
+//! Host functions: closures that Wasm can call.
+//!
+//! A closure is kept behind a pointer of no type, beside the one function that knows its type again: the
+//! shim. The shim is called by an exit trampoline (or directly, if the host calls a host function), hands the closure
+//! its arguments and a [`Caller`], and turns an error or a panic into a return value, so that no Rust frame
+//! is ever skipped.
+
+use crate::call::activation;
+use crate::engine::Engine;
+use crate::pool::InstanceData;
+use crate::store::Extern;
+use crate::store::resolve::export_of;
+use crate::store::{AsContext, AsContextMut, Failure, StoreContext, StoreContextMut, StoreData};
+use crate::value::Val;
+use crate::vmctx::{HostCall, HostContext, Raw, VmContext};
+use anyhow::{Result, bail};
+use minirt_compiler::module::FuncType;
+use smallvec::SmallVec;
+use std::any::Any;
+use std::sync::Arc;
+
+/// A closure with its type, ready to be imported.
+#[derive(Clone)]
+pub(crate) struct HostFunc {
+    pub(crate) ty: FuncType,
+    call: HostCall,
+    data: *const u8,
+    pub(crate) keep: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: `data` points into `keep`, which may be sent and shared; `call` is a function.
+unsafe impl Send for HostFunc {}
+// SAFETY: as above.
+unsafe impl Sync for HostFunc {}
+
+impl HostFunc {
+    pub(crate) fn new<T, F: Body<T>>(ty: FuncType, body: F) -> Self {
+        let body = Arc::new(body);
+        Self { ty, call: shim::<T, F>, data: Arc::as_ptr(&body).cast(), keep: body }
+    }
+
+    pub(crate) fn context(&self, importer: Option<VmContext>) -> HostContext {
+        HostContext { call: self.call, data: self.data, importer }
+    }
+}
+
+/// What a host function knows about the call: the store, and the instance that imports the function.
+///
+/// # Examples
+/// ```
+/// use minirt::{Caller, Engine, Linker, Module, Result, Store};
+///
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module
+///     (import "host" "print" (func $print (param i32 i32)))
+///     (memory (export "memory") 1) (data (i32.const 8) "hello")
+///     (func (export "run") (call $print (i32.const 8) (i32.const 5))))"#)?;
+/// let mut linker = Linker::new(&engine);
+/// let print = |mut caller: Caller<'_, String>, at: u32, len: u32| -> Result<()> {
+///     let memory = caller.get_export("memory").and_then(|it| it.into_memory());
+///     let memory = memory.ok_or_else(|| minirt::Error::msg("there is no memory"))?;
+///     let mut bytes = vec![0; len as usize];
+///     memory.read(&caller, at as usize, &mut bytes)?;
+///     caller.data_mut().push_str(std::str::from_utf8(&bytes)?);
+///     Ok(())
+/// };
+/// linker.func_wrap("host", "print", print)?;
+/// let mut store = Store::new(&engine, String::new());
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// instance.get_typed_func::<(), ()>(&store, "run")?.call(&mut store, ())?;
+/// assert_eq!(store.data(), "hello");
+/// # Ok::<(), minirt::Error>(())
+/// ```
+pub struct Caller<'a, T> {
+    pub(crate) store: StoreContextMut<'a, T>,
+    importer: Option<VmContext>,
+}
+
+impl<T> Caller<'_, T> {
+    /// The same, for a shorter time.
+    #[inline]
+    pub(crate) fn again(&mut self) -> Caller<'_, T> {
+        Caller { store: self.store.as_context_mut(), importer: self.importer }
+    }
+
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        self.store.data()
+    }
+
+    /// The embedder's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.store.data_mut()
+    }
+
+    /// The store's engine.
+    pub fn engine(&self) -> &Engine {
+        self.store.engine()
+    }
+
+    /// What is left of the store's fuel: [`Store::get_fuel`](crate::Store::get_fuel).
+    ///
+    /// # Errors
+    /// When the engine was not configured to consume fuel.
+    pub fn get_fuel(&self) -> Result<u64> {
+        self.store.get_fuel()
+    }
+
+    /// Sets the store's fuel, also for what is running now: [`Store::set_fuel`](crate::Store::set_fuel).
+    ///
+    /// # Errors
+    /// When the engine was not configured to consume fuel.
+    pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
+        self.store.set_fuel(fuel)
+    }
+
+    /// An export of the instance that imports this function. `None` if there is none of that name, or if the
+    /// function was called through a reference and no instance imports it.
+    pub fn get_export(&mut self, name: &str) -> Option<Extern> {
+        // SAFETY: the importer is alive, since its store is, and nobody changes its description now.
+        let instance = unsafe { InstanceData::shared(self.importer?) }.index;
+        export_of(&self.store.0.inner, instance, name)
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Caller<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("data", self.data()).finish_non_exhaustive()
+    }
+}
+
+impl<T> AsContext for Caller<'_, T> {
+    type Data = T;
+
+    fn as_context(&self) -> StoreContext<'_, T> {
+        self.store.as_context()
+    }
+}
+
+impl<T> AsContextMut for Caller<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        self.store.as_context_mut()
+    }
+}
+
+/// A closure of one of the accepted shapes, called with its arguments in an array.
+pub(crate) trait Body<T>: Send + Sync + 'static {
+    /// # Safety
+    /// `values` must hold arguments of the function's types, and have room for its results.
+    unsafe fn call(&self, caller: Caller<'_, T>, values: *mut Raw) -> Result<()>;
+}
+
+/// Called by exit trampolines; `T` and `F` are those of the closure behind `context`.
+unsafe extern "C" fn shim<T, F: Body<T>>(context: *const HostContext, values: *mut Raw, frame: *const usize) -> u32 {
+    // SAFETY: a host function runs within an activation of its store, whose data is of the type that the closure
+    // was made for; the store is used by nobody else until the closure returns. `context` is that of the closure.
+    let (activation, store, context) = unsafe {
+        let activation = activation::current();
+        (*activation).exit_frame = frame;
+        (activation, &mut *(*activation).store.cast::<StoreData<T>>(), &*context)
+    };
+    let failure = {
+        let caller = Caller { store: StoreContextMut(&mut *store), importer: context.importer };
+        // SAFETY: `data` is the address of the closure, kept alive by the store or its instance.
+        let body = unsafe { &*context.data.cast::<F>() };
+        // SAFETY: the trampoline's array holds arguments and has room for results of the function's type.
+        Failure::catch(|| unsafe { body.call(caller, values) }).err()
+    };
+    // SAFETY: as above; the activation is this thread's innermost again.
+    unsafe { (*activation).exit_frame = std::ptr::null() };
+    let failed = failure.is_some();
+    if failed {
+        store.inner.failure = failure;
+    }
+    u32::from(failed)
+}
+
+/// Arguments, or results, that a call of a function of any type has room for without allocating.
+pub(crate) const USUAL: usize = 8;
+
+/// A closure that takes and returns values of any type, for functions whose type is known at run time only.
+struct Dynamic<F> {
+    ty: FuncType,
+    closure: F,
+}
+
+impl HostFunc {
+    pub(crate) fn dynamic<T>(
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::new::<T, _>(ty.clone(), Dynamic { ty, closure })
+    }
+}
+
+impl<T, F> Body<T> for Dynamic<F>
+where
+    F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+{
+    unsafe fn call(&self, mut caller: Caller<'_, T>, values: *mut Raw) -> Result<()> {
+        let (params, results) = (self.ty.params(), self.ty.results());
+        let inner = &mut caller.store.0.inner;
+        // SAFETY: the array holds as many arguments as the type has parameters.
+        let raw = |i: usize| unsafe { *values.add(i) };
+        // Filled where it stands: moving it would cost more than all the rest.
+        let mut room = SmallVec::<[Val; USUAL]>::new();
+        room.reserve(params.len() + results.len());
+        params.iter().enumerate().for_each(|(i, ty)| room.push(Val::from_raw(raw(i), *ty, inner)));
+        results.iter().for_each(|ty| room.push(Val::placeholder(*ty)));
+        let (arguments, returned) = room.split_at_mut(params.len());
+        (self.closure)(caller.again(), arguments, returned)?;
+        let inner = &mut caller.store.0.inner;
+        for (i, (value, ty)) in returned.iter().zip(results).enumerate() {
+            if !value.matches(*ty, inner) {
+                bail!("a host function returned {} as result {i}, where its type has {ty}", value.ty());
+            }
+            let raw = value.into_raw(inner)?;
+            // SAFETY: the array has room for as many results as the type has.
+            unsafe { *values.add(i) = raw }
+        }
+        Ok(())
+    }
+}

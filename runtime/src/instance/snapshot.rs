@@ -1,0 +1,236 @@
+//! Going back to the beginning, and beginning from the middle: `reset` and `snapshot` of a live instance.
+//!
+//! A snapshot is a module of its own: the same description and code, with an image of what the instance holds now. All
+//! that can be done with a module can be done with it, and instantiating it is the same path.
+
+use super::instance::run_remaining;
+use crate::Extern;
+use crate::cow::ImageParts;
+use crate::cow::PageStats;
+use crate::module::module::{Module, image_parts};
+use crate::pool::InstanceData;
+use crate::pool::Remaining;
+use crate::store::Instance;
+use crate::store::{AsContext, AsContextMut, StoreInner};
+use anyhow::{Context, Result, anyhow, ensure};
+use minirt_compiler::instance::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
+use minirt_compiler::module::{Entity, HeapType, ValType};
+use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// An instance, frozen. Any number of instances can start from it, at any time, on any thread.
+///
+/// It holds the instance's memory, globals and tables. Imports are not part of it, and are supplied again.
+///
+/// Instances of one snapshot are equal in everything, also in what the guest had drawn from a source of randomness:
+/// keys, seeds of hash tables, temporary names. A guest that needs these to differ has to draw them afterwards.
+///
+/// # Examples
+/// ```
+/// use minirt::{Engine, Instance, Module, Store};
+///
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module (memory (export "memory") 1)
+///     (func (export "prepare") (i32.store (i32.const 0) (i32.const 42))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// instance.get_typed_func::<(), ()>(&store, "prepare")?.call(&mut store, ())?;
+/// let snapshot = instance.snapshot(&mut store)?;
+///
+/// let mut other = Store::new(&engine, ());
+/// let copy = snapshot.instantiate(&mut other, &[])?;
+/// assert_eq!(copy.get_memory(&other, "memory").unwrap().data(&other)[0], 42);
+/// # Ok::<(), minirt::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    module: Module,
+}
+
+impl Snapshot {
+    /// The snapshot as a module, for a [`Linker`](crate::Linker) and all else. Its start function will not run again.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Writes the snapshot to a file, as an artifact: `Module::deserialize_file` loads it like any other, in this
+    /// process or another. The file appears when it is complete.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        /// So that no two threads ever write to the same unfinished file.
+        static SAVES: AtomicU64 = AtomicU64::new(0);
+        let path = path.as_ref();
+        let write = || {
+            let artifact = self.module.serialize()?;
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let name = format!(".minirt-{}-{:x}.tmp", std::process::id(), SAVES.fetch_add(1, Relaxed));
+            let unfinished = folder.join(name);
+            // A file or link of that name is somebody else's.
+            let mut file = File::options().write(true).create_new(true).open(&unfinished)?;
+            let done = file.write_all(&artifact).and_then(|()| std::fs::rename(&unfinished, path));
+            done.inspect_err(|_| _ = std::fs::remove_file(&unfinished)).map_err(anyhow::Error::from)
+        };
+        write().with_context(|| format!("could not write the snapshot to `{}`", path.display()))
+    }
+
+    /// Makes an instance. `imports` are what the module asks for, in its order.
+    ///
+    /// # Errors
+    /// As [`Instance::new`].
+    pub fn instantiate(&self, store: impl AsContextMut, imports: &[Extern]) -> Result<Instance> {
+        Instance::new(store, &self.module, imports)
+    }
+}
+
+impl Instance {
+    /// Goes back to the state right after instantiation. Handles stay valid; memory and tables have their first size
+    /// again. It costs what the instance has written to, like the end of one instance and the beginning of another.
+    ///
+    /// Where a module initialises something from its imports, or has a start function, that is done again: it can not
+    /// be part of an image. The image of a [`Snapshot`] has all that, and nothing is done again.
+    ///
+    /// # Errors
+    /// While code of the store is running, and when the kernel refuses or what is done again fails; the instance
+    /// should not be used then.
+    ///
+    /// # Panics
+    /// When the instance belongs to another store; so do all the following.
+    ///
+    /// # Examples
+    /// ```
+    /// # use minirt::{Engine, Instance, Module, Store};
+    /// # let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (global $n (mut i32) (i32.const 0))
+    ///     (func (export "next") (result i32)
+    ///         (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let next = instance.get_typed_func::<(), i32>(&store, "next")?;
+    /// assert_eq!((next.call(&mut store, ())?, next.call(&mut store, ())?), (1, 2));
+    /// instance.reset(&mut store)?;
+    /// assert_eq!(next.call(&mut store, ())?, 1);
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
+    pub fn reset(&self, mut store: impl AsContextMut) -> Result<()> {
+        let store = &mut store.as_context_mut().0.inner;
+        self.idle(store, "reset")?;
+        if store.touched {
+            for instance in self.with_other_memories(store) {
+                let mut data = store.instances[instance as usize];
+                // SAFETY: the instance is alive, none of its code is running, and the store is borrowed exclusively.
+                let data = unsafe { data.as_mut() };
+                data.slot.touch();
+                store.engine.pool().reset_in_place(data).context("could not reset the instance")?;
+            }
+        }
+        run_remaining(store, *self)
+    }
+
+    /// Freezes what the instance holds now. The instance goes on as before.
+    ///
+    /// # Errors
+    /// While code of the store is running; when a global or table holds what belongs to this process alone, a function
+    /// of another instance or of the host, or a value of the host; and when there is no memory for the image.
+    pub fn snapshot(&self, mut store: impl AsContextMut) -> Result<Snapshot> {
+        let store = &mut store.as_context_mut().0.inner;
+        self.idle(store, "frozen")?;
+        check_references(store.instance(self.index))?;
+        let others = self.with_other_memories(store).skip(1).map(|index| freeze(store, index, Vec::new()));
+        let others = others.collect::<Result<_>>()?;
+        Ok(Snapshot { module: freeze(store, self.index, others)? })
+    }
+
+    /// Where its pages are: state and memory.
+    pub fn page_stats(&self, store: impl AsContext) -> PageStats {
+        let store = &store.as_context().0.inner;
+        self.store.check(store.id);
+        let pages = self.with_other_memories(store).map(|index| store.instance(index).slot.page_stats(false));
+        pages.fold(PageStats::default(), PageStats::plus)
+    }
+
+    /// The instance and those of the other memories that its module defines.
+    fn with_other_memories(&self, store: &StoreInner) -> Range<u32> {
+        let info = store.instance(self.index).prototype.info();
+        let own = info.memories.len() as u32 - info.num_imported_memories;
+        self.index..self.index + own.max(1)
+    }
+
+    fn idle(&self, store: &StoreInner, what: &str) -> Result<()> {
+        self.store.check(store.id);
+        ensure!(store.depth == 0, "an instance can not be {what} while code of its store is running");
+        Ok(())
+    }
+}
+
+/// What an instance holds now, as a module.
+fn freeze(store: &StoreInner, index: u32, others: Vec<Module>) -> Result<Module> {
+    let data = store.instance(index);
+    let prototype = &data.prototype;
+    let parts = image_parts(prototype.layout());
+    let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
+    let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
+    let remaining = Remaining { snapshot: true, ..Remaining::default() };
+    Module::from_parts(&store.engine, prototype.program.clone(), parts, remaining, others)
+}
+
+/// Where the state ends now, from the slot's start: tables may have grown.
+fn state_end(data: &InstanceData) -> usize {
+    let layout = data.prototype.layout();
+    let tables = (0..data.prototype.info().tables.len() as u32).filter_map(|index| match layout.table(index) {
+        TablePlace::State { base, size, .. } => {
+            // SAFETY: the instance is alive, and sizes are part of its state.
+            let elements = unsafe { *data.vmctx().at::<u64>(size) };
+            Some(base.wrapping_sub(HOST) as usize + (elements * ELEMENT_SIZE) as usize)
+        }
+        TablePlace::Import(_) => None,
+    });
+    tables.fold((layout.host_size + layout.state_size) as usize, usize::max)
+}
+
+/// Whether all references in the state are to functions of the instance itself, or that it imports.
+fn check_references(data: &InstanceData) -> Result<()> {
+    let (info, layout) = (data.prototype.info(), data.prototype.layout());
+    for (index, global) in info.globals.iter().enumerate() {
+        if let (ValType::Ref(ty), GlobalPlace::State(at)) = (global.content, layout.global(index as u32)) {
+            // SAFETY: the instance is alive, and globals are part of its state.
+            let stored = unsafe { *data.vmctx().at::<u64>(at) };
+            let name = || describe(data, "global", index, Entity::Global(index as u32));
+            check_reference(ty.heap, stored).map_err(|what| anyhow!("{} holds {what}", name()))?;
+        }
+    }
+    for (index, table) in info.tables.iter().enumerate() {
+        let TablePlace::State { base, size, .. } = layout.table(index as u32) else { continue };
+        // SAFETY: the instance is alive, tables are part of its state, and nobody writes them now.
+        let elements = unsafe {
+            let len = *data.vmctx().at::<u64>(size) as usize;
+            std::slice::from_raw_parts(data.vmctx().at::<u64>(base), len)
+        };
+        for (at, stored) in elements.iter().enumerate() {
+            let name = || describe(data, "table", index, Entity::Table(index as u32));
+            check_reference(table.element.heap, *stored)
+                .map_err(|what| anyhow!("element {at} of {} holds {what}", name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A reference as the state keeps it: a function's is its distance from vmctx.
+fn check_reference(heap: HeapType, stored: u64) -> Result<(), &'static str> {
+    let own = i64::from(HOST)..i64::from(HOST) + STATE_MAX as i64;
+    match heap {
+        _ if stored == 0 => Ok(()),
+        heap if heap.is_func() && own.contains(&(stored as i64)) => Ok(()),
+        heap if heap.is_func() => Err("a function that belongs to another instance or the host, and can not be frozen"),
+        _ => Err("a value of the host, which can not be frozen"),
+    }
+}
+
+fn describe(data: &InstanceData, kind: &str, index: usize, entity: Entity) -> String {
+    let export = data.prototype.info().exports.iter().find(|export| export.entity == entity);
+    export.map_or_else(|| format!("{kind} {index}"), |export| format!("{kind} {index} (`{}`)", export.name))
+}

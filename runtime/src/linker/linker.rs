@@ -1,0 +1,313 @@
+//! Names for what modules may import.
+
+use crate::func::{Caller, HostFunc};
+use crate::func::{IntoFunc, IntoHost};
+use crate::instance::imports::{Given, keep_alive};
+use crate::instance::instance::instantiate;
+use crate::module::Module;
+use crate::pool::Keep;
+use crate::store::resolve::handle_of;
+use crate::store::{AsContext, AsContextMut};
+use crate::store::{Extern, Func, Instance};
+use crate::value::Val;
+use crate::{Engine, ImportType};
+use anyhow::{Result, bail, ensure};
+use minirt_compiler::module::FuncType;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// Definitions by module and name, from which instances get their imports.
+///
+/// Host functions belong to the linker and serve any number of stores; everything else belongs to one store.
+///
+/// # Examples
+/// ```
+/// use minirt::{Engine, Linker, Module, Store};
+///
+/// let engine = Engine::default();
+/// let mut linker = Linker::new(&engine);
+/// linker.func_wrap("math", "square", |x: f64| x * x)?;
+/// let module = Module::new(&engine, r#"(module
+///     (import "math" "square" (func $square (param f64) (result f64)))
+///     (func (export "sum") (param f64 f64) (result f64)
+///         (f64.add (call $square (local.get 0)) (call $square (local.get 1)))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// let sum = instance.get_typed_func::<(f64, f64), f64>(&store, "sum")?;
+/// assert_eq!(sum.call(&mut store, (3.0, 4.0))?, 25.0);
+/// # Ok::<(), minirt::Error>(())
+/// ```
+pub struct Linker<T> {
+    engine: Engine,
+    pub(super) modules: BTreeMap<String, BTreeMap<String, Given>>,
+    shadowing: bool,
+    data: PhantomData<fn(T) -> T>,
+}
+
+impl<T> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            modules: self.modules.clone(),
+            shadowing: self.shadowing,
+            data: PhantomData,
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Linker<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: BTreeMap<_, Vec<_>> = self.modules.iter().map(|(m, names)| (m, names.keys().collect())).collect();
+        f.debug_tuple("Linker").field(&names).finish()
+    }
+}
+
+impl<T> Linker<T> {
+    /// A linker without definitions.
+    pub fn new(engine: &Engine) -> Self {
+        Self { engine: engine.clone(), modules: BTreeMap::new(), shadowing: false, data: PhantomData }
+    }
+
+    /// The engine it works for.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether a name may be defined again, replacing the older definition. Default: no.
+    pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
+        self.shadowing = allow;
+        self
+    }
+
+    pub(super) fn insert(&mut self, module: &str, name: &str, given: Given) -> Result<&mut Self> {
+        let names = self.modules.entry(module.to_owned()).or_default();
+        ensure!(self.shadowing || !names.contains_key(name), "`{module}::{name}` is defined already");
+        names.insert(name.to_owned(), given);
+        Ok(self)
+    }
+
+    /// Defines a host function from a closure whose type says it all.
+    ///
+    /// # Errors
+    /// When the name is taken and shadowing is not allowed.
+    pub fn func_wrap<P, R>(&mut self, module: &str, name: &str, closure: impl IntoFunc<T, P, R>) -> Result<&mut Self> {
+        let IntoHost(host) = closure.into_host();
+        self.insert_host(module, name, host)
+    }
+
+    fn insert_host(&mut self, module: &str, name: &str, host: HostFunc) -> Result<&mut Self> {
+        let ty = self.engine.type_number(&host.ty);
+        self.insert(module, name, Given::Host(host, ty))
+    }
+
+    /// Defines a host function of a type that is known at run time only. The closure gets the arguments, and a
+    /// slice of defaults to put its results in.
+    ///
+    /// # Errors
+    /// When the name is taken and shadowing is not allowed. Results that are not of the type are an error of the call.
+    ///
+    /// # Panics
+    /// When the type is another engine's.
+    pub fn func_new(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<&mut Self> {
+        let host = HostFunc::dynamic(ty, closure);
+        self.insert_host(module, name, host)
+    }
+
+    /// Defines something that a store owns. Instances that import it must be of the same store.
+    ///
+    /// # Errors
+    /// When the name is taken and shadowing is not allowed.
+    pub fn define(
+        &mut self,
+        _store: impl AsContext<Data = T>,
+        module: &str,
+        name: &str,
+        item: impl Into<Extern>,
+    ) -> Result<&mut Self> {
+        self.insert(module, name, Given::Extern(item.into()))
+    }
+
+    /// Defines all exports of an instance under a module name.
+    ///
+    /// # Errors
+    /// When a name is taken and shadowing is not allowed. Exports before that one stay defined.
+    ///
+    /// # Panics
+    /// When the instance belongs to another store.
+    pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
+        let inner = &store.as_context().0.inner;
+        instance.store.check(inner.id);
+        for export in &inner.instance(instance.index).prototype.info().exports {
+            let item = handle_of(inner, instance.index, export.entity);
+            self.insert(module, &export.name, Given::Extern(item))?;
+        }
+        Ok(self)
+    }
+
+    /// What is defined under a name; a host function becomes the store's.
+    pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
+        match self.modules.get(module)?.get(name)? {
+            Given::Extern(item) => Some(*item),
+            Given::Host(host, _) => Some(Func::from_host(&mut store.as_context_mut().0.inner, host).into()),
+        }
+    }
+
+    /// Makes an instance with imports from here.
+    ///
+    /// # Errors
+    /// When an import is not defined, or the module is of another engine; and as [`Instance::new`].
+    ///
+    /// # Panics
+    /// As [`Instance::new`].
+    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
+        let given = self.look_all_up(module)?;
+        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
+    }
+
+    /// Looks the imports up once, for many instances.
+    ///
+    /// # Errors
+    /// When an import is not defined, or the module is of another engine.
+    pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
+        let given = self.look_all_up(module)?;
+        let keep = keep_alive(&given);
+        if let Some(keep) = &keep {
+            keep.reusable.store(true, SeqCst);
+        }
+        let inner = PreInner { module: module.clone(), given: given.into(), keep };
+        Ok(InstancePre { inner: Arc::new(inner), data: PhantomData })
+    }
+
+    fn look_all_up(&self, module: &Module) -> Result<Vec<Given>> {
+        let same = Engine::same(&self.engine, module.engine());
+        ensure!(same, "the module was compiled by another engine than the linker's; use one engine for both");
+        module.imports().map(|import| self.look_up(import)).collect()
+    }
+
+    pub(super) fn look_up(&self, import: ImportType<'_>) -> Result<Given> {
+        let (module, name) = (import.module(), import.name());
+        let Some(names) = self.modules.get(module) else {
+            let known = list(self.modules.keys(), module);
+            bail!("unknown import: `{module}::{name}` ({}) is not defined; modules that are: {known}", import.ty());
+        };
+        let Some(given) = names.get(name) else {
+            let known = list(names.keys(), name);
+            bail!("unknown import: `{module}::{name}` ({}) is not defined; `{module}` has: {known}", import.ty());
+        };
+        Ok(given.clone())
+    }
+}
+
+/// Names for an error message, the most similar first, and not too many.
+fn list<'a>(names: impl Iterator<Item = &'a String>, wanted: &str) -> String {
+    const MOST: usize = 5;
+    let mut names: Vec<&String> = names.collect();
+    names.sort_by_key(|name| distance(name, wanted));
+    let more = names.len().saturating_sub(MOST);
+    let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
+    match (shown.is_empty(), more) {
+        (true, _) => "none".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Edits that turn one name into another (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A module with its imports already looked up.
+///
+/// # Examples
+/// ```
+/// # use minirt::{Engine, Linker, Module, Store};
+/// # let engine = Engine::default();
+/// let linker: Linker<u32> = Linker::new(&engine);
+/// let pre = linker.instantiate_pre(&Module::new(&engine, "(module)")?)?;
+/// for request in 0..1000 {
+///     let mut store = Store::new(&engine, request);
+///     pre.instantiate(&mut store)?;
+/// }
+/// # Ok::<(), minirt::Error>(())
+/// ```
+pub struct InstancePre<T> {
+    inner: Arc<PreInner>,
+    data: PhantomData<fn(T) -> T>,
+}
+
+struct PreInner {
+    module: Module,
+    given: Box<[Given]>,
+    keep: Option<Keep>,
+}
+
+impl Drop for PreInner {
+    fn drop(&mut self) {
+        if let Some(keep) = &self.keep {
+            self.module.engine().pool().release(self.module.prototype(), keep);
+        }
+    }
+}
+
+impl<T> Clone for InstancePre<T> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), data: PhantomData }
+    }
+}
+
+impl<T> std::fmt::Debug for InstancePre<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstancePre").field("module", &self.inner.module).finish_non_exhaustive()
+    }
+}
+
+impl<T> InstancePre<T> {
+    /// The module.
+    pub fn module(&self) -> &Module {
+        &self.inner.module
+    }
+
+    /// Makes an instance.
+    ///
+    /// # Errors
+    /// As [`Instance::new`].
+    ///
+    /// # Panics
+    /// As [`Instance::new`].
+    #[inline]
+    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        let PreInner { module, given, keep } = &*self.inner;
+        instantiate(&mut store.as_context_mut().0.inner, module, given, keep.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similar_names_come_first() {
+        let names = ["fd_read", "fd_write", "path_open"].map(String::from);
+        assert_eq!(list(names.iter(), "fd_wirte"), "`fd_write`, `fd_read`, `path_open`");
+        assert_eq!(list([].iter(), "x"), "none");
+    }
+}

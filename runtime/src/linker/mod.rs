@@ -1,0 +1,6 @@
+//! Names for imports.
+
+mod linker;
+mod module;
+
+pub use linker::{InstancePre, Linker};

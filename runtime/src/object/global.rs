@@ -1,0 +1,62 @@
+//! Globals in the embedder's hands.
+
+use crate::instance::Definition;
+use crate::store::Global;
+use crate::store::{AsContext, AsContextMut, StoreInner};
+use crate::value::Val;
+use crate::vmctx::Raw;
+use anyhow::{Result, ensure};
+use minirt_compiler::module::GlobalType;
+
+impl Global {
+    /// A global of the embedder's own, for instances to import. It takes an instance slot.
+    ///
+    /// # Errors
+    /// When `value` is not of the type, or there is no memory for it.
+    pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
+        let store = &mut store.as_context_mut().0.inner;
+        ensure!(value.matches(ty.content, store), "a global of {} can not hold {}", ty.content, value.ty());
+        let global = Self { instance: Definition::Global(ty).instantiate(store)?, index: 0 };
+        global.put(store, value)?;
+        Ok(global)
+    }
+
+    fn put(&self, store: &mut StoreInner, value: Val) -> Result<()> {
+        let content = self.type_in(store).content;
+        let cell = self.cell(store);
+        let Raw(bits) = value.into_raw(store)?;
+        store.touched = true;
+        // SAFETY: the cell is part of a live instance's state, and as large as its type needs.
+        unsafe { cell.write(content, bits) }
+        Ok(())
+    }
+
+    /// Its type.
+    ///
+    /// # Panics
+    /// When the global belongs to another store; so do all the following.
+    pub fn ty(&self, store: impl AsContext) -> GlobalType {
+        self.type_in(&store.as_context().0.inner)
+    }
+
+    /// Its value.
+    pub fn get(&self, store: impl AsContext) -> Val {
+        let store = &store.as_context().0.inner;
+        let cell = self.cell(store);
+        let content = self.type_in(store).content;
+        // SAFETY: the cell is part of a live instance's state, and as large as its type needs.
+        Val::from_raw(Raw(unsafe { cell.read(content) }), content, store)
+    }
+
+    /// Changes its value.
+    ///
+    /// # Errors
+    /// When it is not mutable, or `value` is not of its type.
+    pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
+        let store = &mut store.as_context_mut().0.inner;
+        let ty = self.type_in(store);
+        ensure!(ty.mutable, "the global is immutable");
+        ensure!(value.matches(ty.content, store), "a global of {} can not hold {}", ty.content, value.ty());
+        self.put(store, value)
+    }
+}

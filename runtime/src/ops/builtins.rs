@@ -1,0 +1,149 @@
+//! What compiled code calls back for: the table whose order and shapes `minirt_compiler::instance::builtin` gives.
+//!
+//! Each builtin finds the instance by its vmctx and does one operation of `bulk`. None of them panics
+//! or unwinds; a failure is a return value, and compiled code traps.
+
+use super::bulk;
+use super::grow;
+use crate::call::activation;
+use crate::pool::InstanceData;
+use crate::store::metering;
+use crate::store::{Failure, StoreInner};
+use crate::vmctx::{View, VmContext};
+use minirt_compiler::Trap;
+use minirt_compiler::instance::builtin::{Builtin, GROWTH_FAILED, GROWTH_REFUSED};
+use std::ptr::NonNull;
+
+/// A table of code addresses.
+#[repr(transparent)]
+pub(crate) struct Table([*const u8; Builtin::COUNT]);
+
+// SAFETY: addresses of functions, never written.
+unsafe impl Sync for Table {}
+
+/// The table that every instance's host cell points to.
+pub(crate) static TABLE: Table = {
+    let mut table = [std::ptr::null(); Builtin::COUNT];
+    table[Builtin::MemoryGrow as usize] = memory_grow as *const u8;
+    table[Builtin::MemoryCopy as usize] = memory_copy as *const u8;
+    table[Builtin::MemoryFill as usize] = memory_fill as *const u8;
+    table[Builtin::MemoryInit as usize] = memory_init as *const u8;
+    table[Builtin::TableGrow as usize] = table_grow as *const u8;
+    table[Builtin::TableFill as usize] = table_fill as *const u8;
+    table[Builtin::TableCopy as usize] = table_copy as *const u8;
+    table[Builtin::TableInit as usize] = table_init as *const u8;
+    table[Builtin::CheckSubtype as usize] = check_subtype as *const u8;
+    table[Builtin::NewEpoch as usize] = new_epoch as *const u8;
+    Table(table)
+};
+
+impl Table {
+    pub(crate) fn address(&'static self) -> *const u8 {
+        self.0.as_ptr().cast()
+    }
+}
+
+/// The calling instance.
+///
+/// # Safety
+/// `vmctx` must be that of an instance whose code is calling. While it runs, nobody uses the description.
+unsafe fn view<'a>(vmctx: VmContext) -> View<'a> {
+    // SAFETY: the caller's promise. The module outlives the call, because its code is on the stack.
+    unsafe { InstanceData::shared(vmctx) }.view()
+}
+
+/// What is said of a space that was to grow. The limiter may have failed, or panicked.
+///
+/// # Safety
+/// As for [`store`].
+unsafe fn grown(grow: impl FnOnce(&mut StoreInner) -> anyhow::Result<Option<u64>>) -> i64 {
+    // SAFETY: the caller's promise.
+    let store = unsafe { store().as_mut() };
+    match Failure::catch(|| grow(store)) {
+        Ok(before) => before.map_or(GROWTH_REFUSED, |size| size as i64),
+        Err(failure) => {
+            store.failure = Some(failure);
+            GROWTH_FAILED
+        }
+    }
+}
+
+/// The store of the code that is calling.
+///
+/// # Safety
+/// There must be such code, and the caller uses the store only while nobody else does.
+unsafe fn store() -> NonNull<StoreInner> {
+    // SAFETY: compiled code runs in an activation, whose store outlives it. A store is never at address 0.
+    unsafe { NonNull::new_unchecked((*activation::current()).store.cast()) }
+}
+
+fn failed(outcome: Result<(), Trap>) -> u32 {
+    u32::from(outcome.is_err())
+}
+
+// SAFETY, for all that follow: compiled code calls them with its own vmctx and with indices that validation has
+// checked, so the view is of a live instance and the spaces exist. No Rust reference into them is held meanwhile,
+// since whoever entered Wasm gave up the store for the time.
+
+unsafe extern "C" fn memory_grow(vmctx: VmContext, memory: u32, delta: u64) -> i64 {
+    // SAFETY: see above.
+    unsafe { grown(|store| grow::memory_grow(store, view(vmctx).memory(memory), delta)) }
+}
+
+unsafe extern "C" fn memory_copy(vmctx: VmContext, to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32 {
+    // SAFETY: see above.
+    failed(unsafe {
+        let view = view(vmctx);
+        bulk::memory_copy(view.memory(to), to_at, view.memory(from), from_at, len)
+    })
+}
+
+unsafe extern "C" fn memory_fill(vmctx: VmContext, memory: u32, at: u64, byte: u32, len: u64) -> u32 {
+    // SAFETY: see above.
+    failed(unsafe { bulk::memory_fill(view(vmctx).memory(memory), at, byte as u8, len) })
+}
+
+unsafe extern "C" fn memory_init(vmctx: VmContext, memory: u32, segment: u32, at: u64, from: u64, len: u64) -> u32 {
+    // SAFETY: see above.
+    failed(unsafe { bulk::memory_init(view(vmctx), memory, segment, at, from, len) })
+}
+
+unsafe extern "C" fn table_grow(vmctx: VmContext, table: u32, value: u64, delta: u64) -> i64 {
+    // SAFETY: see above.
+    unsafe { grown(|store| grow::table_grow(store, view(vmctx).table(table), value, delta)) }
+}
+
+unsafe extern "C" fn table_fill(vmctx: VmContext, table: u32, at: u64, value: u64, len: u64) -> u32 {
+    // SAFETY: see above.
+    failed(unsafe { bulk::table_fill(view(vmctx).table(table), at, value, len) })
+}
+
+unsafe extern "C" fn table_copy(vmctx: VmContext, to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32 {
+    // SAFETY: see above.
+    failed(unsafe {
+        let view = view(vmctx);
+        bulk::table_copy(view.table(to), to_at, view.table(from), from_at, len)
+    })
+}
+
+unsafe extern "C" fn table_init(vmctx: VmContext, table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32 {
+    // SAFETY: see above.
+    failed(unsafe { bulk::table_init(view(vmctx), table, segment, at, from, len) })
+}
+
+unsafe extern "C" fn check_subtype(_: VmContext, found: u32, wanted: u32) -> u32 {
+    // SAFETY: see above.
+    u32::from(!unsafe { store().as_ref() }.engine.is_subtype(found, wanted))
+}
+
+unsafe extern "C" fn new_epoch(_: VmContext, frame: *const usize) -> u32 {
+    // SAFETY: see above. As for a host function, the trampoline's frame leads to those of the code.
+    let goes_on = unsafe {
+        let activation = activation::current();
+        (*activation).exit_frame = frame;
+        let goes_on = metering::goes_on(store());
+        (*activation).exit_frame = std::ptr::null();
+        goes_on
+    };
+    u32::from(!goes_on)
+}

@@ -1,0 +1,228 @@
+//! The specification's operations on whole memories and tables: grow, copy, fill, init.
+//!
+//! One implementation serves compiled code (through `builtins`), instantiation and the embedder's handles.
+//! Everything here is checked against the current sizes; what cannot be done is a value, never a panic.
+
+use super::constant::evaluate;
+use crate::pool::InstanceData;
+use crate::sys::mapping::PAGE;
+use crate::vmctx::{Space, View, VmContext, load_reference, store_reference};
+use minirt_compiler::Trap;
+use minirt_compiler::instance::layout::{MEMORY_RESERVED, TablePlace};
+use minirt_compiler::module::HeapType;
+
+/// `at..at + len`, if that lies within `size`.
+fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
+    match at.checked_add(len) {
+        Some(end) if end <= size => Ok(at as usize),
+        _ => Err(trap),
+    }
+}
+
+/// # Safety
+/// The space must be of a live instance.
+unsafe fn in_memory(space: Space, at: u64, len: u64) -> Result<*mut u8, Trap> {
+    // SAFETY: the caller's promise.
+    let size = unsafe { *space.size };
+    Ok(space.base.wrapping_add(checked(at, len, size, Trap::MemoryOutOfBounds)?))
+}
+
+/// # Safety
+/// The space must be a table of a live instance.
+unsafe fn in_table(space: Space, at: u64, len: u64) -> Result<*mut u64, Trap> {
+    // SAFETY: the caller's promise.
+    let size = unsafe { *space.size };
+    Ok(space.base.cast::<u64>().wrapping_add(checked(at, len, size, Trap::TableOutOfBounds)?))
+}
+
+/// Prepares the part of a memory or table that is about to be written: in a watched slot it may be read-only.
+///
+/// # Safety
+/// The space must be of a live instance whose description nobody else uses.
+unsafe fn open<T>(space: Space, at: *mut T, len: u64, trap: Trap) -> Result<*mut T, Trap> {
+    // SAFETY: the caller's promise.
+    let owner = unsafe { InstanceData::of(space.owner) };
+    // Without memory for another mapping there is nothing better than to fail like an access out of bounds.
+    owner.slot.open(at.cast(), len as usize * size_of::<T>()).map_or(Err(trap), |()| Ok(at))
+}
+
+/// Where `len` bytes may be written.
+///
+/// # Safety
+/// As for [`open`].
+unsafe fn memory_to_write(memory: Space, at: u64, len: u64) -> Result<*mut u8, Trap> {
+    // SAFETY: the caller's promise.
+    unsafe { open(memory, in_memory(memory, at, len)?, len, Trap::MemoryOutOfBounds) }
+}
+
+/// Where `len` elements may be written.
+///
+/// # Safety
+/// As for [`open`].
+unsafe fn table_to_write(table: Space, at: u64, len: u64) -> Result<*mut u64, Trap> {
+    // SAFETY: the caller's promise.
+    unsafe { open(table, in_table(table, at, len)?, len, Trap::TableOutOfBounds) }
+}
+
+/// Grows a memory by `delta` pages and says how many it had; `None` if it cannot grow that far.
+///
+/// # Safety
+/// The space must be a memory of a live instance whose description nobody else uses.
+pub(crate) unsafe fn memory_grow(memory: Space, delta: u64) -> Option<u64> {
+    // SAFETY: the caller's promise.
+    let (owner, bytes) = unsafe { (InstanceData::of(memory.owner), *memory.size) };
+    let ty = owner.prototype.info().memories[memory.index as usize];
+    // 2^32 pages of one byte are more than a size of 32 bits can say.
+    let sayable = if ty.memory64 { u64::MAX } else { u64::from(u32::MAX) };
+    let most = ty.maximum.unwrap_or(sayable).min(sayable).min(MEMORY_RESERVED / ty.page_size());
+    let old = bytes / ty.page_size();
+    let new = old.checked_add(delta).filter(|pages| *pages <= most)?;
+    if delta > 0 {
+        let bytes = new * ty.page_size();
+        owner.slot.grow_memory((bytes as usize).next_multiple_of(PAGE)).ok()?;
+        // SAFETY: the caller's promise.
+        unsafe { *memory.size = bytes }
+    }
+    Some(old)
+}
+
+/// # Safety
+/// Both spaces must be memories of live instances, and no Rust reference may point into them.
+pub(crate) unsafe fn memory_copy(to: Space, to_at: u64, from: Space, from_at: u64, len: u64) -> Result<(), Trap> {
+    // SAFETY: both ranges were checked against what is accessible; `copy` allows them to overlap.
+    unsafe {
+        let (from, to) = (in_memory(from, from_at, len)?, memory_to_write(to, to_at, len)?);
+        std::ptr::copy(from, to, len as usize);
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`memory_copy`].
+pub(crate) unsafe fn memory_fill(memory: Space, at: u64, byte: u8, len: u64) -> Result<(), Trap> {
+    // SAFETY: the range was checked against what is accessible.
+    unsafe { std::ptr::write_bytes(memory_to_write(memory, at, len)?, byte, len as usize) }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`memory_copy`].
+pub(crate) unsafe fn memory_write(memory: Space, at: u64, bytes: &[u8]) -> Result<(), Trap> {
+    // SAFETY: the range was checked against what is accessible, and host memory is elsewhere.
+    unsafe {
+        let to = memory_to_write(memory, at, bytes.len() as u64)?;
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+    }
+    Ok(())
+}
+
+/// # Safety
+/// The view must be of a live instance, and no Rust reference may point into its memory.
+pub(crate) unsafe fn memory_init(
+    view: View<'_>,
+    memory: u32,
+    segment: u32,
+    at: u64,
+    from: u64,
+    len: u64,
+) -> Result<(), Trap> {
+    // SAFETY: the flag is part of the state; the range is checked against what is accessible, and `from` against
+    // the segment.
+    unsafe {
+        let dropped = *view.vmctx.at::<u8>(view.layout.data_dropped(segment)) != 0;
+        let bytes = if dropped { &[] } else { view.module.segment_bytes(&view.module.data[segment as usize]) };
+        let from = checked(from, len, bytes.len() as u64, Trap::MemoryOutOfBounds)?;
+        let to = memory_to_write(view.memory(memory), at, len)?;
+        std::ptr::copy_nonoverlapping(bytes[from..].as_ptr(), to, len as usize);
+    }
+    Ok(())
+}
+
+fn heap(table: Space) -> HeapType {
+    // SAFETY: tables belong to live instances, and only what never changes is read here.
+    let owner = unsafe { InstanceData::shared(table.owner) };
+    owner.prototype.info().tables[table.index as usize].element.heap
+}
+
+/// The element at `at`, as Wasm sees references.
+///
+/// # Safety
+/// The space must be a table of a live instance.
+pub(crate) unsafe fn table_get(table: Space, at: u64) -> Result<u64, Trap> {
+    // SAFETY: the index is checked against what is there.
+    let stored = unsafe { *in_table(table, at, 1)? };
+    Ok(load_reference(heap(table), stored, table.owner))
+}
+
+/// # Safety
+/// The space must be a table of a live instance.
+pub(crate) unsafe fn table_fill(table: Space, at: u64, value: u64, len: u64) -> Result<(), Trap> {
+    let stored = store_reference(heap(table), value, table.owner);
+    // SAFETY: the range is checked against what is there.
+    unsafe { std::slice::from_raw_parts_mut(table_to_write(table, at, len)?, len as usize) }.fill(stored);
+    Ok(())
+}
+
+/// Grows a table by `delta` elements of `value` and says how many it had; `None` if it cannot grow that far.
+///
+/// # Safety
+/// The space must be a table of a live instance.
+pub(crate) unsafe fn table_grow(table: Space, value: u64, delta: u64) -> Option<u64> {
+    // SAFETY: the caller's promise.
+    let (owner, old) = unsafe { (InstanceData::of(table.owner), *table.size) };
+    let TablePlace::State { capacity, .. } = owner.prototype.layout().table(table.index) else { return None };
+    let most = owner.prototype.info().tables[table.index as usize].maximum.unwrap_or(u64::MAX).min(capacity);
+    let new = old.checked_add(delta).filter(|elements| *elements <= most)?;
+    // SAFETY: there is room up to the capacity. The new elements are part of the table only if they could be filled.
+    unsafe {
+        *table.size = new;
+        table_fill(table, old, value, delta).inspect_err(|_| *table.size = old).ok()?;
+    }
+    Some(old)
+}
+
+/// # Safety
+/// Both spaces must be tables of live instances.
+pub(crate) unsafe fn table_copy(to: Space, to_at: u64, from: Space, from_at: u64, len: u64) -> Result<(), Trap> {
+    // SAFETY: both ranges are checked against what is there; `copy` allows them to overlap.
+    unsafe {
+        let (source, target) = (in_table(from, from_at, len)?, table_to_write(to, to_at, len)?);
+        std::ptr::copy(source, target, len as usize);
+        if to.owner != from.owner && heap(to).is_func() {
+            rebase(std::slice::from_raw_parts_mut(target, len as usize), from.owner, to.owner);
+        }
+    }
+    Ok(())
+}
+
+/// Funcrefs are distances from their owner: a copy into another instance's table has another owner.
+fn rebase(elements: &mut [u64], from: VmContext, to: VmContext) {
+    for element in elements {
+        *element = store_reference(HeapType::Func, load_reference(HeapType::Func, *element, from), to);
+    }
+}
+
+/// # Safety
+/// The view must be of a live instance whose globals are initialised.
+pub(crate) unsafe fn table_init(
+    view: View<'_>,
+    table: u32,
+    segment: u32,
+    at: u64,
+    from: u64,
+    len: u64,
+) -> Result<(), Trap> {
+    // SAFETY: the flag is part of the state; the range is checked against what is there, `from` against the segment.
+    unsafe {
+        let dropped = *view.vmctx.at::<u8>(view.layout.element_dropped(segment)) != 0;
+        let items = if dropped { &[][..] } else { &view.module.elements[segment as usize].items };
+        let space = view.table(table);
+        let from = checked(from, len, items.len() as u64, Trap::TableOutOfBounds)?;
+        let to = table_to_write(space, at, len)?;
+        let heap = heap(space);
+        for (i, item) in items[from..from + len as usize].iter().enumerate() {
+            *to.add(i) = store_reference(heap, evaluate(view, item) as u64, space.owner);
+        }
+    }
+    Ok(())
+}

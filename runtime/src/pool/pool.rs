@@ -1,0 +1,276 @@
+//! Instances that are over, clean and waiting for their next life.
+//!
+//! Pooling is not a mode: every slot comes from here and returns here, together with the description of the instance it
+//! last was. One that already carries the wanted image is preferred, the one used last first, because its pages are the
+//! warmest. Slots are made on demand, up to a limit.
+
+use super::prototype::Prototype;
+use super::sharded::Sharded;
+use super::tenant::{InstanceData, Keep};
+use crate::cow::ResetStrategy;
+use crate::cow::{Rules, Slot, Way};
+use crate::sys::mapping::PAGE;
+use anyhow::{Context, Result, bail};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+
+/// What a pool is told once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most instances, idle or alive.
+    pub(crate) instances: usize,
+    /// The most bytes that idle instances keep in memory.
+    pub(crate) keep_resident: usize,
+    pub(crate) strategy: ResetStrategy,
+}
+
+/// All idle instances of an engine.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    shards: Sharded<Idle>,
+    limits: Limits,
+    /// Slots that exist, idle or in use.
+    total: AtomicUsize,
+    /// Pages that slots keep in memory to copy them back. Written only when a slot's number changes.
+    kept: AtomicUsize,
+}
+
+// Boxes, because a description must not move: its host cell points to it.
+#[allow(clippy::vec_box, reason = "the address of an instance's description is in its slot")]
+#[derive(Debug, Default)]
+struct Idle {
+    /// Clean instances by what they are instances of (its address; an instance keeps it alive).
+    clean: FxHashMap<*const Prototype, Vec<Box<InstanceData>>>,
+    /// Slots that carry no image.
+    blank: Vec<Slot>,
+    counts: Counts,
+}
+
+// SAFETY: the raw pointers are keys that are only compared; everything else is Send.
+unsafe impl Send for Idle {}
+
+/// What happened in a shard.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    warm: u64,
+    cold: u64,
+    resets: [u64; 4],
+}
+
+/// Numbers about an engine's instances since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineStats {
+    /// Instances that are alive.
+    pub live: usize,
+    /// Slots that wait for their next instance.
+    pub idle: usize,
+    /// Bytes that slots keep in memory, so that they can be copied back rather than faulted in again.
+    pub kept_bytes: usize,
+    /// Instantiations that found a clean slot with the module's image, and so made no system call.
+    pub warm_instantiations: u64,
+    /// Instantiations that had to map the image.
+    pub cold_instantiations: u64,
+    /// Instances that died without having run: there was nothing to reset.
+    pub resets_nothing: u64,
+    /// Resets that copied the hot set back, without a system call.
+    pub resets_hot_set: u64,
+    /// Resets that copied back what the kernel listed.
+    pub resets_scan: u64,
+    /// Resets that discarded all pages.
+    pub resets_discard: u64,
+}
+
+impl EngineStats {
+    /// System calls that were not made, compared with mapping each instance anew and discarding it after use: three to
+    /// map state, image and zeros, and two to discard what was written.
+    pub fn system_calls_avoided(&self) -> u64 {
+        3 * self.warm_instantiations + 2 * (self.resets_nothing + self.resets_hot_set) + self.resets_scan
+    }
+}
+
+/// Idle slots that are made blank, one after the other, for one that could not be bound.
+const MAKE_ROOM: usize = 4;
+
+impl Pool {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { shards: Sharded::default(), limits, total: AtomicUsize::new(0), kept: AtomicUsize::new(0) }
+    }
+
+    /// A clean instance of `prototype`, whose host cell may still say what its last user wrote.
+    ///
+    /// # Errors
+    /// When as many instances as there may be are alive, or the kernel gives no memory for another.
+    #[inline]
+    pub(crate) fn take(&self, prototype: &Arc<Prototype>) -> Result<Box<InstanceData>> {
+        {
+            let mut mine = self.shards.mine();
+            if let Some(data) = mine.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop) {
+                mine.counts.warm += 1;
+                return Ok(data);
+            }
+        }
+        self.take_elsewhere(prototype)
+    }
+
+    #[cold]
+    fn take_elsewhere(&self, prototype: &Arc<Prototype>) -> Result<Box<InstanceData>> {
+        for mut idle in self.shards.all() {
+            if let Some(data) = idle.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop) {
+                idle.counts.warm += 1;
+                return Ok(data);
+            }
+        }
+        let mut slot = self.blank_slot()?;
+        let mut bound = slot.bind(&prototype.image, self.limits.strategy);
+        for _ in 0..MAKE_ROOM {
+            if bound.is_ok() {
+                break;
+            }
+            // Perhaps there are no mappings left. Idle instances of other modules have some.
+            match self.take_from_another() {
+                Ok(Some(other)) => self.shards.mine().blank.push(other),
+                Ok(None) => break,
+                Err(_) => {} // That slot is gone, and its mappings with it.
+            }
+            bound = slot.bind(&prototype.image, self.limits.strategy);
+        }
+        if let Err(error) = bound {
+            self.put_blank(slot);
+            let help = "could not map a module's image into an instance slot (too many mappings? see vm.max_map_count)";
+            return Err(error).context(help);
+        }
+        self.shards.mine().counts.cold += 1;
+        Ok(InstanceData::new(slot, Arc::clone(prototype)))
+    }
+
+    /// A slot without an image: an idle one, a new one, or in the end another module's.
+    fn blank_slot(&self) -> Result<Slot> {
+        if let Some(slot) = self.shards.all().find_map(|mut idle| idle.blank.pop()) {
+            return Ok(slot);
+        }
+        let limit = self.limits.instances;
+        let mut refused = None;
+        if self.total.fetch_update(SeqCst, SeqCst, |total| (total < limit).then_some(total + 1)).is_ok() {
+            match Slot::new() {
+                Ok(slot) => return Ok(slot),
+                Err(error) => refused = Some(error),
+            }
+            self.total.fetch_sub(1, SeqCst);
+        }
+        match (self.take_from_another()?, refused) {
+            (Some(slot), _) => Ok(slot),
+            (None, None) => bail!("all {limit} instance slots are in use; drop stores that are no longer needed"),
+            (None, Some(error)) => {
+                let help = "could not reserve address space for an instance slot (7 GiB of virtual memory each)";
+                Err(error).context(help)
+            }
+        }
+    }
+
+    /// The slot of an idle instance of whatever module, blank.
+    fn take_from_another(&self) -> Result<Option<Slot>> {
+        let idle = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop));
+        let Some(mut slot) = idle.map(|data| data.slot) else { return Ok(None) };
+        self.recount(slot.kept(), 0);
+        slot.wipe().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst))?;
+        Ok(Some(slot))
+    }
+
+    /// Makes an instance clean, as in its first moment.
+    fn reset(&self, data: &mut InstanceData) -> rustix::io::Result<Way> {
+        let before = data.slot.kept();
+        let others = self.kept.load(Relaxed).saturating_sub(before);
+        let keep = (self.limits.keep_resident / PAGE).saturating_sub(others);
+        let way = data.slot.reset(Rules { strategy: self.limits.strategy, keep });
+        self.recount(before, data.slot.kept()); // Also after a failure half-way: the slot may have changed it.
+        way
+    }
+
+    /// [`Pool::reset`] of an instance that goes on living.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn reset_in_place(&self, data: &mut InstanceData) -> rustix::io::Result<()> {
+        let way = self.reset(data)?;
+        self.shards.mine().counts.resets[way as usize] += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn recount(&self, before: usize, after: usize) {
+        if before != after {
+            self.kept.fetch_add(after.wrapping_sub(before), Relaxed);
+        }
+    }
+
+    /// Takes an instance back after it has died.
+    #[inline]
+    pub(crate) fn put(&self, mut data: Box<InstanceData>) {
+        let released;
+        if let Ok(way) = self.reset(&mut data) {
+            let mut mine = self.shards.mine();
+            mine.counts.resets[way as usize] += 1;
+            // Both flags are read under the lock: who clears one does that first, and then looks into every shard.
+            released = data.release();
+            if !data.prototype.retired.load(SeqCst) {
+                mine.clean.entry(Arc::as_ptr(&data.prototype)).or_default().push(data);
+                drop(mine); // Closures are dropped without the lock: nobody knows what they do then.
+                drop(released);
+                return;
+            }
+        }
+        self.put_blank(data.slot);
+    }
+
+    /// Takes a slot back, whatever is mapped in it.
+    #[cold]
+    fn put_blank(&self, mut slot: Slot) {
+        self.recount(slot.kept(), 0);
+        if slot.wipe().is_ok() {
+            self.shards.mine().blank.push(slot);
+        } else {
+            // Nobody knows what is mapped there. Dropping it gives the address space back.
+            drop(slot);
+            self.total.fetch_sub(1, SeqCst);
+        }
+    }
+
+    /// No more instances of this are wanted: none of it stays mapped in an idle slot.
+    pub(crate) fn retire(&self, prototype: &Arc<Prototype>) {
+        prototype.retired.store(true, SeqCst);
+        for mut shard in self.shards.all() {
+            let idle = shard.clean.remove(&Arc::as_ptr(prototype));
+            drop(shard); // `put_blank` takes a lock.
+            idle.into_iter().flatten().for_each(|data| self.put_blank(data.slot));
+        }
+    }
+
+    /// No more instances with these closures are wanted: none of them stays alive in an idle instance.
+    pub(crate) fn release(&self, prototype: &Arc<Prototype>, keep: &Keep) {
+        keep.reusable.store(false, SeqCst);
+        for mut idle in self.shards.all() {
+            let clean = idle.clean.get_mut(&Arc::as_ptr(prototype)).into_iter().flatten();
+            let released: Vec<_> = clean.filter_map(|data| data.release()).collect();
+            drop(idle);
+            drop(released);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> EngineStats {
+        let mut stats = EngineStats { kept_bytes: self.kept.load(Relaxed) * PAGE, ..EngineStats::default() };
+        for idle in self.shards.all() {
+            stats.idle += idle.blank.len() + idle.clean.values().map(Vec::len).sum::<usize>();
+            let Counts { warm, cold, resets: [nothing, hot_set, scan, discard] } = idle.counts;
+            stats.warm_instantiations += warm;
+            stats.cold_instantiations += cold;
+            stats.resets_nothing += nothing;
+            stats.resets_hot_set += hot_set;
+            stats.resets_scan += scan;
+            stats.resets_discard += discard;
+        }
+        stats.live = self.total.load(SeqCst).saturating_sub(stats.idle);
+        stats
+    }
+}

@@ -1,0 +1,78 @@
+//! What all instances of a module share: description, layout, code and image.
+//!
+//! A module has one, and so has every snapshot: the same description and code with another image. Users hold it through
+//! a `Module`; instances keep it alive on their own.
+
+use crate::code::LoadedCode;
+use crate::cow::Image;
+use minirt_compiler::instance::layout::Layout;
+use minirt_compiler::module::ModuleInfo;
+use minirt_compiler::module::canonical::Renumber;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What instances are made from.
+#[derive(Debug)]
+pub(crate) struct Prototype {
+    pub(crate) program: Arc<Program>,
+    pub(crate) image: Arc<Image>,
+    pub(crate) remaining: Remaining,
+    /// Set when nobody can make instances any more. Slots are then not kept for another.
+    pub(crate) retired: AtomicBool,
+}
+
+/// What does not depend on the image.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) info: ModuleInfo,
+    pub(crate) layout: Layout,
+    pub(crate) code: Arc<LoadedCode>,
+    /// The engine's number for each type. There is none where the embedder defines something: its description names
+    /// types by the engine's numbers from the start.
+    pub(crate) type_ids: Vec<u32>,
+}
+
+/// The steps of instantiation that the image does not hold: they depend on imports, or run code.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Remaining {
+    pub(crate) globals: Vec<u32>,
+    pub(crate) tables: Vec<u32>,
+    pub(crate) first_element: Option<u32>,
+    pub(crate) first_data: Option<u32>,
+    pub(crate) start: Option<u32>,
+    /// Whether the image is of an instance that has run, so that there is nothing left at all.
+    pub(crate) snapshot: bool,
+}
+
+impl Prototype {
+    pub(crate) fn new(program: Arc<Program>, image: Image, remaining: Remaining) -> Self {
+        Self { program, image: Arc::new(image), remaining, retired: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn info(&self) -> &ModuleInfo {
+        &self.program.info
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.program.layout
+    }
+
+    pub(crate) fn code(&self) -> &LoadedCode {
+        &self.program.code
+    }
+
+    /// The engine's number for a type.
+    pub(crate) fn type_id(&self, ty: u32) -> u32 {
+        self.program.type_ids.get(ty as usize).copied().unwrap_or(ty)
+    }
+
+    /// The engine's number for the type of a function.
+    pub(crate) fn func_type_id(&self, func: u32) -> u32 {
+        self.type_id(self.info().funcs[func as usize].ty)
+    }
+
+    /// The same type with the engine's numbers in place of type indices.
+    pub(crate) fn in_engine<T: Renumber>(&self, ty: &T) -> T {
+        ty.renumber(&|index| self.type_id(index))
+    }
+}

@@ -1,0 +1,143 @@
+//! What a name stands for: from exports to handles, and from handles to places and types.
+
+use super::handle::{Extern, Func, Global, Instance, Memory, Table};
+use super::store::{AsContext, StoreInner};
+use crate::pool::InstanceData;
+use crate::pool::Prototype;
+use crate::vmctx::{GlobalCell, Space};
+use minirt_compiler::instance::layout::GlobalPlace;
+use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType};
+use std::ptr::NonNull;
+
+/// The export of this name.
+pub(crate) fn export_of(store: &StoreInner, instance: u32, name: &str) -> Option<Extern> {
+    let entity = store.instance(instance).prototype.info().export(name)?;
+    Some(handle_of(store, instance, entity))
+}
+
+/// A handle to something that the instance exports.
+pub(crate) fn handle_of(store: &StoreInner, instance: u32, entity: Entity) -> Extern {
+    let of = Instance { store: store.id, index: instance };
+    match entity {
+        Entity::Func(func) => func_of(store, instance, func).into(),
+        Entity::Table(index) => Table { instance: of, index }.into(),
+        Entity::Memory(index) => Memory { instance: of, index }.into(),
+        Entity::Global(index) => Global { instance: of, index }.into(),
+    }
+}
+
+/// A handle to a function that escapes.
+pub(crate) fn func_of(store: &StoreInner, instance: u32, func: u32) -> Func {
+    let data = store.instance(instance);
+    let record = data.prototype.layout().func_record(func).expect("a function that is handed out escapes");
+    let record = NonNull::new(data.vmctx().at(record)).expect("slots are not at address 0");
+    Func { store: store.id, record }
+}
+
+// Every method here panics when the handle belongs to another store.
+
+impl Func {
+    pub(crate) fn type_number(self) -> u32 {
+        // SAFETY: records live as long as their store, and their types never change.
+        unsafe { self.record.as_ref() }.type_id
+    }
+
+    pub(crate) fn type_in(self, store: &StoreInner) -> FuncType {
+        self.store.check(store.id);
+        store.engine.func_type(self.type_number())
+    }
+}
+
+impl Space {
+    /// Its current size: bytes of a memory, elements of a table.
+    pub(crate) fn len(self) -> u64 {
+        // SAFETY: spaces belong to live instances, and the size is part of the state.
+        unsafe { *self.size }
+    }
+}
+
+impl Memory {
+    pub(crate) fn space(self, store: &StoreInner) -> Space {
+        self.instance.store.check(store.id);
+        // SAFETY: the instance is alive, and its imports were written when it was made.
+        unsafe { store.instance(self.instance.index).view().memory(self.index) }
+    }
+
+    /// The type that its owner declares, with the current size as the minimum.
+    pub(crate) fn type_in(self, store: &StoreInner) -> MemoryType {
+        let space = self.space(store);
+        // SAFETY: the owner is alive, and only what never changes is read.
+        let owner = unsafe { InstanceData::shared(space.owner) };
+        let declared = owner.prototype.info().memories[space.index as usize];
+        MemoryType { minimum: space.len() / declared.page_size(), ..declared }
+    }
+}
+
+impl Table {
+    pub(crate) fn space(self, store: &StoreInner) -> Space {
+        self.instance.store.check(store.id);
+        // SAFETY: the instance is alive, and its imports were written when it was made.
+        unsafe { store.instance(self.instance.index).view().table(self.index) }
+    }
+
+    /// The type that its owner declares, with the current size as the minimum.
+    pub(crate) fn type_in(self, store: &StoreInner) -> TableType {
+        let space = self.space(store);
+        // SAFETY: the owner is alive, and only what never changes is read.
+        let owner = unsafe { InstanceData::shared(space.owner) };
+        let declared = owner.prototype.in_engine(&owner.prototype.info().tables[space.index as usize]);
+        TableType { minimum: space.len(), ..declared }
+    }
+}
+
+impl Global {
+    pub(crate) fn cell(self, store: &StoreInner) -> GlobalCell {
+        self.instance.store.check(store.id);
+        // SAFETY: the instance is alive, and its imports were written when it was made.
+        unsafe { store.instance(self.instance.index).view().global(self.index) }
+    }
+
+    /// The type that its owner declares. An instance that imports it may have asked for less.
+    pub(crate) fn type_in(self, store: &StoreInner) -> GlobalType {
+        self.instance.store.check(store.id);
+        let prototype = &store.instance(self.instance.index).prototype;
+        match prototype.layout().global(self.index) {
+            GlobalPlace::State(_) => global_type(prototype, self.index),
+            GlobalPlace::Import(_) => self.cell(store).type_at_owner(),
+        }
+    }
+}
+
+impl GlobalCell {
+    fn type_at_owner(self) -> GlobalType {
+        // SAFETY: cells belong to live instances, and only what never changes is read.
+        let prototype = &unsafe { InstanceData::shared(self.owner) }.prototype;
+        let place = GlobalPlace::State((self.address as usize).wrapping_sub(self.owner.address()) as i32);
+        let mut all = 0..prototype.info().globals.len() as u32;
+        let index = all.find(|index| prototype.layout().global(*index) == place);
+        global_type(prototype, index.expect("a global is in the state of the instance that defines it"))
+    }
+}
+
+fn global_type(prototype: &Prototype, index: u32) -> GlobalType {
+    prototype.in_engine(&prototype.info().globals[index as usize])
+}
+
+impl Extern {
+    pub(crate) fn type_in(self, store: &StoreInner) -> ExternType {
+        match self {
+            Self::Func(it) => ExternType::Func(it.type_in(store)),
+            Self::Table(it) => ExternType::Table(it.type_in(store)),
+            Self::Memory(it) => ExternType::Memory(it.type_in(store)),
+            Self::Global(it) => ExternType::Global(it.type_in(store)),
+        }
+    }
+
+    /// Its type; memories and tables have their current size as the minimum.
+    ///
+    /// # Panics
+    /// When it belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> ExternType {
+        self.type_in(&store.as_context().0.inner)
+    }
+}

@@ -1,0 +1,7 @@
+//! Values, and how they cross into Wasm and back.
+
+mod val;
+pub(crate) mod wasm_ty;
+
+pub use val::{Ref, Val};
+pub use wasm_ty::WasmTy;

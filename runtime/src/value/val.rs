@@ -1,0 +1,336 @@
+//! Wasm values on the host's side, and how they cross into Wasm and back.
+
+use crate::store::StoreInner;
+use crate::store::{ExternRef, Func};
+use crate::vmctx::{FuncRecord, Raw};
+use anyhow::{Result, bail};
+use minirt_compiler::module::{HeapType, RefType, ValType};
+use std::any::Any;
+use std::ptr::NonNull;
+
+/// A value of any type. Floats are kept as their bits, so that no NaN changes on the way; the lanes of a vector as one
+/// number, lane 0 in the lowest bits.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "each is a value of the type of its name")]
+pub enum Val {
+    I32(i32),
+    I64(i64),
+    F32(u32),
+    F64(u64),
+    V128(u128),
+    FuncRef(Option<Func>),
+    ExternRef(Option<ExternRef>),
+}
+
+/// A reference: what tables hold.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "each is a reference of the type of its name")]
+pub enum Ref {
+    Func(Option<Func>),
+    Extern(Option<ExternRef>),
+}
+
+impl Ref {
+    /// Null, where references are to `heap`.
+    #[inline]
+    pub const fn null(heap: HeapType) -> Self {
+        if heap.is_func() { Self::Func(None) } else { Self::Extern(None) }
+    }
+
+    /// Whether it is null.
+    pub const fn is_null(&self) -> bool {
+        matches!(self, Self::Func(None) | Self::Extern(None))
+    }
+
+    /// Whether it is not null.
+    pub const fn is_non_null(&self) -> bool {
+        !self.is_null()
+    }
+}
+
+impl From<Ref> for Val {
+    fn from(it: Ref) -> Self {
+        match it {
+            Ref::Func(func) => Self::FuncRef(func),
+            Ref::Extern(value) => Self::ExternRef(value),
+        }
+    }
+}
+
+impl Val {
+    /// Null, where references are to `heap`.
+    pub const fn null_ref(heap: HeapType) -> Self {
+        if heap.is_func() { Self::null_func_ref() } else { Self::null_extern_ref() }
+    }
+
+    /// A function reference that is null.
+    pub const fn null_func_ref() -> Self {
+        Self::FuncRef(None)
+    }
+
+    /// An external reference that is null.
+    pub const fn null_extern_ref() -> Self {
+        Self::ExternRef(None)
+    }
+
+    /// Its type. A reference has the general type of its kind.
+    pub fn ty(&self) -> ValType {
+        match self {
+            Self::I32(_) => ValType::I32,
+            Self::I64(_) => ValType::I64,
+            Self::F32(_) => ValType::F32,
+            Self::F64(_) => ValType::F64,
+            Self::V128(_) => ValType::V128,
+            Self::FuncRef(_) => ValType::FUNCREF,
+            Self::ExternRef(_) => ValType::EXTERNREF,
+        }
+    }
+
+    /// What a local of this type starts with (specification, section 4.2.1): zero or null. `None` for references
+    /// that are never null.
+    pub fn default_for_ty(ty: ValType) -> Option<Self> {
+        let default = !matches!(ty, ValType::Ref(RefType { nullable: false, .. }));
+        default.then(|| Self::placeholder(ty))
+    }
+
+    /// Something to be replaced by a value of the type: its default, or null where it has none.
+    #[inline]
+    pub(crate) fn placeholder(ty: ValType) -> Self {
+        match ty {
+            ValType::I32 => Self::I32(0),
+            ValType::I64 => Self::I64(0),
+            ValType::F32 => Self::F32(0),
+            ValType::F64 => Self::F64(0),
+            ValType::V128 => Self::V128(0),
+            ValType::Ref(ty) => Ref::null(ty.heap).into(),
+        }
+    }
+
+    /// The reference, if it is one.
+    pub fn ref_(&self) -> Option<Ref> {
+        match self {
+            Self::FuncRef(func) => Some(Ref::Func(*func)),
+            Self::ExternRef(value) => Some(Ref::Extern(*value)),
+            _ => None,
+        }
+    }
+
+    /// Whether it may stand where `ty` is asked for.
+    #[inline]
+    pub(crate) fn matches(&self, ty: ValType, store: &StoreInner) -> bool {
+        match (self.ref_(), ty) {
+            (Some(reference), ValType::Ref(ty)) => reference.matches(ty, store),
+            _ => self.ty() == ty,
+        }
+    }
+
+    /// The value as Wasm sees it.
+    ///
+    /// # Errors
+    /// When a reference belongs to another store, or a host function's way in can not be compiled.
+    #[inline]
+    pub(crate) fn into_raw(self, store: &mut StoreInner) -> Result<Raw> {
+        Ok(Raw(match self {
+            Self::I32(v) => u128::from(v as u32),
+            Self::I64(v) => u128::from(v as u64),
+            Self::F32(bits) => u128::from(bits),
+            Self::F64(bits) => u128::from(bits),
+            Self::V128(v) => v,
+            Self::FuncRef(func) => u128::from(func_to_raw(func, store)?),
+            Self::ExternRef(value) => u128::from(extern_to_raw(value, store)?),
+        }))
+    }
+
+    /// A value that Wasm gave us, of a type that validation vouches for.
+    #[inline]
+    pub(crate) fn from_raw(raw: Raw, ty: ValType, store: &StoreInner) -> Self {
+        let bits = raw.0;
+        match ty {
+            ValType::I32 => Self::I32(bits as i32),
+            ValType::I64 => Self::I64(bits as i64),
+            ValType::F32 => Self::F32(bits as u32),
+            ValType::F64 => Self::F64(bits as u64),
+            ValType::V128 => Self::V128(bits),
+            ValType::Ref(ty) => Ref::from_raw(bits as u64, ty.heap, store).into(),
+        }
+    }
+}
+
+impl Ref {
+    pub(crate) fn into_raw(self, store: &mut StoreInner) -> Result<u64> {
+        match self {
+            Self::Func(func) => func_to_raw(func, store),
+            Self::Extern(value) => extern_to_raw(value, store),
+        }
+    }
+
+    pub(crate) fn from_raw(word: u64, heap: HeapType, store: &StoreInner) -> Self {
+        if heap.is_func() { Self::Func(func_from_raw(word, store)) } else { Self::Extern(extern_from_raw(word, store)) }
+    }
+
+    /// Whether it may stand where `ty` is asked for. A function of another store never does where that would matter.
+    pub(crate) fn matches(&self, ty: RefType, store: &StoreInner) -> bool {
+        match (self, ty.heap) {
+            (Self::Func(None), heap) => ty.nullable && heap.is_func(),
+            (Self::Extern(None), heap) => ty.nullable && !heap.is_func(),
+            (Self::Func(Some(_)), HeapType::Func) | (Self::Extern(Some(_)), HeapType::Extern) => true,
+            (Self::Func(Some(func)), HeapType::Concrete(wanted)) => {
+                func.store == store.id && store.engine.is_subtype(func.type_number(), wanted)
+            }
+            _ => false,
+        }
+    }
+}
+
+pub(crate) fn func_to_raw(func: Option<Func>, store: &mut StoreInner) -> Result<u64> {
+    let Some(func) = func else { return Ok(0) };
+    if func.store != store.id {
+        bail!("a function reference belongs to another store");
+    }
+    // SAFETY: the record lives as long as its store, which this is, and is written nowhere else while the store
+    // is borrowed exclusively.
+    let record = unsafe { &mut *func.record.as_ptr() };
+    if record.code.is_null() {
+        record.code = store.engine.exit(record.type_id)?;
+    }
+    Ok(func.record.as_ptr() as u64)
+}
+
+pub(crate) fn func_from_raw(word: u64, store: &StoreInner) -> Option<Func> {
+    let record = NonNull::new(word as *mut FuncRecord)?;
+    Some(Func { store: store.id, record })
+}
+
+pub(crate) fn extern_to_raw(value: Option<ExternRef>, store: &StoreInner) -> Result<u64> {
+    match value {
+        None => Ok(0),
+        Some(it) if it.store == store.id => Ok(u64::from(it.index) + 1),
+        Some(_) => bail!("an external reference belongs to another store"),
+    }
+}
+
+pub(crate) fn extern_from_raw(word: u64, store: &StoreInner) -> Option<ExternRef> {
+    let index = word.checked_sub(1)?;
+    Some(ExternRef { store: store.id, index: index as u32 })
+}
+
+impl ExternRef {
+    /// Gives Wasm a value to hold. It lives as long as the store.
+    pub fn new(mut store: impl crate::store::AsContextMut, value: impl Any + Send + Sync) -> Self {
+        let inner = &mut store.as_context_mut().0.inner;
+        inner.externs.push(Box::new(value));
+        Self { store: inner.id, index: inner.externs.len() as u32 - 1 }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// When the reference belongs to another store.
+    pub fn data<'a, T: 'a>(
+        &self,
+        store: impl Into<crate::store::StoreContext<'a, T>>,
+    ) -> Result<&'a (dyn Any + Send + Sync)> {
+        let inner = &store.into().0.inner;
+        if inner.id != self.store {
+            bail!("an external reference belongs to another store");
+        }
+        Ok(&*inner.externs[self.index as usize])
+    }
+}
+
+macro_rules! references {
+    ($($variant:ident($ty:ty): $is:ident $as:ident $unwrap:ident; $val:ident $get:ident $unwrap_val:ident;)*) => {
+        impl Ref {
+            $(/// Whether it is of this kind, null or not.
+            pub const fn $is(&self) -> bool {
+                matches!(self, Self::$variant(_))
+            }
+
+            /// What it refers to, if it is of this kind. `Some(None)` is null.
+            pub const fn $as(&self) -> Option<Option<$ty>> {
+                if let Self::$variant(it) = self { Some(*it) } else { None }
+            }
+
+            /// What it refers to. `None` is null.
+            ///
+            /// # Panics
+            /// When it is of another kind.
+            pub fn $unwrap(&self) -> Option<$ty> {
+                self.$as().unwrap_or_else(|| panic!("expected {}, found {self:?}", stringify!($get)))
+            })*
+        }
+        impl Val {
+            $(/// What it refers to, if it is a reference of this kind. `Some(None)` is null.
+            pub const fn $get(&self) -> Option<Option<$ty>> {
+                if let Self::$val(it) = self { Some(*it) } else { None }
+            }
+
+            /// What it refers to. `None` is null.
+            ///
+            /// # Panics
+            /// When it is not a reference of this kind.
+            pub fn $unwrap_val(&self) -> Option<$ty> {
+                self.$get().unwrap_or_else(|| panic!("expected {}, found {}", stringify!($get), self.ty()))
+            })*
+        }
+        $(impl From<Option<$ty>> for Ref {
+            fn from(it: Option<$ty>) -> Self {
+                Self::$variant(it)
+            }
+        }
+        impl From<$ty> for Ref {
+            fn from(it: $ty) -> Self {
+                Self::$variant(Some(it))
+            }
+        }
+        impl From<Option<$ty>> for Val {
+            fn from(it: Option<$ty>) -> Self {
+                Self::$val(it)
+            }
+        }
+        impl From<$ty> for Val {
+            fn from(it: $ty) -> Self {
+                Self::$val(Some(it))
+            }
+        })*
+    };
+}
+
+references! {
+    Func(Func): is_func as_func unwrap_func; FuncRef funcref unwrap_funcref;
+    Extern(ExternRef): is_extern as_extern unwrap_extern; ExternRef externref unwrap_externref;
+}
+
+macro_rules! val_from {
+    ($($ty:ty => $variant:ident $get:ident $unwrap:ident: $to:expr, $from:expr;)*) => {
+        $(impl From<$ty> for Val {
+            fn from(value: $ty) -> Self {
+                let to: fn($ty) -> _ = $to;
+                Self::$variant(to(value))
+            }
+        })*
+        impl Val {
+            $(/// The number in it, if it is of this type.
+            pub fn $get(&self) -> Option<$ty> {
+                let from: fn(_) -> $ty = $from;
+                if let Self::$variant(value) = self { Some(from(*value)) } else { None }
+            }
+
+            /// The number in it.
+            ///
+            /// # Panics
+            /// When it is of another type.
+            pub fn $unwrap(&self) -> $ty {
+                self.$get().unwrap_or_else(|| panic!("expected {}, found {}", stringify!($ty), self.ty()))
+            })*
+        }
+    };
+}
+
+val_from! {
+    i32 => I32 i32 unwrap_i32: |v| v, |v| v;
+    i64 => I64 i64 unwrap_i64: |v| v, |v| v;
+    f32 => F32 f32 unwrap_f32: f32::to_bits, f32::from_bits;
+    f64 => F64 f64 unwrap_f64: f64::to_bits, f64::from_bits;
+    u128 => V128 v128 unwrap_v128: |v| v, |v| v;
+}

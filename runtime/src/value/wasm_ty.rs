@@ -1,0 +1,94 @@
+//! Rust types that stand for Wasm value types: how each crosses into Wasm and back, decided at compile time.
+
+use super::val::{extern_from_raw, extern_to_raw, func_from_raw, func_to_raw};
+use crate::store::{ExternRef, Func};
+use anyhow::Result;
+use minirt_compiler::module::{HeapType, RefType, ValType};
+
+/// A Rust type that stands for a Wasm value type.
+///
+/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the lowest bits),
+/// `Func` and `ExternRef` (references that are not null), `Option<Func>` and `Option<ExternRef>`.
+pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
+    #[doc(hidden)]
+    fn valtype() -> ValType;
+    #[doc(hidden)]
+    fn write(self, store: &mut sealed::Context<'_>) -> Result<u128>;
+    #[doc(hidden)]
+    fn read(bits: u128, store: &sealed::Context<'_>) -> Self;
+}
+
+pub(crate) mod sealed {
+    //! What keeps `WasmTy` ours: nobody outside can name these.
+    pub trait Sealed {}
+
+    /// A store, for values that need one to be understood.
+    #[allow(missing_debug_implementations, reason = "nobody outside can have one")]
+    pub struct Context<'a>(pub(crate) &'a mut crate::store::StoreInner);
+}
+
+macro_rules! numbers {
+    ($($ty:ty = $valtype:ident via $bits:ty: $to:expr, $from:expr;)*) => {
+        $(impl sealed::Sealed for $ty {}
+        impl WasmTy for $ty {
+            #[inline]
+            fn valtype() -> ValType {
+                ValType::$valtype
+            }
+            #[inline]
+            fn write(self, _: &mut sealed::Context<'_>) -> Result<u128> {
+                let to: fn($ty) -> $bits = $to;
+                Ok(u128::from(to(self)))
+            }
+            #[inline]
+            fn read(bits: u128, _: &sealed::Context<'_>) -> Self {
+                let from: fn($bits) -> $ty = $from;
+                from(bits as $bits)
+            }
+        })*
+    };
+}
+
+numbers! {
+    i32 = I32 via u32: |v| v as u32, |v| v as i32;
+    u32 = I32 via u32: |v| v, |v| v;
+    i64 = I64 via u64: |v| v as u64, |v| v as i64;
+    u64 = I64 via u64: |v| v, |v| v;
+    f32 = F32 via u32: f32::to_bits, f32::from_bits;
+    f64 = F64 via u64: f64::to_bits, f64::from_bits;
+    u128 = V128 via u128: |v| v, |v| v;
+}
+
+macro_rules! references {
+    ($($ty:ty = $heap:ident: $to:ident, $from:ident;)*) => {
+        $(impl sealed::Sealed for Option<$ty> {}
+        impl WasmTy for Option<$ty> {
+            fn valtype() -> ValType {
+                ValType::Ref(RefType::new(true, HeapType::$heap))
+            }
+            fn write(self, store: &mut sealed::Context<'_>) -> Result<u128> {
+                $to(self, store.0).map(u128::from)
+            }
+            fn read(bits: u128, store: &sealed::Context<'_>) -> Self {
+                $from(bits as u64, store.0)
+            }
+        }
+        impl sealed::Sealed for $ty {}
+        impl WasmTy for $ty {
+            fn valtype() -> ValType {
+                ValType::Ref(RefType::new(false, HeapType::$heap))
+            }
+            fn write(self, store: &mut sealed::Context<'_>) -> Result<u128> {
+                $to(Some(self), store.0).map(u128::from)
+            }
+            fn read(bits: u128, store: &sealed::Context<'_>) -> Self {
+                $from(bits as u64, store.0).expect("validation keeps null out of this type")
+            }
+        })*
+    };
+}
+
+references! {
+    Func = Func: func_to_raw, func_from_raw;
+    ExternRef = Extern: extern_to_raw, extern_from_raw;
+}
