@@ -40,7 +40,7 @@ fn classify(fault: &Fault) -> Option<Resume> {
         let mut instance = store.at_address(address)?;
         // SAFETY: the instance is alive, and as above nobody is at work on it: what compiled code writes is not part
         // of its description, and host code prepares a slot before it writes.
-        if unsafe { instance.as_mut() }.slot.admit(address) {
+        if unsafe { instance.as_mut() }.slot.handle_write_fault(address) {
             return Some(Resume::Retry);
         }
     }

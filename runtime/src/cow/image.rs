@@ -3,6 +3,7 @@
 //! It is made once for each module or snapshot and never changes. Offsets count from the start of a slot
 //! (`minirt_compiler::instance::layout` has the picture). Nothing here maps anything into a slot: that is `cow`.
 
+use super::page_set::Page;
 use super::policy::Habits;
 use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
@@ -148,8 +149,8 @@ impl Image {
         MEMORY_AT..MEMORY_AT + self.memory
     }
 
-    /// The ranges of pages that can be written besides the head and grown memory.
-    pub(crate) fn writable(&self) -> [Range<usize>; 2] {
+    /// Returns the ranges of pages that can be written besides the head and grown memory: those that tracking protects.
+    pub(crate) fn protectable(&self) -> [Range<usize>; 2] {
         [self.tables.clone(), self.memory()]
     }
 
@@ -176,6 +177,16 @@ impl Image {
             piece(at, range.end - at, None);
         }
     }
+}
+
+/// Returns the pages of a range of bytes, both counted from the slot's start.
+pub(super) fn to_pages(bytes: &Range<usize>) -> Range<Page> {
+    (bytes.start / PAGE) as Page..(bytes.end / PAGE) as Page
+}
+
+/// Returns the bytes of a range of pages, both counted from the slot's start.
+pub(super) fn to_bytes(pages: &Range<Page>) -> Range<usize> {
+    pages.start as usize * PAGE..pages.end as usize * PAGE
 }
 
 /// The stretches of some bytes that are not whole pages of zeros.

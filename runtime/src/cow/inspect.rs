@@ -1,9 +1,8 @@
 //! Looking at a slot, without changing anything: for snapshots and statistics.
 
-use super::image::MEMORY_AT;
+use super::image::{Image, MEMORY_AT, to_bytes, to_pages};
 use super::page_set::Page;
-use super::{Slot, to_bytes, to_pages};
-use crate::sys::mapping::PAGE;
+use crate::sys::mapping::{PAGE, Reservation};
 use crate::sys::pagemap;
 use minirt_compiler::instance::image::Extent;
 use std::ops::Range;
@@ -38,9 +37,17 @@ impl PageStats {
     }
 }
 
-impl Slot {
+/// What there is to see of a slot.
+pub(super) struct SlotView<'a> {
+    pub(super) space: &'a Reservation,
+    pub(super) image: Option<&'a Image>,
+    /// Bytes of memory that are accessible.
+    pub(super) accessible: usize,
+}
+
+impl SlotView<'_> {
     /// What the slot holds now, as parts of another image: the state in `state`, and the memory.
-    pub(crate) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
+    pub(super) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
         // SAFETY: state and accessible memory are readable, and nobody writes them, because who calls this has the store.
         let bytes =
             |range: Range<usize>| unsafe { std::slice::from_raw_parts(self.space.at(range.start), range.len()) };
@@ -62,10 +69,14 @@ impl Slot {
     fn perhaps_not_zero(&self) -> Vec<Page> {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
         let mut runs = Vec::new();
-        if self.written([memory.clone(), 0..0], &mut runs).is_err() {
+        let base = self.space.addresses().start;
+        let written = pagemap::written(base + memory.start..base + memory.end, |run| {
+            runs.push(to_pages(&(run.start - base..run.end - base)));
+        });
+        if written.is_err() {
             return to_pages(&memory).collect();
         }
-        let extents = self.image.iter().flat_map(|image| &image.extents);
+        let extents = self.image.into_iter().flat_map(|image| &image.extents);
         runs.extend(extents.map(|e| to_pages(&e.range)));
         let mut pages: Vec<Page> = runs.into_iter().flatten().collect();
         pages.sort_unstable();
@@ -74,12 +85,12 @@ impl Slot {
     }
 
     /// What the pages of state (with the host cell) and memory are; `memory_only` leaves the state out.
-    pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
+    pub(super) fn page_stats(&self, memory_only: bool) -> PageStats {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
-        let state = 0..self.image.as_ref().filter(|_| !memory_only).map_or(0, |image| image.room);
+        let state = 0..self.image.filter(|_| !memory_only).map_or(0, |image| image.room);
         let mut stats = PageStats { untouched: ((state.len() + memory.len()) / PAGE) as u64, ..PageStats::default() };
         for range in [state, memory] {
-            let base = self.addresses().start;
+            let base = self.space.addresses().start;
             let _ = pagemap::kinds(base + range.start..base + range.end, |kind, run| {
                 let pages = (run.len() / PAGE) as u64;
                 stats.untouched -= pages;

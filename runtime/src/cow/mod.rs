@@ -1,46 +1,47 @@
-//! Copy-on-write instantiation, from beginning to end.
+//! Copy-on-write instantiation: the life of a slot, from beginning to end.
 //!
-//! An **image** is an instance as it stands before any of its code ran: the state and linear memory that
-//! the compiler computed, completed with what only this process knows. It is made once per module or snapshot and
-//! never changes; where the system can, it is a sealed memory file, or part of an artifact.
+//! An **image** is an instance as it stands before any of its code ran: the state and linear memory that the compiler
+//! computed, completed with what only this process knows. It is made once per module or snapshot and never changes. Where
+//! the system allows, it is a sealed memory file, or part of an artifact.
 //!
-//! A **slot** is the address space of one instance (`minirt_compiler::instance::layout` has the picture). *Binding* a
-//! slot to an image maps the image into it, privately: reading shares the image's pages, writing copies them.
+//! A **slot** is the address space of one instance (`minirt_compiler::instance::layout` has the picture). *Binding* a slot
+//! to an image maps the image into it, privately: reading shares the image's pages, writing copies them.
 //!
 //! ```text
-//!   Slot::new ──> blank ──bind──> clean ──touch──> dirty ──reset──> clean ...
-//!                   ^               │                │
-//!                   └────── wipe ───┴────────────────┘
+//!   Slot::new ──> Blank ──bind──> Clean ──mark_dirty──> Dirty ──reset──> Clean ...
+//!                   ^               │                     │
+//!                   └───── unmap ───┴─────────────────────┴── a system call failed half-way ──> Poisoned ──unmap──> Blank
 //! ```
 //!
-//! - *Clean* means: the image, then zeros up to the initial size of the memory, then nothing accessible.
-//! - An instance is born by taking a clean slot that carries its module's image. If the last tenant had the same
-//!   module, that is no system call.
-//! - It may *grow* its memory: pages behind the initial size become accessible. They are zero.
-//! - When it dies, *reset* undoes what it wrote. If nothing ran, there is nothing to undo, and no system call.
-//! - A slot is *uncertain* after a system call failed half-way: what is writable there is not known, and so not what was
-//!   written. Reset refuses it; it is *wiped* before it is used again, and given back to the system if even that fails.
+//! - *Blank*: no image, and nothing accessible.
+//! - *Clean*: the image, then zeros up to the initial size of the memory, then nothing accessible. An instance is born by
+//!   taking a clean slot that carries its module's image. If the last tenant had the same module, that takes no system call.
+//! - *Dirty*: code may have run. The memory may have *grown*: pages behind the initial size became accessible, as zeros.
+//!   When the instance dies, *reset* undoes what it wrote. If nothing ran, there is nothing to undo.
+//! - *Poisoned*: a system call failed half-way, so what is writable is not known, and neither is what was written. Reset
+//!   refuses such a slot. It is *unmapped* before it is used again, or given back to the system if even that fails.
 //!
-//! What was written? The *head* (sizes, globals, flags: some hundred bytes) is always copied back. Of all other pages:
+//! What was written? The *head* (sizes, globals, flags: some hundred bytes) is always copied back. For all other pages:
 //!
-//! - A *watched* slot has only those writable that its module's instances are known to write, the **hot set**. A
-//!   write elsewhere faults; the signal handler lets it through (`admit`) and the page joins the set. So the set is
-//!   complete, and reset copies it back, without a system call.
-//! - In an *open* slot everything accessible is writable, and reset asks the kernel (`sys::pagemap`), or discards.
+//! - In a **tracked** slot only the pages that instances of its image are known to write are writable: the **hot set**.
+//!   A write elsewhere faults, the signal handler calls [`Slot::handle_write_fault`], and the page joins the set. So the
+//!   set is complete, and reset copies it back without a system call. Where the pages are too scattered for that, the set
+//!   consists of a few regions, and reset asks the kernel about these (`tracking`).
+//! - In an **untracked** slot everything accessible is writable, and reset asks the kernel about all of it, or discards.
 //!
-//! `habits` remembers what instances of an image do, and advises which of these a slot should be.
+//! `policy` remembers what instances of an image do, and advises which of these a slot should be.
 //!
 //! The kernel does not fault when it writes for us (`read` into guest memory): it fails. So host code that hands guest
-//! memory to the kernel or to an embedder calls `expose` or `open` first.
+//! memory to the kernel or to an embedder calls [`Slot::make_writable`] or [`Slot::make_all_writable`] first.
 //!
-//! The host cell at the slot's start is not part of this: it belongs to whoever uses the slot, and each
-//! instance writes it anew.
-//!
-//! Nothing here knows of functions, types or stores.
+//! The host cell at the slot's start is not part of this: it belongs to whoever uses the slot, and each instance writes it
+//! anew. Nothing here knows of functions, types or stores.
 
 mod page_set;
+mod budget;
 mod policy;
 mod image;
+mod tracking;
 mod inspect;
 
 pub(crate) use image::{Image, ImageParts};
@@ -51,27 +52,58 @@ use crate::sys::mapping::{Access, PAGE, Reservation};
 use crate::sys::memfd::ImageFile;
 use crate::sys::pagemap;
 use crate::vmctx::VmContext;
-use image::MEMORY_AT;
+use budget::MappingBudget;
+use image::{MEMORY_AT, to_bytes, to_pages};
+use inspect::SlotView;
+use minirt_compiler::instance::image::Extent;
 use minirt_compiler::instance::layout::{MEMORY_RESERVED, SLOT_SIZE, VMCTX};
-use page_set::{Page, Runs};
-use policy::{Advice, first_look};
+use page_set::Page;
+use policy::{Advice, Pacing, Room, TrackingPlan, count};
 use rustix::io::{Errno, Result};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tracking::Tracking;
 
-/// Writes outside the hot set that one run may fault for; at the next, the slot is opened.
-const MISSES: u32 = 8;
+/// The address space of one instance, and which image it carries.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    space: Reservation,
+    state: State,
+    /// The image that is mapped. `None` in a blank slot, and while a reset is at work.
+    image: Option<Arc<Image>>,
+    /// Bytes of memory that are accessible now: at least the image's initial size.
+    accessible: usize,
+    /// `None` if everything accessible is writable.
+    tracking: Option<Tracking>,
+    /// What tracking ended with in this run. It is freed at the next reset, because a signal handler cannot free.
+    ended_tracking: Option<Tracking>,
+    pacing: Pacing,
+    residue: Residue,
+}
 
-/// A memory is exposed seldom if at least so many watched resets lie between.
-const SELDOM: u32 = 64;
+/// Where a slot is in its life. The order is that of [`Slot::mark_dirty`]: it never makes a slot better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    Blank,
+    Clean,
+    Dirty,
+    Poisoned,
+}
 
-/// Misses are in short succession if fewer resets than this lie between them.
-const RECENT: u32 = 16;
+/// Private pages that a clean slot keeps in memory, besides the head.
+#[derive(Debug, Default)]
+struct Residue {
+    /// Pages of state and initial memory.
+    pages: usize,
+    /// Pages behind the initial memory, left by instances that had grown. They are zero.
+    grown_pages: usize,
+    /// Where these end, in bytes from the slot's start.
+    grown_end: usize,
+}
 
 /// How a reset was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum ResetKind {
     /// Nothing had run.
     Nothing,
     /// The hot set was copied back.
@@ -84,66 +116,27 @@ pub(crate) enum Way {
 
 /// What a reset has to respect.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
+pub(crate) struct ResetRules {
     pub(crate) strategy: ResetStrategy,
-    /// Pages that the slot may keep in memory; if there are more, they are discarded.
-    pub(crate) keep: usize,
-}
-
-/// The address space of one instance, and which image it carries.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    space: Reservation,
-    /// The image that is mapped; `None` for a blank slot, in which nothing is accessible.
-    image: Option<Arc<Image>>,
-    /// Bytes of memory that are accessible now: at least the image's initial size.
-    accessible: usize,
-    /// Whether state or memory may differ from the image.
-    dirty: bool,
-    /// Whether a system call failed half-way: which pages are writable or accessible is not known. Only `wipe` helps.
-    uncertain: bool,
-    /// If the slot is watched, the pages that are writable besides the head and grown memory; all others are read-only.
-    watched: Option<Runs>,
-    /// Whether the slot was watched when this run began.
-    opened: bool,
-    /// Writes of this run outside the hot set.
-    misses: u32,
-    /// Resets since the last run with misses.
-    quiet: u32,
-    /// Resets until the slot, while it is open, asks for advice.
-    patience: u32,
-    /// Resets until the slot compares what it copies, and the number it starts from again.
-    look: (u32, u32),
-    /// Private pages that a clean slot keeps in memory, besides the head.
-    kept: usize,
-    /// How many of these lie behind the initial memory, and how far into the slot there can be any.
-    behind: (usize, usize),
-    /// Mappings that watching takes.
-    claim: Claim,
+    /// Pages that the slot may keep in memory. If there are more, they are discarded.
+    pub(crate) resident_budget: usize,
 }
 
 impl Slot {
-    /// A blank slot.
+    /// Reserves address space for a blank slot.
     ///
     /// # Errors
     /// When there is no address space left.
     pub(crate) fn new() -> Result<Self> {
-        let space = Reservation::new(SLOT_SIZE as usize)?;
         Ok(Self {
-            space,
+            space: Reservation::new(SLOT_SIZE as usize)?,
+            state: State::Blank,
             image: None,
             accessible: 0,
-            dirty: false,
-            uncertain: false,
-            watched: None,
-            opened: false,
-            misses: 0,
-            quiet: RECENT,
-            patience: 0,
-            look: (0, 0),
-            kept: 0,
-            behind: (0, 0),
-            claim: Claim(0),
+            tracking: None,
+            ended_tracking: None,
+            pacing: Pacing::new(),
+            residue: Residue::default(),
         })
     }
 
@@ -152,50 +145,46 @@ impl Slot {
         VmContext(unsafe { self.space.base().add(VMCTX as usize) })
     }
 
-    /// The addresses that belong to this slot, guards included.
+    /// Returns the addresses that belong to this slot, guards included.
     pub(crate) fn addresses(&self) -> Range<usize> {
         self.space.addresses()
     }
 
-    /// Bytes of memory that are accessible.
+    /// Counts the bytes of memory that are accessible.
     pub(crate) fn memory_size(&self) -> usize {
         self.accessible
     }
 
-    /// Private pages that this slot keeps in memory while it is clean.
-    pub(crate) fn kept(&self) -> usize {
-        self.kept
+    /// Counts the private pages that this slot keeps in memory while it is clean.
+    pub(crate) fn resident_pages(&self) -> usize {
+        self.residue.pages + self.residue.grown_pages
     }
 
-    /// From now on, this slot's contents may differ from its image.
-    #[inline]
-    pub(crate) fn touch(&mut self) {
-        self.dirty = true;
-    }
-
-    // Binding.
+    // Bind.
 
     /// Makes this slot clean and carry `image`.
     ///
     /// # Errors
-    /// When the kernel refuses a mapping; the slot is then blank, or dirty and to be wiped.
+    /// When the kernel refuses a mapping; the slot is then blank, or poisoned.
     pub(crate) fn bind(&mut self, image: &Arc<Image>, strategy: ResetStrategy) -> Result<()> {
-        if self.image.is_some() || self.dirty {
-            self.wipe()?;
+        if self.state != State::Blank {
+            self.unmap()?;
         }
-        self.bind_blank(image, strategy, true).or_else(|error| match self.dirty {
-            false => self.bind_blank(image, strategy, false),
-            true => Err(error),
+        self.bind_blank(image, strategy, true).or_else(|error| match self.state {
+            State::Blank => self.bind_blank(image, strategy, false),
+            _ => Err(error),
         })
     }
 
     fn bind_blank(&mut self, image: &Arc<Image>, strategy: ResetStrategy, with_guard: bool) -> Result<()> {
-        // Until all is done, what is mapped is not certain.
-        self.dirty = true;
-        self.image = Some(Arc::clone(image));
-        let bound = self.map(image, with_guard).and_then(|()| self.watch_expected(image, strategy));
-        if bound.is_err() {
-            let _ = self.wipe(); // If this fails as well, `dirty` keeps the slot out of use.
+        self.state = State::Poisoned; // Until all is done.
+        let bound = self.map(image, with_guard).and_then(|()| self.track_expected(image, strategy));
+        match bound {
+            Ok(()) => {
+                self.image = Some(Arc::clone(image));
+                self.state = State::Clean;
+            }
+            Err(_) => _ = self.unmap(), // If this fails as well, the slot stays poisoned.
         }
         bound
     }
@@ -222,7 +211,6 @@ impl Slot {
             }
         }
         self.accessible = image.memory;
-        self.dirty = false;
         Ok(())
     }
 
@@ -240,6 +228,12 @@ impl Slot {
 
     // While the instance lives.
 
+    /// Notes that from now on the slot's contents may differ from its image.
+    #[inline]
+    pub(crate) fn mark_dirty(&mut self) {
+        self.state = self.state.max(State::Dirty);
+    }
+
     /// Makes memory accessible up to `bytes` (whole pages). It never shrinks.
     ///
     /// # Errors
@@ -247,11 +241,11 @@ impl Slot {
     pub(crate) fn grow_memory(&mut self, bytes: usize) -> Result<()> {
         assert!(bytes as u64 <= MEMORY_RESERVED, "a memory larger than its reservation");
         if bytes > self.accessible {
-            self.dirty = true;
+            self.mark_dirty();
             let range = MEMORY_AT + self.accessible..MEMORY_AT + bytes;
-            // SAFETY: the range is inaccessible, so nothing refers to it. It reads as zeros: that is how `wipe` and
-            // `shrink` leave what lies behind a memory.
-            unsafe { self.space.protect(range.clone(), Access::ReadWrite) }.inspect_err(|_| self.close(range))?;
+            // SAFETY: the range is inaccessible, so nothing refers to it. It reads as zeros: that is how `unmap` and
+            // `reset_grown` leave what lies behind a memory.
+            unsafe { self.space.protect(range.clone(), Access::ReadWrite) }.inspect_err(|_| self.undo_growth(range))?;
             self.accessible = bytes;
         }
         Ok(())
@@ -259,43 +253,34 @@ impl Slot {
 
     /// After growing failed: the range may have been two mappings to the kernel, of which it changed the first.
     #[cold]
-    fn close(&mut self, range: Range<usize>) {
+    fn undo_growth(&mut self, range: Range<usize>) {
         // SAFETY: the range lies behind the memory, so nothing refers to it.
-        self.uncertain |= unsafe { self.space.protect(range, Access::None) }.is_err();
+        if unsafe { self.space.protect(range, Access::None) }.is_err() {
+            self.state = State::Poisoned;
+        }
     }
 
-    /// A write at `address` has faulted. If that was because the slot is watched, makes the page writable and returns
-    /// true: the write can be tried again. Safe to call in a signal handler.
-    pub(crate) fn admit(&mut self, address: usize) -> bool {
+    /// Handles a write at `address` that has faulted. If the page is write-protected because the slot is tracked, makes
+    /// it writable and returns true: the write can be tried again. Safe to call in a signal handler.
+    pub(crate) fn handle_write_fault(&mut self, address: usize) -> bool {
         let Some(at) = address.checked_sub(self.addresses().start) else { return false };
         let page = (at / PAGE) as Page;
-        let pages = self.unexpected(page..page + 1);
-        !pages.is_empty() && self.open_pages(pages).is_ok()
+        let protected = self.protected_part(page..page + 1);
+        !protected.is_empty() && self.write_outside_hot_set(protected).is_ok()
     }
 
-    /// Prepares for host code that writes to `bytes` bytes at an address: they do not fault.
+    /// Prepares for host code that writes to `bytes` bytes at an address, whose writes do not fault but fail.
     ///
     /// # Errors
     /// When the kernel refuses.
     #[inline]
-    pub(crate) fn open(&mut self, address: *const u8, bytes: usize) -> Result<()> {
-        if self.watched.is_none() || bytes == 0 {
+    pub(crate) fn make_writable(&mut self, address: *const u8, bytes: usize) -> Result<()> {
+        if self.tracking.is_none() || bytes == 0 {
             return Ok(());
         }
         let at = address as usize - self.addresses().start;
-        let pages = self.unexpected((at / PAGE) as Page..(at + bytes).div_ceil(PAGE) as Page);
-        if pages.is_empty() { Ok(()) } else { self.open_pages(pages) }
-    }
-
-    /// The part of `pages` that is read-only because the slot is watched, with what may lie between.
-    fn unexpected(&self, pages: Range<Page>) -> Range<Page> {
-        let (Some(image), Some(hot)) = (&self.image, &self.watched) else { return 0..0 };
-        let inside = |range: &Range<usize>| {
-            let range = to_pages(range);
-            pages.start.max(range.start)..pages.end.min(range.end)
-        };
-        let part = image.writable().iter().map(inside).find(|part| !part.is_empty()).unwrap_or(0..0);
-        if hot.covers(&part) { 0..0 } else { part }
+        let protected = self.protected_part((at / PAGE) as Page..(at + bytes).div_ceil(PAGE) as Page);
+        if protected.is_empty() { Ok(()) } else { self.write_outside_hot_set(protected) }
     }
 
     /// Prepares for writes to any of the memory by whoever, the kernel included: none will fault until the next reset.
@@ -303,44 +288,47 @@ impl Slot {
     /// # Errors
     /// When the kernel refuses.
     #[inline]
-    pub(crate) fn expose(&mut self) -> Result<()> {
-        if self.watched.is_none() { Ok(()) } else { self.expose_watched() }
+    pub(crate) fn make_all_writable(&mut self) -> Result<()> {
+        if self.tracking.is_none() { Ok(()) } else { self.expose() }
     }
 
     #[cold]
-    fn expose_watched(&mut self) -> Result<()> {
+    fn expose(&mut self) -> Result<()> {
         let Some(image) = self.image.clone() else { return Ok(()) };
-        self.open_up(&image)?;
-        self.opened = false; // It did not go elsewhere: nobody knows where it will go.
-        // Once in a while it does not matter. If it happens often, watching is not worth its system calls.
-        self.patience = if self.quiet < SELDOM { image.habits.exposed() } else { 1 };
+        self.stop_tracking(&image)?;
+        // Once in a while this does not matter. If it happens often, tracking is not worth its system calls.
+        self.pacing.exposed(&image.habits);
         Ok(())
     }
 
-    /// Makes unexpected pages writable; all of them, if there were too many this time.
-    #[cold]
-    fn open_pages(&mut self, pages: Range<Page>) -> Result<()> {
-        self.misses += 1;
-        let mut hot = self.watched.unwrap_or(Runs::new());
-        if self.misses <= MISSES && hot.insert(pages.clone()) && self.claim.more(2) {
-            // SAFETY: it gives more access to what is mapped.
-            if unsafe { self.space.protect(to_bytes(&pages), Access::ReadWrite) }.is_ok() {
-                self.watched = Some(hot);
-                return Ok(());
-            }
+    /// Returns the part of `pages` that is read-only because the slot is tracked, with what may lie between.
+    fn protected_part(&self, pages: Range<Page>) -> Range<Page> {
+        match (&self.image, &self.tracking) {
+            (Some(image), Some(tracking)) => tracking.protected_part(image, pages),
+            _ => 0..0,
         }
-        self.image.clone().map_or(Ok(()), |image| self.open_up(&image))
     }
 
-    /// Ends watching: makes everything writable that is accessible.
-    fn open_up(&mut self, image: &Image) -> Result<()> {
-        self.uncertain = true; // Until all is done: a part may be writable that no reset would look at.
-        for range in image.writable() {
-            // SAFETY: as in `open_pages`. It joins mappings, so it takes no new one.
-            unsafe { self.space.protect(range, Access::ReadWrite) }?;
+    /// Makes pages writable that no run was expected to write; all pages, if there were too many this time.
+    #[cold]
+    fn write_outside_hot_set(&mut self, pages: Range<Page>) -> Result<()> {
+        let (Some(tracking), Some(image)) = (&mut self.tracking, &self.image) else { return Ok(()) };
+        if tracking.add(&self.space, pages) {
+            return Ok(());
         }
-        (self.uncertain, self.watched, self.opened) = (false, None, true);
-        self.claim.release();
+        let image = Arc::clone(image);
+        self.stop_tracking(&image)?;
+        self.pacing.give_up_tracking();
+        Ok(())
+    }
+
+    /// Makes everything writable that is accessible. Safe to call in a signal handler, once for each run.
+    fn stop_tracking(&mut self, image: &Image) -> Result<()> {
+        // Until all is done, a part may be writable that no reset would look at.
+        let state = std::mem::replace(&mut self.state, State::Poisoned);
+        Tracking::end(&self.space, image)?;
+        self.state = state;
+        self.ended_tracking = self.tracking.take();
         Ok(())
     }
 
@@ -349,37 +337,35 @@ impl Slot {
     /// Makes a slot clean after its instance has died, or to start it again, and says how.
     ///
     /// # Errors
-    /// When the kernel refuses, or has refused something before so that the slot's state is not certain. It then has to
-    /// be wiped: another reset fails as well.
+    /// When the kernel refuses, or the slot is poisoned. It then has to be unmapped: another reset fails as well.
     #[inline]
-    pub(crate) fn reset(&mut self, rules: Rules) -> Result<Way> {
-        if !self.dirty {
-            return Ok(Way::Nothing);
+    pub(crate) fn reset(&mut self, rules: ResetRules) -> Result<ResetKind> {
+        if self.state == State::Clean {
+            return Ok(ResetKind::Nothing);
         }
-        // Without an image: a panic ended the last reset. That is as uncertain.
-        let Some(image) = self.image.take_if(|_| !self.uncertain) else { return Err(Errno::NOTRECOVERABLE) };
-        let done = self.reset_to(&image, rules);
+        let image = self.image.take_if(|_| self.state == State::Dirty).ok_or(Errno::NOTRECOVERABLE)?;
+        self.state = State::Poisoned; // Until all is done, also if something panics.
+        let kind = self.reset_to(&image, rules)?;
         self.image = Some(image);
-        (self.dirty, self.uncertain) = (done.is_err(), done.is_err());
-        done
+        self.ended_tracking = None;
+        self.state = State::Clean;
+        Ok(kind)
     }
 
-    fn reset_to(&mut self, image: &Arc<Image>, rules: Rules) -> Result<Way> {
+    fn reset_to(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
         // Nobody uses the instance at this time, so nothing refers into its slot; the head is always writable.
         // (Copying nothing is slow on some processors.)
         let head = image.head.iter().filter(|part| !part.is_empty());
         // SAFETY: as above.
         unsafe { head.for_each(|part| self.restore(image, part.clone())) };
-        if self.accessible > image.memory || self.behind.0 > rules.keep {
-            self.shrink(image, rules)?;
+        if self.accessible > image.memory || self.residue.grown_pages > rules.resident_budget {
+            self.reset_grown(image, rules)?;
         }
-        let rules = Rules { keep: rules.keep - self.behind.0, ..rules };
-        let way = match self.watched {
-            Some(hot) => self.reset_watched(image, &hot, rules),
-            None => self.reset_open(image, rules),
-        }?;
-        self.kept += self.behind.0;
-        Ok(way)
+        let rules = ResetRules { resident_budget: rules.resident_budget - self.residue.grown_pages, ..rules };
+        match self.tracking.take_if(|tracking| !tracking.plan().regions) {
+            Some(tracking) => self.reset_hot_set(image, tracking, rules),
+            None => self.reset_scanned(image, rules),
+        }
     }
 
     /// Copies a range back from the image.
@@ -400,94 +386,109 @@ impl Slot {
         });
     }
 
-    /// The reset of a watched slot: nothing outside the hot set can have been written.
-    fn reset_watched(&mut self, image: &Arc<Image>, hot: &Runs, rules: Rules) -> Result<Way> {
-        self.kept = hot.pages();
-        if self.kept > rules.keep {
+    /// The reset of a tracked slot: nothing outside the hot set can have been written.
+    fn reset_hot_set(&mut self, image: &Arc<Image>, tracking: Tracking, rules: ResetRules) -> Result<ResetKind> {
+        let hot = tracking.writable();
+        let pages = hot.pages();
+        if pages > rules.resident_budget {
+            self.tracking = Some(tracking);
             return self.discard(image);
         }
-        if self.time_to_look() && !self.mostly_written(image, hot.iter()) {
-            // Learn the set anew: discard all, and see what the next run does.
-            self.look_again_after(image.habits.outdated());
-            self.open_up(image)?;
-            self.opened = false;
-            return self.discard(image);
-        }
+        let compare = self.pacing.verification.tick();
+        let unwritten = if compare { self.unwritten(image, hot.iter()) } else { Vec::new() };
         for run in hot.iter() {
             // SAFETY: the hot set is mapped writable, and the slot has no tenant.
             unsafe { self.restore(image, to_bytes(&run)) }
         }
-        if self.misses == 0 {
-            self.quiet = self.quiet.saturating_add(1);
+        self.residue.pages = pages;
+        let missed = tracking.misses() > 0;
+        let stale = if compare { self.pacing.verification.conclude(pages, unwritten) } else { Vec::new() };
+        if missed || !stale.is_empty() {
+            self.learn_from_tracked(image, tracking, &stale, rules.strategy)?;
         } else {
-            let advice = image.habits.missed(hot, self.quiet < RECENT, rules.strategy);
-            self.follow(image, advice)?;
+            self.pacing.tick_without_miss();
+            self.tracking = Some(tracking);
         }
-        Ok(Way::HotSet)
+        Ok(ResetKind::HotSet)
     }
 
-    /// The reset of a slot in which everything could be written.
-    fn reset_open(&mut self, image: &Arc<Image>, rules: Rules) -> Result<Way> {
+    /// The reset of a slot in which everything, or everything in some regions, could be written.
+    fn reset_scanned(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
         let mut written = Vec::new();
-        if rules.strategy == ResetStrategy::Discard || self.written(image.writable(), &mut written).is_err() {
+        if rules.strategy == ResetStrategy::Discard || self.scan_writable(image, &mut written).is_err() {
             return self.discard(image);
         }
-        self.kept = written.iter().map(|run| run.len()).sum();
-        if self.kept > rules.keep || (self.time_to_look() && !self.mostly_written(image, written.iter().cloned())) {
+        self.residue.pages = count(&written);
+        if self.residue.pages > rules.resident_budget {
             return self.discard(image);
         }
+        let ask = self.tracking.is_none() && self.pacing.tick_untracked() && rules.strategy != ResetStrategy::Scan;
+        let missed = self.tracking.as_ref().is_some_and(|tracking| tracking.misses() > 0);
+        let compare = self.pacing.verification.tick();
+        let unwritten = if compare || ask { self.unwritten(image, written.iter().cloned()) } else { Vec::new() };
         for run in &written {
-            // SAFETY: everything accessible is writable in an open slot, and the slot has no tenant.
+            // SAFETY: what the kernel lists as written was writable and is, and the slot has no tenant.
             unsafe { self.restore(image, to_bytes(run)) }
         }
-        self.patience = self.patience.saturating_sub(1);
-        if self.patience == 0 && rules.strategy != ResetStrategy::Scan {
-            let advice = image.habits.observed(&written, self.opened && self.quiet < RECENT, rules.strategy);
+        if ask {
+            let written = policy::difference(&written, &unwritten);
+            let advice = image.habits.observed(&written, self.pacing.gave_up_again(), room(image, rules.strategy));
+            self.give_up_pages(image, &unwritten)?;
             self.follow(image, advice)?;
+        } else if let Some(tracking) = self.tracking.take_if(|_| missed) {
+            self.learn_from_tracked(image, tracking, &[], rules.strategy)?;
+        } else if compare {
+            let stale = self.pacing.verification.conclude(self.residue.pages, unwritten);
+            self.give_up_pages(image, &stale)?;
         }
-        Ok(Way::Scan)
+        Ok(ResetKind::Scan)
     }
 
-    /// The pages of `ranges` that were written.
-    fn written(
-        &self,
-        ranges: [Range<usize>; 2],
-        into: &mut Vec<Range<Page>>,
-    ) -> std::result::Result<(), pagemap::Unavailable> {
+    /// Lists the pages that were written, in all that is writable but the head and grown memory.
+    fn scan_writable(&self, image: &Image, into: &mut Vec<Range<Page>>) -> Scanned {
+        match &self.tracking {
+            Some(tracking) => tracking.writable().iter().try_for_each(|run| self.scan(to_bytes(&run), into)),
+            None => image.protectable().into_iter().try_for_each(|range| self.scan(range, into)),
+        }
+    }
+
+    /// Lists the pages of a range that were written.
+    fn scan(&self, range: Range<usize>, into: &mut Vec<Range<Page>>) -> Scanned {
         let base = self.addresses().start;
-        ranges.into_iter().try_for_each(|range| {
-            pagemap::written(base + range.start..base + range.end, |run| {
-                into.push(to_pages(&(run.start - base..run.end - base)));
-            })
+        pagemap::written(base + range.start..base + range.end, |run| {
+            into.push(to_pages(&(run.start - base..run.end - base)));
         })
     }
 
     /// Takes all private pages away: the image shows again, and zeros where it has none.
-    fn discard(&mut self, image: &Image) -> Result<Way> {
-        for range in image.writable() {
+    fn discard(&mut self, image: &Image) -> Result<ResetKind> {
+        for range in image.protectable() {
             // SAFETY: the slot has no tenant.
             unsafe { self.space.discard(range) }?;
         }
         if image.files.is_none() {
             // Without files there are only zeros behind the pages. The image's part of them has to be writable.
-            self.open_up(image)?;
+            Tracking::end(&self.space, image)?;
+            self.tracking = None;
             // SAFETY: state and initial memory are mapped writable, and the slot has no tenant.
             unsafe { self.copy_in(image) };
         }
-        (self.kept, self.misses) = (0, 0);
-        Ok(Way::Discard)
+        self.residue.pages = 0;
+        if let Some(tracking) = &mut self.tracking {
+            tracking.forget_misses();
+        }
+        Ok(ResetKind::Discard)
     }
 
     /// Makes grown memory inaccessible again, and zero. Earlier instances may have grown farther: what they left counts
     /// among the pages that are kept.
-    fn shrink(&mut self, image: &Image, rules: Rules) -> Result<()> {
+    fn reset_grown(&mut self, image: &Image, rules: ResetRules) -> Result<()> {
         let grown = image.memory().end..MEMORY_AT + self.accessible;
-        let reached = grown.start..grown.end.max(self.behind.1);
+        let reached = grown.start..grown.end.max(self.residue.grown_end);
         let mut written = Vec::new();
-        let scanned =
-            rules.strategy != ResetStrategy::Discard && self.written([reached.clone(), 0..0], &mut written).is_ok();
-        let pages: usize = written.iter().map(|run| run.len()).sum();
-        let keep = scanned && pages <= rules.keep;
+        let scanned = rules.strategy != ResetStrategy::Discard && self.scan(reached.clone(), &mut written).is_ok();
+        let pages = count(&written);
+        let keep = scanned && pages <= rules.resident_budget;
         // SAFETY: the slot has no tenant, and grown memory is mapped writable.
         unsafe {
             if keep {
@@ -499,88 +500,120 @@ impl Slot {
             self.space.protect(grown, Access::None)?;
         }
         self.accessible = image.memory;
-        self.behind = if keep { (pages, reached.end) } else { (0, 0) };
+        self.residue.grown_pages = if keep { pages } else { 0 };
+        self.residue.grown_end = if keep { reached.end } else { 0 };
         Ok(())
     }
 
-    // What to do next time.
-
-    fn time_to_look(&mut self) -> bool {
-        let (left, from) = self.look;
-        self.look.0 = if left == 0 { from } else { left - 1 };
-        left == 0
-    }
-
-    fn look_again_after(&mut self, resets: u32) {
-        self.look = (resets, resets);
-    }
-
-    /// Whether at least half of these pages differ from the image, before they are restored. A few never matter.
-    fn mostly_written(&self, image: &Image, runs: impl Iterator<Item = Range<Page>>) -> bool {
-        const FEW: usize = 4;
-        let (mut all, mut written) = (0, 0);
-        for page in runs.flatten() {
-            all += 1;
-            written += usize::from(self.differs(image, page));
+    /// Returns the pages of some runs that equal the image.
+    fn unwritten(&self, image: &Image, runs: impl Iterator<Item = Range<Page>>) -> Vec<Range<Page>> {
+        let mut unwritten: Vec<Range<Page>> = Vec::new();
+        for page in runs.flatten().filter(|page| !self.differs(image, *page)) {
+            match unwritten.last_mut() {
+                Some(last) if last.end == page => last.end += 1,
+                _ => unwritten.push(page..page + 1),
+            }
         }
-        all <= FEW || 2 * written >= all
+        unwritten
     }
 
     fn differs(&self, image: &Image, page: Page) -> bool {
         let mut differs = false;
         image.contents(to_bytes(&(page..page + 1)), |at, len, bytes| {
-            // SAFETY: a tracked page is readable, and nobody writes it: the slot has no tenant.
+            // SAFETY: the page is readable, and nobody writes it: the slot has no tenant.
             let now = unsafe { std::slice::from_raw_parts(self.space.at(at), len) };
             differs |= bytes.map_or_else(|| now.iter().any(|byte| *byte != 0), |bytes| now != bytes);
         });
         differs
     }
 
-    fn watch_expected(&mut self, image: &Arc<Image>, strategy: ResetStrategy) -> Result<()> {
-        self.look_again_after(first_look());
+    // What to do next time.
+
+    fn track_expected(&mut self, image: &Image, strategy: ResetStrategy) -> Result<()> {
+        self.pacing = Pacing::new();
         match strategy {
             ResetStrategy::Scan | ResetStrategy::Discard => Ok(()),
-            _ => image.habits.expected().map_or(Ok(()), |hot| self.watch(image, hot)),
+            _ => image.habits.expected().map_or(Ok(()), |plan| self.track(image, plan)),
         }
+    }
+
+    /// Learns from a tracked run that wrote outside the hot set, or from `stale` pages that runs no longer write.
+    #[cold]
+    fn learn_from_tracked(
+        &mut self,
+        image: &Image,
+        tracking: Tracking,
+        stale: &[Range<Page>],
+        strategy: ResetStrategy,
+    ) -> Result<()> {
+        let advice = if stale.is_empty() {
+            image.habits.missed(tracking.plan(), self.pacing.missed_recently(), strategy)
+        } else {
+            let hot: Vec<Range<Page>> = tracking.writable().iter().collect();
+            image.habits.narrowed(&policy::difference(&hot, stale), room(image, strategy))
+        };
+        self.tracking = Some(tracking);
+        self.give_up_pages(image, stale)?;
+        self.follow(image, advice)
+    }
+
+    /// Lets private pages go that equal the image. Where the image is not a file, they stay: nothing is behind them.
+    fn give_up_pages(&mut self, image: &Image, pages: &[Range<Page>]) -> Result<()> {
+        if image.files.is_some() {
+            for run in pages {
+                // SAFETY: the slot has no tenant.
+                unsafe { self.space.discard(to_bytes(run)) }?;
+            }
+            self.residue.pages = self.residue.pages.saturating_sub(count(pages));
+        }
+        Ok(())
     }
 
     fn follow(&mut self, image: &Image, advice: Advice) -> Result<()> {
-        (self.misses, self.quiet) = (0, 0);
+        self.pacing.begin_anew();
         match advice {
-            Advice::Watch(hot) => self.watch(image, hot),
+            Advice::Track(plan) => self.track(image, plan),
             Advice::Scan { resets } => {
-                self.patience = resets;
-                if self.watched.is_some() { self.open_up(image) } else { Ok(()) }
+                self.pacing.stay_untracked(resets);
+                if self.tracking.is_some() { self.stop_tracking(image) } else { Ok(()) }
             }
         }
     }
 
-    /// Makes everything read-only but the hot set. Only a clean slot can be watched.
-    fn watch(&mut self, image: &Image, hot: Runs) -> Result<()> {
-        if self.watched == Some(hot) {
-            self.claim.keep(mappings(&hot)); // Each miss has claimed two, whether or not it split a mapping.
-            return Ok(());
+    /// Write-protects everything but the plan's pages. The slot must be clean, or about to be.
+    fn track(&mut self, image: &Image, plan: TrackingPlan) -> Result<()> {
+        if let Some(tracking) = &mut self.tracking {
+            if tracking.go_on(&plan) {
+                return Ok(());
+            }
+            self.stop_tracking(image)?;
         }
-        if self.watched.is_some() {
-            self.open_up(image)?;
-        }
-        self.opened = false;
-        if !self.claim.more(mappings(&hot)) {
-            self.patience = LATER;
-            return Ok(());
-        }
-        for range in image.writable() {
-            for gap in hot.gaps(to_pages(&range)) {
-                // SAFETY: no Rust reference points into a slot without a tenant.
-                let protected = unsafe { self.space.protect(to_bytes(&gap), Access::Read) };
-                if protected.is_err() {
-                    self.patience = LATER;
-                    return self.open_up(image);
-                }
+        // SAFETY: the slot has no tenant, so nothing refers into it, and everything is writable without tracking.
+        match unsafe { Tracking::begin(&self.space, image, plan) } {
+            Ok(Some(tracking)) => self.tracking = Some(tracking),
+            Ok(None) => self.pacing.lack_mappings(),
+            Err(_) => {
+                self.pacing.lack_mappings();
+                self.stop_tracking(image)?;
             }
         }
-        self.watched = Some(hot);
         Ok(())
+    }
+
+    // Looking at it.
+
+    fn view(&self) -> SlotView<'_> {
+        SlotView { space: &self.space, image: self.image.as_deref(), accessible: self.accessible }
+    }
+
+    /// Returns what the slot holds now, as parts of another image: the state in `state`, and the memory.
+    pub(crate) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
+        self.view().capture(state)
+    }
+
+    /// Counts the pages of state (with the host cell) and memory by what they are; `memory_only` leaves the state out.
+    pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
+        self.view().page_stats(memory_only)
     }
 
     // The end.
@@ -589,72 +622,28 @@ impl Slot {
     ///
     /// # Errors
     /// When the kernel refuses; the slot must then not be used again.
-    pub(crate) fn wipe(&mut self) -> Result<()> {
-        self.dirty = true;
+    pub(crate) fn unmap(&mut self) -> Result<()> {
+        self.state = State::Poisoned;
         // SAFETY: the slot has no tenant, so nothing refers into it.
         unsafe { self.space.map_zeros(0..SLOT_SIZE as usize, Access::None) }?;
-        self.claim.release();
-        (self.image, self.watched, self.uncertain) = (None, None, false);
-        (self.accessible, self.kept, self.patience, self.misses, self.quiet) = (0, 0, 0, 0, RECENT);
-        self.behind = (0, 0);
-        self.dirty = false;
+        self.image = None;
+        self.accessible = 0;
+        self.tracking = None;
+        self.ended_tracking = None;
+        self.pacing = Pacing::new();
+        self.residue = Residue::default();
+        self.state = State::Blank;
         Ok(())
     }
 }
 
-/// How many resets a slot stays open for want of mappings.
-const LATER: u32 = 1024;
+/// Whether the kernel could be asked.
+type Scanned = std::result::Result<(), pagemap::Unavailable>;
 
-fn to_pages(bytes: &Range<usize>) -> Range<Page> {
-    (bytes.start / PAGE) as Page..(bytes.end / PAGE) as Page
-}
-
-fn to_bytes(pages: &Range<Page>) -> Range<usize> {
-    pages.start as usize * PAGE..pages.end as usize * PAGE
-}
-
-/// Mappings that a hot set adds at the most: it cuts out each run, and state and memory are two already.
-fn mappings(hot: &Runs) -> usize {
-    2 * hot.len() + 1
-}
-
-/// Mappings that a watched slot takes beyond those of an open one, counted for the whole process: the kernel has a limit
-/// (`vm.max_map_count`, 65,530 by default), and instances come first.
-#[derive(Debug)]
-struct Claim(usize);
-
-/// The most mappings that watching takes in a process.
-const CLAIMS: usize = 12_000;
-static CLAIMED: AtomicUsize = AtomicUsize::new(0);
-
-impl Claim {
-    /// False, and nothing claimed, if there are too many.
-    fn more(&mut self, mappings: usize) -> bool {
-        let fits = CLAIMED.fetch_add(mappings, Relaxed) + mappings <= CLAIMS;
-        if fits {
-            self.0 += mappings;
-        } else {
-            CLAIMED.fetch_sub(mappings, Relaxed);
-        }
-        fits
-    }
-
-    /// Gives back what is above `mappings`.
-    fn keep(&mut self, mappings: usize) {
-        let surplus = self.0.saturating_sub(mappings);
-        self.0 -= surplus;
-        CLAIMED.fetch_sub(surplus, Relaxed);
-    }
-
-    fn release(&mut self) {
-        self.keep(0);
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.release();
-    }
+/// What an image and the process allow the policy.
+fn room(image: &Image, strategy: ResetStrategy) -> Room {
+    let pages = image.protectable().iter().map(|range| range.len() / PAGE).sum();
+    Room { pages, mappings: MappingBudget::left(), strategy }
 }
 
 #[cfg(test)]

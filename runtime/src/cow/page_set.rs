@@ -1,45 +1,60 @@
-//! Runs of pages: a small sorted set that a signal handler can add to.
+//! A set of pages as sorted runs, which a signal handler can add to.
 //!
-//! Plain numbers; nothing here knows what the pages are. A set never holds more than [`Runs::MAX`] runs, because
-//! each run of writable pages among others costs mappings, and its room is fixed, because a signal handler can not
-//! allocate.
+//! Plain numbers: nothing here knows what the pages are. The room for runs is allocated ahead, because a signal handler
+//! cannot allocate. A full set refuses to take another run.
 
 use std::ops::Range;
 
 /// The number of a page, counted from wherever the user of a set says.
 pub(crate) type Page = u32;
 
-/// A set of pages as sorted runs that neither overlap nor touch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Runs {
-    len: usize,
-    runs: [(Page, Page); Self::MAX],
+/// Pages as sorted runs that neither overlap nor touch.
+#[derive(PartialEq, Eq)]
+pub(crate) struct PageSet {
+    runs: Vec<(Page, Page)>,
 }
 
-impl std::fmt::Debug for Runs {
+impl std::fmt::Debug for PageSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
 }
 
-impl Runs {
-    /// The most runs in a set.
-    pub(crate) const MAX: usize = 12;
+impl Clone for PageSet {
+    /// Copies the set, with its room.
+    fn clone(&self) -> Self {
+        let mut runs = Vec::with_capacity(self.runs.capacity());
+        runs.extend_from_slice(&self.runs);
+        Self { runs }
+    }
+}
 
-    pub(crate) const fn new() -> Self {
-        Self { len: 0, runs: [(0, 0); Self::MAX] }
+impl PageSet {
+    /// The most runs in a set, and its room. A set takes 8 bytes for each.
+    pub(crate) const MAX_RUNS: usize = 256;
+
+    /// Returns an empty set with room for [`Self::MAX_RUNS`] runs.
+    pub(crate) fn new() -> Self {
+        Self { runs: Vec::with_capacity(Self::MAX_RUNS) }
+    }
+
+    /// Returns a set of sorted runs; those that overlap or touch become one. `None` if there are too many.
+    pub(crate) fn from_sorted(sorted: impl IntoIterator<Item = Range<Page>>) -> Option<Self> {
+        let mut set = Self::new();
+        sorted.into_iter().all(|run| set.insert(run)).then_some(set)
     }
 
     #[inline]
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Range<Page>> + '_ {
-        self.runs[..self.len].iter().map(|(start, end)| *start..*end)
+        self.runs.iter().map(|(start, end)| *start..*end)
     }
 
+    /// Counts the runs.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.runs.len()
     }
 
-    /// How many pages there are in the set.
+    /// Counts the pages.
     pub(crate) fn pages(&self) -> usize {
         self.iter().map(|run| run.len()).sum()
     }
@@ -47,66 +62,38 @@ impl Runs {
     /// Whether all of `range` is in the set.
     #[inline]
     pub(crate) fn covers(&self, range: &Range<Page>) -> bool {
-        range.is_empty() || self.iter().any(|run| run.start <= range.start && range.end <= run.end)
+        let at = self.runs.partition_point(|(_, end)| *end <= range.start);
+        range.is_empty() || self.runs.get(at).is_some_and(|(start, end)| *start <= range.start && range.end <= *end)
     }
 
-    /// Adds a range. False, and nothing changed, if there would be too many runs.
+    /// Adds a range. Returns false, and changes nothing, if there would be too many runs. Never allocates.
     pub(crate) fn insert(&mut self, range: Range<Page>) -> bool {
         if range.is_empty() {
             return true;
         }
-        let runs = &self.runs[..self.len];
-        // Those that the new range overlaps or touches become one with it.
-        let first = runs.partition_point(|(_, end)| *end < range.start);
-        let last = runs.partition_point(|(start, _)| *start <= range.end);
-        let merged = if first < last {
-            (range.start.min(runs[first].0), range.end.max(runs[last - 1].1))
-        } else {
-            (range.start, range.end)
-        };
-        let len = self.len + 1 - (last - first);
-        if len > Self::MAX {
-            return false;
+        // Runs that the new range overlaps or touches become one with it.
+        let first = self.runs.partition_point(|(_, end)| *end < range.start);
+        let last = self.runs.partition_point(|(start, _)| *start <= range.end);
+        if first == last {
+            let fits = self.runs.len() < Self::MAX_RUNS.min(self.runs.capacity());
+            if fits {
+                self.runs.insert(first, (range.start, range.end));
+            }
+            return fits;
         }
-        if last < self.len {
-            self.runs.copy_within(last..self.len, first + 1);
-        }
-        self.runs[first] = merged;
-        self.len = len;
+        self.runs[first] = (range.start.min(self.runs[first].0), range.end.max(self.runs[last - 1].1));
+        self.runs.drain(first + 1..last);
         true
     }
 
-    /// The smallest set with few enough runs that has all of `sorted`, by covering the smallest gaps. `None` if it would
-    /// have more than twice as many pages: then the pages are too scattered.
-    pub(crate) fn covering(sorted: &[Range<Page>]) -> Option<Self> {
-        let wanted: usize = sorted.iter().map(|run| run.len()).sum();
-        let mut gaps: Vec<Page> = sorted.windows(2).map(|pair| pair[1].start - pair[0].end).collect();
-        gaps.sort_unstable();
-        let covered = sorted.len().saturating_sub(Self::MAX);
-        let widest = covered.checked_sub(1).map_or(0, |last| gaps[last]);
-        let mut set = Self::new();
-        let mut current: Option<Range<Page>> = None;
-        for run in sorted {
-            match &mut current {
-                Some(now) if run.start - now.end <= widest => now.end = run.end,
-                _ => {
-                    set.insert(current.take().unwrap_or(0..0)).then_some(())?;
-                    current = Some(run.clone());
-                }
-            }
-        }
-        set.insert(current.unwrap_or(0..0)).then_some(())?;
-        (set.pages() <= 2 * wanted + 2 * Self::MAX).then_some(set)
-    }
-
-    /// What of `range` is not in the set, in order.
+    /// Returns what of `range` is not in the set, in order.
     pub(crate) fn gaps(&self, range: Range<Page>) -> impl Iterator<Item = Range<Page>> + '_ {
         let mut from = range.start;
         let end = range.end;
         let inside = self.iter().filter(move |run| run.end > range.start && run.start < range.end);
         let ends = inside.chain(std::iter::once(end..end));
         ends.filter_map(move |run| {
-            let gap = from..run.start.max(from);
+            let gap = from..run.start.max(from).min(end);
             from = run.end;
             (!gap.is_empty()).then_some(gap)
         })
@@ -118,13 +105,13 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn set(runs: &[Range<Page>]) -> Runs {
-        let mut set = Runs::new();
+    fn set(runs: &[Range<Page>]) -> PageSet {
+        let mut set = PageSet::new();
         runs.iter().for_each(|run| assert!(set.insert(run.clone())));
         set
     }
 
-    fn list(set: &Runs) -> Vec<Range<Page>> {
+    fn list(set: &PageSet) -> Vec<Range<Page>> {
         set.iter().collect()
     }
 
@@ -137,14 +124,23 @@ mod tests {
 
     #[test]
     fn a_full_set_refuses_another_run_but_not_a_neighbour() {
-        let mut full = Runs::new();
-        (0..Runs::MAX as Page).for_each(|i| assert!(full.insert(i * 10..i * 10 + 1)));
-        let before = full;
-        assert!(!full.insert(5..6) && !full.insert(900..901));
+        let mut full = PageSet::new();
+        (0..PageSet::MAX_RUNS as Page).for_each(|i| assert!(full.insert(i * 10..i * 10 + 1)));
+        let before = full.clone();
+        assert!(!full.insert(5..6) && !full.insert(90_000..90_001));
         assert_eq!(full, before);
         assert!(full.insert(1..2) && full.insert(2..10));
-        assert_eq!(full.len(), Runs::MAX - 1);
-        assert!(full.insert(900..901));
+        assert_eq!(full.len(), PageSet::MAX_RUNS - 1);
+        assert!(full.insert(90_000..90_001));
+    }
+
+    #[test]
+    fn a_set_never_allocates_after_it_was_made() {
+        let mut set = PageSet::new();
+        let room = set.runs.as_ptr();
+        (0..2 * PageSet::MAX_RUNS as Page).for_each(|i| _ = set.insert(i * 10..i * 10 + 1));
+        assert_eq!(set.runs.as_ptr(), room);
+        assert!(set.clone().runs.capacity() >= PageSet::MAX_RUNS);
     }
 
     #[test]
@@ -155,7 +151,7 @@ mod tests {
             (seed >> 8) % below
         };
         for _ in 0..2_000 {
-            let (mut runs, mut model) = (Runs::new(), BTreeSet::new());
+            let (mut runs, mut model) = (PageSet::new(), BTreeSet::new());
             for _ in 0..random(30) {
                 let start = random(60);
                 let range = start..start + random(6);
@@ -172,21 +168,5 @@ mod tests {
             assert_eq!(runs.gaps(range.clone()).flatten().collect::<Vec<_>>(), rest);
             assert_eq!(runs.covers(&range), range.clone().all(|page| model.contains(&page)));
         }
-    }
-
-    #[test]
-    fn covering_closes_the_smallest_gaps_first() {
-        let near: Vec<Range<Page>> = (0..20).map(|i| i * 3..i * 3 + 2).chain([1000..1001]).collect();
-        let covering = Runs::covering(&near).unwrap();
-        assert_eq!(list(&covering), [0..59, 1000..1001]);
-        let exact = vec![1..2, 4..6, 100..200];
-        assert_eq!(list(&Runs::covering(&exact).unwrap()), exact);
-        assert_eq!(Runs::covering(&[]).unwrap(), Runs::new());
-    }
-
-    #[test]
-    fn scattered_pages_are_not_covered() {
-        let scattered: Vec<Range<Page>> = (0..100).map(|i| i * 50..i * 50 + 1).collect();
-        assert_eq!(Runs::covering(&scattered), None);
     }
 }

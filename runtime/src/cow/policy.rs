@@ -1,42 +1,228 @@
-//! Which pages the instances of an image write to, and so how their slots are best made clean.
+//! Which pages the instances of an image write, and so how their slots are best reset.
 //!
 //! There are three ways, and none is best for all (RATIONALE.md has the figures):
 //!
-//! - **hot set**: most programs write to the same pages in every run. These are known, all others are read-only, and
-//!   a reset copies the known ones back, without a system call. A write elsewhere faults once, and its page joins.
-//! - **scan**: where the written pages wander, the kernel lists them, and they are copied back.
-//! - **discard**: the kernel takes the pages away, and the next instance faults for each that it touches. Slow, but it
-//!   keeps nothing in memory, and works everywhere.
+//! - **Hot set**: most programs write the same pages in every run. These stay writable, all others are write-protected,
+//!   and a reset copies the hot set back without a system call. A write elsewhere faults once, and its page joins. Where
+//!   the pages are too scattered to be listed one by one, a few *regions* stay writable, and a reset asks the kernel about
+//!   these alone.
+//! - **Scan**: where no set of pages holds for long, the kernel lists what was written, and that is copied back.
+//! - **Discard**: the kernel takes the pages away, and the next instance faults for each that it touches. This is slow,
+//!   but it keeps nothing in memory, and works everywhere.
 //!
-//! This file remembers what was seen and gives advice. It makes no system call; `cow` acts.
+//! Everything here is arithmetic on what others observed. No function makes a system call or reads guest memory: `cow`
+//! and `tracking` act.
 
-use super::page_set::{Page, Runs};
+use super::page_set::{Page, PageSet};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How instance slots are made clean for the next instance.
+/// How the slots of instances are reset for the next instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetStrategy {
-    /// Whatever fits what a module's instances have been doing. There is no need for anything else.
+    /// Chooses what fits the behaviour of a module's instances. Nothing else is needed.
     #[default]
     Adaptive,
-    /// Always watch for writes outside the pages known to be written, and copy the known ones back.
+    /// Always write-protects what lies outside the hot set, and copies the hot set back. If the written pages are too
+    /// scattered to be listed one by one, the hot set is a few regions, and the kernel is asked which of their pages to
+    /// copy. Only where the process has no memory mappings left for this, slots are scanned.
     HotSet,
-    /// Always ask the kernel which pages were written, and copy these back.
+    /// Always asks the kernel which pages were written, and copies these back.
     Scan,
-    /// Always discard all pages.
+    /// Always discards all pages.
     Discard,
 }
 
-/// How many resets a slot goes on without asking for new advice, to begin with.
+/// The writes outside the hot set that one run may fault for. With the next, tracking ends for that run.
+pub(super) const MISSES: u32 = 8;
+/// Misses come in short succession if fewer resets than this lie between them.
+const RECENT: u32 = 16;
+/// The host seldom asks for all of a memory if at least this many tracked resets lie between.
+const SELDOM: u32 = 64;
+/// The resets for which a slot goes on without new advice, at first.
 const PATIENCE: u32 = 64;
-/// The longest that this grows to, when advice turns out wrong again and again.
+/// The most to which that grows when advice turns out wrong again and again.
 const LONGEST: u32 = 1 << 16;
-/// Runs with unexpected writes, in short succession, before the pages count as wandering.
+/// The resets for which a slot does without tracking when the process has no mappings left for it.
+const NO_MAPPINGS: u32 = 1024;
+/// Runs in short succession that wrote elsewhere, before the pages count as wandering.
 const STRIKES: u32 = 6;
+/// Pages that cost too little to look after, at about 0.09 us for each copy.
+const FEW: usize = 4;
+/// The regions that stand for a hot set that is too scattered.
+const REGIONS: usize = 8;
+/// A hot set of so few runs is kept exact. In a longer one, gaps of a page are closed: a page costs less than a mapping.
+const EXACT_RUNS: usize = 12;
+/// What a slot may take of the mappings that are left: one in this many.
+const SHARE: usize = 16;
 
-/// What has been seen of an image's instances. Slots ask only when something changed, never in the steady state.
+/// How one slot paces itself: when it asks for advice, and when it verifies what it copies.
+#[derive(Debug)]
+pub(super) struct Pacing {
+    /// Resets since the last run that wrote outside the hot set.
+    resets_since_miss: u32,
+    /// Resets until the slot, while it is not tracked, asks for advice.
+    resets_until_advice: u32,
+    /// Whether this run was tracked when it began, and then wrote elsewhere too often.
+    gave_up_tracking: bool,
+    pub(super) verification: Verification,
+}
+
+impl Pacing {
+    pub(super) fn new() -> Self {
+        Self {
+            resets_since_miss: RECENT,
+            resets_until_advice: 0,
+            gave_up_tracking: false,
+            verification: Verification::new(),
+        }
+    }
+
+    /// Counts a reset after a run without misses.
+    #[inline]
+    pub(super) fn tick_without_miss(&mut self) {
+        self.resets_since_miss = self.resets_since_miss.saturating_add(1);
+    }
+
+    /// Counts a reset of a slot that is not tracked, and says whether it should ask for advice.
+    pub(super) fn tick_untracked(&mut self) -> bool {
+        self.resets_until_advice = self.resets_until_advice.saturating_sub(1);
+        self.resets_until_advice == 0
+    }
+
+    /// Notes that a run wrote outside the hot set too often to be tracked to its end.
+    pub(super) fn give_up_tracking(&mut self) {
+        self.gave_up_tracking = true;
+    }
+
+    /// Notes that the host asked for all of the memory, so that nobody knows what it writes. `habits` are asked for how
+    /// long to do without tracking if that happens often.
+    pub(super) fn exposed(&mut self, habits: &Habits) {
+        self.resets_until_advice = if self.resets_since_miss < SELDOM { habits.exposed() } else { 1 };
+    }
+
+    /// Whether another run wrote elsewhere not long ago.
+    pub(super) fn missed_recently(&self) -> bool {
+        self.resets_since_miss < RECENT
+    }
+
+    /// Whether this run gave up tracking, and another wrote elsewhere not long ago.
+    pub(super) fn gave_up_again(&self) -> bool {
+        self.gave_up_tracking && self.missed_recently()
+    }
+
+    /// Notes that a run that had misses, or was not tracked, is over.
+    pub(super) fn begin_anew(&mut self) {
+        self.resets_since_miss = 0;
+        self.gave_up_tracking = false;
+    }
+
+    /// Stays without tracking for so many resets.
+    pub(super) fn stay_untracked(&mut self, resets: u32) {
+        self.resets_until_advice = resets;
+    }
+
+    /// Stays without tracking for want of mappings.
+    pub(super) fn lack_mappings(&mut self) {
+        self.resets_until_advice = NO_MAPPINGS;
+    }
+}
+
+/// Finds pages that a slot copies back although its runs no longer write them.
+///
+/// From time to time, a few resets in a row compare what they copy with the image. Pages that were equal every time
+/// are given up. The interval doubles with each such check, because a page that is given up wrongly costs a fault.
+#[derive(Debug)]
+pub(super) struct Verification {
+    countdown: u32,
+    interval: u32,
+    /// Comparisons in a row so far, and the pages that all of them found unwritten.
+    rounds: u32,
+    unwritten: Vec<Range<Page>>,
+}
+
+impl Verification {
+    /// The first check comes that early: the runs that warm a program up write more than later ones.
+    const FIRST: u32 = 1;
+    const LONGEST: u32 = 1024;
+    const ROUNDS: u32 = 4;
+
+    pub(super) fn new() -> Self {
+        Self { countdown: Self::FIRST, interval: Self::FIRST, rounds: 0, unwritten: Vec::new() }
+    }
+
+    /// Counts a reset, and says whether it should compare.
+    #[inline]
+    pub(super) fn tick(&mut self) -> bool {
+        let due = self.countdown == 0;
+        self.countdown = self.countdown.saturating_sub(1);
+        due
+    }
+
+    /// Takes the pages, of `kept` in all, that a comparison found unwritten, and returns those to give up.
+    pub(super) fn conclude(&mut self, kept: usize, unwritten: Vec<Range<Page>>) -> Vec<Range<Page>> {
+        self.unwritten = match self.rounds {
+            0 => unwritten,
+            _ => intersection(&self.unwritten, &unwritten),
+        };
+        self.rounds += 1;
+        let wasted = count(&self.unwritten);
+        let worth_it = wasted > FEW && wasted > kept / 8;
+        if worth_it && self.rounds < Self::ROUNDS {
+            return Vec::new(); // Compare at the next reset, too.
+        }
+        self.interval = (2 * self.interval).min(Self::LONGEST);
+        self.countdown = self.interval;
+        self.rounds = 0;
+        let unwritten = std::mem::take(&mut self.unwritten);
+        if worth_it { unwritten } else { Vec::new() }
+    }
+}
+
+/// How a slot should be tracked: these pages stay writable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TrackingPlan {
+    pub(super) writable: PageSet,
+    /// Whether they are regions, of which a reset has to ask what was written, or the written pages themselves.
+    pub(super) regions: bool,
+}
+
+/// What an image and the process allow a plan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Pages that could be write-protected.
+    pub(super) pages: usize,
+    /// Mappings that the process has left for tracking.
+    pub(super) mappings: usize,
+    pub(super) strategy: ResetStrategy,
+}
+
+impl TrackingPlan {
+    /// Plans for runs that write the pages of `sorted`. `None` if a scan of everything is cheaper.
+    fn new(sorted: &[Range<Page>], room: Room) -> Option<Self> {
+        let wanted = count(sorted);
+        let most = (room.mappings / SHARE / 2).clamp(EXACT_RUNS, PageSet::MAX_RUNS - 2 * MISSES as usize);
+        let exact = cover(sorted, most)?;
+        if exact.pages() <= 2 * wanted + 2 * EXACT_RUNS {
+            return Some(Self { writable: exact, regions: false });
+        }
+        let regions = cover(sorted, REGIONS)?;
+        let small = 2 * regions.pages() <= room.pages || room.strategy == ResetStrategy::HotSet;
+        small.then_some(Self { writable: regions, regions: true })
+    }
+}
+
+/// What a slot should do for its next resets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// Track writes outside these pages.
+    Track(TrackingPlan),
+    /// Let all pages be written, and scan. Ask again after so many resets.
+    Scan { resets: u32 },
+}
+
+/// What the instances of an image have been doing. Slots ask only when something changed, never in the steady state.
 #[derive(Debug, Default)]
 pub(crate) struct Habits {
     seen: Mutex<Seen>,
@@ -44,21 +230,12 @@ pub(crate) struct Habits {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Pages that runs have written to; `None` before the first, and after they turned out to be out of date.
-    hot: Option<Runs>,
+    /// What runs have written; `None` before the first, and after the pages turned out to wander.
+    plan: Option<TrackingPlan>,
     /// Runs in a row that wrote elsewhere.
     strikes: u32,
-    /// How often advice was wrong: with each time, slots are told to stay with the next for twice as long.
+    /// How often advice was wrong. Each time, slots are told to stay with the next for twice as long.
     mistakes: u32,
-}
-
-/// What a slot should do for its next resets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Advice {
-    /// Watch for writes outside these pages.
-    Watch(Runs),
-    /// Let all pages be written, and scan; ask again after so many resets.
-    Scan { resets: u32 },
 }
 
 impl Habits {
@@ -66,54 +243,58 @@ impl Habits {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pages that the next run will probably write to, if that is known.
-    pub(crate) fn expected(&self) -> Option<Runs> {
-        self.lock().hot
+    /// Returns what the next run will probably write, if that is known.
+    pub(super) fn expected(&self) -> Option<TrackingPlan> {
+        self.lock().plan.clone()
     }
 
-    /// After a scan: these pages were written. `strike` says that the run was watched until it went elsewhere too
-    /// often, as another did not long ago.
-    pub(crate) fn observed(&self, written: &[Range<Page>], strike: bool, strategy: ResetStrategy) -> Advice {
+    /// Learns what a run wrote that was not tracked to its end. `strike` says that it gave up tracking, as another did
+    /// not long ago.
+    pub(super) fn observed(&self, written: &[Range<Page>], strike: bool, room: Room) -> Advice {
         let mut seen = self.lock();
-        if seen.wanders(strike, strategy) {
+        if seen.wanders(strike, room.strategy) {
             return Advice::Scan { resets: seen.mistaken() };
         }
-        let known = seen.hot.iter().flat_map(|hot| hot.iter());
+        let known = seen.plan.iter().flat_map(|plan| plan.writable.iter());
         let mut all: Vec<Range<Page>> = known.chain(written.iter().cloned()).collect();
         all.sort_unstable_by_key(|run| run.start);
-        let joined = join(all);
-        seen.hot = Runs::covering(&joined).or_else(|| Runs::covering(written));
-        match seen.hot {
-            Some(hot) => Advice::Watch(hot),
+        seen.plan = TrackingPlan::new(&join(all), room).or_else(|| TrackingPlan::new(written, room));
+        match seen.plan.clone() {
+            Some(plan) => Advice::Track(plan),
             None => Advice::Scan { resets: seen.mistaken() },
         }
     }
 
-    /// A watched run went elsewhere a few times; these are all pages that it may have written now. `strike` says that
+    /// Learns that a tracked run went elsewhere a few times, so that it had all of `plan` to write to. `strike` says that
     /// another did not long ago.
-    pub(crate) fn missed(&self, pages: &Runs, strike: bool, strategy: ResetStrategy) -> Advice {
+    pub(super) fn missed(&self, plan: &TrackingPlan, strike: bool, strategy: ResetStrategy) -> Advice {
         let mut seen = self.lock();
         if seen.wanders(strike, strategy) {
             return Advice::Scan { resets: seen.mistaken() };
         }
-        let mut hot = seen.hot.unwrap_or(*pages);
-        if pages.iter().all(|run| hot.insert(run)) {
-            seen.hot = Some(hot);
+        let mut all = seen.plan.take().unwrap_or_else(|| plan.clone());
+        if !plan.writable.iter().all(|run| all.writable.insert(run)) {
+            all = plan.clone();
         }
-        Advice::Watch(*pages)
+        all.regions |= plan.regions;
+        seen.plan = Some(all);
+        Advice::Track(plan.clone())
     }
 
-    /// Again, the host was given all of an instance's memory to write to, where no fault would tell what it wrote.
+    /// Learns that the host was given all of an instance's memory again, where no fault tells what it writes.
     /// Returns for how many resets to scan.
-    pub(crate) fn exposed(&self) -> u32 {
+    fn exposed(&self) -> u32 {
         self.lock().mistaken()
     }
 
-    /// Most of the known pages are no longer written. Returns after how many resets to look again.
-    pub(crate) fn outdated(&self) -> u32 {
+    /// Learns that runs no longer write some pages: what is left is in `written`.
+    pub(super) fn narrowed(&self, written: &[Range<Page>], room: Room) -> Advice {
         let mut seen = self.lock();
-        seen.hot = None;
-        seen.mistaken()
+        seen.plan = TrackingPlan::new(written, room);
+        match seen.plan.clone() {
+            Some(plan) => Advice::Track(plan),
+            None => Advice::Scan { resets: seen.mistaken() },
+        }
     }
 }
 
@@ -123,12 +304,13 @@ impl Seen {
         self.strikes = if strike { self.strikes + 1 } else { 0 };
         let out = self.strikes >= STRIKES && strategy == ResetStrategy::Adaptive;
         if out {
-            *self = Self { hot: None, strikes: 0, ..*self };
+            self.plan = None;
+            self.strikes = 0;
         }
         out
     }
 
-    /// How long to stay with the next advice.
+    /// Returns for how long to stay with the next advice.
     fn mistaken(&mut self) -> u32 {
         let resets = (PATIENCE << self.mistakes.min(16)).min(LONGEST);
         self.mistakes += 1;
@@ -136,12 +318,23 @@ impl Seen {
     }
 }
 
-/// After how many resets a slot first looks whether it still copies the right pages.
-pub(crate) const fn first_look() -> u32 {
-    PATIENCE
+/// Covers all of `sorted` with at most `most` runs, by closing the smallest gaps.
+fn cover(sorted: &[Range<Page>], most: usize) -> Option<PageSet> {
+    let mut gaps: Vec<Page> = sorted.windows(2).map(|pair| pair[1].start - pair[0].end).collect();
+    gaps.sort_unstable();
+    let to_close = sorted.len().saturating_sub(most);
+    let narrow = if sorted.len() > EXACT_RUNS { 1 } else { 0 };
+    let widest = to_close.checked_sub(1).map_or(0, |last| gaps[last]).max(narrow);
+    let close = sorted.chunk_by(|left, right| right.start - left.end <= widest);
+    PageSet::from_sorted(close.map(|runs| runs[0].start..runs[runs.len() - 1].end))
 }
 
-/// Sorted runs, with those that overlap or touch made one.
+/// Counts the pages of some runs.
+pub(super) fn count(runs: &[Range<Page>]) -> usize {
+    runs.iter().map(|run| run.len()).sum()
+}
+
+/// Returns sorted runs with those that overlap or touch made one.
 fn join(sorted: Vec<Range<Page>>) -> Vec<Range<Page>> {
     let mut joined: Vec<Range<Page>> = Vec::with_capacity(sorted.len());
     for run in sorted {
@@ -153,63 +346,38 @@ fn join(sorted: Vec<Range<Page>>) -> Vec<Range<Page>> {
     joined
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ResetStrategy::{Adaptive, HotSet};
-
-    fn runs(ranges: &[Range<Page>]) -> Runs {
-        Runs::covering(ranges).unwrap()
-    }
-
-    #[test]
-    fn what_a_run_wrote_is_what_the_next_is_watched_for() {
-        let habits = Habits::default();
-        assert_eq!(habits.expected(), None);
-        let first = [1..2, 10..12];
-        assert_eq!(habits.observed(&first, false, Adaptive), Advice::Watch(runs(&first)));
-        assert_eq!(habits.expected(), Some(runs(&first)));
-        // Another slot's run adds to it.
-        assert_eq!(habits.observed(&[2..3], false, Adaptive), Advice::Watch(runs(&[1..3, 10..12])));
-    }
-
-    #[test]
-    fn a_run_that_wrote_nothing_is_a_known_set_too() {
-        assert_eq!(Habits::default().observed(&[], false, Adaptive), Advice::Watch(Runs::new()));
-    }
-
-    #[test]
-    fn scattered_pages_are_scanned_for_longer_each_time() {
-        let habits = Habits::default();
-        let scattered: Vec<Range<Page>> = (0..100).map(|i| i * 50..i * 50 + 1).collect();
-        let advice: Vec<Advice> = (0..3).map(|_| habits.observed(&scattered, false, Adaptive)).collect();
-        let twice = |resets| Advice::Scan { resets };
-        assert_eq!(advice, [twice(PATIENCE), twice(2 * PATIENCE), twice(4 * PATIENCE)]);
-        assert!((0..40).all(|_| habits.outdated() <= LONGEST));
-    }
-
-    #[test]
-    fn wandering_pages_are_scanned_for_unless_watching_is_forced() {
-        for (strategy, gives_up) in [(Adaptive, true), (HotSet, false)] {
-            let habits = Habits::default();
-            let missed = |i: Page| habits.missed(&runs(&[i..i + 1]), true, strategy);
-            let advice: Vec<Advice> = (0..STRIKES).map(missed).collect();
-            assert_eq!(advice.iter().any(|advice| matches!(advice, Advice::Scan { .. })), gives_up);
+/// Returns what of the sorted runs `from` is not in the sorted runs `what`.
+pub(super) fn difference(from: &[Range<Page>], what: &[Range<Page>]) -> Vec<Range<Page>> {
+    let mut rest = Vec::new();
+    for run in from {
+        let mut start = run.start;
+        let first = what.partition_point(|other| other.end <= run.start);
+        for other in what[first..].iter().take_while(|other| other.start < run.end) {
+            rest.extend((start < other.start).then_some(start..other.start));
+            start = other.end;
         }
+        rest.extend((start < run.end).then_some(start..run.end));
     }
-
-    #[test]
-    fn rare_misses_are_no_reason_to_stop_watching() {
-        let habits = Habits::default();
-        let missed = |i: Page| habits.missed(&runs(&[i % 9..i % 9 + 1]), false, Adaptive);
-        assert!((0..1000).map(missed).all(|advice| matches!(advice, Advice::Watch(_))));
-    }
-
-    #[test]
-    fn an_outdated_set_is_learnt_anew() {
-        let habits = Habits::default();
-        habits.observed(&[0..512], false, Adaptive);
-        habits.outdated();
-        assert_eq!(habits.observed(&[0..1], false, Adaptive), Advice::Watch(runs(&[0..1])));
-    }
+    rest
 }
+
+/// Returns what two lists of sorted runs have in common.
+fn intersection(left: &[Range<Page>], right: &[Range<Page>]) -> Vec<Range<Page>> {
+    let mut common = Vec::new();
+    let (mut l, mut r) = (left.iter().peekable(), right.iter().peekable());
+    while let (Some(a), Some(b)) = (l.peek(), r.peek()) {
+        let both = a.start.max(b.start)..a.end.min(b.end);
+        if !both.is_empty() {
+            common.push(both);
+        }
+        if a.end <= b.end {
+            l.next()
+        } else {
+            r.next()
+        };
+    }
+    common
+}
+
+#[cfg(test)]
+mod tests;

@@ -124,7 +124,7 @@ impl Instance {
                 let mut data = store.instances[instance as usize];
                 // SAFETY: the instance is alive, none of its code is running, and the store is borrowed exclusively.
                 let data = unsafe { data.as_mut() };
-                data.slot.touch();
+                data.slot.mark_dirty();
                 store.engine.pool().reset_in_place(data).context("could not reset the instance")?;
             }
         }

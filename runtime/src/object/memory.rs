@@ -80,7 +80,7 @@ impl MemoryMut<'_> {
         for range in &ranges {
             let bytes = self.bytes.get(range.clone()).ok_or_else(|| error(range))?;
             if let Some(owner) = &mut self.owner {
-                owner.slot.open(bytes.as_ptr(), bytes.len()).map_err(|_| error(range))?;
+                owner.slot.make_writable(bytes.as_ptr(), bytes.len()).map_err(|_| error(range))?;
             }
         }
         let first = error(ranges.first().unwrap_or(&(0..0)));
@@ -143,7 +143,7 @@ impl Memory {
         store.inner.touched = true;
         let space = self.space(&store.inner);
         // SAFETY: the owner is alive, and the store is borrowed exclusively.
-        let exposed = unsafe { InstanceData::of(space.owner) }.slot.expose();
+        let exposed = unsafe { InstanceData::of(space.owner) }.slot.make_all_writable();
         exposed.expect("a memory that was made read-only could not be made writable again");
         // SAFETY: that many bytes are accessible, and nobody else uses them while the store is borrowed exclusively;
         // the embedder's data is not among them.

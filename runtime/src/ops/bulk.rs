@@ -43,7 +43,7 @@ unsafe fn open<T>(space: Space, at: *mut T, len: u64, trap: Trap) -> Result<*mut
     // SAFETY: the caller's promise.
     let owner = unsafe { InstanceData::of(space.owner) };
     // Without memory for another mapping there is nothing better than to fail like an access out of bounds.
-    owner.slot.open(at.cast(), len as usize * size_of::<T>()).map_or(Err(trap), |()| Ok(at))
+    owner.slot.make_writable(at.cast(), len as usize * size_of::<T>()).map_or(Err(trap), |()| Ok(at))
 }
 
 /// Where `len` bytes may be written.

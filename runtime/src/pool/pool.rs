@@ -8,7 +8,7 @@ use super::prototype::Prototype;
 use super::sharded::Sharded;
 use super::tenant::{InstanceData, Keep};
 use crate::cow::ResetStrategy;
-use crate::cow::{Rules, Slot, Way};
+use crate::cow::{ResetKind, ResetRules, Slot};
 use crate::sys::mapping::PAGE;
 use anyhow::{Context, Result, bail};
 use rustc_hash::FxHashMap;
@@ -173,18 +173,18 @@ impl Pool {
     fn take_from_another(&self) -> Result<Option<Slot>> {
         let idle = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop));
         let Some(mut slot) = idle.map(|data| data.slot) else { return Ok(None) };
-        self.recount(slot.kept(), 0);
-        slot.wipe().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst))?;
+        self.recount(slot.resident_pages(), 0);
+        slot.unmap().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst))?;
         Ok(Some(slot))
     }
 
     /// Makes an instance clean, as in its first moment.
-    fn reset(&self, data: &mut InstanceData) -> rustix::io::Result<Way> {
-        let before = data.slot.kept();
+    fn reset(&self, data: &mut InstanceData) -> rustix::io::Result<ResetKind> {
+        let before = data.slot.resident_pages();
         let others = self.kept.load(Relaxed).saturating_sub(before);
-        let keep = (self.limits.keep_resident / PAGE).saturating_sub(others);
-        let way = data.slot.reset(Rules { strategy: self.limits.strategy, keep });
-        self.recount(before, data.slot.kept()); // Also after a failure half-way: the slot may have changed it.
+        let resident_budget = (self.limits.keep_resident / PAGE).saturating_sub(others);
+        let way = data.slot.reset(ResetRules { strategy: self.limits.strategy, resident_budget });
+        self.recount(before, data.slot.resident_pages()); // Also after a failure half-way: the slot may have changed it.
         way
     }
 
@@ -227,8 +227,8 @@ impl Pool {
     /// Takes a slot back, whatever is mapped in it.
     #[cold]
     fn put_blank(&self, mut slot: Slot) {
-        self.recount(slot.kept(), 0);
-        if slot.wipe().is_ok() {
+        self.recount(slot.resident_pages(), 0);
+        if slot.unmap().is_ok() {
             self.shards.mine().blank.push(slot);
         } else {
             // Nobody knows what is mapped there. Dropping it gives the address space back.

@@ -184,7 +184,7 @@ impl StoreInner {
             // SAFETY: it came from Box::into_raw, and has left the list.
             let mut data = unsafe { Box::from_raw(instance.as_ptr()) };
             if self.touched {
-                data.slot.touch();
+                data.slot.mark_dirty();
             }
             self.engine.pool().put(data);
         }
