@@ -5,7 +5,9 @@
 //! file is compiled. Nothing here knows what an instance's life looks like.
 
 use minirt_compiler::instance::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
-use minirt_compiler::instance::layout::{allowance, func_record, header, import_func, import_global, import_space};
+use minirt_compiler::instance::layout::{
+    VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
+};
 use minirt_compiler::module::{HeapType, ModuleInfo, ValType};
 use std::mem::offset_of;
 use std::ptr::NonNull;
@@ -59,7 +61,7 @@ impl FuncRecord {
 /// frame. Returns 0, or 1 after leaving a failure with the current activation.
 pub(crate) type HostCall = unsafe extern "C" fn(*const HostContext, *mut Raw, *const usize) -> u32;
 
-/// All that a host function is given in place of a vmctx.
+/// All that a host function is given in place of a vmctx (`layout::host_context`).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct HostContext {
@@ -112,6 +114,7 @@ pub(crate) struct Allowance {
 }
 
 const _: () = {
+    assert!(size_of::<Raw>() == VALUE_SIZE as usize);
     assert!(offset_of!(Allowance, fuel) == allowance::FUEL as usize);
     assert!(offset_of!(Allowance, epoch_deadline) == allowance::EPOCH_DEADLINE as usize);
     assert!(offset_of!(Allowance, epoch) == allowance::EPOCH as usize);
@@ -123,11 +126,12 @@ const _: () = {
     assert!(size_of::<FuncRecord>() == func_record::SIZE as usize);
     assert!(offset_of!(FuncImport, record) == import_func::RECORD as usize);
     assert!(offset_of!(FuncImport, callee) == import_func::CALLEE as usize);
-    assert!(offset_of!(FuncImport, host) == import_func::HOST_CALL as usize);
+    assert!(offset_of!(FuncImport, host) == import_func::HOST as usize);
     assert!(size_of::<FuncImport>() == import_func::SIZE as usize);
-    assert!(offset_of!(HostContext, call) == 0);
-    assert!(offset_of!(HostContext, data) == (import_func::HOST_DATA - import_func::HOST_CALL) as usize);
-    assert!(offset_of!(HostContext, importer) == (import_func::HOST_IMPORTER - import_func::HOST_CALL) as usize);
+    assert!(offset_of!(HostContext, call) == host_context::CALL as usize);
+    assert!(offset_of!(HostContext, data) == host_context::DATA as usize);
+    assert!(offset_of!(HostContext, importer) == host_context::IMPORTER as usize);
+    assert!(size_of::<HostContext>() == host_context::SIZE as usize);
     assert!(offset_of!(SpaceImport, base) == import_space::BASE as usize);
     assert!(offset_of!(SpaceImport, size) == import_space::SIZE_AT as usize);
     assert!(offset_of!(SpaceImport, owner) == import_space::OWNER as usize);

@@ -168,7 +168,7 @@ unsafe fn write_host_func(vmctx: VmContext, module: &Prototype, func: u32, type_
         type_id,
         entry: std::ptr::null(),
     };
-    let callee = entry.cast::<u8>().wrapping_add(import_func::HOST_CALL as usize);
+    let callee = entry.cast::<u8>().wrapping_add(import_func::HOST as usize);
     // SAFETY: the caller's promise.
     unsafe { entry.write(FuncImport { record, callee, host: MaybeUninit::new(context) }) }
 }
