@@ -8,7 +8,7 @@ use minirt_compiler::instance::layout::{GlobalPlace, Layout, MemoryPlace, TableP
 use minirt_compiler::instance::layout::{
     VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
 };
-use minirt_compiler::module::{HeapType, ModuleInfo, ValType};
+use minirt_compiler::module::{ModuleInfo, RefKind, ValType};
 use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -178,8 +178,12 @@ impl GlobalCell {
         unsafe {
             match content {
                 ValType::V128 => self.address.cast::<u128>().read(),
-                ValType::Ref(ty) => u128::from(load_reference(ty.heap, self.address.cast::<u64>().read(), self.owner)),
-                _ => u128::from(self.address.cast::<u64>().read()),
+                ValType::Ref(ty) => {
+                    u128::from(load_reference(ty.heap.kind(), self.address.cast::<u64>().read(), self.owner))
+                }
+                ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 => {
+                    u128::from(self.address.cast::<u64>().read())
+                }
             }
         }
     }
@@ -193,8 +197,12 @@ impl GlobalCell {
         unsafe {
             match content {
                 ValType::V128 => self.address.cast::<u128>().write(bits),
-                ValType::Ref(ty) => self.address.cast::<u64>().write(store_reference(ty.heap, bits as u64, self.owner)),
-                _ => self.address.cast::<u64>().write(bits as u64),
+                ValType::Ref(ty) => {
+                    self.address.cast::<u64>().write(store_reference(ty.heap.kind(), bits as u64, self.owner));
+                }
+                ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 => {
+                    self.address.cast::<u64>().write(bits as u64);
+                }
             }
         }
     }
@@ -256,18 +264,18 @@ impl View<'_> {
 
 /// A reference as the state keeps it: a funcref is a distance from its owner's vmctx, so that the state
 /// says nothing about where the slot is; the handle of an externref is a number anyway. 0 is null.
-pub(crate) fn store_reference(heap: HeapType, value: u64, owner: VmContext) -> u64 {
-    match heap {
-        heap if heap.is_func() && value != 0 => value.wrapping_sub(owner.address() as u64),
-        _ => value,
+pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u64 {
+    match kind {
+        RefKind::Func if value != 0 => value.wrapping_sub(owner.address() as u64),
+        RefKind::Func | RefKind::Extern => value,
     }
 }
 
 /// The inverse of [`store_reference`].
-pub(crate) fn load_reference(heap: HeapType, stored: u64, owner: VmContext) -> u64 {
-    match heap {
-        heap if heap.is_func() && stored != 0 => stored.wrapping_add(owner.address() as u64),
-        _ => stored,
+pub(crate) fn load_reference(kind: RefKind, stored: u64, owner: VmContext) -> u64 {
+    match kind {
+        RefKind::Func if stored != 0 => stored.wrapping_add(owner.address() as u64),
+        RefKind::Func | RefKind::Extern => stored,
     }
 }
 

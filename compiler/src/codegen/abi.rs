@@ -4,19 +4,27 @@
 
 use crate::base::trap::Trap;
 use crate::instance::builtin::{Builtin, BuiltinSignature, Width};
-use crate::module::{FuncType, ValType};
+use crate::module::{FuncType, RefKind, ValType};
 use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, TrapCode, Type};
 use cranelift_codegen::isa::CallConv;
 
-/// How a value of this type is held: references are 64-bit words.
+/// How a value of this type is held.
 pub(crate) fn value_type(ty: ValType) -> Type {
     match ty {
         ValType::I32 => I32,
-        ValType::I64 | ValType::Ref(_) => I64,
+        ValType::I64 => I64,
         ValType::F32 => F32,
         ValType::F64 => F64,
         ValType::V128 => I8X16,
+        ValType::Ref(ty) => reference_type(ty.heap.kind()),
+    }
+}
+
+/// How a reference is held. Null is 0.
+pub(crate) fn reference_type(kind: RefKind) -> Type {
+    match kind {
+        RefKind::Func | RefKind::Extern => I64,
     }
 }
 

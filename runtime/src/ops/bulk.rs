@@ -9,7 +9,7 @@ use crate::sys::mapping::PAGE;
 use crate::vmctx::{Space, View, VmContext, load_reference, store_reference};
 use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::{MEMORY_RESERVED, TablePlace};
-use minirt_compiler::module::HeapType;
+use minirt_compiler::module::RefKind;
 
 /// `at..at + len`, if that lies within `size`.
 fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
@@ -138,10 +138,10 @@ pub(crate) unsafe fn memory_init(
     Ok(())
 }
 
-fn heap(table: Space) -> HeapType {
+fn kind(table: Space) -> RefKind {
     // SAFETY: tables belong to live instances, and only what never changes is read here.
     let owner = unsafe { InstanceData::shared(table.owner) };
-    owner.prototype.info().tables[table.index as usize].element.heap
+    owner.prototype.info().tables[table.index as usize].element.heap.kind()
 }
 
 /// The element at `at`, as Wasm sees references.
@@ -151,13 +151,13 @@ fn heap(table: Space) -> HeapType {
 pub(crate) unsafe fn table_get(table: Space, at: u64) -> Result<u64, Trap> {
     // SAFETY: the index is checked against what is there.
     let stored = unsafe { *in_table(table, at, 1)? };
-    Ok(load_reference(heap(table), stored, table.owner))
+    Ok(load_reference(kind(table), stored, table.owner))
 }
 
 /// # Safety
 /// The space must be a table of a live instance.
 pub(crate) unsafe fn table_fill(table: Space, at: u64, value: u64, len: u64) -> Result<(), Trap> {
-    let stored = store_reference(heap(table), value, table.owner);
+    let stored = store_reference(kind(table), value, table.owner);
     // SAFETY: the range is checked against what is there.
     unsafe { std::slice::from_raw_parts_mut(table_to_write(table, at, len)?, len as usize) }.fill(stored);
     Ok(())
@@ -188,17 +188,20 @@ pub(crate) unsafe fn table_copy(to: Space, to_at: u64, from: Space, from_at: u64
     unsafe {
         let (source, target) = (in_table(from, from_at, len)?, table_to_write(to, to_at, len)?);
         std::ptr::copy(source, target, len as usize);
-        if to.owner != from.owner && heap(to).is_func() {
-            rebase(std::slice::from_raw_parts_mut(target, len as usize), from.owner, to.owner);
+        if to.owner != from.owner {
+            rebase(kind(to), std::slice::from_raw_parts_mut(target, len as usize), from.owner, to.owner);
         }
     }
     Ok(())
 }
 
-/// Funcrefs are distances from their owner: a copy into another instance's table has another owner.
-fn rebase(elements: &mut [u64], from: VmContext, to: VmContext) {
-    for element in elements {
-        *element = store_reference(HeapType::Func, load_reference(HeapType::Func, *element, from), to);
+/// Makes elements of `from`'s table elements of `to`'s: what is a distance from its owner has another one there.
+fn rebase(kind: RefKind, elements: &mut [u64], from: VmContext, to: VmContext) {
+    match kind {
+        RefKind::Func => elements
+            .iter_mut()
+            .for_each(|element| *element = store_reference(kind, load_reference(kind, *element, from), to)),
+        RefKind::Extern => {}
     }
 }
 
@@ -219,9 +222,9 @@ pub(crate) unsafe fn table_init(
         let space = view.table(table);
         let from = checked(from, len, items.len() as u64, Trap::TableOutOfBounds)?;
         let to = table_to_write(space, at, len)?;
-        let heap = heap(space);
+        let kind = kind(space);
         for (i, item) in items[from..from + len as usize].iter().enumerate() {
-            *to.add(i) = store_reference(heap, evaluate(view, item) as u64, space.owner);
+            *to.add(i) = store_reference(kind, evaluate(view, item) as u64, space.owner);
         }
     }
     Ok(())
