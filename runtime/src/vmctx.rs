@@ -4,10 +4,10 @@
 //! (`minirt_compiler::instance::layout`); the structures here mirror them and are checked against them when this
 //! file is compiled. Nothing here knows what an instance's life looks like.
 
-use minirt_compiler::instance::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
 use minirt_compiler::instance::layout::{
-    VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
+    ELEMENT_SIZE, VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
 };
+use minirt_compiler::instance::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
 use minirt_compiler::module::{ModuleInfo, RefKind, ValType};
 use std::mem::offset_of;
 use std::ptr::NonNull;
@@ -83,15 +83,32 @@ pub(crate) struct FuncImport {
     pub(crate) host: std::mem::MaybeUninit<HostContext>,
 }
 
-/// The host cell's entry for an imported table or memory (`layout::import_space`).
-#[derive(Clone, Copy, Debug)]
+/// Where a memory or table is and who defines it, however many instances it was imported through: as such, the host
+/// cell's entry for an imported one (`layout::import_space`). `E` is what it consists of.
+#[derive(Debug)]
 #[repr(C)]
-pub(crate) struct SpaceImport {
-    pub(crate) base: *mut u8,
+pub(crate) struct Space<E> {
+    pub(crate) base: *mut E,
+    /// Where it says how many there are now.
     pub(crate) size: *mut u64,
     pub(crate) owner: VmContext,
+    /// Its index in the defining instance.
     pub(crate) index: u32,
 }
+
+/// A linear memory: bytes.
+pub(crate) type MemorySpace = Space<u8>;
+
+/// A table: references, as the state keeps them.
+pub(crate) type TableSpace = Space<u64>;
+
+impl<E> Clone for Space<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Space<E> {}
 
 /// The host cell's entry for an imported global (`layout::import_global`).
 #[derive(Clone, Copy, Debug)]
@@ -132,11 +149,13 @@ const _: () = {
     assert!(offset_of!(HostContext, data) == host_context::DATA as usize);
     assert!(offset_of!(HostContext, importer) == host_context::IMPORTER as usize);
     assert!(size_of::<HostContext>() == host_context::SIZE as usize);
-    assert!(offset_of!(SpaceImport, base) == import_space::BASE as usize);
-    assert!(offset_of!(SpaceImport, size) == import_space::SIZE_AT as usize);
-    assert!(offset_of!(SpaceImport, owner) == import_space::OWNER as usize);
-    assert!(offset_of!(SpaceImport, index) == import_space::INDEX as usize);
-    assert!(size_of::<SpaceImport>() == import_space::SIZE as usize);
+    assert!(offset_of!(MemorySpace, base) == import_space::BASE as usize);
+    assert!(offset_of!(MemorySpace, size) == import_space::SIZE_AT as usize);
+    assert!(offset_of!(MemorySpace, owner) == import_space::OWNER as usize);
+    assert!(offset_of!(MemorySpace, index) == import_space::INDEX as usize);
+    assert!(size_of::<MemorySpace>() == import_space::SIZE as usize);
+    assert!(size_of::<TableSpace>() == size_of::<MemorySpace>());
+    assert!(size_of::<u64>() == ELEMENT_SIZE as usize);
     assert!(offset_of!(GlobalImport, address) == import_global::ADDRESS as usize);
     assert!(offset_of!(GlobalImport, owner) == import_global::OWNER as usize);
     assert!(size_of::<GlobalImport>() == import_global::SIZE as usize);
@@ -148,17 +167,6 @@ pub(crate) struct View<'a> {
     pub(crate) vmctx: VmContext,
     pub(crate) module: &'a ModuleInfo,
     pub(crate) layout: &'a Layout,
-}
-
-/// Where a memory or table is and who defines it, however many instances it was imported through.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Space {
-    pub(crate) base: *mut u8,
-    /// Current size, in bytes for a memory and in elements for a table.
-    pub(crate) size: *mut u64,
-    pub(crate) owner: VmContext,
-    /// Its index in the defining instance.
-    pub(crate) index: u32,
 }
 
 /// Where a global is and who defines it.
@@ -213,7 +221,7 @@ impl View<'_> {
     ///
     /// # Safety
     /// The view's slot must be bound to the view's module, and its imports written.
-    pub(crate) unsafe fn memory(&self, index: u32) -> Space {
+    pub(crate) unsafe fn memory(&self, index: u32) -> MemorySpace {
         match self.layout.memory(index) {
             MemoryPlace::Slot { size } => Space {
                 base: self.vmctx.at(minirt_compiler::instance::layout::MEMORY),
@@ -221,8 +229,8 @@ impl View<'_> {
                 owner: self.vmctx,
                 index,
             },
-            // SAFETY: the entry was written when the instance was made: the caller's promise.
-            MemoryPlace::Import(entry) => unsafe { self.space(entry) },
+            // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's promise.
+            MemoryPlace::Import(entry) => unsafe { *self.vmctx.at(entry) },
         }
     }
 
@@ -230,20 +238,14 @@ impl View<'_> {
     ///
     /// # Safety
     /// As for [`View::memory`].
-    pub(crate) unsafe fn table(&self, index: u32) -> Space {
+    pub(crate) unsafe fn table(&self, index: u32) -> TableSpace {
         match self.layout.table(index) {
             TablePlace::State { base, size, .. } => {
                 Space { base: self.vmctx.at(base), size: self.vmctx.at(size), owner: self.vmctx, index }
             }
-            // SAFETY: the entry was written when the instance was made: the caller's promise.
-            TablePlace::Import(entry) => unsafe { self.space(entry) },
+            // SAFETY: as for memories.
+            TablePlace::Import(entry) => unsafe { *self.vmctx.at(entry) },
         }
-    }
-
-    unsafe fn space(&self, entry: i32) -> Space {
-        // SAFETY: `entry` is the layout's, so it lies in the host cell; the caller says it was written.
-        let SpaceImport { base, size, owner, index } = unsafe { *self.vmctx.at::<SpaceImport>(entry) };
-        Space { base, size, owner, index }
     }
 
     /// The global with this index.
@@ -254,7 +256,7 @@ impl View<'_> {
         match self.layout.global(index) {
             GlobalPlace::State(at) => GlobalCell { address: self.vmctx.at(at), owner: self.vmctx },
             GlobalPlace::Import(entry) => {
-                // SAFETY: as in `space`.
+                // SAFETY: as for memories.
                 let GlobalImport { address, owner } = unsafe { *self.vmctx.at::<GlobalImport>(entry) };
                 GlobalCell { address, owner }
             }
