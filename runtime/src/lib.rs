@@ -100,7 +100,7 @@ pub use instance::{Export, Snapshot};
 pub use linker::{InstancePre, Linker};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
-    ExternType, Finality, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefType, TableType, ValType,
+    ExternType, Finality, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefKind, RefType, TableType, ValType,
 };
 pub use minirt_compiler::{ArtifactError, CompileError, OptLevel, Trap};
 pub use module::{ExportType, ImageInfo, ImportType, Module, RemainingStep};

@@ -4,9 +4,11 @@
 //! (`minirt_compiler::instance::layout`); the structures here mirror them and are checked against them when this
 //! file is compiled. Nothing here knows what an instance's life looks like.
 
+use minirt_compiler::instance::layout::{
+    ELEMENT_SIZE, VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
+};
 use minirt_compiler::instance::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
-use minirt_compiler::instance::layout::{allowance, func_record, header, import_func, import_global, import_space};
-use minirt_compiler::module::{HeapType, ModuleInfo, ValType};
+use minirt_compiler::module::{ModuleInfo, RefKind, ValType};
 use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -59,7 +61,7 @@ impl FuncRecord {
 /// frame. Returns 0, or 1 after leaving a failure with the current activation.
 pub(crate) type HostCall = unsafe extern "C" fn(*const HostContext, *mut Raw, *const usize) -> u32;
 
-/// All that a host function is given in place of a vmctx.
+/// All that a host function is given in place of a vmctx (`layout::host_context`).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct HostContext {
@@ -81,15 +83,32 @@ pub(crate) struct FuncImport {
     pub(crate) host: std::mem::MaybeUninit<HostContext>,
 }
 
-/// The host cell's entry for an imported table or memory (`layout::import_space`).
-#[derive(Clone, Copy, Debug)]
+/// Where a memory or table is and who defines it, however many instances it was imported through: as such, the host
+/// cell's entry for an imported one (`layout::import_space`). `E` is what it consists of.
+#[derive(Debug)]
 #[repr(C)]
-pub(crate) struct SpaceImport {
-    pub(crate) base: *mut u8,
+pub(crate) struct Space<E> {
+    pub(crate) base: *mut E,
+    /// Where it says how many there are now.
     pub(crate) size: *mut u64,
     pub(crate) owner: VmContext,
+    /// Its index in the defining instance.
     pub(crate) index: u32,
 }
+
+/// A linear memory: bytes.
+pub(crate) type MemorySpace = Space<u8>;
+
+/// A table: references, as the state keeps them.
+pub(crate) type TableSpace = Space<u64>;
+
+impl<E> Clone for Space<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Space<E> {}
 
 /// The host cell's entry for an imported global (`layout::import_global`).
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +131,7 @@ pub(crate) struct Allowance {
 }
 
 const _: () = {
+    assert!(size_of::<Raw>() == VALUE_SIZE as usize);
     assert!(offset_of!(Allowance, fuel) == allowance::FUEL as usize);
     assert!(offset_of!(Allowance, epoch_deadline) == allowance::EPOCH_DEADLINE as usize);
     assert!(offset_of!(Allowance, epoch) == allowance::EPOCH as usize);
@@ -123,16 +143,19 @@ const _: () = {
     assert!(size_of::<FuncRecord>() == func_record::SIZE as usize);
     assert!(offset_of!(FuncImport, record) == import_func::RECORD as usize);
     assert!(offset_of!(FuncImport, callee) == import_func::CALLEE as usize);
-    assert!(offset_of!(FuncImport, host) == import_func::HOST_CALL as usize);
+    assert!(offset_of!(FuncImport, host) == import_func::HOST as usize);
     assert!(size_of::<FuncImport>() == import_func::SIZE as usize);
-    assert!(offset_of!(HostContext, call) == 0);
-    assert!(offset_of!(HostContext, data) == (import_func::HOST_DATA - import_func::HOST_CALL) as usize);
-    assert!(offset_of!(HostContext, importer) == (import_func::HOST_IMPORTER - import_func::HOST_CALL) as usize);
-    assert!(offset_of!(SpaceImport, base) == import_space::BASE as usize);
-    assert!(offset_of!(SpaceImport, size) == import_space::SIZE_AT as usize);
-    assert!(offset_of!(SpaceImport, owner) == import_space::OWNER as usize);
-    assert!(offset_of!(SpaceImport, index) == import_space::INDEX as usize);
-    assert!(size_of::<SpaceImport>() == import_space::SIZE as usize);
+    assert!(offset_of!(HostContext, call) == host_context::CALL as usize);
+    assert!(offset_of!(HostContext, data) == host_context::DATA as usize);
+    assert!(offset_of!(HostContext, importer) == host_context::IMPORTER as usize);
+    assert!(size_of::<HostContext>() == host_context::SIZE as usize);
+    assert!(offset_of!(MemorySpace, base) == import_space::BASE as usize);
+    assert!(offset_of!(MemorySpace, size) == import_space::SIZE_AT as usize);
+    assert!(offset_of!(MemorySpace, owner) == import_space::OWNER as usize);
+    assert!(offset_of!(MemorySpace, index) == import_space::INDEX as usize);
+    assert!(size_of::<MemorySpace>() == import_space::SIZE as usize);
+    assert!(size_of::<TableSpace>() == size_of::<MemorySpace>());
+    assert!(size_of::<u64>() == ELEMENT_SIZE as usize);
     assert!(offset_of!(GlobalImport, address) == import_global::ADDRESS as usize);
     assert!(offset_of!(GlobalImport, owner) == import_global::OWNER as usize);
     assert!(size_of::<GlobalImport>() == import_global::SIZE as usize);
@@ -144,17 +167,6 @@ pub(crate) struct View<'a> {
     pub(crate) vmctx: VmContext,
     pub(crate) module: &'a ModuleInfo,
     pub(crate) layout: &'a Layout,
-}
-
-/// Where a memory or table is and who defines it, however many instances it was imported through.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Space {
-    pub(crate) base: *mut u8,
-    /// Current size, in bytes for a memory and in elements for a table.
-    pub(crate) size: *mut u64,
-    pub(crate) owner: VmContext,
-    /// Its index in the defining instance.
-    pub(crate) index: u32,
 }
 
 /// Where a global is and who defines it.
@@ -174,8 +186,12 @@ impl GlobalCell {
         unsafe {
             match content {
                 ValType::V128 => self.address.cast::<u128>().read(),
-                ValType::Ref(ty) => u128::from(load_reference(ty.heap, self.address.cast::<u64>().read(), self.owner)),
-                _ => u128::from(self.address.cast::<u64>().read()),
+                ValType::Ref(ty) => {
+                    u128::from(load_reference(ty.heap.kind(), self.address.cast::<u64>().read(), self.owner))
+                }
+                ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 => {
+                    u128::from(self.address.cast::<u64>().read())
+                }
             }
         }
     }
@@ -189,8 +205,12 @@ impl GlobalCell {
         unsafe {
             match content {
                 ValType::V128 => self.address.cast::<u128>().write(bits),
-                ValType::Ref(ty) => self.address.cast::<u64>().write(store_reference(ty.heap, bits as u64, self.owner)),
-                _ => self.address.cast::<u64>().write(bits as u64),
+                ValType::Ref(ty) => {
+                    self.address.cast::<u64>().write(store_reference(ty.heap.kind(), bits as u64, self.owner));
+                }
+                ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 => {
+                    self.address.cast::<u64>().write(bits as u64);
+                }
             }
         }
     }
@@ -201,7 +221,7 @@ impl View<'_> {
     ///
     /// # Safety
     /// The view's slot must be bound to the view's module, and its imports written.
-    pub(crate) unsafe fn memory(&self, index: u32) -> Space {
+    pub(crate) unsafe fn memory(&self, index: u32) -> MemorySpace {
         match self.layout.memory(index) {
             MemoryPlace::Slot { size } => Space {
                 base: self.vmctx.at(minirt_compiler::instance::layout::MEMORY),
@@ -209,8 +229,8 @@ impl View<'_> {
                 owner: self.vmctx,
                 index,
             },
-            // SAFETY: the entry was written when the instance was made: the caller's promise.
-            MemoryPlace::Import(entry) => unsafe { self.space(entry) },
+            // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's promise.
+            MemoryPlace::Import(entry) => unsafe { *self.vmctx.at(entry) },
         }
     }
 
@@ -218,20 +238,14 @@ impl View<'_> {
     ///
     /// # Safety
     /// As for [`View::memory`].
-    pub(crate) unsafe fn table(&self, index: u32) -> Space {
+    pub(crate) unsafe fn table(&self, index: u32) -> TableSpace {
         match self.layout.table(index) {
             TablePlace::State { base, size, .. } => {
                 Space { base: self.vmctx.at(base), size: self.vmctx.at(size), owner: self.vmctx, index }
             }
-            // SAFETY: the entry was written when the instance was made: the caller's promise.
-            TablePlace::Import(entry) => unsafe { self.space(entry) },
+            // SAFETY: as for memories.
+            TablePlace::Import(entry) => unsafe { *self.vmctx.at(entry) },
         }
-    }
-
-    unsafe fn space(&self, entry: i32) -> Space {
-        // SAFETY: `entry` is the layout's, so it lies in the host cell; the caller says it was written.
-        let SpaceImport { base, size, owner, index } = unsafe { *self.vmctx.at::<SpaceImport>(entry) };
-        Space { base, size, owner, index }
     }
 
     /// The global with this index.
@@ -242,7 +256,7 @@ impl View<'_> {
         match self.layout.global(index) {
             GlobalPlace::State(at) => GlobalCell { address: self.vmctx.at(at), owner: self.vmctx },
             GlobalPlace::Import(entry) => {
-                // SAFETY: as in `space`.
+                // SAFETY: as for memories.
                 let GlobalImport { address, owner } = unsafe { *self.vmctx.at::<GlobalImport>(entry) };
                 GlobalCell { address, owner }
             }
@@ -252,18 +266,18 @@ impl View<'_> {
 
 /// A reference as the state keeps it: a funcref is a distance from its owner's vmctx, so that the state
 /// says nothing about where the slot is; the handle of an externref is a number anyway. 0 is null.
-pub(crate) fn store_reference(heap: HeapType, value: u64, owner: VmContext) -> u64 {
-    match heap {
-        heap if heap.is_func() && value != 0 => value.wrapping_sub(owner.address() as u64),
-        _ => value,
+pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u64 {
+    match kind {
+        RefKind::Func if value != 0 => value.wrapping_sub(owner.address() as u64),
+        RefKind::Func | RefKind::Extern => value,
     }
 }
 
 /// The inverse of [`store_reference`].
-pub(crate) fn load_reference(heap: HeapType, stored: u64, owner: VmContext) -> u64 {
-    match heap {
-        heap if heap.is_func() && stored != 0 => stored.wrapping_add(owner.address() as u64),
-        _ => stored,
+pub(crate) fn load_reference(kind: RefKind, stored: u64, owner: VmContext) -> u64 {
+    match kind {
+        RefKind::Func if stored != 0 => stored.wrapping_add(owner.address() as u64),
+        RefKind::Func | RefKind::Extern => stored,
     }
 }
 

@@ -10,7 +10,7 @@ use minirt::{
 
 /// The type `(ref null $t)`, or `(ref $t)`, for functions of a type.
 fn reference(engine: &Engine, nullable: bool, ty: &FuncType) -> RefType {
-    RefType { nullable, heap: HeapType::Concrete(engine.type_number(ty)) }
+    RefType { nullable, heap: HeapType::ConcreteFunc(engine.type_number(ty)) }
 }
 
 #[test]

@@ -147,7 +147,8 @@ fn a_type_can_extend_only_what_is_open_and_what_it_can_stand_in_for() {
     let open = engine.sub_type(Finality::NonFinal, None, &open).unwrap();
     let error = engine.sub_type(Finality::Final, Some(&nothing), &nothing).unwrap_err();
     assert!(error.to_string().contains("`(func)` is final"), "{error}");
-    let less = FuncType::new([to(true, HeapType::Func)], [to(false, HeapType::Concrete(engine.type_number(&nothing)))]);
+    let less =
+        FuncType::new([to(true, HeapType::Func)], [to(false, HeapType::ConcreteFunc(engine.type_number(&nothing)))]);
     assert!(engine.sub_type(Finality::Final, Some(&open), &less).is_ok());
     for (param, result) in [
         (to(false, HeapType::NoFunc), to(true, HeapType::Func)),

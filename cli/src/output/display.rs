@@ -28,9 +28,7 @@ pub(crate) fn parse(word: &str, ty: ValType) -> Result<Val, &'static str> {
             let bits = unsigned(digits, radix).map(Val::V128);
             bits.ok_or("a v128 is a number of at most 128 bits, decimal or with 0x; lane 0 is in the lowest bits")
         }
-        ValType::Ref(RefType { nullable: true, heap }) if word == "null" => {
-            Ok(if heap.is_func() { Val::FuncRef(None) } else { Val::ExternRef(None) })
-        }
+        ValType::Ref(RefType { nullable: true, heap }) if word == "null" => Ok(Val::null_ref(heap)),
         ValType::Ref(_) => Err("no reference but null can be written on the command line"),
     }
 }

@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// How every artifact starts.
 const MAGIC: [u8; 8] = *b"\x7fminirt\n";
 
-/// Changes with everything that code or image rely on: this format, the layout, the builtins.
+/// Changes with everything that code or image rely on and nothing else records: this format, and the layout.
 const FORMAT: u64 = 6;
 
 /// Bytes in a host page.

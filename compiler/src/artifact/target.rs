@@ -2,9 +2,11 @@
 
 use super::error::ArtifactError;
 use super::wire::{Damaged, Reader, Wire, Writer, structs};
+use crate::instance::builtin;
 use crate::settings::Metering;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::settings::Value;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Settings of Cranelift that change how code is made, and not what it expects of others or promises them. All others
 /// count, also those that a later version will have: better compile once too often.
@@ -24,7 +26,7 @@ const WITHOUT_EFFECT: [&str; 10] = [
 /// What code was made with and for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
-    /// Of minirt and Cranelift.
+    /// Of minirt and Cranelift, and a digest of the list of builtins.
     pub(super) version: String,
     /// The target triple.
     pub(super) machine: String,
@@ -47,8 +49,11 @@ impl Target {
         let Metering { fuel, epochs } = metering;
         // As the embedder's configuration calls them.
         let metered = [format!("consume_fuel = {fuel}"), format!("epoch_interruption = {epochs}")];
+        // Builds of one version can differ in what code may call.
+        let builtins = xxh3_64(builtin::CONTRACT.as_bytes());
+        let (minirt, cranelift) = (env!("CARGO_PKG_VERSION"), cranelift_codegen::VERSION);
         Self {
-            version: format!("minirt {} with Cranelift {}", env!("CARGO_PKG_VERSION"), cranelift_codegen::VERSION),
+            version: format!("minirt {minirt} with Cranelift {cranelift} and builtins {builtins:016x}"),
             machine: isa.triple().to_string(),
             settings: shared.chain(others).map(setting).chain(metered).collect(),
             features: features.map(|flag| flag.name.to_owned()).collect(),

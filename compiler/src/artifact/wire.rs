@@ -193,7 +193,7 @@ macro_rules! enums {
 
 enums! {
     ValType { 0 = I32, 1 = I64, 2 = F32, 3 = F64, 4 = V128, 5 = Ref(ty), }
-    HeapType { 0 = Func, 1 = Extern, 2 = NoFunc, 3 = NoExtern, 4 = Concrete(ty), }
+    HeapType { 0 = Func, 1 = Extern, 2 = NoFunc, 3 = NoExtern, 4 = ConcreteFunc(ty), }
     Entity { 0 = Func(index), 1 = Table(index), 2 = Memory(index), 3 = Global(index), }
     SegmentMode { 0 = Active { target offset }, 1 = Passive, 2 = Declared, }
     ConstOp {

@@ -3,20 +3,28 @@
 //! Knows nothing of instructions.
 
 use crate::base::trap::Trap;
-use crate::instance::builtin::Builtin;
-use crate::module::{FuncType, ValType};
+use crate::instance::builtin::{Builtin, BuiltinSignature, Width};
+use crate::module::{FuncType, RefKind, ValType};
 use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, TrapCode, Type};
 use cranelift_codegen::isa::CallConv;
 
-/// How a value of this type is held: references are 64-bit words.
+/// How a value of this type is held.
 pub(crate) fn value_type(ty: ValType) -> Type {
     match ty {
         ValType::I32 => I32,
-        ValType::I64 | ValType::Ref(_) => I64,
+        ValType::I64 => I64,
         ValType::F32 => F32,
         ValType::F64 => F64,
         ValType::V128 => I8X16,
+        ValType::Ref(ty) => reference_type(ty.heap.kind()),
+    }
+}
+
+/// How a reference is held. Null is 0.
+pub(crate) fn reference_type(kind: RefKind) -> Type {
+    match kind {
+        RefKind::Func | RefKind::Extern => I64,
     }
 }
 
@@ -39,21 +47,19 @@ pub(crate) fn new_epoch_signature() -> Signature {
 
 /// The signature of a builtin, in the platform's calling convention.
 pub(crate) fn builtin_signature(builtin: Builtin, convention: CallConv) -> Signature {
-    let (params, result): (&[Type], Type) = match builtin {
-        Builtin::MemoryGrow => (&[I32, I64], I64),
-        Builtin::TableGrow => (&[I32, I64, I64], I64),
-        Builtin::MemoryCopy | Builtin::TableCopy => (&[I32, I64, I32, I64, I64], I32),
-        Builtin::MemoryFill => (&[I32, I64, I32, I64], I32),
-        Builtin::TableFill => (&[I32, I64, I64, I64], I32),
-        Builtin::MemoryInit | Builtin::TableInit => (&[I32, I32, I64, I64, I64], I32),
-        Builtin::CheckSubtype => (&[I32, I32], I32),
-        Builtin::NewEpoch => (&[I64], I32),
-    };
+    let BuiltinSignature { params, result } = builtin.signature();
+    let vmctx = AbiParam::new(I64);
     let mut signature = Signature::new(convention);
-    signature.params.push(AbiParam::new(I64));
-    signature.params.extend(params.iter().map(|ty| AbiParam::new(*ty)));
-    signature.returns.push(AbiParam::new(result));
+    signature.params.extend(std::iter::once(vmctx).chain(params.iter().copied().map(integer)));
+    signature.returns.push(integer(result));
     signature
+}
+
+fn integer(width: Width) -> AbiParam {
+    AbiParam::new(match width {
+        Width::W32 => I32,
+        Width::W64 => I64,
+    })
 }
 
 /// The traps that Cranelift raises by itself have codes of its own; the others keep theirs.

@@ -2,17 +2,17 @@
 //!
 //! **Entry** (host to Wasm), in the platform's calling convention:
 //! `(callee vmctx, code, values, activation) -> i32`. It leaves its frame pointer, its stack pointer and the address of
-//! its exception handler in the first three words of the activation, takes the arguments from the array `values`
-//! (16 bytes each), and calls. After a normal return the results are in the array and it returns 0.
+//! its exception handler in the activation (`layout::activation`), takes the arguments from the array `values`
+//! (`layout::VALUE_SIZE` bytes each), and calls. After a normal return the results are in the array and it returns 0.
 //!
 //! The only way to the handler is that someone sets the three registers to what the activation says; it returns 1. That
 //! is sound because a `try_call` of the tail convention assumes nothing about any register after it, because frames here
 //! have one size from prologue to epilogue (so the stack pointer is the same at the call as where it
 //! is read), and because what the trampoline needs afterwards is in its frame.
 //!
-//! **Exit** (Wasm to host), in Wasm's convention. In place of a vmctx it gets the address of a host context, whose
-//! first word is the function `(context, values, frame) -> i32` to call with the arguments in an array. If that returns
-//! anything but 0 it traps; otherwise it returns the results from the array.
+//! **Exit** (Wasm to host), in Wasm's convention. In place of a vmctx it gets the address of a host context
+//! (`layout::host_context`), which names the function `(context, values, frame) -> i32` to call with the arguments in an
+//! array. If that returns anything but 0 it traps; otherwise it returns the results from the array.
 //!
 //! **New epoch** (Wasm to the runtime), in a convention of its own, which keeps all registers: a loop that never calls it
 //! need not care for it.
@@ -20,7 +20,7 @@
 use super::abi::{builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
 use crate::base::trap::Trap;
 use crate::instance::builtin::Builtin;
-use crate::instance::layout::header;
+use crate::instance::layout::{VALUE_SIZE, activation, header, host_context};
 use crate::module::{FuncType, ValType};
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
@@ -29,9 +29,6 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-
-/// Bytes of an entry in the array of arguments and results.
-const SLOT: i32 = 16;
 
 fn signature(isa: &dyn TargetIsa, params: &[Type]) -> Signature {
     let mut signature = Signature::new(isa.default_call_conv());
@@ -49,14 +46,16 @@ fn begin(b: &mut FunctionBuilder<'_>) -> Vec<Value> {
 }
 
 fn load_all(b: &mut FunctionBuilder<'_>, types: &[ValType], values: Value) -> Vec<Value> {
-    let load =
-        |(i, ty): (usize, &ValType)| b.ins().load(value_type(*ty), MemFlagsData::trusted(), values, i as i32 * SLOT);
+    let load = |(i, ty): (usize, &ValType)| {
+        let at = i as i32 * VALUE_SIZE as i32;
+        b.ins().load(value_type(*ty), MemFlagsData::trusted(), values, at)
+    };
     types.iter().enumerate().map(load).collect()
 }
 
 fn store_all(b: &mut FunctionBuilder<'_>, from: &[Value], values: Value) {
     for (i, value) in from.iter().enumerate() {
-        b.ins().store(MemFlagsData::trusted(), *value, values, i as i32 * SLOT);
+        b.ins().store(MemFlagsData::trusted(), *value, values, i as i32 * VALUE_SIZE as i32);
     }
 }
 
@@ -94,8 +93,8 @@ fn leave_frame(b: &mut FunctionBuilder<'_>, activation: Value, calling: Block) {
     let frame = b.ins().get_frame_pointer(I64);
     let stack = b.ins().get_stack_pointer(I64);
     let handler = b.ins().get_exception_handler_address(I64, calling, 0);
-    for (i, value) in [frame, stack, handler].into_iter().enumerate() {
-        b.ins().store(MemFlagsData::trusted(), value, activation, 8 * i as i32);
+    for (value, at) in [(frame, activation::FRAME), (stack, activation::STACK), (handler, activation::HANDLER)] {
+        b.ins().store(MemFlagsData::trusted(), value, activation, at);
     }
 }
 
@@ -127,12 +126,13 @@ pub(crate) fn exit(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, co
     let params = begin(&mut b);
     let host_context = params[0];
     let slots = ty.params().len().max(ty.results().len()).max(1) as u32;
-    let array = StackSlotData::new(StackSlotKind::ExplicitSlot, slots * SLOT as u32, 4);
+    let array =
+        StackSlotData::new(StackSlotKind::ExplicitSlot, slots * VALUE_SIZE as u32, VALUE_SIZE.trailing_zeros() as u8);
     let array = b.create_sized_stack_slot(array);
     let values = b.ins().stack_addr(I64, array, 0);
     store_all(&mut b, &params[1..], values);
     let frame = b.ins().get_frame_pointer(I64);
-    let host_call = b.ins().load(I64, MemFlagsData::trusted(), host_context, 0);
+    let host_call = b.ins().load(I64, MemFlagsData::trusted(), host_context, host_context::CALL);
     let callee = b.import_signature(signature(isa, &[I64; 3]));
     let call = b.ins().call_indirect(callee, host_call, &[host_context, values, frame]);
     let failed = b.inst_results(call)[0];

@@ -1,49 +1,129 @@
-//! The functions of the runtime that compiled code calls back: their order in the table and their shapes.
+//! The functions of the runtime that compiled code calls: one list, from which both crates take what they need.
 //!
-//! The table hangs off the host cell (`layout::header::BUILTINS`); entry `n` is the address of an
-//! `extern "C"` function whose first argument is the caller's vmctx. A builtin never unwinds and never
-//! raises a trap itself: it says that it failed, and compiled code traps.
+//! [`for_each_builtin`](crate::for_each_builtin) is the list. Here it becomes the enum [`Builtin`], with each function's
+//! place in the table and its signature. The runtime expands it to the table itself, so a function that is missing
+//! there, or has other parameters, does not compile. To add a builtin, add a row, write the function that the compiler
+//! then asks for in the runtime's `ops::builtins`, and call it from translated code.
 //!
-//! Tables and memories are named by the caller's own index; addresses, indices and lengths are widened to
-//! 64 bits, so that one shape serves both address types. A reference is a 64-bit word: the address of a
-//! funcref record, or the handle of an externref; 0 is null.
+//! The table hangs off the host cell (`layout::header::BUILTINS`). Each entry is the address of an `extern "C"` function
+//! whose first argument is the caller's vmctx; the list has the others. A builtin never unwinds and never raises a trap
+//! itself: it returns that it failed, and compiled code traps.
+//!
+//! Tables and memories are named by the caller's own index. Addresses, indices and lengths are widened to 64 bits, so
+//! that one function serves both address types. A reference is a 64-bit word: the address of a funcref record, or
+//! the handle of an externref; 0 is null.
 
-/// What `memory.grow` and `table.grow` give when nothing has changed.
+/// What `memory.grow` and `table.grow` return if nothing has changed.
 pub const GROWTH_REFUSED: i64 = -1;
-/// What the builtins for them give when the embedder failed: compiled code traps.
+/// What the builtins for them return if the embedder failed: compiled code traps.
 pub const GROWTH_FAILED: i64 = -2;
 
-/// A builtin's place in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Builtin {
-    /// `(vmctx, memory: u32, delta: u64) -> i64`: pages before, or -1, or -2.
-    MemoryGrow,
-    /// `(vmctx, to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
-    MemoryCopy,
-    /// `(vmctx, memory: u32, at: u64, byte: u32, len: u64) -> u32`: 0, or 1 when out of bounds.
-    MemoryFill,
-    /// `(vmctx, memory: u32, segment: u32, at: u64, from: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
-    MemoryInit,
-    /// `(vmctx, table: u32, value: u64, delta: u64) -> i64`: elements before, or -1, or -2.
-    TableGrow,
-    /// `(vmctx, table: u32, at: u64, value: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
-    TableFill,
-    /// `(vmctx, to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
-    TableCopy,
-    /// `(vmctx, table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32`: 0, or 1 when out of bounds.
-    TableInit,
-    /// `(vmctx, found: u32, wanted: u32) -> u32`: 0 if the type of the first number is or extends the second, else 1.
-    CheckSubtype,
-    /// `(vmctx, frame) -> u32`, called by a trampoline with that frame: 0 if the code may go on although the store's epoch deadline has passed, else 1.
-    NewEpoch,
+/// Calls a macro with the list of builtins: for each its name in [`Builtin`], and its Rust signature without vmctx.
+#[macro_export]
+macro_rules! for_each_builtin {
+    ($callback:ident) => {
+        $callback! {
+            /// Grows a memory. Returns its pages before, or `GROWTH_REFUSED` or `GROWTH_FAILED`.
+            MemoryGrow = fn memory_grow(memory: u32, delta: u64) -> i64;
+            /// Copies between memories. Returns 0, or 1 if a range is out of bounds.
+            MemoryCopy = fn memory_copy(to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32;
+            /// Fills a memory with the low byte of `byte`. Returns 0, or 1 if the range is out of bounds.
+            MemoryFill = fn memory_fill(memory: u32, at: u64, byte: u32, len: u64) -> u32;
+            /// Copies from a data segment. Returns 0, or 1 if a range is out of bounds.
+            MemoryInit = fn memory_init(memory: u32, segment: u32, at: u64, from: u64, len: u64) -> u32;
+            /// Grows a table. Returns its elements before, or `GROWTH_REFUSED` or `GROWTH_FAILED`.
+            TableGrow = fn table_grow(table: u32, value: u64, delta: u64) -> i64;
+            /// Fills a table. Returns 0, or 1 if the range is out of bounds.
+            TableFill = fn table_fill(table: u32, at: u64, value: u64, len: u64) -> u32;
+            /// Copies between tables. Returns 0, or 1 if a range is out of bounds.
+            TableCopy = fn table_copy(to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32;
+            /// Copies from an element segment. Returns 0, or 1 if a range is out of bounds.
+            TableInit = fn table_init(table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32;
+            /// Compares types by the engine's numbers. Returns 0 if `found` is `wanted` or extends it, otherwise 1.
+            CheckSubtype = fn check_subtype(found: u32, wanted: u32) -> u32;
+            /// Asks the store whether the code may go on although its epoch deadline has passed. A trampoline calls it,
+            /// with its frame. Returns 0 if it may, otherwise 1.
+            NewEpoch = fn new_epoch(frame: *const usize) -> u32;
+        }
+    };
 }
+
+/// How wide a parameter or result is. All are integers or addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// 32 bits.
+    W32,
+    /// 64 bits.
+    W64,
+}
+
+/// A Rust type that a builtin can take or return.
+trait Scalar {
+    const WIDTH: Width;
+}
+
+impl Scalar for u32 {
+    const WIDTH: Width = Width::W32;
+}
+
+impl Scalar for u64 {
+    const WIDTH: Width = Width::W64;
+}
+
+impl Scalar for i64 {
+    const WIDTH: Width = Width::W64;
+}
+
+impl<T> Scalar for *const T {
+    const WIDTH: Width = Width::W64;
+}
+
+/// What a builtin takes, behind the caller's vmctx, and returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuiltinSignature {
+    /// Its parameters, without vmctx.
+    pub params: &'static [Width],
+    /// Its result.
+    pub result: Width,
+}
+
+macro_rules! define {
+    ($($(#[$doc:meta])* $name:ident = fn $function:ident($($param:ident: $ty:ty),*) -> $result:ty;)*) => {
+        /// A function of the runtime, by its place in the table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(usize)]
+        pub enum Builtin {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Builtin {
+            /// All builtins, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// Returns what the function takes and returns.
+            pub const fn signature(self) -> BuiltinSignature {
+                match self {
+                    $(Self::$name => BuiltinSignature {
+                        params: &[$(<$ty as Scalar>::WIDTH),*],
+                        result: <$result as Scalar>::WIDTH,
+                    },)*
+                }
+            }
+        }
+
+        /// The list as text. Code can use a table of builtins if it was compiled for one with the same text.
+        pub(crate) const CONTRACT: &str =
+            concat!($(stringify!($function($($param: $ty),*) -> $result), "; "),*);
+    };
+}
+
+for_each_builtin!(define);
 
 impl Builtin {
     /// Entries in the table.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = Self::ALL.len();
 
-    /// Distance of the entry from the start of the table, in bytes.
+    /// Returns the distance of the entry from the start of the table, in bytes.
     pub const fn offset(self) -> i32 {
         8 * self as i32
     }

@@ -83,6 +83,20 @@ pub mod allowance {
     pub const SIZE: u64 = 24;
 }
 
+/// What an entry trampoline leaves at the start of an activation, as distances from where that is: where to resume
+/// after a trap. Each is 64 bits.
+pub mod activation {
+    /// Frame pointer of the trampoline.
+    pub const FRAME: i32 = 0;
+    /// Stack pointer of the trampoline.
+    pub const STACK: i32 = 8;
+    /// Address of the code that resumes there.
+    pub const HANDLER: i32 = 16;
+}
+
+/// Bytes of a value in the array in which host and Wasm hand each other arguments and results.
+pub const VALUE_SIZE: u64 = 16;
+
 /// A function as something to point at: where references lead, and what an indirect call reads.
 ///
 /// Records of defined functions are part of the state; those of imported ones open their [`import_func`] entry.
@@ -99,23 +113,32 @@ pub mod func_record {
     pub const SIZE: u64 = 32;
 }
 
+/// What a host function gets in place of a vmctx.
+pub mod host_context {
+    /// Address of the function that an exit trampoline calls.
+    pub const CALL: i32 = 0;
+    /// Address of the closure.
+    pub const DATA: i32 = 8;
+    /// vmctx of the importing instance; 0 for a function that is reached through a reference.
+    pub const IMPORTER: i32 = 16;
+    /// Bytes of all that.
+    pub const SIZE: u64 = 24;
+}
+
 /// The host cell's entry for an imported function.
 ///
-/// A host function's `CALLEE` points at the entry's own `HOST_CALL` field: that triple is all the
-/// context a host function gets, and from it the importing instance can be told.
+/// A host function's `CALLEE` points at the entry's own `HOST` field.
 pub mod import_func {
-    /// A [`func_record`](super::func_record).
+    use super::{func_record, host_context};
+
+    /// A [`func_record`].
     pub const RECORD: i32 = 0;
     /// Absolute address of the vmctx that the code expects, for direct calls.
-    pub const CALLEE: i32 = 32;
-    /// Host functions only: what the trampoline calls.
-    pub const HOST_CALL: i32 = 40;
-    /// Host functions only: the closure.
-    pub const HOST_DATA: i32 = 48;
-    /// Host functions only: vmctx of the importing instance.
-    pub const HOST_IMPORTER: i32 = 56;
+    pub const CALLEE: i32 = RECORD + func_record::SIZE as i32;
+    /// Host functions only: a [`host_context`].
+    pub const HOST: i32 = CALLEE + 8;
     /// Bytes of an entry.
-    pub const SIZE: u64 = 64;
+    pub const SIZE: u64 = HOST as u64 + host_context::SIZE;
 }
 
 /// The host cell's entry for an imported table or memory.

@@ -20,7 +20,7 @@ pub trait Renumber {
 impl Renumber for HeapType {
     fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
         match *self {
-            Self::Concrete(n) => Self::Concrete(number(n)),
+            Self::ConcreteFunc(n) => Self::ConcreteFunc(number(n)),
             other => other,
         }
     }
@@ -150,10 +150,11 @@ impl TypeTable {
     /// Whether whatever `sub` is of may stand where `of` is asked for.
     pub fn heap_matches(&self, sub: HeapType, of: HeapType) -> bool {
         match (sub, of) {
-            (HeapType::Concrete(sub), HeapType::Concrete(of)) => self.is_subtype(sub, of),
-            (HeapType::NoFunc, of) => of.is_func(),
-            (HeapType::Concrete(_), HeapType::Func) | (HeapType::NoExtern, HeapType::Extern) => true,
-            _ => sub == of,
+            (HeapType::ConcreteFunc(sub), HeapType::ConcreteFunc(of)) => self.is_subtype(sub, of),
+            // The bottom types: each is below everything of its kind.
+            (HeapType::NoFunc | HeapType::NoExtern, of) => sub.kind() == of.kind(),
+            (HeapType::ConcreteFunc(_), HeapType::Func) => true,
+            (HeapType::Func | HeapType::Extern | HeapType::ConcreteFunc(_), _) => sub == of,
         }
     }
 
@@ -200,7 +201,7 @@ mod tests {
 
     /// A function from a reference of the type with this number to nothing.
     fn takes(number: u32) -> FuncType {
-        FuncType::new([ValType::Ref(RefType { nullable: true, heap: HeapType::Concrete(number) })], [])
+        FuncType::new([ValType::Ref(RefType { nullable: true, heap: HeapType::ConcreteFunc(number) })], [])
     }
 
     fn module(rec_groups: &[u32], types: impl IntoIterator<Item = TypeDef>) -> ModuleInfo {
@@ -270,11 +271,11 @@ mod tests {
         assert!(!table.is_subtype(a, c));
         let to = |nullable, heap| RefType { nullable, heap };
         let matches = |sub, of| table.ref_matches(sub, of);
-        assert!(matches(to(false, HeapType::Concrete(c)), to(true, HeapType::Concrete(a))));
-        assert!(!matches(to(true, HeapType::Concrete(c)), to(false, HeapType::Concrete(a))));
-        assert!(matches(to(true, HeapType::NoFunc), to(true, HeapType::Concrete(a))));
-        assert!(matches(to(true, HeapType::Concrete(a)), RefType::FUNCREF));
+        assert!(matches(to(false, HeapType::ConcreteFunc(c)), to(true, HeapType::ConcreteFunc(a))));
+        assert!(!matches(to(true, HeapType::ConcreteFunc(c)), to(false, HeapType::ConcreteFunc(a))));
+        assert!(matches(to(true, HeapType::NoFunc), to(true, HeapType::ConcreteFunc(a))));
+        assert!(matches(to(true, HeapType::ConcreteFunc(a)), RefType::FUNCREF));
         assert!(!matches(to(true, HeapType::NoExtern), RefType::FUNCREF));
-        assert!(!matches(RefType::FUNCREF, to(true, HeapType::Concrete(a))));
+        assert!(!matches(RefType::FUNCREF, to(true, HeapType::ConcreteFunc(a))));
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType, String> {
             AbstractHeapType::NoExtern => Ok(HeapType::NoExtern),
             other => Err(format!("gc support is not complete: references to {other:?} are not supported yet")),
         },
-        wasmparser::HeapType::Concrete(index) => Ok(HeapType::Concrete(module_index(index))),
+        wasmparser::HeapType::Concrete(index) => Ok(HeapType::ConcreteFunc(module_index(index))),
         other => Err(format!("references to {other:?} are not supported yet")),
     }
 }

@@ -17,4 +17,4 @@ pub use const_expr::{ConstExpr, ConstOp};
 pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType, WASM_PAGE};
 pub use info::{DataSegment, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};
 pub use names::Names;
-pub use types::{Finality, FuncType, HeapType, RefType, TypeDef, ValType};
+pub use types::{Finality, FuncType, HeapType, RefKind, RefType, TypeDef, ValType};

@@ -36,15 +36,30 @@ pub enum HeapType {
     NoFunc,
     /// No value of the host: only null.
     NoExtern,
-    /// Functions of a type, by its number. In a [`ModuleInfo`] that is the index among its types; everywhere else it is
-    /// the engine's number, the same for equal types of all modules.
-    Concrete(u32),
+    /// Functions of a type, by its number. In a [`ModuleInfo`](super::ModuleInfo) that is the index among its types;
+    /// everywhere else it is the engine's number, the same for equal types of all modules.
+    ConcreteFunc(u32),
+}
+
+/// The kinds of references. Each has a representation of its own, and no type has values of two kinds.
+///
+/// Whatever depends on how references are represented matches this enum without a wildcard, so that the compiler finds
+/// all of it when there is another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefKind {
+    /// To functions. As a value, the address of a funcref record; in the state, its distance from the owner's vmctx.
+    Func,
+    /// To values of the host. A handle: a number that means something to the store.
+    Extern,
 }
 
 impl HeapType {
-    /// Whether references of the type are to functions, and not to values of the host.
-    pub const fn is_func(self) -> bool {
-        matches!(self, Self::Func | Self::NoFunc | Self::Concrete(_))
+    /// Returns the kind of references to this.
+    pub const fn kind(self) -> RefKind {
+        match self {
+            Self::Func | Self::NoFunc | Self::ConcreteFunc(_) => RefKind::Func,
+            Self::Extern | Self::NoExtern => RefKind::Extern,
+        }
     }
 }
 
@@ -153,7 +168,7 @@ impl fmt::Display for HeapType {
             Self::Extern => f.write_str("extern"),
             Self::NoFunc => f.write_str("nofunc"),
             Self::NoExtern => f.write_str("noextern"),
-            Self::Concrete(number) => number.fmt(f),
+            Self::ConcreteFunc(number) => number.fmt(f),
         }
     }
 }

@@ -5,12 +5,14 @@
 //! memory that exists before Wasm is entered.
 
 use minirt_compiler::Trap;
+use minirt_compiler::instance::layout::activation;
 use std::cell::Cell;
+use std::mem::offset_of;
 
 /// Frames that are kept of the stack at a trap, innermost first.
 const MAX_FRAMES: usize = 64;
 
-/// What is known about one stay in Wasm. The first three fields are the entry trampoline's.
+/// What is known about one stay in Wasm. The first three fields are the entry trampoline's (`layout::activation`).
 #[repr(C)]
 pub(crate) struct Activation {
     /// Frame pointer of the entry trampoline.
@@ -28,6 +30,12 @@ pub(crate) struct Activation {
     /// Why Wasm stopped, once it has. [`Frames`] then says where.
     pub(crate) trap: Option<Trap>,
 }
+
+const _: () = {
+    assert!(offset_of!(Activation, frame) == activation::FRAME as usize);
+    assert!(offset_of!(Activation, stack) == activation::STACK as usize);
+    assert!(offset_of!(Activation, handler) == activation::HANDLER as usize);
+};
 
 /// Code addresses of the stack at this thread's last trap: the faulting instruction, then return addresses.
 ///

@@ -347,7 +347,7 @@ impl Engine {
         self.types_mut().number_module(info)
     }
 
-    /// The number of a function type: what stands for it in [`HeapType::Concrete`](crate::HeapType::Concrete), where a
+    /// The number of a function type: what stands for it in [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc), where a
     /// type is asked for.
     ///
     /// # Panics

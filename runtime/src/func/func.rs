@@ -9,7 +9,7 @@ use crate::value::Val;
 use crate::value::wasm_ty::sealed::Context;
 use crate::vmctx::{FuncRecord, HostContext, Raw};
 use anyhow::{Result, bail, ensure};
-use minirt_compiler::module::{FuncType, HeapType, ValType};
+use minirt_compiler::module::{FuncType, HeapType, RefKind, ValType};
 use smallvec::{SmallVec, smallvec};
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, offset_of};
@@ -168,7 +168,7 @@ impl Func {
 /// asked for. No Rust type stands for that.
 fn kind_only(own: ValType, given: ValType) -> bool {
     matches!((own, given), (ValType::Ref(own), ValType::Ref(given))
-        if matches!(own.heap, HeapType::Concrete(_)) && given.heap.is_func())
+        if matches!(own.heap, HeapType::ConcreteFunc(_)) && given.heap.kind() == RefKind::Func)
 }
 
 /// # Safety

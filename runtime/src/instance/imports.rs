@@ -9,7 +9,7 @@ use crate::pool::Prototype;
 use crate::pool::{Closures, InstanceData, Keep};
 use crate::store::StoreInner;
 use crate::store::{Extern, Func};
-use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, HostContext, Space, SpaceImport, View, VmContext};
+use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, HostContext, View, VmContext};
 use anyhow::{Result, bail, ensure};
 use minirt_compiler::instance::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
 use minirt_compiler::module::{Entity, ExternType, GlobalType, Import};
@@ -134,11 +134,11 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, e
             },
             (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
                 let TablePlace::Import(entry) = view.layout.table(i) else { unreachable!("imports come first") };
-                *vmctx.at(entry) = space_import(table.space(store));
+                *vmctx.at(entry) = table.space(store);
             }
             (Entity::Memory(i), Given::Extern(Extern::Memory(memory))) => {
                 let MemoryPlace::Import(entry) = view.layout.memory(i) else { unreachable!("imports come first") };
-                *vmctx.at(entry) = space_import(memory.space(store));
+                *vmctx.at(entry) = memory.space(store);
             }
             (Entity::Global(i), Given::Extern(Extern::Global(global))) => {
                 let GlobalPlace::Import(entry) = view.layout.global(i) else { unreachable!("imports come first") };
@@ -148,10 +148,6 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, e
             _ => unreachable!("imports were checked"),
         }
     }
-}
-
-pub(crate) fn space_import(Space { base, size, owner, index }: Space) -> SpaceImport {
-    SpaceImport { base, size, owner, index }
 }
 
 /// A host function's own type may be a subtype of the import's. The import's exit is used: it passes the same values.
@@ -168,7 +164,7 @@ unsafe fn write_host_func(vmctx: VmContext, module: &Prototype, func: u32, type_
         type_id,
         entry: std::ptr::null(),
     };
-    let callee = entry.cast::<u8>().wrapping_add(import_func::HOST_CALL as usize);
+    let callee = entry.cast::<u8>().wrapping_add(import_func::HOST as usize);
     // SAFETY: the caller's promise.
     unsafe { entry.write(FuncImport { record, callee, host: MaybeUninit::new(context) }) }
 }

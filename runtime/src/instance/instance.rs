@@ -4,7 +4,7 @@
 //! the imports, take a slot, write its host cell (nothing, if the last instance had the same imports), do what depends on
 //! imports, and start.
 
-use super::imports::{Given, check_imports, keep_alive, space_import, write_imports};
+use super::imports::{Given, check_imports, keep_alive, write_imports};
 use crate::call::enter::call;
 use crate::engine::Engine;
 use crate::func::WasmResults;
@@ -214,7 +214,7 @@ fn attach_memory(store: &mut StoreInner, to: NonNull<InstanceData>, number: u32,
         unreachable!("only the first memory is in the slot")
     };
     // SAFETY: the entry lies in the host cell, which is mapped writable.
-    unsafe { *view.vmctx.at(entry) = space_import(space) };
+    unsafe { *view.vmctx.at(entry) = space };
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::store::Instance;
 use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::instance::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
-use minirt_compiler::module::{Entity, HeapType, ValType};
+use minirt_compiler::module::{Entity, RefKind, ValType};
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
@@ -200,7 +200,7 @@ fn check_references(data: &InstanceData) -> Result<()> {
             // SAFETY: the instance is alive, and globals are part of its state.
             let stored = unsafe { *data.vmctx().at::<u64>(at) };
             let name = || describe(data, "global", index, Entity::Global(index as u32));
-            check_reference(ty.heap, stored).map_err(|what| anyhow!("{} holds {what}", name()))?;
+            check_reference(ty.heap.kind(), stored).map_err(|what| anyhow!("{} holds {what}", name()))?;
         }
     }
     for (index, table) in info.tables.iter().enumerate() {
@@ -212,7 +212,7 @@ fn check_references(data: &InstanceData) -> Result<()> {
         };
         for (at, stored) in elements.iter().enumerate() {
             let name = || describe(data, "table", index, Entity::Table(index as u32));
-            check_reference(table.element.heap, *stored)
+            check_reference(table.element.heap.kind(), *stored)
                 .map_err(|what| anyhow!("element {at} of {} holds {what}", name()))?;
         }
     }
@@ -220,13 +220,13 @@ fn check_references(data: &InstanceData) -> Result<()> {
 }
 
 /// A reference as the state keeps it: a function's is its distance from vmctx.
-fn check_reference(heap: HeapType, stored: u64) -> Result<(), &'static str> {
+fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
     let own = i64::from(HOST)..i64::from(HOST) + STATE_MAX as i64;
-    match heap {
+    match kind {
         _ if stored == 0 => Ok(()),
-        heap if heap.is_func() && own.contains(&(stored as i64)) => Ok(()),
-        heap if heap.is_func() => Err("a function that belongs to another instance or the host, and can not be frozen"),
-        _ => Err("a value of the host, which can not be frozen"),
+        RefKind::Func if own.contains(&(stored as i64)) => Ok(()),
+        RefKind::Func => Err("a function that belongs to another instance or the host, and can not be frozen"),
+        RefKind::Extern => Err("a value of the host, which can not be frozen"),
     }
 }
 

@@ -1,7 +1,8 @@
-//! What compiled code calls back for: the table whose order and shapes `minirt_compiler::instance::builtin` gives.
+//! The functions that compiled code calls, as the compiler lists them (`minirt_compiler::instance::builtin`).
 //!
-//! Each builtin finds the instance by its vmctx and does one operation of `bulk`. None of them panics
-//! or unwinds; a failure is a return value, and compiled code traps.
+//! The table is made from that list: a function that is missing here, or has other parameters, does not compile.
+//! Each builtin finds the instance by its vmctx and does one operation of `bulk` or `grow`. None of them panics or
+//! unwinds; a failure is a return value, and compiled code traps.
 
 use super::bulk;
 use super::grow;
@@ -11,6 +12,7 @@ use crate::store::metering;
 use crate::store::{Failure, StoreInner};
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
+use minirt_compiler::for_each_builtin;
 use minirt_compiler::instance::builtin::{Builtin, GROWTH_FAILED, GROWTH_REFUSED};
 use std::ptr::NonNull;
 
@@ -21,21 +23,21 @@ pub(crate) struct Table([*const u8; Builtin::COUNT]);
 // SAFETY: addresses of functions, never written.
 unsafe impl Sync for Table {}
 
-/// The table that every instance's host cell points to.
-pub(crate) static TABLE: Table = {
-    let mut table = [std::ptr::null(); Builtin::COUNT];
-    table[Builtin::MemoryGrow as usize] = memory_grow as *const u8;
-    table[Builtin::MemoryCopy as usize] = memory_copy as *const u8;
-    table[Builtin::MemoryFill as usize] = memory_fill as *const u8;
-    table[Builtin::MemoryInit as usize] = memory_init as *const u8;
-    table[Builtin::TableGrow as usize] = table_grow as *const u8;
-    table[Builtin::TableFill as usize] = table_fill as *const u8;
-    table[Builtin::TableCopy as usize] = table_copy as *const u8;
-    table[Builtin::TableInit as usize] = table_init as *const u8;
-    table[Builtin::CheckSubtype as usize] = check_subtype as *const u8;
-    table[Builtin::NewEpoch as usize] = new_epoch as *const u8;
-    Table(table)
-};
+macro_rules! define_table {
+    ($($(#[$doc:meta])* $name:ident = fn $function:ident($($param:ident: $ty:ty),*) -> $result:ty;)*) => {
+        /// The table that every instance's host cell points to.
+        pub(crate) static TABLE: Table = {
+            let mut table = [std::ptr::null(); Builtin::COUNT];
+            $(
+                let function: unsafe extern "C" fn(VmContext $(, $ty)*) -> $result = $function;
+                table[Builtin::$name as usize] = function as *const u8;
+            )*
+            Table(table)
+        };
+    };
+}
+
+for_each_builtin!(define_table);
 
 impl Table {
     pub(crate) fn address(&'static self) -> *const u8 {

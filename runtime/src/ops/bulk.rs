@@ -6,10 +6,10 @@
 use super::constant::evaluate;
 use crate::pool::InstanceData;
 use crate::sys::mapping::PAGE;
-use crate::vmctx::{Space, View, VmContext, load_reference, store_reference};
+use crate::vmctx::{MemorySpace, Space, TableSpace, View, VmContext, load_reference, store_reference};
 use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::{MEMORY_RESERVED, TablePlace};
-use minirt_compiler::module::HeapType;
+use minirt_compiler::module::RefKind;
 
 /// `at..at + len`, if that lies within `size`.
 fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
@@ -19,56 +19,68 @@ fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
     }
 }
 
+/// Where the elements `at..at + len` of a space are, if it has them all.
+///
 /// # Safety
 /// The space must be of a live instance.
-unsafe fn in_memory(space: Space, at: u64, len: u64) -> Result<*mut u8, Trap> {
+unsafe fn inside<E>(space: Space<E>, at: u64, len: u64, trap: Trap) -> Result<*mut E, Trap> {
     // SAFETY: the caller's promise.
     let size = unsafe { *space.size };
-    Ok(space.base.wrapping_add(checked(at, len, size, Trap::MemoryOutOfBounds)?))
+    Ok(space.base.wrapping_add(checked(at, len, size, trap)?))
 }
 
-/// # Safety
-/// The space must be a table of a live instance.
-unsafe fn in_table(space: Space, at: u64, len: u64) -> Result<*mut u64, Trap> {
-    // SAFETY: the caller's promise.
-    let size = unsafe { *space.size };
-    Ok(space.base.cast::<u64>().wrapping_add(checked(at, len, size, Trap::TableOutOfBounds)?))
-}
-
-/// Prepares the part of a memory or table that is about to be written: in a watched slot it may be read-only.
+/// The same to write there: in a tracked slot that part may be read-only.
 ///
 /// # Safety
 /// The space must be of a live instance whose description nobody else uses.
-unsafe fn open<T>(space: Space, at: *mut T, len: u64, trap: Trap) -> Result<*mut T, Trap> {
+unsafe fn to_write<E>(space: Space<E>, at: u64, len: u64, trap: Trap) -> Result<*mut E, Trap> {
     // SAFETY: the caller's promise.
-    let owner = unsafe { InstanceData::of(space.owner) };
+    let (at, owner) = unsafe { (inside(space, at, len, trap)?, InstanceData::of(space.owner)) };
     // Without memory for another mapping there is nothing better than to fail like an access out of bounds.
-    owner.slot.make_writable(at.cast(), len as usize * size_of::<T>()).map_or(Err(trap), |()| Ok(at))
+    owner.slot.make_writable(at.cast(), len as usize * size_of::<E>()).map_or(Err(trap), |()| Ok(at))
+}
+
+/// Where `len` bytes may be read.
+///
+/// # Safety
+/// As for [`inside`].
+unsafe fn in_memory(memory: MemorySpace, at: u64, len: u64) -> Result<*mut u8, Trap> {
+    // SAFETY: the caller's promise.
+    unsafe { inside(memory, at, len, Trap::MemoryOutOfBounds) }
+}
+
+/// Where `len` elements may be read.
+///
+/// # Safety
+/// As for [`inside`].
+unsafe fn in_table(table: TableSpace, at: u64, len: u64) -> Result<*mut u64, Trap> {
+    // SAFETY: the caller's promise.
+    unsafe { inside(table, at, len, Trap::TableOutOfBounds) }
 }
 
 /// Where `len` bytes may be written.
 ///
 /// # Safety
-/// As for [`open`].
-unsafe fn memory_to_write(memory: Space, at: u64, len: u64) -> Result<*mut u8, Trap> {
+/// As for [`to_write`].
+unsafe fn memory_to_write(memory: MemorySpace, at: u64, len: u64) -> Result<*mut u8, Trap> {
     // SAFETY: the caller's promise.
-    unsafe { open(memory, in_memory(memory, at, len)?, len, Trap::MemoryOutOfBounds) }
+    unsafe { to_write(memory, at, len, Trap::MemoryOutOfBounds) }
 }
 
 /// Where `len` elements may be written.
 ///
 /// # Safety
-/// As for [`open`].
-unsafe fn table_to_write(table: Space, at: u64, len: u64) -> Result<*mut u64, Trap> {
+/// As for [`to_write`].
+unsafe fn table_to_write(table: TableSpace, at: u64, len: u64) -> Result<*mut u64, Trap> {
     // SAFETY: the caller's promise.
-    unsafe { open(table, in_table(table, at, len)?, len, Trap::TableOutOfBounds) }
+    unsafe { to_write(table, at, len, Trap::TableOutOfBounds) }
 }
 
 /// Grows a memory by `delta` pages and says how many it had; `None` if it cannot grow that far.
 ///
 /// # Safety
-/// The space must be a memory of a live instance whose description nobody else uses.
-pub(crate) unsafe fn memory_grow(memory: Space, delta: u64) -> Option<u64> {
+/// The memory must be of a live instance whose description nobody else uses.
+pub(crate) unsafe fn memory_grow(memory: MemorySpace, delta: u64) -> Option<u64> {
     // SAFETY: the caller's promise.
     let (owner, bytes) = unsafe { (InstanceData::of(memory.owner), *memory.size) };
     let ty = owner.prototype.info().memories[memory.index as usize];
@@ -87,8 +99,14 @@ pub(crate) unsafe fn memory_grow(memory: Space, delta: u64) -> Option<u64> {
 }
 
 /// # Safety
-/// Both spaces must be memories of live instances, and no Rust reference may point into them.
-pub(crate) unsafe fn memory_copy(to: Space, to_at: u64, from: Space, from_at: u64, len: u64) -> Result<(), Trap> {
+/// Both memories must be of live instances, and no Rust reference may point into them.
+pub(crate) unsafe fn memory_copy(
+    to: MemorySpace,
+    to_at: u64,
+    from: MemorySpace,
+    from_at: u64,
+    len: u64,
+) -> Result<(), Trap> {
     // SAFETY: both ranges were checked against what is accessible; `copy` allows them to overlap.
     unsafe {
         let (from, to) = (in_memory(from, from_at, len)?, memory_to_write(to, to_at, len)?);
@@ -99,7 +117,7 @@ pub(crate) unsafe fn memory_copy(to: Space, to_at: u64, from: Space, from_at: u6
 
 /// # Safety
 /// As for [`memory_copy`].
-pub(crate) unsafe fn memory_fill(memory: Space, at: u64, byte: u8, len: u64) -> Result<(), Trap> {
+pub(crate) unsafe fn memory_fill(memory: MemorySpace, at: u64, byte: u8, len: u64) -> Result<(), Trap> {
     // SAFETY: the range was checked against what is accessible.
     unsafe { std::ptr::write_bytes(memory_to_write(memory, at, len)?, byte, len as usize) }
     Ok(())
@@ -107,7 +125,7 @@ pub(crate) unsafe fn memory_fill(memory: Space, at: u64, byte: u8, len: u64) -> 
 
 /// # Safety
 /// As for [`memory_copy`].
-pub(crate) unsafe fn memory_write(memory: Space, at: u64, bytes: &[u8]) -> Result<(), Trap> {
+pub(crate) unsafe fn memory_write(memory: MemorySpace, at: u64, bytes: &[u8]) -> Result<(), Trap> {
     // SAFETY: the range was checked against what is accessible, and host memory is elsewhere.
     unsafe {
         let to = memory_to_write(memory, at, bytes.len() as u64)?;
@@ -138,26 +156,26 @@ pub(crate) unsafe fn memory_init(
     Ok(())
 }
 
-fn heap(table: Space) -> HeapType {
+fn kind(table: TableSpace) -> RefKind {
     // SAFETY: tables belong to live instances, and only what never changes is read here.
     let owner = unsafe { InstanceData::shared(table.owner) };
-    owner.prototype.info().tables[table.index as usize].element.heap
+    owner.prototype.info().tables[table.index as usize].element.heap.kind()
 }
 
 /// The element at `at`, as Wasm sees references.
 ///
 /// # Safety
-/// The space must be a table of a live instance.
-pub(crate) unsafe fn table_get(table: Space, at: u64) -> Result<u64, Trap> {
+/// The table must be of a live instance.
+pub(crate) unsafe fn table_get(table: TableSpace, at: u64) -> Result<u64, Trap> {
     // SAFETY: the index is checked against what is there.
     let stored = unsafe { *in_table(table, at, 1)? };
-    Ok(load_reference(heap(table), stored, table.owner))
+    Ok(load_reference(kind(table), stored, table.owner))
 }
 
 /// # Safety
-/// The space must be a table of a live instance.
-pub(crate) unsafe fn table_fill(table: Space, at: u64, value: u64, len: u64) -> Result<(), Trap> {
-    let stored = store_reference(heap(table), value, table.owner);
+/// The table must be of a live instance.
+pub(crate) unsafe fn table_fill(table: TableSpace, at: u64, value: u64, len: u64) -> Result<(), Trap> {
+    let stored = store_reference(kind(table), value, table.owner);
     // SAFETY: the range is checked against what is there.
     unsafe { std::slice::from_raw_parts_mut(table_to_write(table, at, len)?, len as usize) }.fill(stored);
     Ok(())
@@ -166,8 +184,8 @@ pub(crate) unsafe fn table_fill(table: Space, at: u64, value: u64, len: u64) -> 
 /// Grows a table by `delta` elements of `value` and says how many it had; `None` if it cannot grow that far.
 ///
 /// # Safety
-/// The space must be a table of a live instance.
-pub(crate) unsafe fn table_grow(table: Space, value: u64, delta: u64) -> Option<u64> {
+/// The table must be of a live instance.
+pub(crate) unsafe fn table_grow(table: TableSpace, value: u64, delta: u64) -> Option<u64> {
     // SAFETY: the caller's promise.
     let (owner, old) = unsafe { (InstanceData::of(table.owner), *table.size) };
     let TablePlace::State { capacity, .. } = owner.prototype.layout().table(table.index) else { return None };
@@ -182,23 +200,32 @@ pub(crate) unsafe fn table_grow(table: Space, value: u64, delta: u64) -> Option<
 }
 
 /// # Safety
-/// Both spaces must be tables of live instances.
-pub(crate) unsafe fn table_copy(to: Space, to_at: u64, from: Space, from_at: u64, len: u64) -> Result<(), Trap> {
+/// Both tables must be of live instances.
+pub(crate) unsafe fn table_copy(
+    to: TableSpace,
+    to_at: u64,
+    from: TableSpace,
+    from_at: u64,
+    len: u64,
+) -> Result<(), Trap> {
     // SAFETY: both ranges are checked against what is there; `copy` allows them to overlap.
     unsafe {
         let (source, target) = (in_table(from, from_at, len)?, table_to_write(to, to_at, len)?);
         std::ptr::copy(source, target, len as usize);
-        if to.owner != from.owner && heap(to).is_func() {
-            rebase(std::slice::from_raw_parts_mut(target, len as usize), from.owner, to.owner);
+        if to.owner != from.owner {
+            rebase(kind(to), std::slice::from_raw_parts_mut(target, len as usize), from.owner, to.owner);
         }
     }
     Ok(())
 }
 
-/// Funcrefs are distances from their owner: a copy into another instance's table has another owner.
-fn rebase(elements: &mut [u64], from: VmContext, to: VmContext) {
-    for element in elements {
-        *element = store_reference(HeapType::Func, load_reference(HeapType::Func, *element, from), to);
+/// Makes elements of `from`'s table elements of `to`'s: what is a distance from its owner has another one there.
+fn rebase(kind: RefKind, elements: &mut [u64], from: VmContext, to: VmContext) {
+    match kind {
+        RefKind::Func => elements
+            .iter_mut()
+            .for_each(|element| *element = store_reference(kind, load_reference(kind, *element, from), to)),
+        RefKind::Extern => {}
     }
 }
 
@@ -219,9 +246,9 @@ pub(crate) unsafe fn table_init(
         let space = view.table(table);
         let from = checked(from, len, items.len() as u64, Trap::TableOutOfBounds)?;
         let to = table_to_write(space, at, len)?;
-        let heap = heap(space);
+        let kind = kind(space);
         for (i, item) in items[from..from + len as usize].iter().enumerate() {
-            *to.add(i) = store_reference(heap, evaluate(view, item) as u64, space.owner);
+            *to.add(i) = store_reference(kind, evaluate(view, item) as u64, space.owner);
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::pool::{InstanceData, Role};
 use crate::store::ResourceLimiter;
 use crate::store::{AsContextMut, Store, StoreData, StoreInner};
 use crate::store::{AskLimiter, Counts};
-use crate::vmctx::Space;
+use crate::vmctx::{MemorySpace, TableSpace};
 use anyhow::{Result, anyhow, ensure};
 use minirt_compiler::instance::layout::{MemoryPlace, TablePlace};
 use minirt_compiler::module::MemoryType;
@@ -164,7 +164,7 @@ fn in_bytes(ty: &MemoryType) -> Option<u64> {
 ///
 /// # Safety
 /// As for [`bulk::memory_grow`]; the memory must be of this store.
-pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: Space, delta: u64) -> Result<Option<u64>> {
+pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: MemorySpace, delta: u64) -> Result<Option<u64>> {
     let limited = store.is_limited() && delta > 0;
     // SAFETY: the caller's promise.
     let ty = unsafe { InstanceData::shared(memory.owner) }.prototype.info().memories[memory.index as usize];
@@ -191,7 +191,12 @@ pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: Space, delta: u
 ///
 /// # Safety
 /// As for [`bulk::table_grow`]; the table must be of this store.
-pub(crate) unsafe fn table_grow(store: &mut StoreInner, table: Space, value: u64, delta: u64) -> Result<Option<u64>> {
+pub(crate) unsafe fn table_grow(
+    store: &mut StoreInner,
+    table: TableSpace,
+    value: u64,
+    delta: u64,
+) -> Result<Option<u64>> {
     let limited = store.is_limited() && delta > 0;
     if limited {
         // SAFETY: the caller's promise.

@@ -4,7 +4,7 @@ use super::handle::{Extern, Func, Global, Instance, Memory, Table};
 use super::store::{AsContext, StoreInner};
 use crate::pool::InstanceData;
 use crate::pool::Prototype;
-use crate::vmctx::{GlobalCell, Space};
+use crate::vmctx::{GlobalCell, MemorySpace, Space, TableSpace};
 use minirt_compiler::instance::layout::GlobalPlace;
 use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType};
 use std::ptr::NonNull;
@@ -48,7 +48,7 @@ impl Func {
     }
 }
 
-impl Space {
+impl<E> Space<E> {
     /// Its current size: bytes of a memory, elements of a table.
     pub(crate) fn len(self) -> u64 {
         // SAFETY: spaces belong to live instances, and the size is part of the state.
@@ -57,7 +57,7 @@ impl Space {
 }
 
 impl Memory {
-    pub(crate) fn space(self, store: &StoreInner) -> Space {
+    pub(crate) fn space(self, store: &StoreInner) -> MemorySpace {
         self.instance.store.check(store.id);
         // SAFETY: the instance is alive, and its imports were written when it was made.
         unsafe { store.instance(self.instance.index).view().memory(self.index) }
@@ -74,7 +74,7 @@ impl Memory {
 }
 
 impl Table {
-    pub(crate) fn space(self, store: &StoreInner) -> Space {
+    pub(crate) fn space(self, store: &StoreInner) -> TableSpace {
         self.instance.store.check(store.id);
         // SAFETY: the instance is alive, and its imports were written when it was made.
         unsafe { store.instance(self.instance.index).view().table(self.index) }

@@ -4,7 +4,7 @@ use crate::store::StoreInner;
 use crate::store::{ExternRef, Func};
 use crate::vmctx::{FuncRecord, Raw};
 use anyhow::{Result, bail};
-use minirt_compiler::module::{HeapType, RefType, ValType};
+use minirt_compiler::module::{HeapType, RefKind, RefType, ValType};
 use std::any::Any;
 use std::ptr::NonNull;
 
@@ -34,7 +34,10 @@ impl Ref {
     /// Null, where references are to `heap`.
     #[inline]
     pub const fn null(heap: HeapType) -> Self {
-        if heap.is_func() { Self::Func(None) } else { Self::Extern(None) }
+        match heap.kind() {
+            RefKind::Func => Self::Func(None),
+            RefKind::Extern => Self::Extern(None),
+        }
     }
 
     /// Whether it is null.
@@ -60,7 +63,10 @@ impl From<Ref> for Val {
 impl Val {
     /// Null, where references are to `heap`.
     pub const fn null_ref(heap: HeapType) -> Self {
-        if heap.is_func() { Self::null_func_ref() } else { Self::null_extern_ref() }
+        match heap.kind() {
+            RefKind::Func => Self::null_func_ref(),
+            RefKind::Extern => Self::null_extern_ref(),
+        }
     }
 
     /// A function reference that is null.
@@ -165,19 +171,22 @@ impl Ref {
     }
 
     pub(crate) fn from_raw(word: u64, heap: HeapType, store: &StoreInner) -> Self {
-        if heap.is_func() { Self::Func(func_from_raw(word, store)) } else { Self::Extern(extern_from_raw(word, store)) }
+        match heap.kind() {
+            RefKind::Func => Self::Func(func_from_raw(word, store)),
+            RefKind::Extern => Self::Extern(extern_from_raw(word, store)),
+        }
     }
 
     /// Whether it may stand where `ty` is asked for. A function of another store never does where that would matter.
     pub(crate) fn matches(&self, ty: RefType, store: &StoreInner) -> bool {
         match (self, ty.heap) {
-            (Self::Func(None), heap) => ty.nullable && heap.is_func(),
-            (Self::Extern(None), heap) => ty.nullable && !heap.is_func(),
-            (Self::Func(Some(_)), HeapType::Func) | (Self::Extern(Some(_)), HeapType::Extern) => true,
-            (Self::Func(Some(func)), HeapType::Concrete(wanted)) => {
+            (Self::Func(None), heap) => ty.nullable && heap.kind() == RefKind::Func,
+            (Self::Extern(None), heap) => ty.nullable && heap.kind() == RefKind::Extern,
+            (Self::Func(Some(func)), HeapType::ConcreteFunc(wanted)) => {
                 func.store == store.id && store.engine.is_subtype(func.type_number(), wanted)
             }
-            _ => false,
+            (Self::Func(Some(_)), heap) => heap == HeapType::Func,
+            (Self::Extern(Some(_)), heap) => heap == HeapType::Extern,
         }
     }
 }

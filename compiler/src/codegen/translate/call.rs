@@ -83,7 +83,7 @@ impl Translator<'_, '_> {
         let distance = self.load_element(&element, Trap::UndefinedElement);
         let record = self.b.ins().iadd(element.owner, distance);
         let known = match self.module.info.tables[table as usize].element.heap {
-            HeapType::Concrete(element) => self.module.info.extends(element, ty),
+            HeapType::ConcreteFunc(element) => self.module.info.extends(element, ty),
             _ => false,
         };
         if !known {

@@ -7,7 +7,7 @@ use crate::base::trap::Trap;
 use crate::codegen::abi::{builtin_signature, trap_code, value_type};
 use crate::instance::builtin::{Builtin, GROWTH_FAILED};
 use crate::instance::layout::header;
-use crate::module::ValType;
+use crate::module::{RefKind, ValType};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
@@ -192,16 +192,26 @@ impl<'m, 'b> Translator<'m, 'b> {
         }
     }
 
-    /// A reference as the state keeps it: a funcref as the distance from its owner's vmctx, null as 0.
-    pub(super) fn encode_reference(&mut self, reference: Value, owner: Value) -> Value {
-        let distance = self.b.ins().isub(reference, owner);
-        self.b.ins().select(reference, distance, reference)
+    /// A reference as the state keeps it: a funcref as the distance from its owner's vmctx. Null stays 0.
+    pub(super) fn encode_reference(&mut self, kind: RefKind, reference: Value, owner: Value) -> Value {
+        match kind {
+            RefKind::Func => {
+                let distance = self.b.ins().isub(reference, owner);
+                self.b.ins().select(reference, distance, reference)
+            }
+            RefKind::Extern => reference,
+        }
     }
 
     /// The inverse of [`Self::encode_reference`].
-    pub(super) fn decode_reference(&mut self, stored: Value, owner: Value) -> Value {
-        let address = self.b.ins().iadd(stored, owner);
-        self.b.ins().select(stored, address, stored)
+    pub(super) fn decode_reference(&mut self, kind: RefKind, stored: Value, owner: Value) -> Value {
+        match kind {
+            RefKind::Func => {
+                let address = self.b.ins().iadd(stored, owner);
+                self.b.ins().select(stored, address, stored)
+            }
+            RefKind::Extern => stored,
+        }
     }
 
     /// Calls a function of the runtime.

@@ -78,16 +78,16 @@ impl Translator<'_, '_> {
         let index = self.pop();
         let element = self.element(table, index);
         let stored = self.load_element(&element, Trap::TableOutOfBounds);
-        let functions = self.module.info.tables[table as usize].element.heap.is_func();
-        let value = if functions { self.decode_reference(stored, element.owner) } else { stored };
+        let kind = self.module.info.tables[table as usize].element.heap.kind();
+        let value = self.decode_reference(kind, stored, element.owner);
         self.push(value);
     }
 
     fn table_set(&mut self, table: u32) {
         let (value, index) = (self.pop(), self.pop());
         let element = self.element(table, index);
-        let functions = self.module.info.tables[table as usize].element.heap.is_func();
-        let stored = if functions { self.encode_reference(value, element.owner) } else { value };
+        let kind = self.module.info.tables[table as usize].element.heap.kind();
+        let stored = self.encode_reference(kind, value, element.owner);
         let flags = self.element_flags(Trap::TableOutOfBounds);
         self.b.ins().store(flags, stored, element.base, element.displacement);
     }

@@ -56,14 +56,20 @@ impl Translator<'_, '_> {
         } else {
             self.load_constant(ty, cell.base, cell.displacement, region)
         };
-        if is_funcref(content) { self.decode_reference(value, cell.owner) } else { value }
+        match content {
+            ValType::Ref(ty) => self.decode_reference(ty.heap.kind(), value, cell.owner),
+            ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 | ValType::V128 => value,
+        }
     }
 
     fn global_set(&mut self, global: u32) {
         let value = self.pop();
         let content = self.module.info.globals[global as usize].content;
         let cell = self.cell(global);
-        let value = if is_funcref(content) { self.encode_reference(value, cell.owner) } else { value };
+        let value = match content {
+            ValType::Ref(ty) => self.encode_reference(ty.heap.kind(), value, cell.owner),
+            ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 | ValType::V128 => value,
+        };
         self.store(value, cell.base, cell.displacement, self.regions.globals);
     }
 
@@ -97,8 +103,4 @@ impl Translator<'_, '_> {
             }
         }
     }
-}
-
-fn is_funcref(ty: ValType) -> bool {
-    matches!(ty, ValType::Ref(ty) if ty.heap.is_func())
 }
