@@ -1,8 +1,6 @@
 //! Nothing of one instance is visible in the next one that gets its slot.
 
-mod common;
-
-use common::{call, call_i32, engines};
+use crate::common::{call, call_i32, engines};
 use minirt::{Instance, Module, Store, Trap, Val};
 
 /// A module that can be made dirty everywhere: memory, grown memory, globals, tables, dropped segments.

@@ -1,8 +1,6 @@
 //! What fuel is paid for what, and that it is known exactly, whatever happens.
 
-mod common;
-
-use common::{expect_trap, fuelled};
+use crate::common::{expect_trap, fuelled};
 use minirt::{Caller, Engine, Func, Instance, Linker, Module, OptLevel, Store, Trap, Val};
 
 const ANSWER: &str = r#"(module (func (export "answer") (result i32) (i32.const 42)))"#;

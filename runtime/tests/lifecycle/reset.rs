@@ -1,9 +1,7 @@
 //! Making a slot clean, case by case, for each way of doing it: what was written goes, whatever pages it was on, and what
 //! a statistic says about it is so.
 
-mod common;
-
-use common::{Random, call, call_i32, each_config, is_zero};
+use crate::common::{self, Random, call, call_i32, each_config, is_zero};
 use minirt::{Engine, EngineStats, Instance, Linker, Memory, Module, Ref, ResetStrategy, Store, Trap, Val};
 use std::time::{Duration, Instant};
 

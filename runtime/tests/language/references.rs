@@ -1,8 +1,6 @@
 //! Typed references: what may stand for what, and what a null costs.
 
-mod common;
-
-use common::{call, call_i32, engines, instance, linked, links};
+use crate::common::{call, call_i32, engines, instance, linked, links};
 use minirt::{
     Config, Engine, Extern, ExternRef, ExternType, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker,
     Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,

@@ -1,8 +1,6 @@
 //! Several memories in a module, and memories with 64-bit addresses: everything that can be done with one.
 
-mod common;
-
-use common::{call, call_i32, each_config, engines};
+use crate::common::{call, call_i32, each_config, engines};
 use minirt::{Config, Engine, Extern, Instance, Memory, MemoryType, Module, Store, Trap, Val};
 
 /// One imported memory and three of its own, with data in all, and accesses to each.

@@ -1,8 +1,6 @@
 //! Artifacts: what was compiled in one process and is mapped by another.
 
-mod common;
-
-use common::{call, call_i32, engines};
+use crate::common::{self, call, call_i32, engines};
 use minirt::{ArtifactError, Config, Engine, Func, Instance, Linker, Module, Store, Val, WasmBacktrace};
 use std::path::PathBuf;
 

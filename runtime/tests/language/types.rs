@@ -1,8 +1,6 @@
 //! Function types that are open, extend others or name each other: the same in all modules and for the embedder.
 
-mod common;
-
-use common::{call, call_i32, engines, linked, links, trap};
+use crate::common::{call, call_i32, engines, linked, links, trap};
 use minirt::{
     Caller, Engine, ExternType, Finality, Func, FuncType, HeapType, Instance, Linker, Module, RefType, Store, Trap,
     Val, ValType,

@@ -1,7 +1,6 @@
 //! Whole modules in a linker, second names, and handles in the wrong store.
 
-mod common;
-
+use crate::common;
 use minirt::{
     Caller, Engine, Export, Extern, ExternRef, ExternType, Finality, Func, FuncType, Global, GlobalType, HeapType,
     Instance, Linker, Memory, MemoryType, Module, Mutability, Ref, RefType, Result, Store, Table, TableType, Trap, Val,

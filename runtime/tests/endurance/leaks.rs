@@ -1,16 +1,8 @@
 //! What is visible from outside: mappings, descriptors and resident memory of the process, over many rounds.
 
-mod common;
-
-use common::{call, engines, instance};
+use crate::alone;
+use crate::common::{self, call, engines, instance};
 use minirt::{Engine, Instance, Module, Store, Trap, Val};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// These tests look at the whole process, so they run one after the other.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[test]
 fn two_bytes_far_apart_do_not_cost_what_lies_between() {

@@ -1,8 +1,6 @@
 //! Vectors on every way that a value can take, and at the edges of pages and memories.
 
-mod common;
-
-use common::{call, each_config, engines, instance};
+use crate::common::{call, each_config, engines, instance};
 use minirt::{Engine, Func, FuncType, Global, GlobalType, Instance, Linker, Module, Store, Trap, Val, ValType};
 
 /// Sixteen different bytes.

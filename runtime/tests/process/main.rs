@@ -3,6 +3,7 @@
 //! Each case runs in a process of its own, which is this test binary again with the case's name in the environment.
 //! There it may lose rights, fork or die.
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use common::{STRATEGIES, call, call_i32, config, each_config, forbid, is_zero};

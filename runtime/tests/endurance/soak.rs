@@ -1,19 +1,10 @@
 //! A long time, and a full house.
-//!
-//! These look at the whole process and take the machine's memory, so they run one after the other, and alone.
 
-mod common;
-
-use common::{Random, call, call_i32, number_from_environment};
+use crate::alone;
+use crate::common::{self, Random, call, call_i32, number_from_environment};
 use minirt::{Caller, Config, Engine, EngineStats, Instance, InstancePre, Linker, Module, Store, Trap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PAGE: usize = 4096;
-
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What a leak would show in.
 #[derive(Clone, Copy, Debug)]

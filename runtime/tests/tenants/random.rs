@@ -7,9 +7,7 @@
 //!
 //! `MINIRT_SEED` chooses other modules and pairs, `MINIRT_SWAPS` how many tenants there are in each configuration.
 
-mod common;
-
-use common::{Random, call, call_i32, config, is_zero, number_from_environment};
+use crate::common::{Random, call, call_i32, config, is_zero, number_from_environment};
 use minirt::{
     Engine, ExternRef, Func, Global, GlobalType, Instance, Module, Ref, ResetStrategy, Store, Trap, Val, ValType,
 };

@@ -1,8 +1,6 @@
 //! Instances linked to each other and to the host: what fits, what does not, and what is said about it.
 
-mod common;
-
-use common::{call, call_i32, engines};
+use crate::common::{self, call, call_i32, engines};
 use minirt::{
     Caller, Engine, Extern, ExternRef, Func, FuncType, Global, GlobalType, Instance, Linker, Memory, MemoryType,
     Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,

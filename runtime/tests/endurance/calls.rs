@@ -1,17 +1,9 @@
 //! Calls and traps without end take no more memory than the first ones, and calls nest until a trap says stop.
 
-mod common;
-
+use crate::{alone, common};
 use minirt::{Caller, Engine, Instance, Linker, Module, Store, Trap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PAGE: usize = 4096;
-
-/// The tests look at the whole process, so they run one after the other.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();

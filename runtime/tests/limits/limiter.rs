@@ -1,8 +1,6 @@
 //! Limits on what a store may have: a guest that asks for ever more is refused or stopped, and its host goes on.
 
-mod common;
-
-use common::{call_i32, each_config, instance};
+use crate::common::{call_i32, each_config, instance};
 use minirt::{
     Engine, Error, Instance, Linker, Memory, MemoryType, Module, Ref, RefType, ResourceLimiter, Result, Store,
     StoreLimits, StoreLimitsBuilder, Table, TableType, Trap, Val,

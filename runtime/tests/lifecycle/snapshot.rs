@@ -1,8 +1,6 @@
 //! Reset in place, and snapshots: going back to the beginning, and beginning from the middle.
 
-mod common;
-
-use common::{call, call_i32, engines, instance};
+use crate::common::{call, call_i32, engines, instance};
 use minirt::{Engine, Extern, Func, Instance, Linker, Module, Ref, Store, Val};
 
 /// A module with some of everything that can change.

@@ -2,11 +2,7 @@
 //!
 //! The programs are those of `examples/guests`, started over and over in one instance, as their table of cases says.
 
-#![cfg(feature = "wasi")]
-
-mod common;
-
-use common::engines;
+use crate::common::engines;
 use minirt::wasi::{self, DirAccess, I32Exit, Input, Output, OutputBuffer, WasiCtx, WasiCtxBuilder};
 use minirt::{Engine, Instance, Linker, Module, Store};
 use std::path::{Path, PathBuf};

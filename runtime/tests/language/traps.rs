@@ -1,8 +1,6 @@
 //! Every way to stop a guest: the right reason, the right place, and a host that goes on.
 
-mod common;
-
-use common::{call, call_i32, engines, instance};
+use crate::common::{call, call_i32, engines, instance};
 use minirt::{AsContextMut, Caller, Config, Engine, Func, Instance, Linker, Module, Store, Trap, Val, WasmBacktrace};
 
 const TRAPS: &str = r#"(module $traps

@@ -1,8 +1,6 @@
 //! Fuel and epochs: a guest that never ends is stopped, its host goes on, and what was used is known exactly.
 
-mod common;
-
-use common::{call, call_i32, expect_trap, fuelled, instance};
+use crate::common::{call, call_i32, expect_trap, fuelled, instance};
 use minirt::{ArtifactError, WasmBacktrace};
 use minirt::{Config, Engine, Error, Instance, Module, OptLevel, Store, Trap, UpdateDeadline};
 use std::sync::Arc;

@@ -1,0 +1,6 @@
+//! What an embedder can do: link modules, ask and change what they export, hold handles.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod linking;
+mod modules;

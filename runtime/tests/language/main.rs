@@ -1,0 +1,10 @@
+//! What WebAssembly says that code does: its instructions, types and traps, and which modules are refused.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod bad_input;
+mod memories;
+mod references;
+mod simd;
+mod traps;
+mod types;

@@ -1,0 +1,9 @@
+//! From an image to an instance and back: resets, snapshots, artifacts.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod artifact;
+#[cfg(feature = "wasi")]
+mod programs;
+mod reset;
+mod snapshot;

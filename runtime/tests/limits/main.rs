@@ -1,0 +1,7 @@
+//! What a store may use up: fuel, time, memory, tables, stack.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod fuel;
+mod limiter;
+mod stopping;

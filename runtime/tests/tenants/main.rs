@@ -1,0 +1,6 @@
+//! What one tenant of a slot leaves behind, and the next one must not see.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod isolation;
+mod random;
