@@ -3,6 +3,7 @@
 //! The way back is used by the signal handler, so a look-up takes no lock and allocates nothing. Knows
 //! nothing of modules or instances.
 
+use crate::sys::fork;
 use crate::sys::mapping::{Access, PAGE, Reservation, whole_pages};
 use anyhow::{Context, Result};
 use minirt_compiler::Trap;
@@ -11,7 +12,7 @@ use minirt_compiler::instance::code::Code;
 use rustix::fd::BorrowedFd;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 /// A module's code, executable until it is dropped.
 #[derive(Debug)]
@@ -152,8 +153,14 @@ mod registry {
         replace(|list| list.retain(|e| e.addresses.start != start));
     }
 
+    /// Keeps writers out until the result is dropped.
+    fn lock() -> MutexGuard<'static, ()> {
+        WRITER.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn replace(change: impl FnOnce(&mut Vec<Entry>)) {
-        let _writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
+        fork::register_innermost(|| Box::new(lock()));
+        let _writer = lock();
         static FORKS: Once = Once::new();
         // SAFETY: the function is there as long as the process. Without memory for the entry it is not called; then only
         // a child that was forked while another thread was looking something up would wait for that thread.

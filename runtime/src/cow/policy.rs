@@ -15,7 +15,7 @@
 
 use super::page_set::{Page, PageSet};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// How the slots of instances are reset for the next instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -239,19 +239,25 @@ struct Seen {
 }
 
 impl Habits {
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `None` while another thread is learning or asking: a slot that waited would gain nothing. In a child that was
+    /// forked at such a moment, it stays that way, and the instances of this image are scanned.
+    fn lock(&self) -> Option<MutexGuard<'_, Seen>> {
+        match self.seen.try_lock() {
+            Ok(seen) => Some(seen),
+            Err(TryLockError::Poisoned(seen)) => Some(seen.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Returns what the next run will probably write, if that is known.
     pub(super) fn expected(&self) -> Option<TrackingPlan> {
-        self.lock().plan.clone()
+        self.lock()?.plan.clone()
     }
 
     /// Learns what a run wrote that was not tracked to its end. `strike` says that it gave up tracking, as another did
     /// not long ago.
     pub(super) fn observed(&self, written: &[Range<Page>], strike: bool, room: Room) -> Advice {
-        let mut seen = self.lock();
+        let Some(mut seen) = self.lock() else { return Advice::Scan { resets: 1 } };
         if seen.wanders(strike, room.strategy) {
             return Advice::Scan { resets: seen.mistaken() };
         }
@@ -268,7 +274,7 @@ impl Habits {
     /// Learns that a tracked run went elsewhere a few times, so that it had all of `plan` to write to. `strike` says that
     /// another did not long ago.
     pub(super) fn missed(&self, plan: &TrackingPlan, strike: bool, strategy: ResetStrategy) -> Advice {
-        let mut seen = self.lock();
+        let Some(mut seen) = self.lock() else { return Advice::Track(plan.clone()) };
         if seen.wanders(strike, strategy) {
             return Advice::Scan { resets: seen.mistaken() };
         }
@@ -284,12 +290,12 @@ impl Habits {
     /// Learns that the host was given all of an instance's memory again, where no fault tells what it writes.
     /// Returns for how many resets to scan.
     fn exposed(&self) -> u32 {
-        self.lock().mistaken()
+        self.lock().map_or(PATIENCE, |mut seen| seen.mistaken())
     }
 
     /// Learns that runs no longer write some pages: what is left is in `written`.
     pub(super) fn narrowed(&self, written: &[Range<Page>], room: Room) -> Advice {
-        let mut seen = self.lock();
+        let Some(mut seen) = self.lock() else { return Advice::Scan { resets: 1 } };
         seen.plan = TrackingPlan::new(written, room);
         match seen.plan.clone() {
             Some(plan) => Advice::Track(plan),

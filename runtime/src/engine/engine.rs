@@ -5,6 +5,7 @@ use crate::cow::ResetStrategy;
 use crate::pool::Prototype;
 use crate::pool::Sharded;
 use crate::pool::{EngineStats, Limits, Pool};
+use crate::sys::fork::{self, Guard, Locks};
 use anyhow::{Context, Result, ensure};
 use minirt_compiler::module::canonical::TypeTable;
 use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, ModuleInfo, TypeDef};
@@ -172,6 +173,18 @@ struct EngineInner {
     epoch: Epoch,
 }
 
+impl Locks for EngineInner {
+    /// In the order in which threads take them that hold several: exit trampolines are made from types, and loaded.
+    fn lock_all(&self) -> Vec<Box<dyn Guard + '_>> {
+        let exits = self.exits.lock().unwrap_or_else(PoisonError::into_inner);
+        let types = self.types.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guards: Vec<Box<dyn Guard + '_>> = vec![Box::new(exits), Box::new(types)];
+        guards.extend(self.spare.lock_all());
+        guards.extend(self.pool.lock_all());
+        guards
+    }
+}
+
 /// The engine's epoch, in a cache line that nothing else changes: all threads read it, again and again.
 #[repr(align(64))]
 struct Epoch(AtomicU64);
@@ -221,22 +234,21 @@ impl Engine {
     /// When the processor is not one that minirt can compile for.
     pub fn new(config: &Config) -> Result<Self> {
         let compiler = Compiler::new(&config.settings).context("could not set up the compiler")?;
-        Ok(Self {
-            inner: ManuallyDrop::new(Arc::new(EngineInner {
-                users: AtomicUsize::new(1),
-                spare: Sharded::default(),
-                compiler,
-                pool: Pool::new(config.limits),
-                types: RwLock::default(),
-                exits: Mutex::default(),
-                images: config.images,
-                check_artifacts: config.check_artifacts,
-                max_wasm_stack: config.max_wasm_stack,
-                metering: config.settings.metering,
-                epoch: Epoch(AtomicU64::new(0)),
-            })),
-            user: true,
-        })
+        let inner = Arc::new(EngineInner {
+            users: AtomicUsize::new(1),
+            spare: Sharded::default(),
+            compiler,
+            pool: Pool::new(config.limits),
+            types: RwLock::default(),
+            exits: Mutex::default(),
+            images: config.images,
+            check_artifacts: config.check_artifacts,
+            max_wasm_stack: config.max_wasm_stack,
+            metering: config.settings.metering,
+            epoch: Epoch(AtomicU64::new(0)),
+        });
+        fork::register(&inner);
+        Ok(Self { inner: ManuallyDrop::new(inner), user: true })
     }
 
     /// Whether two handles are to the same engine.

@@ -9,6 +9,7 @@ use super::sharded::Sharded;
 use super::tenant::{InstanceData, Keep};
 use crate::cow::ResetStrategy;
 use crate::cow::{ResetKind, ResetRules, Slot};
+use crate::sys::fork::Guard;
 use crate::sys::mapping::PAGE;
 use anyhow::{Context, Result, bail};
 use rustc_hash::FxHashMap;
@@ -256,6 +257,11 @@ impl Pool {
             drop(idle);
             drop(released);
         }
+    }
+
+    /// Locks all that the pool changes, in order.
+    pub(crate) fn lock_all(&self) -> impl Iterator<Item = Box<dyn Guard + '_>> {
+        self.shards.lock_all()
     }
 
     pub(crate) fn stats(&self) -> EngineStats {

@@ -3,6 +3,7 @@
 //! A thread has a shard that it uses first. On the warm path, then, no two threads (of as many as there are processors)
 //! ask for the same lock or write to the same cache line. Whoever needs all of it goes through the shards one by one.
 
+use crate::sys::fork::Guard;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -46,6 +47,11 @@ impl<T> Sharded<T> {
             TURN.set(NEXT.fetch_add(1, Relaxed));
         }
         self.0[TURN.get() & (self.0.len() - 1)].lock()
+    }
+
+    /// Locks all shards, in order.
+    pub(crate) fn lock_all(&self) -> impl Iterator<Item = Box<dyn Guard + '_>> {
+        self.all().map(|shard| Box::new(shard) as Box<dyn Guard + '_>)
     }
 
     /// All shards, each locked while it is looked at.
