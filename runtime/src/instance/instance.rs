@@ -169,22 +169,20 @@ fn instantiate_as(
     let same = Engine::same(&store.engine, module.engine());
     ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
     let prototype = module.prototype();
-    let mut data = store.engine.pool().take(prototype)?;
+    // Until the store owns it, it goes back to the pool whatever happens: a limiter may fail or panic.
+    let mut data = module.engine().pool().take(prototype)?;
     // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
     let imported = data.host_only
         && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr)
         && given.len() == prototype.info().imports.len();
     data.role = role;
     let fits = if imported { Ok(()) } else { check_imports(store, prototype, given) };
-    if let Err(error) = fits.and_then(|()| store.admit(&data)) {
-        store.engine.pool().put(data);
-        return Err(error);
-    }
+    fits.and_then(|()| store.admit(&data))?;
     crate::call::fault::install();
     let index = store.instances.len() as u32;
     data.index = index;
     // From here on the store owns the instance, whatever fails: others may already point to it.
-    let mut data = NonNull::from(Box::leak(data));
+    let mut data = NonNull::from(Box::leak(data.into_owner()));
     store.instances.push(data);
     // SAFETY: the slot is bound to the prototype's image, and nobody else knows the instance yet.
     unsafe {

@@ -13,6 +13,8 @@ use crate::sys::fork::Guard;
 use crate::sys::mapping::PAGE;
 use anyhow::{Context, Result, bail};
 use rustc_hash::FxHashMap;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -91,6 +93,44 @@ impl EngineStats {
     }
 }
 
+/// An instance that was taken from a pool and that no store owns yet. It goes back when this is dropped, so a failure or
+/// panic on the way to its store cannot lose the slot.
+pub(crate) struct Taken<'a> {
+    pool: &'a Pool,
+    data: ManuallyDrop<Box<InstanceData>>,
+}
+
+impl Taken<'_> {
+    /// Hands the instance to its owner.
+    #[inline]
+    pub(crate) fn into_owner(mut self) -> Box<InstanceData> {
+        // SAFETY: `self` is forgotten, so nobody uses `data` again.
+        let data = unsafe { ManuallyDrop::take(&mut self.data) };
+        std::mem::forget(self);
+        data
+    }
+}
+
+impl Deref for Taken<'_> {
+    type Target = InstanceData;
+    fn deref(&self) -> &InstanceData {
+        &self.data
+    }
+}
+
+impl DerefMut for Taken<'_> {
+    fn deref_mut(&mut self) -> &mut InstanceData {
+        &mut self.data
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses `data` after the drop.
+        self.pool.put(unsafe { ManuallyDrop::take(&mut self.data) });
+    }
+}
+
 /// Idle slots that are made blank, one after the other, for one that could not be bound.
 const MAKE_ROOM: usize = 4;
 
@@ -104,15 +144,17 @@ impl Pool {
     /// # Errors
     /// When as many instances as there may be are alive, or the kernel gives no memory for another.
     #[inline]
-    pub(crate) fn take(&self, prototype: &Arc<Prototype>) -> Result<Box<InstanceData>> {
-        {
-            let mut mine = self.shards.mine();
-            if let Some(data) = mine.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop) {
-                mine.counts.warm += 1;
-                return Ok(data);
-            }
-        }
-        self.take_elsewhere(prototype)
+    pub(crate) fn take(&self, prototype: &Arc<Prototype>) -> Result<Taken<'_>> {
+        let data = self.take_mine(prototype).map_or_else(|| self.take_elsewhere(prototype), Ok)?;
+        Ok(Taken { pool: self, data: ManuallyDrop::new(data) })
+    }
+
+    #[inline]
+    fn take_mine(&self, prototype: &Arc<Prototype>) -> Option<Box<InstanceData>> {
+        let mut mine = self.shards.mine();
+        let data = mine.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop)?;
+        mine.counts.warm += 1;
+        Some(data)
     }
 
     #[cold]

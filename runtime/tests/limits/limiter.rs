@@ -2,9 +2,11 @@
 
 use crate::common::{call_i32, each_config, instance};
 use minirt::{
-    Engine, Error, Instance, Linker, Memory, MemoryType, Module, Ref, RefType, ResourceLimiter, Result, Store,
+    Config, Engine, Error, Instance, Linker, Memory, MemoryType, Module, Ref, RefType, ResourceLimiter, Result, Store,
     StoreLimits, StoreLimitsBuilder, Table, TableType, Trap, Val,
 };
+
+use std::panic::AssertUnwindSafe;
 
 const MIB: usize = 1 << 20;
 const PAGE: usize = 65536;
@@ -280,5 +282,35 @@ fn a_memory_with_64_bit_addresses_is_limited_too() {
             assert_eq!(run(delta), -1, "{name} {delta}");
         }
         assert_eq!(run(fits), before);
+    }
+}
+
+/// A limiter whose panic a test waits for.
+struct Panics;
+
+impl ResourceLimiter for Panics {
+    fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
+        panic!("the limiter panics")
+    }
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn a_limiter_that_panics_does_not_cost_a_slot() {
+    let engine = Engine::new(Config::new().max_instances(2)).unwrap();
+    let module = Module::new(&engine, "(module (memory (export \"m\") 1))").unwrap();
+    for _ in 0..5 {
+        let mut store = Store::new(&engine, Panics);
+        store.limiter(|limiter| limiter);
+        let attempt = AssertUnwindSafe(|| Instance::new(&mut store, &module, &[]).map(drop));
+        assert!(std::panic::catch_unwind(attempt).is_err());
+    }
+    let stats = engine.stats();
+    assert_eq!((stats.live, stats.kept_bytes), (0, 0));
+    let mut store = Store::new(&engine, ());
+    for _ in 0..2 {
+        Instance::new(&mut store, &module, &[]).unwrap();
     }
 }
