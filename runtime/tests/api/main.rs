@@ -3,4 +3,5 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod linking;
-mod modules;
+mod handles;
+mod linker;

@@ -67,3 +67,49 @@ fn ten_thousand_traps_leave_nothing_behind() {
     (0..10_000).for_each(|_| round());
     assert!(common::mappings() <= before + 2);
 }
+
+#[test]
+fn artifacts_leave_no_mapping_and_no_descriptor() {
+    let _alone = alone();
+    let engine = Engine::default();
+    let text = r#"(module (memory 2) (data (i32.const 0) "data") (table 2 funcref) (elem (i32.const 0) func $f)
+      (func $f (export "f") (i32.store (i32.const 0) (i32.const 1))))"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.cwasm");
+    std::fs::write(&path, engine.precompile_module(text.as_bytes()).unwrap()).unwrap();
+    let round = || {
+        // SAFETY: the file is an artifact of this process, and nobody writes to it.
+        let module = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
+        let mut store = Store::new(&engine, ());
+        let it = Instance::new(&mut store, &module, &[]).unwrap();
+        call(&mut store, it, "f", &[]).unwrap();
+    };
+    (0..5).for_each(|_| round());
+    let before = (common::mappings(), common::descriptors());
+    (0..300).for_each(|_| round());
+    let after = (common::mappings(), common::descriptors());
+    assert!(after.0 <= before.0 + 8 && after.1 <= before.1, "{before:?} became {after:?}");
+}
+
+#[test]
+fn room_for_tables_to_grow_takes_no_memory_in_the_image() {
+    let _alone = alone();
+    // Two tables that may grow to millions of elements have as much address space between them.
+    let engine = Engine::default();
+    let text = r#"(module (table 3 funcref) (table 3 10 funcref) (table 3 funcref) (memory 1)
+      (func $f (export "the function whose image is looked at")) (elem (table 2) (i32.const 0) func $f $f $f))"#;
+    let _module = Module::new(&engine, text).unwrap();
+    let mut files = image_file_sizes();
+    files.retain(|(len, _)| *len > 20 << 20);
+    let [(len, taken)] = files[..] else { panic!("one long file is made: {files:?}") };
+    assert!(taken < 1 << 20, "{taken} bytes of {len} are in memory");
+}
+
+/// Lengths of this process's image files, and how many bytes they take in memory.
+fn image_file_sizes() -> Vec<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+    let images =
+        entries.filter(|path| std::fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("minirt-")));
+    images.filter_map(|path| std::fs::metadata(path).ok()).map(|file| (file.len(), file.blocks() * 512)).collect()
+}

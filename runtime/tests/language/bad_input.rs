@@ -73,3 +73,11 @@ fn what_is_too_large_is_refused_with_the_limit() {
     let message = refused(&wat::parse_str("(module (memory 65537))").unwrap_or_else(|e| e.to_string().into_bytes()));
     assert!(!message.is_empty());
 }
+
+#[test]
+fn text_is_no_binary() {
+    let engine = Engine::default();
+    let error = Module::from_binary(&engine, b"(module)").unwrap_err();
+    assert!(error.downcast_ref::<minirt::CompileError>().is_some(), "{error}");
+    Module::from_binary(&engine, b"\0asm\x01\0\0\0").unwrap();
+}

@@ -2,8 +2,8 @@
 
 use crate::common::{call, call_i32, engines, instance, linked, links};
 use minirt::{
-    Config, Engine, Extern, ExternRef, ExternType, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker,
-    Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
+    Caller, Config, Engine, Extern, ExternRef, ExternType, Func, FuncType, Global, GlobalType, HeapType, Instance,
+    Linker, Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
 };
 
 /// The type `(ref null $t)`, or `(ref $t)`, for functions of a type.
@@ -318,4 +318,49 @@ fn typed_references_can_be_switched_off() {
     let engine = Engine::new(config.wasm_function_references(false)).unwrap();
     let error = Module::new(&engine, "(module (func (param (ref null func) (ref extern))))").unwrap_err();
     assert!(error.to_string().contains("function references"), "{error}");
+}
+
+#[test]
+fn external_references_that_are_not_null_have_a_type_of_their_own() {
+    let engine = Engine::default();
+    let text = r#"(module (import "host" "add" (func $add (param (ref extern)) (result (ref extern))))
+      (func (export "run") (param externref) (result externref)
+        (call $add (ref.as_non_null (local.get 0)))))"#;
+    let mut store = Store::new(&engine, ());
+    let mut linker = Linker::new(&engine);
+    let add = |mut caller: Caller<'_, ()>, value: ExternRef| -> minirt::Result<ExternRef> {
+        let number: &u32 = value.data(&caller)?.downcast_ref().expect("a number");
+        let sum = number + 1;
+        Ok(ExternRef::new(&mut caller, sum))
+    };
+    linker.func_wrap("host", "add", add).unwrap();
+    let it = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();
+    let run = it.get_typed_func::<Option<ExternRef>, Option<ExternRef>>(&store, "run").unwrap();
+    let one = ExternRef::new(&mut store, 1u32);
+    let two = run.call(&mut store, Some(one)).unwrap().unwrap();
+    assert_eq!(two.data(&store).unwrap().downcast_ref(), Some(&2u32));
+    assert_eq!(run.call(&mut store, None).unwrap_err().downcast_ref(), Some(&Trap::NullReference));
+}
+
+#[test]
+fn functions_that_are_not_null_have_a_type_of_their_own() {
+    let engine = Engine::default();
+    let text = r#"(module
+      (import "host" "pick" (func $pick (param (ref func)) (result (ref func))))
+      (elem declare func $f)
+      (func $f (export "f") (result i32) (i32.const 5))
+      (func (export "same") (param (ref func)) (result (ref func)) (call $pick (local.get 0)))
+      (func (export "nullable") (param funcref)))"#;
+    let mut store = Store::new(&engine, ());
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "pick", |func: Func| func).unwrap();
+    let it = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();
+    let f = it.get_func(&store, "f").unwrap();
+    let same = it.get_typed_func::<Func, Func>(&store, "same").unwrap().call(&mut store, f).unwrap();
+    assert_eq!(same.typed::<(), i32>(&store).unwrap().call(&mut store, ()).unwrap(), 5);
+    assert!(it.get_typed_func::<Func, ()>(&store, "nullable").is_ok(), "null is only allowed");
+    assert!(it.get_typed_func::<Option<Func>, Option<Func>>(&store, "same").is_err());
+    let mut results = [Val::null_func_ref()];
+    let null = it.get_func(&store, "same").unwrap().call(&mut store, &[Val::null_func_ref()], &mut results);
+    assert!(null.is_err(), "null is no such function");
 }

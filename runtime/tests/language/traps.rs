@@ -1,7 +1,7 @@
 //! Every way to stop a guest: the right reason, the right place, and a host that goes on.
 
-use crate::common::{call, call_i32, engines, instance};
-use minirt::{AsContextMut, Caller, Config, Engine, Func, Instance, Linker, Module, Store, Trap, Val, WasmBacktrace};
+use crate::common::{call, call_i32, engines, expect_trap, instance};
+use minirt::{Caller, Engine, Func, Instance, Linker, Module, Store, Trap, Val, WasmBacktrace};
 
 const TRAPS: &str = r#"(module $traps
   (type $unary (func (param i32) (result i32)))
@@ -23,19 +23,13 @@ const TRAPS: &str = r#"(module $traps
   (func (export "fill") (param i32) (memory.fill (local.get 0) (i32.const 1) (i32.const 8)))
   (func $forever (export "forever") (call $forever) (call $nullary)))"#;
 
-#[track_caller]
-fn expect(result: minirt::Result<Vec<Val>>, trap: Trap) {
-    let error = result.expect_err("this must trap");
-    assert_eq!(error.downcast_ref::<Trap>(), Some(&trap), "{error:?}");
-}
-
 #[test]
 fn each_trap_of_the_specification_is_told_from_the_others() {
     for (name, engine) in engines() {
         let (mut store, instance) = instance(&engine, TRAPS);
         let mut run = |func: &str, args: &[Val], trap| {
             println!("{name}: {func} {args:?}");
-            expect(call(&mut store, instance, func, args), trap);
+            expect_trap(call(&mut store, instance, func, args), trap);
         };
         run("unreachable", &[], Trap::UnreachableCodeReached);
         run("load", &[Val::I32(65536)], Trap::MemoryOutOfBounds);
@@ -144,61 +138,6 @@ fn a_host_function_sees_which_functions_led_to_it() {
 }
 
 #[test]
-fn infinite_recursion_through_the_host_ends_with_a_trap_too() {
-    let engine = Engine::default();
-    let module = Module::new(
-        &engine,
-        r#"(module
-          (import "host" "again" (func $again))
-          (func $f (export "f") (call $again) (call $again)))"#,
-    )
-    .unwrap();
-    let mut linker = Linker::new(&engine);
-    linker
-        .func_wrap("host", "again", |mut caller: Caller<'_, ()>| {
-            let f = caller.get_export("f").unwrap().into_func().unwrap();
-            f.call(&mut caller, &[], &mut [])
-        })
-        .unwrap();
-    let mut store = Store::new(&engine, ());
-    let instance = linker.instantiate(&mut store, &module).unwrap();
-    for _ in 0..3 {
-        expect(call(&mut store, instance, "f", &[]), Trap::StackOverflow);
-    }
-}
-
-#[test]
-fn recursion_ends_before_a_small_stack_does() {
-    let engine = Engine::default();
-    let module = Module::new(&engine, TRAPS).unwrap();
-    for size in [256 * 1024, 1024 * 1024] {
-        let (engine, module) = (engine.clone(), module.clone());
-        let run = move || {
-            let mut store = Store::new(&engine, ());
-            let instance = Instance::new(&mut store, &module, &[]).unwrap();
-            expect(call(&mut store, instance, "forever", &[]), Trap::StackOverflow);
-        };
-        std::thread::Builder::new().stack_size(size).spawn(run).unwrap().join().unwrap();
-    }
-}
-
-#[test]
-fn a_larger_stack_allows_deeper_recursion() {
-    let depth = |bytes| {
-        let mut config = Config::new();
-        config.max_wasm_stack(bytes);
-        let engine = Engine::new(&config).unwrap();
-        let text = r#"(module (global $depth (export "depth") (mut i32) (i32.const 0))
-          (func $f (export "f") (global.set $depth (i32.add (global.get $depth) (i32.const 1))) (call $f) (call $f)))"#;
-        let (mut store, instance) = instance(&engine, text);
-        expect(call(&mut store, instance, "f", &[]), Trap::StackOverflow);
-        instance.get_global(&store, "depth").unwrap().get(&store).unwrap_i32()
-    };
-    let (small, large) = (depth(256 * 1024), depth(1024 * 1024));
-    assert!(small > 1000 && large > 3 * small && large < 5 * small, "{small} and {large} calls deep");
-}
-
-#[test]
 fn a_trap_in_the_start_function_gives_the_slot_back() {
     for (name, engine) in engines() {
         let bad = Module::new(&engine, "(module (memory 1) (func $s unreachable) (start $s))").unwrap();
@@ -266,7 +205,7 @@ fn traps_on_many_threads_do_not_disturb_each_other() {
                     let mut store = Store::new(engine, ());
                     let instance = Instance::new(&mut store, module, &[]).unwrap();
                     if (thread + round) % 2 == 0 {
-                        expect(call(&mut store, instance, "load", &[Val::I32(-4)]), Trap::MemoryOutOfBounds);
+                        expect_trap(call(&mut store, instance, "load", &[Val::I32(-4)]), Trap::MemoryOutOfBounds);
                         // Code comes and goes meanwhile.
                         Module::new(engine, "(module (func (export \"f\")))").unwrap();
                     } else {
@@ -296,37 +235,4 @@ fn a_trap_in_a_nested_instance_ends_the_outer_call_and_both_go_on() {
         assert_eq!(call_i32(&mut store, outer, "outer", &[0]).unwrap(), 1);
         assert_eq!(call_i32(&mut store, inner, "load", &[0]).unwrap(), 0);
     }
-}
-
-#[test]
-fn a_call_from_another_thread_in_the_middle_of_one_has_that_threads_stack() {
-    let text = r#"(module (import "" "elsewhere" (func $elsewhere))
-      (func $recurse (export "recurse") (call $recurse) (call $recurse))
-      (func (export "one") (result i32) (i32.const 1))
-      (func (export "run") (call $elsewhere) (call $recurse)))"#;
-    let engine = Engine::default();
-    let module = Module::new(&engine, text).unwrap();
-    let mut store = Store::new(&engine, ());
-    let elsewhere = Func::wrap(&mut store, |mut caller: Caller<'_, ()>| {
-        let [one, recurse] = ["one", "recurse"].map(|name| caller.get_export(name).unwrap().into_func().unwrap());
-        let mut context = caller.as_context_mut();
-        // Stacks of one size come where the kernel finds room; one of these lies above the others.
-        for stack in [512 << 10, 64 << 20] {
-            let context = &mut context;
-            let work = move || {
-                let mut result = [Val::I32(0)];
-                one.call(&mut *context, &[], &mut result).unwrap();
-                assert_eq!(result[0].unwrap_i32(), 1);
-                expect(recurse.call(&mut *context, &[], &mut []).map(|()| Vec::new()), Trap::StackOverflow);
-            };
-            std::thread::scope(|scope| {
-                std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, work).unwrap().join().unwrap();
-            });
-        }
-    });
-    let instance = Instance::new(&mut store, &module, &[elsewhere.into()]).unwrap();
-    // Here and on a thread whose stack is elsewhere: the limit that counts afterwards is this thread's again.
-    expect(call(&mut store, instance, "run", &[]), Trap::StackOverflow);
-    let other = std::thread::Builder::new().stack_size(1 << 20);
-    other.spawn(move || expect(call(&mut store, instance, "run", &[]), Trap::StackOverflow)).unwrap().join().unwrap();
 }

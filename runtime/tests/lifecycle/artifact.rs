@@ -1,7 +1,7 @@
 //! Artifacts: what was compiled in one process and is mapped by another.
 
-use crate::common::{self, call, call_i32, engines};
-use minirt::{ArtifactError, Config, Engine, Func, Instance, Linker, Module, Store, Val, WasmBacktrace};
+use crate::common::{call, call_i32, engines};
+use minirt::{ArtifactError, Config, Engine, Func, Instance, Linker, Module, Store, WasmBacktrace};
 use std::path::PathBuf;
 
 const TEXT: &str = r#"(module $rich
@@ -191,24 +191,4 @@ fn damage_to_the_code_is_found_when_asked_for() {
     // SAFETY: the damage is found before anything is run.
     let error = unsafe { Module::deserialize(&engine, &bytes) }.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(ArtifactError::Damaged(_))), "{error}");
-}
-
-#[test]
-fn artifacts_leave_no_mapping_and_no_descriptor() {
-    let engine = Engine::default();
-    let (_folder, path) = file("rich.cwasm", &engine.precompile_module(TEXT.as_bytes()).unwrap());
-    let round = || {
-        // SAFETY: the file is an artifact of this process, and nobody writes to it.
-        let module = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
-        let mut store = Store::new(&engine, ());
-        let double = Func::wrap(&mut store, |x: i32| x);
-        let it = Instance::new(&mut store, &module, &[double.into()]).unwrap();
-        call(&mut store, it, "call", &[Val::I32(1), Val::I32(1)]).unwrap();
-    };
-    (0..5).for_each(|_| round());
-    // Other tests of this process come and go meanwhile.
-    let before = (common::mappings(), common::descriptors());
-    (0..300).for_each(|_| round());
-    let after = (common::mappings(), common::descriptors());
-    assert!(after.0 <= before.0 + 100 && after.1 <= before.1 + 50, "{before:?} became {after:?}");
 }

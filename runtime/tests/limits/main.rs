@@ -4,4 +4,5 @@
 mod common;
 mod fuel;
 mod limiter;
+mod stack;
 mod stopping;

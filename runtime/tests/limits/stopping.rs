@@ -250,32 +250,6 @@ fn a_backtrace_says_where_code_was_stopped_and_what_had_been_interrupted_for_it(
 }
 
 #[test]
-fn a_tick_in_a_signal_handler_stops_code() {
-    static ENGINE: std::sync::OnceLock<Engine> = std::sync::OnceLock::new();
-    extern "C" fn tick(_: i32) {
-        if let Some(engine) = ENGINE.get() {
-            engine.increment_epoch();
-        }
-    }
-    let engine = ENGINE.get_or_init(with_epochs);
-    let (mut store, instance) = instance(engine, FOREVER);
-    store.set_epoch_deadline(1);
-    let timer = libc::itimerval {
-        it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
-        it_value: libc::timeval { tv_sec: 0, tv_usec: 10_000 },
-    };
-    // SAFETY: the handler adds to an atomic number, which a handler may do, and the structures are initialised.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = tick as *const () as usize;
-        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
-        assert_eq!(libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()), 0);
-        assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()), 0);
-    }
-    expect_trap(call(&mut store, instance, "loop", &[]), Trap::Interrupt);
-}
-
-#[test]
 fn without_fuel_configured_there_is_none_to_set_or_get() {
     for engine in [Engine::default(), with_epochs()] {
         let mut store = Store::new(&engine, ());

@@ -1,0 +1,177 @@
+//! Handles and values: what they are asked for, what can be done with them, and in which store.
+
+use crate::common;
+use minirt::{
+    Engine, Export, Extern, ExternRef, ExternType, Finality, Func, FuncType, Global, GlobalType, HeapType, Instance,
+    Memory, MemoryType, Module, Ref, RefType, Store, Table, TableType, Val, ValType,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[test]
+fn a_range_of_a_table_is_filled_or_nothing_is() {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let ty = TableType { element: RefType::FUNCREF, minimum: 4, maximum: None, table64: false };
+    let table = Table::new(&mut store, ty, Ref::null(HeapType::Func)).unwrap();
+    let func = Func::wrap(&mut store, || ());
+    assert!(table.fill(&mut store, 2, func.into(), 3).unwrap_err().to_string().contains("3 elements from index 2"));
+    let there = |store: &Store<()>| [0, 1, 2, 3].map(|i| !table.get(store, i).unwrap().is_null());
+    assert_eq!(there(&store), [false; 4]);
+    table.fill(&mut store, 1, func.into(), 2).unwrap();
+    assert_eq!(there(&store), [false, true, true, false]);
+}
+
+#[test]
+fn elements_are_copied_between_tables_and_within_one() {
+    let engine = Engine::default();
+    let text = r#"(module (table (export "t") 4 funcref) (elem (i32.const 0) $one $two)
+      (func $one (result i32) (i32.const 1)) (func $two (result i32) (i32.const 2)))"#;
+    let (mut store, instance) = common::instance(&engine, text);
+    let own = instance.get_table(&store, "t").unwrap();
+    let ty = TableType::new(RefType::FUNCREF, 3, None);
+    let other = Table::new(&mut store, ty, Ref::null(HeapType::Func)).unwrap();
+    let called = |store: &mut Store<()>, table: &Table| {
+        let numbers = (0..table.size(&*store)).map(|at| {
+            let func = table.get(&*store, at).unwrap().unwrap_func();
+            func.map_or(0, |func| func.typed::<(), i32>(&*store).unwrap().call(&mut *store, ()).unwrap())
+        });
+        numbers.collect::<Vec<_>>()
+    };
+    Table::copy(&mut store, &other, 1, &own, 0, 2).unwrap();
+    assert_eq!(called(&mut store, &other), [0, 1, 2]);
+    Table::copy(&mut store, &own, 1, &own, 0, 3).unwrap();
+    assert_eq!(called(&mut store, &own), [1, 1, 2, 0], "the ranges overlap");
+    for (to, from, len) in [(2, 0, 2), (0, 3, 2), (0, 0, u64::MAX)] {
+        let error = Table::copy(&mut store, &other, to, &own, from, len).unwrap_err().to_string();
+        assert!(error.contains(&format!("{len} elements from index {from} of 4 to index {to} of 3")), "{error}");
+    }
+    assert_eq!(called(&mut store, &other), [0, 1, 2]);
+    let of_values = TableType::new(RefType::EXTERNREF, 3, None);
+    let of_values = Table::new(&mut store, of_values, Ref::null(HeapType::Extern)).unwrap();
+    assert!(Table::copy(&mut store, &of_values, 0, &own, 0, 1).is_err());
+    let strict = TableType::new(RefType::new(false, HeapType::Func), 1, None);
+    let func = other.get(&store, 1).unwrap();
+    let strict = Table::new(&mut store, strict, func).unwrap();
+    assert!(Table::copy(&mut store, &strict, 0, &own, 0, 1).is_err(), "null would come in");
+    Table::copy(&mut store, &own, 3, &strict, 0, 1).unwrap();
+    assert_eq!(called(&mut store, &own), [1, 1, 2, 1]);
+}
+
+#[test]
+fn an_export_is_found_by_its_name_among_many_in_any_order() {
+    let engine = Engine::default();
+    let names: Vec<String> = (0..300).map(|n| format!("f{}", n * 7919 % 300)).collect();
+    let exports: String = names.iter().map(|name| format!(r#"(export "{name}" (global ${name}))"#)).collect();
+    let globals: String = names.iter().map(|name| format!("(global ${name} i32 (i32.const {}))", &name[1..])).collect();
+    let text = format!("(module {globals} {exports})");
+    let compiled = Module::new(&engine, text).unwrap();
+    // SAFETY: these are the bytes of an artifact that was just made.
+    let loaded = unsafe { Module::deserialize(&engine, compiled.serialize().unwrap()) }.unwrap();
+    for module in [compiled, loaded] {
+        assert!(module.exports().map(|export| export.name().to_owned()).eq(names.iter().cloned()), "the order stays");
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        for number in 0..300 {
+            let global = instance.get_global(&store, &format!("f{number}")).unwrap();
+            assert_eq!(global.get(&mut store).i32(), Some(number));
+        }
+        assert!(instance.get_export(&store, "f").is_none() && module.get_export("f300").is_none());
+    }
+}
+
+#[test]
+fn exports_and_types_are_asked_for_what_they_are() {
+    let (store, instance) = common::instance(
+        &Engine::default(),
+        r#"(module (memory (export "m") 1) (func (export "f") (param i32)) (global (export "g") i32 (i32.const 1))
+          (table (export "t") 2 funcref))"#,
+    );
+    let types: Vec<ExternType> = instance.exports(&store).map(|export| export.ty(&store)).collect();
+    assert_eq!(types[0].unwrap_memory().minimum(), 1);
+    assert_eq!(types[1].func(), Some(&FuncType::new([ValType::I32], [])));
+    assert!(types[2].unwrap_global().mutability().is_const());
+    assert_eq!((types[3].table().map(TableType::minimum), types[3].memory()), (Some(2), None));
+    let wrong = catch_unwind(|| types[0].unwrap_func().clone()).unwrap_err();
+    assert_eq!(wrong.downcast_ref::<String>().unwrap(), "expected a func, found `(memory 1)`");
+    assert_eq!(instance.exports(&store).filter_map(Export::into_func).count(), 1);
+    assert_eq!(instance.exports(&store).filter_map(Export::into_table).count(), 1);
+}
+
+#[test]
+fn a_function_says_what_it_can_stand_in_for() {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let ty = FuncType::new([], [ValType::I32]);
+    let open = engine.sub_type(Finality::NonFinal, None, &ty).unwrap();
+    let extended = engine.sub_type(Finality::Final, Some(&open), &ty).unwrap();
+    let func = Func::new(&mut store, extended.clone(), |_, _, _| Ok(()));
+    let fits = [&open, &extended, &ty].map(|ty| func.matches_ty(&store, ty));
+    assert_eq!(fits, [true, true, false]);
+}
+
+#[test]
+fn values_are_asked_for_their_number_by_type() {
+    assert_eq!((Val::I32(-1).i32(), Val::I32(-1).i64(), Val::from(1.5f64).f64()), (Some(-1), None, Some(1.5)));
+    assert!(catch_unwind(|| Val::I32(1).unwrap_f32()).is_err());
+}
+
+#[test]
+fn references_are_asked_for_their_kind_and_null_is_of_one() {
+    let null = Ref::null(HeapType::NoExtern);
+    assert!(null.is_null() && !null.is_non_null() && null.is_extern() && !null.is_func());
+    assert!(matches!((null.as_extern(), null.as_func()), (Some(None), None)));
+    assert!(catch_unwind(|| null.unwrap_func()).is_err());
+    assert!(matches!(Val::from(null).ref_(), Some(Ref::Extern(None))));
+    assert!(matches!(Val::null_ref(HeapType::Func).funcref(), Some(None)));
+    assert!(Val::null_extern_ref().unwrap_externref().is_none() && Val::I32(0).ref_().is_none());
+    assert!(catch_unwind(|| Val::null_extern_ref().unwrap_funcref()).is_err());
+}
+
+#[test]
+fn every_type_has_a_default_but_references_that_are_never_null() {
+    assert_eq!(Val::default_for_ty(ValType::I64).unwrap().i64(), Some(0));
+    assert!(Val::default_for_ty(ValType::EXTERNREF).unwrap().unwrap_externref().is_none());
+    assert!(Val::default_for_ty(ValType::Ref(RefType::new(false, HeapType::Func))).is_none());
+}
+
+#[test]
+fn each_kind_of_handle_knows_its_store() {
+    let engine = Engine::default();
+    let mut one = Store::new(&engine, ());
+    let (mut other, instance) = common::instance(&engine, r#"(module (func (export "f")))"#);
+    let ty = MemoryType { minimum: 1, ..MemoryType::default() };
+    let memory = Memory::new(&mut other, ty).unwrap();
+    let ty = TableType { element: RefType::FUNCREF, minimum: 1, maximum: None, table64: false };
+    let table = Table::new(&mut other, ty, Ref::null(HeapType::Func)).unwrap();
+    let global = Global::new(&mut other, GlobalType { content: ValType::I32, mutable: true }, Val::I32(1)).unwrap();
+    let func = instance.get_func(&other, "f").unwrap();
+    let typed = func.typed::<(), ()>(&other).unwrap();
+    let value = ExternRef::new(&mut other, 1);
+    let snapshot_of = |store: &mut Store<()>| instance.snapshot(store).map(drop);
+    let import = Module::new(&engine, r#"(module (import "" "" (func)))"#).unwrap();
+
+    type Use<'a> = (&'a str, &'a mut dyn FnMut(&mut Store<()>));
+    let uses: [Use<'_>; 16] = [
+        ("instance", &mut |store| drop(instance.exports(&*store))),
+        ("reset", &mut |store| instance.reset(store).unwrap()),
+        ("snapshot", &mut |store| snapshot_of(store).unwrap()),
+        ("memory", &mut |store| _ = memory.data_mut(store)),
+        ("write", &mut |store| memory.write(store, 0, b"x").unwrap()),
+        ("grow", &mut |store| _ = memory.grow(store, 1).unwrap()),
+        ("table", &mut |store| _ = table.get(&*store, 0)),
+        ("fill", &mut |store| table.fill(store, 0, Ref::null(HeapType::Func), 1).unwrap()),
+        ("copy", &mut |store| Table::copy(store, &table, 0, &table, 0, 1).unwrap()),
+        ("matches", &mut |store| _ = func.matches_ty(&*store, &FuncType::new([], []))),
+        ("global", &mut |store| global.set(store, Val::I32(2)).unwrap()),
+        ("func", &mut |store| func.call(store, &[], &mut []).unwrap()),
+        ("typed", &mut |store| typed.call(store, ()).unwrap()),
+        ("extern", &mut |store| _ = value.data(&*store).unwrap()),
+        ("type", &mut |store| _ = Extern::Table(table).ty(&*store)),
+        ("import", &mut |store| _ = Instance::new(store, &import, &[func.into()]).unwrap()),
+    ];
+    for (name, used) in uses {
+        let refused = catch_unwind(AssertUnwindSafe(|| used(&mut one))).is_err();
+        assert!(refused, "{name} of one store was used with another");
+        catch_unwind(AssertUnwindSafe(|| used(&mut other))).unwrap_or_else(|_| panic!("{name} works in its own store"));
+    }
+}
