@@ -144,6 +144,11 @@ impl Image {
         (self.state_len, head, self.memory, self.extents.iter().map(in_memory).collect())
     }
 
+    /// Returns where the part of memory begins that is zero in every fresh instance.
+    pub(super) fn zeros_from(&self) -> usize {
+        self.extents.last().map_or(MEMORY_AT, |extent| extent.range.end)
+    }
+
     /// Where the initial memory is in a slot.
     pub(crate) fn memory(&self) -> Range<usize> {
         MEMORY_AT..MEMORY_AT + self.memory

@@ -447,15 +447,15 @@ impl Slot {
     /// Lists the pages that were written, in all that is writable but the head and grown memory.
     fn scan_writable(&self, image: &Image, into: &mut Vec<Range<Page>>) -> Scanned {
         match &self.tracking {
-            Some(tracking) => tracking.writable().iter().try_for_each(|run| self.scan(to_bytes(&run), into)),
-            None => image.protectable().into_iter().try_for_each(|range| self.scan(range, into)),
+            Some(tracking) => tracking.writable().iter().try_for_each(|run| self.scan(image, to_bytes(&run), into)),
+            None => image.protectable().into_iter().try_for_each(|range| self.scan(image, range, into)),
         }
     }
 
     /// Lists the pages of a range that were written.
-    fn scan(&self, range: Range<usize>, into: &mut Vec<Range<Page>>) -> Scanned {
+    fn scan(&self, image: &Image, range: Range<usize>, into: &mut Vec<Range<Page>>) -> Scanned {
         let base = self.addresses().start;
-        pagemap::written(base + range.start..base + range.end, |run| {
+        pagemap::written(base + range.start..base + range.end, base + image.zeros_from(), |run| {
             into.push(to_pages(&(run.start - base..run.end - base)));
         })
     }
@@ -486,7 +486,8 @@ impl Slot {
         let grown = image.memory().end..MEMORY_AT + self.accessible;
         let reached = grown.start..grown.end.max(self.residue.grown_end);
         let mut written = Vec::new();
-        let scanned = rules.strategy != ResetStrategy::Discard && self.scan(reached.clone(), &mut written).is_ok();
+        let scanned =
+            rules.strategy != ResetStrategy::Discard && self.scan(image, reached.clone(), &mut written).is_ok();
         let pages = count(&written);
         let keep = scanned && pages <= rules.resident_budget;
         // SAFETY: the slot has no tenant, and grown memory is mapped writable.

@@ -103,7 +103,9 @@ impl Reservation {
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
         // SAFETY: `range` lies inside this reservation, so the fixed mapping replaces only what is ours;
         // that no reference points there is the caller's promise.
-        unsafe { mmap_anonymous(at, range.len(), access.for_mmap(), flags) }.map(drop)
+        unsafe { mmap_anonymous(at, range.len(), access.for_mmap(), flags) }
+            .inspect_err(|_| Self::close_hole(at, range.len()))
+            .map(drop)
     }
 
     /// Replaces whatever is mapped in `range` by a private view of a file: what is written to it is copied first.
@@ -123,7 +125,20 @@ impl Reservation {
         }
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
         // SAFETY: as in `map_zeros`; MAP_PRIVATE keeps writes out of the file.
-        unsafe { mmap(at, range.len(), access.for_mmap(), flags, file, offset as u64) }.map(drop)
+        unsafe { mmap(at, range.len(), access.for_mmap(), flags, file, offset as u64) }
+            .inspect_err(|_| Self::close_hole(at, range.len()))
+            .map(drop)
+    }
+
+    /// Makes sure that something is mapped where a fixed mapping has just failed. Linux before 6.12 takes the old mapping
+    /// away before it finds that it cannot commit memory for the new one. If nothing is mapped there, this maps
+    /// inaccessible memory, which needs no commitment. Between the two calls another thread's mapping could move in; there is no
+    /// way to rule that out on those kernels under strict accounting (`vm.overcommit_memory=2`).
+    #[cold]
+    fn close_hole(at: *mut std::ffi::c_void, len: usize) {
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE;
+        // SAFETY: this flag replaces nothing: where something is mapped already, the call fails, and nothing is to be done.
+        let _ = unsafe { mmap_anonymous(at, len, ProtFlags::empty(), flags) };
     }
 
     /// Changes what may be done with `range`, keeping its contents.

@@ -65,15 +65,40 @@ pub(crate) enum Kind {
 
 /// Calls `found` with each run of pages in `range` that were written, whether in memory or swapped out.
 ///
-/// A written page is neither the file's nor the page of zeros. Being present is not enough: reading a file maps its
-/// pages, and neighbours that were never asked for.
-pub(crate) fn written(range: Range<usize>, mut found: impl FnMut(Range<usize>)) -> Result<(), Unavailable> {
+/// A written page is not the file's. Being present is not enough: reading a file maps its pages, and neighbours that were
+/// never asked for.
+///
+/// From `zeros_from` on, where a page that nobody wrote reads as zeros, the kernel's page of zeros does not count: reading
+/// maps it. In front of that it does. It gets there only if a page was written and the kernel merged it since, because it
+/// held nothing but zeros (KSM with `use_zero_pages`).
+pub(crate) fn written(
+    range: Range<usize>,
+    zeros_from: usize,
+    mut found: impl FnMut(Range<usize>),
+) -> Result<(), Unavailable> {
     let mut scan = scan(&range);
-    scan.category_inverted = FILE | ZERO;
-    scan.category_mask = FILE | ZERO;
+    scan.category_inverted = FILE;
+    scan.category_mask = FILE;
     scan.category_anyof_mask = PRESENT | SWAPPED;
-    scan.return_mask = PRESENT;
-    each_region(scan, |region| found(region.start as usize..region.end as usize))
+    scan.return_mask = PRESENT | ZERO;
+    // Neighbours of different categories are listed apart.
+    let mut last: Option<Range<usize>> = None;
+    each_region(scan, |region| {
+        let Some(run) = written_part(&region, zeros_from) else { return };
+        match &mut last {
+            Some(before) if before.end == run.start => before.end = run.end,
+            _ => last.replace(run).into_iter().for_each(&mut found),
+        }
+    })?;
+    last.into_iter().for_each(found);
+    Ok(())
+}
+
+/// Returns the part of a listed region that was written.
+fn written_part(region: &Region, zeros_from: usize) -> Option<Range<usize>> {
+    let run = region.start as usize..region.end as usize;
+    let end = if region.categories & ZERO == 0 { run.end } else { run.end.min(zeros_from) };
+    (run.start < end).then_some(run.start..end)
 }
 
 /// Calls `found` with each run of pages in `range` that are mapped or swapped out, and what they are.
@@ -205,7 +230,7 @@ mod tests {
     fn pages(space: &Reservation, range: Range<usize>) -> Vec<Range<usize>> {
         let base = space.addresses().start;
         let mut found = Vec::new();
-        written(base + range.start * PAGE..base + range.end * PAGE, |run| {
+        written(base + range.start * PAGE..base + range.end * PAGE, 0, |run| {
             found.push((run.start - base) / PAGE..(run.end - base) / PAGE);
         })
         .unwrap();
@@ -225,6 +250,17 @@ mod tests {
         }
         assert_eq!(pages(&space, 0..400), [0..3, 50..51, 399..400]);
         assert_eq!(pages(&space, 1..399), [1..3, 50..51]);
+    }
+
+    #[test]
+    fn a_page_of_zeros_was_written_where_the_image_has_something_else() {
+        let region = |categories| Region { start: 3, end: 9, categories };
+        assert_eq!(written_part(&region(PRESENT), 0), Some(3..9));
+        assert_eq!(written_part(&region(PRESENT | ZERO), 0), None);
+        assert_eq!(written_part(&region(PRESENT | ZERO), 3), None);
+        assert_eq!(written_part(&region(PRESENT | ZERO), 5), Some(3..5));
+        assert_eq!(written_part(&region(PRESENT | ZERO), 20), Some(3..9));
+        assert_eq!(written_part(&region(SWAPPED), 0), Some(3..9));
     }
 
     #[test]
