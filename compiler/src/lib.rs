@@ -17,8 +17,8 @@
 #![warn(missing_docs)]
 
 // In reading order: a file uses only what stands above it.
-mod settings;
 pub mod base;
+mod settings;
 pub mod module;
 pub mod instance;
 mod codegen;
@@ -27,7 +27,7 @@ pub mod artifact;
 mod tests;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use base::error::CompileError;
+pub use base::error::{CompileError, CompileErrorKind, Feature};
 pub use base::trap::Trap;
 pub use instance::compiled::Compiled;
 pub use settings::{Features, Metering, OptLevel, Settings};
@@ -70,7 +70,7 @@ impl Compiler {
     /// # Errors
     /// When it breaks a rule of the specification, or uses a feature that is not there.
     pub fn validate(&self, bytes: &[u8]) -> Result<(), CompileError> {
-        parse::validate(bytes, self.features)
+        parse::validate(bytes, self.features).map_err(|error| self.features.explain(error))
     }
 
     /// Compiles a module in the binary format.
@@ -78,6 +78,10 @@ impl Compiler {
     /// # Errors
     /// As [`Compiler::validate`], and when the module exceeds a limit.
     pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
+        self.compile_all(bytes).map_err(|error| self.features.explain(error))
+    }
+
+    fn compile_all(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
         // A body that is not valid is the more useful news than a limit that is exceeded.
         let layout = Layout::new(&info).or_else(|limit| parse::validate(bytes, self.features).and(Err(limit)))?;

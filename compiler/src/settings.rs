@@ -1,5 +1,7 @@
 //! What a compiler can be told: optimisation, features, metering.
 
+use crate::base::error::{CompileError, CompileErrorKind, Feature};
+
 /// How hard Cranelift works on the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OptLevel {
@@ -60,5 +62,21 @@ pub struct Features {
 impl Default for Features {
     fn default() -> Self {
         Self { multi_memory: true, memory64: true, function_references: true }
+    }
+}
+
+impl Features {
+    /// The same error, or a better one if the feature whose absence it reports was switched off.
+    pub(crate) fn explain(self, error: CompileError) -> CompileError {
+        let Self { multi_memory, memory64, function_references } = self;
+        let CompileErrorKind::Unsupported(missing) = error.kind() else { return error };
+        let (switch, on) = match missing {
+            Feature::MultiMemory => (missing, multi_memory),
+            Feature::Memory64 => (missing, memory64),
+            // wasmparser knows some of it as garbage collection.
+            Feature::FunctionReferences | Feature::Gc => (Feature::FunctionReferences, function_references),
+            _ => return error,
+        };
+        if on { error } else { CompileError::disabled(switch, error.offset().unwrap_or_default()) }
     }
 }

@@ -1,6 +1,6 @@
 //! Whole modules through the whole pipeline.
 
-use crate::base::error::ErrorKind;
+use crate::base::error::CompileErrorKind;
 use crate::module::{FuncType, ValType};
 use crate::{Compiled, Compiler, OptLevel, Settings, Trap};
 
@@ -124,14 +124,14 @@ fn an_exit_trampoline_stands_alone_at_the_start_of_its_text() {
 #[test]
 fn a_table_that_is_too_large_is_a_limit_and_says_how_large_it_may_be() {
     let error = compiler(false).compile(&wat::parse_str("(module (table 10000001 funcref))").unwrap()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert_eq!(error.kind(), CompileErrorKind::Limit);
     assert_eq!(error.message(), "table 0 starts with 10000001 elements; at most 10000000 are possible");
 }
 
 #[test]
 fn an_invalid_body_is_reported_before_a_limit() {
     let both = wat::parse_str("(module (table 10000001 funcref) (func (i32.const 0)))").unwrap();
-    assert_eq!(compiler(false).compile(&both).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(compiler(false).compile(&both).unwrap_err().kind(), CompileErrorKind::Malformed { cut_off: false });
 }
 
 #[test]

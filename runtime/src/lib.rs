@@ -102,7 +102,7 @@ pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
     ExternType, Finality, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefKind, RefType, TableType, ValType,
 };
-pub use minirt_compiler::{ArtifactError, CompileError, OptLevel, Trap};
+pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Trap};
 pub use module::{ExportType, ImageInfo, ImportType, Module, RemainingStep};
 pub use object::{MemoryAccessError, MemoryMut};
 pub use pool::EngineStats;

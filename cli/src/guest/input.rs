@@ -3,7 +3,7 @@
 use super::cache::Cache;
 use crate::output::progress;
 use crate::output::report::Report;
-use minirt::{CompileError, Engine, Error, Module, is_artifact};
+use minirt::{CompileError, CompileErrorKind, Engine, Error, Module, is_artifact};
 use std::io::{ErrorKind, Read};
 
 /// What every binary module starts with (specification, section 5.5.16).
@@ -78,7 +78,7 @@ pub(crate) fn bytes(file: &str) -> Result<Vec<u8>, Report> {
 pub(crate) fn compile(engine: &Engine, file: &str, bytes: &[u8]) -> Result<Module, Report> {
     recognise(bytes).map_err(|(because, help)| Report::new(format!("{} is no module", shown(file)), because, help))?;
     let what = format!("compiling {} ...", shown(file));
-    progress::during(&what, || Module::new(engine, bytes)).map_err(|error| refused(file, bytes, &error))
+    progress::during(&what, || Module::new(engine, bytes)).map_err(|error| refused(file, &error))
 }
 
 /// A file as messages name it.
@@ -128,18 +128,24 @@ fn is_text(bytes: &[u8]) -> bool {
     })
 }
 
-fn refused(file: &str, bytes: &[u8], error: &Error) -> Report {
+fn refused(file: &str, error: &Error) -> Report {
     let what = format!("{} can not be compiled", shown(file));
     let Some(reason) = error.downcast_ref::<CompileError>() else {
         // The parser of the text format has seen no file name.
         let because = format!("{error:#}").replace("<anon>", file);
         return Report::new(what, because, "correct the text and run it again");
     };
-    let truncated = reason.offset().is_some_and(|at| at >= bytes.len()) || reason.message().contains("unexpected end");
-    let help = match reason.offset() {
-        Some(_) if truncated && bytes.starts_with(MAGIC) => "it seems to be cut off: build or download it again",
-        Some(_) => "it is damaged, or uses a feature that minirt lacks: build it without that feature",
-        None => "make the module smaller, or split it",
+    let help = match reason.kind() {
+        CompileErrorKind::Malformed { cut_off: true } => {
+            "it seems to be cut off: build or download it again".to_owned()
+        }
+        CompileErrorKind::Malformed { cut_off: false } => {
+            "it is damaged, or uses a feature that minirt lacks: build it without that feature".to_owned()
+        }
+        CompileErrorKind::Unsupported(feature) => format!("build it without {}", feature.name()),
+        CompileErrorKind::Disabled(feature) => format!("allow it with -W {}", feature.name()),
+        CompileErrorKind::Limit => "make the module smaller, or split it".to_owned(),
+        _ => "this is a bug of minirt: please report it, with the module".to_owned(),
     };
     Report::new(what, reason.to_string(), help)
 }

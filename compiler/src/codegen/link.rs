@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_function_that_is_not_there_is_refused() {
         let error = linked(&[refers_to(1)]).unwrap_err();
-        assert_eq!(error.kind(), crate::base::error::ErrorKind::Internal);
+        assert_eq!(error.kind(), crate::base::error::CompileErrorKind::Internal);
         assert!(error.message().contains("outside"), "{error}");
     }
 

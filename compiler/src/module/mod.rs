@@ -1,7 +1,6 @@
 //! A module as the specification describes it: from bytes to a validated, plain description.
 //!
-//! Only `convert`, `unsupported` and `parse` know wasmparser. Nothing here knows where anything sits in memory, or
-//! Cranelift.
+//! From `convert` on, files know wasmparser. Nothing here knows where anything sits in memory, or Cranelift.
 
 mod types;
 mod externs;
@@ -9,9 +8,13 @@ mod const_expr;
 mod names;
 mod info;
 pub mod canonical;
-pub(crate) mod convert;
-pub(crate) mod unsupported;
+mod convert;
+pub(crate) mod instruction;
+mod preamble;
+mod sections;
 pub(crate) mod parse;
+
+pub(crate) use convert::{BlockType, FromParser, MemArg};
 
 pub use const_expr::{ConstExpr, ConstOp};
 pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType, WASM_PAGE};

@@ -7,34 +7,31 @@
 use super::state::Translator;
 use crate::base::trap::Trap;
 use crate::instance::builtin::Builtin;
+use crate::module::instruction::BulkMemory;
 use cranelift_codegen::ir::types::{I8, I8X16, I64};
 use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Type, Value};
-use wasmparser::Operator;
 
 /// The most bytes that are filled or copied without the runtime.
 const SHORT: u32 = 64;
 
 impl Translator<'_, '_> {
-    /// Translates a bulk memory instruction; `false` if `op` is none.
-    pub(super) fn bulk_memory(&mut self, op: &Operator<'_>) -> bool {
-        match *op {
-            Operator::MemoryFill { mem } => self.fill(mem),
-            Operator::MemoryCopy { dst_mem, src_mem } => self.copy(dst_mem, src_mem),
-            Operator::MemoryInit { data_index, mem } => {
+    pub(super) fn bulk_memory(&mut self, op: BulkMemory) {
+        match op {
+            BulkMemory::MemoryFill { mem } => self.fill(mem),
+            BulkMemory::MemoryCopy { dst_mem, src_mem } => self.copy(dst_mem, src_mem),
+            BulkMemory::MemoryInit { data_index, mem } => {
                 let (len, from, at) = (self.pop(), self.pop(), self.pop());
                 let (memory, segment) = (self.index_constant(mem), self.index_constant(data_index));
                 let arguments = [memory, segment, self.widen(at), self.widen(from), self.widen(len)];
                 self.pay_for_bytes(arguments[4]);
                 self.call_checked(Builtin::MemoryInit, &arguments, Trap::MemoryOutOfBounds);
             }
-            Operator::DataDrop { data_index } => {
+            BulkMemory::DataDrop { data_index } => {
                 let one = self.b.ins().iconst(I8, 1);
                 let flag = self.module.layout.data_dropped(data_index);
                 self.store(one, self.vmctx, flag, self.regions.sizes);
             }
-            _ => return false,
         }
-        true
     }
 
     fn fill(&mut self, memory: u32) {

@@ -6,10 +6,10 @@ use crate::codegen::abi::{trap_code, wasm_signature};
 use crate::instance::builtin::Builtin;
 use crate::instance::layout::{func_record, import_func};
 use crate::module::HeapType;
+use crate::module::instruction::Call;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, SigRef, Value};
-use wasmparser::Operator;
 
 /// What is called.
 enum Callee {
@@ -20,20 +20,17 @@ enum Callee {
 }
 
 impl Translator<'_, '_> {
-    /// Translates a call; `false` if `op` is none.
-    pub(super) fn call(&mut self, op: &Operator<'_>) -> bool {
-        match *op {
-            Operator::Call { function_index } => self.call_function(function_index, false),
-            Operator::ReturnCall { function_index } => self.call_function(function_index, true),
-            Operator::CallIndirect { type_index, table_index } => self.call_element(type_index, table_index, false),
-            Operator::ReturnCallIndirect { type_index, table_index } => {
+    pub(super) fn call(&mut self, op: Call) {
+        match op {
+            Call::Call { function_index } => self.call_function(function_index, false),
+            Call::ReturnCall { function_index } => self.call_function(function_index, true),
+            Call::CallIndirect { type_index, table_index } => self.call_element(type_index, table_index, false),
+            Call::ReturnCallIndirect { type_index, table_index } => {
                 self.call_element(type_index, table_index, true);
             }
-            Operator::CallRef { type_index } => self.call_reference(type_index, false),
-            Operator::ReturnCallRef { type_index } => self.call_reference(type_index, true),
-            _ => return false,
+            Call::CallRef { type_index } => self.call_reference(type_index, false),
+            Call::ReturnCallRef { type_index } => self.call_reference(type_index, true),
         }
-        true
     }
 
     fn call_function(&mut self, func: u32, tail: bool) {

@@ -6,69 +6,60 @@
 use super::state::{Frame, FrameKind, Translator};
 use crate::base::trap::Trap;
 use crate::codegen::abi::{trap_code, value_type};
-use crate::module::ValType;
-use crate::module::convert::value_type as parse_type;
+use crate::module::instruction::{Control, Structure};
+use crate::module::{BlockType, ValType};
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Type, Value};
 use std::collections::HashMap;
-use wasmparser::{BlockType, BrTable, Operator};
+use wasmparser::BrTable;
 
 impl Translator<'_, '_> {
-    /// Translates an instruction that opens or closes a construct, reachable or not; `false` if `op` is none.
-    pub(super) fn structure(&mut self, op: &Operator<'_>) -> bool {
+    /// Translates what opens or closes a construct, reachable or not.
+    pub(super) fn structure(&mut self, op: Structure) {
         match op {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } if !self.reachable => {
+            Structure::Block { .. } | Structure::Loop { .. } | Structure::If { .. } if !self.reachable => {
                 self.skipped += 1;
             }
-            Operator::Else | Operator::End if self.skipped > 0 => {
-                self.skipped -= u32::from(matches!(op, Operator::End));
-            }
-            Operator::Block { blockty } => self.block(*blockty),
-            Operator::Loop { blockty } => self.loop_(*blockty),
-            Operator::If { blockty } => self.if_(*blockty),
-            Operator::Else => self.else_(),
-            Operator::End => self.end(),
-            _ => return false,
+            Structure::Else if self.skipped > 0 => {}
+            Structure::End if self.skipped > 0 => self.skipped -= 1,
+            Structure::Block { blockty } => self.block(blockty),
+            Structure::Loop { blockty } => self.loop_(blockty),
+            Structure::If { blockty } => self.if_(blockty),
+            Structure::Else => self.else_(),
+            Structure::End => self.end(),
         }
-        true
     }
 
-    /// Translates a reachable branch or other control instruction; `false` if `op` is none.
-    pub(super) fn control(&mut self, op: &Operator<'_>) -> bool {
+    pub(super) fn control(&mut self, op: Control<'_>) {
         match op {
-            Operator::Nop => {}
-            Operator::Drop => drop(self.pop()),
-            Operator::Select | Operator::TypedSelect { .. } => {
+            Control::Nop => {}
+            Control::Drop => drop(self.pop()),
+            Control::Select | Control::TypedSelect { ty: _ } => {
                 let (condition, otherwise, then) = (self.pop(), self.pop(), self.pop());
                 let value = self.b.ins().select(condition, then, otherwise);
                 self.push(value);
             }
-            Operator::Unreachable => {
+            Control::Unreachable => {
                 self.b.ins().trap(trap_code(Trap::UnreachableCodeReached));
                 self.reachable = false;
             }
-            Operator::Br { relative_depth } => self.br(*relative_depth),
-            Operator::BrIf { relative_depth } => self.br_if(*relative_depth),
-            Operator::BrTable { targets } => self.br_table(targets),
-            Operator::Return => {
+            Control::Br { relative_depth } => self.br(relative_depth),
+            Control::BrIf { relative_depth } => self.br_if(relative_depth),
+            Control::BrTable { targets } => self.br_table(&targets),
+            Control::Return => {
                 let results = self.frames[0].results;
                 let results = self.pop_many(results);
                 self.b.ins().return_(&results);
                 self.reachable = false;
             }
-            _ => return false,
         }
-        true
     }
 
     fn block_types(&self, ty: BlockType) -> (Vec<Type>, Vec<Type>) {
         let types = |types: &[ValType]| types.iter().map(|ty| value_type(*ty)).collect();
         match ty {
             BlockType::Empty => (Vec::new(), Vec::new()),
-            BlockType::Type(ty) => {
-                let ty = parse_type(ty).expect("validation admits only types that are there");
-                (Vec::new(), vec![value_type(ty)])
-            }
-            BlockType::FuncType(index) => {
+            BlockType::Value(ty) => (Vec::new(), vec![value_type(ty)]),
+            BlockType::Func(index) => {
                 let ty = self.module.info.type_at(index);
                 (types(ty.params()), types(ty.results()))
             }

@@ -10,10 +10,11 @@ use crate::base::trap::Trap;
 use crate::codegen::abi::trap_code;
 use crate::instance::builtin::Builtin;
 use crate::instance::layout::{GUARD, MEMORY, MEMORY_RESERVED, MemoryPlace, import_space};
+use crate::module::MemArg;
+use crate::module::instruction::{Load, MemorySize, Store};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I16, I32, I64};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
-use wasmparser::{MemArg, MemArgTarget, Operator};
 
 /// An address that an access may use: `base + displacement`.
 pub(super) struct Address {
@@ -30,13 +31,8 @@ enum Widening {
 }
 
 impl Translator<'_, '_> {
-    /// Translates a memory instruction; `false` if `op` is none.
-    pub(super) fn memory(&mut self, op: &Operator<'_>) -> bool {
-        self.load_operator(op) || self.store_operator(op) || self.size_operator(op)
-    }
-
-    fn load_operator(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn load_instruction(&mut self, op: Load) {
+        use Load as O;
         use Widening::{None, Signed, Unsigned};
         let (memarg, ty, extend) = match op {
             O::I32Load { memarg } => (memarg, I32, None),
@@ -54,7 +50,6 @@ impl Translator<'_, '_> {
             O::I64Load16U { memarg } => (memarg, I16, Unsigned(I64)),
             O::I64Load32S { memarg } => (memarg, I32, Signed(I64)),
             O::I64Load32U { memarg } => (memarg, I32, Unsigned(I64)),
-            _ => return false,
         };
         let value = self.load_from(memarg, ty);
         let value = match extend {
@@ -63,11 +58,10 @@ impl Translator<'_, '_> {
             Unsigned(to) => self.b.ins().uextend(to, value),
         };
         self.push(value);
-        true
     }
 
-    fn store_operator(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn store_instruction(&mut self, op: Store) {
+        use Store as O;
         let (memarg, ty) = match op {
             O::I32Store { memarg } => (memarg, I32),
             O::I64Store { memarg } => (memarg, I64),
@@ -77,31 +71,29 @@ impl Translator<'_, '_> {
             O::I32Store8 { memarg } | O::I64Store8 { memarg } => (memarg, I8),
             O::I32Store16 { memarg } | O::I64Store16 { memarg } => (memarg, I16),
             O::I64Store32 { memarg } => (memarg, I32),
-            _ => return false,
         };
         let value = self.pop();
         let value = if self.b.func.dfg.value_type(value) == ty { value } else { self.b.ins().ireduce(ty, value) };
         self.store_to(memarg, value);
-        true
     }
 
     /// Pops an index and loads what is there.
-    pub(super) fn load_from(&mut self, memarg: &MemArg, ty: Type) -> Value {
+    pub(super) fn load_from(&mut self, memarg: MemArg, ty: Type) -> Value {
         let (at, flags) = self.access(memarg, ty.bytes());
         self.b.ins().load(ty, flags, at.base, at.displacement)
     }
 
     /// Pops an index and stores a value there.
-    pub(super) fn store_to(&mut self, memarg: &MemArg, value: Value) {
+    pub(super) fn store_to(&mut self, memarg: MemArg, value: Value) {
         let size = self.b.func.dfg.value_type(value).bytes();
         let (at, flags) = self.access(memarg, size);
         self.b.ins().store(flags, value, at.base, at.displacement);
     }
 
     /// Pops an index: where the access goes, and how.
-    pub(super) fn access(&mut self, memarg: &MemArg, size: u32) -> (Address, MemFlagsData) {
+    pub(super) fn access(&mut self, memarg: MemArg, size: u32) -> (Address, MemFlagsData) {
         let index = self.pop();
-        (self.address(memory_index(memarg), index, memarg.offset, size), self.memory_flags())
+        (self.address(memarg.memory, index, memarg.offset, size), self.memory_flags())
     }
 
     pub(super) fn memory_flags(&self) -> MemFlagsData {
@@ -178,23 +170,21 @@ impl Translator<'_, '_> {
         }
     }
 
-    fn size_operator(&mut self, op: &Operator<'_>) -> bool {
-        match *op {
-            Operator::MemorySize { mem } => {
+    pub(super) fn memory_size(&mut self, op: MemorySize) {
+        match op {
+            MemorySize::MemorySize { mem } => {
                 let bytes = self.memory_bytes(mem);
                 let log2 = self.module.info.memories[mem as usize].page_size_log2;
                 let pages = self.b.ins().ushr_imm_u(bytes, i64::from(log2));
                 self.push_memory_size(mem, pages);
             }
-            Operator::MemoryGrow { mem } => {
+            MemorySize::MemoryGrow { mem } => {
                 let delta = self.pop();
                 let arguments = [self.index_constant(mem), self.widen(delta)];
                 let before = self.call_growth(Builtin::MemoryGrow, &arguments);
                 self.push_memory_size(mem, before);
             }
-            _ => return false,
         }
-        true
     }
 
     /// Pushes a 64-bit count of pages as the memory's address type.
@@ -202,12 +192,5 @@ impl Translator<'_, '_> {
         let wide = self.module.info.memories[memory as usize].memory64;
         let pages = if wide { pages } else { self.b.ins().ireduce(I32, pages) };
         self.push(pages);
-    }
-}
-
-fn memory_index(memarg: &MemArg) -> u32 {
-    match memarg.target {
-        MemArgTarget::Memory(memory) => memory,
-        _ => unreachable!("arrays are not supported"),
     }
 }

@@ -16,13 +16,13 @@ use crate::base::trap::Trap;
 use crate::codegen::abi::{new_epoch_signature, trap_code};
 use crate::instance::builtin::GROWTH_REFUSED;
 use crate::instance::layout::{ELEMENT_SIZE, allowance, header};
+use crate::module::instruction::{Control, Instruction, Structure};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
     AliasRegionData, FuncRef, InstBuilder, InstructionData, MemFlagsData, Opcode, SourceLoc, Value,
 };
 use std::borrow::Cow;
-use wasmparser::Operator;
 
 /// The most elements that are paid for at a time: more than any table has, and far from where the sum would overflow.
 const MANY: i64 = 1 << 32;
@@ -51,8 +51,8 @@ impl Translator<'_, '_> {
     }
 
     /// Before an instruction is translated.
-    pub(super) fn pay_for(&mut self, op: &Operator<'_>) {
-        let cost = cost(op);
+    pub(super) fn pay_for(&mut self, instruction: &Instruction<'_>) {
+        let cost = cost(instruction);
         if !self.module.metering.fuel || !self.reachable || cost == 0 {
             return;
         }
@@ -162,10 +162,12 @@ impl Translator<'_, '_> {
 }
 
 /// What an instruction costs. Those that only give others a structure are free.
-fn cost(op: &Operator<'_>) -> i64 {
-    match op {
-        Operator::Nop | Operator::Drop | Operator::Block { .. } | Operator::Loop { .. } | Operator::Else => 0,
-        Operator::End | Operator::Return | Operator::Unreachable => 0,
+fn cost(instruction: &Instruction<'_>) -> i64 {
+    match instruction {
+        Instruction::Structure(Structure::Block { .. } | Structure::Loop { .. } | Structure::Else | Structure::End) => {
+            0
+        }
+        Instruction::Control(Control::Nop | Control::Drop | Control::Return | Control::Unreachable) => 0,
         _ => 1,
     }
 }

@@ -20,9 +20,8 @@ mod tests;
 use crate::base::error::CompileError;
 use crate::codegen::abi::{value_type, wasm_signature};
 use crate::instance::layout::{Layout, header};
-use crate::module::convert::{invalid, value_type as parse_type};
-use crate::module::unsupported;
-use crate::module::{ModuleInfo, ValType};
+use crate::module::instruction::Instruction;
+use crate::module::{FromParser, ModuleInfo, ValType};
 use crate::settings::Metering;
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::I64;
@@ -30,7 +29,7 @@ use cranelift_codegen::ir::{Function, GlobalValueData, InstBuilder, MemFlagsData
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use state::Translator;
-use wasmparser::{FuncValidator, FunctionBody, Operator, ValidatorResources};
+use wasmparser::{FuncValidator, FunctionBody, ValidatorResources};
 
 /// What all bodies of a module have in common.
 pub(crate) struct ModuleContext<'a> {
@@ -86,12 +85,12 @@ fn declare_locals(
     body: &FunctionBody<'_>,
     validator: &mut FuncValidator<ValidatorResources>,
 ) -> Result<(), CompileError> {
-    let mut locals = body.get_locals_reader().map_err(invalid)?;
+    let mut locals = body.get_locals_reader()?;
     for _ in 0..locals.get_count() {
         let offset = locals.original_position();
-        let (count, ty) = locals.read().map_err(invalid)?;
-        validator.define_locals(offset, count, ty).map_err(invalid)?;
-        let ty = parse_type(ty).map_err(|message| CompileError::invalid(message, offset as usize))?;
+        let (count, ty) = locals.read()?;
+        validator.define_locals(offset, count, ty)?;
+        let ty = ValType::from_parser(ty).map_err(|missing| missing.at(offset as usize))?;
         let zero = zero(translator, ty);
         for _ in 0..count {
             translator.declare_local(ty, zero);
@@ -115,35 +114,64 @@ fn translate_operators(
     body: &FunctionBody<'_>,
     validator: &mut FuncValidator<ValidatorResources>,
 ) -> Result<(), CompileError> {
-    let mut operators = body.get_operators_reader().map_err(invalid)?;
+    let mut operators = body.get_operators_reader()?;
     translator.meter_entry(SourceLoc::new(operators.original_position() as u32));
     while !operators.eof() {
-        let (op, offset) = operators.read_with_offset().map_err(invalid)?;
-        validator.op(offset, &op).map_err(invalid)?;
-        unsupported::check(&op, offset)?;
+        let (op, offset) = operators.read_with_offset()?;
+        validator.op(offset, &op)?;
+        let instruction = Instruction::new(op).map_err(|missing| missing.at(offset as usize))?;
         translator.b.set_srcloc(SourceLoc::new(offset as u32));
-        translator.pay_for(&op);
-        if !translator.operator(&op) {
-            let message = format!("the instruction {} is not supported yet", unsupported::name(&op));
-            return Err(CompileError::invalid(message, offset as usize));
-        }
+        translator.pay_for(&instruction);
+        translator.instruction(instruction);
     }
-    operators.finish().map_err(invalid)
+    Ok(operators.finish()?)
 }
 
 impl Translator<'_, '_> {
-    /// Translates one valid instruction; `false` if it is not known.
-    fn operator(&mut self, op: &Operator<'_>) -> bool {
-        self.structure(op)
-            || !self.reachable
-            || self.variable(op)
-            || self.reference(op)
-            || self.numeric(op)
-            || self.memory(op)
-            || self.simd(op)
-            || self.bulk_memory(op)
-            || self.control(op)
-            || self.call(op)
-            || self.table(op)
+    /// Translates a valid instruction.
+    #[inline]
+    fn instruction(&mut self, instruction: Instruction<'_>) {
+        use Instruction as I;
+        match instruction {
+            I::Structure(op) => self.structure(op),
+            _ if !self.reachable => {}
+            I::Control(op) => self.control(op),
+            I::Call(op) => self.call(op),
+            I::Variable(op) => self.variable(op),
+            I::Reference(op) => self.reference(op),
+            I::Table(op) => self.table(op),
+            I::BulkTable(op) => self.bulk_table(op),
+            I::MemorySize(op) => self.memory_size(op),
+            I::BulkMemory(op) => self.bulk_memory(op),
+            I::Load(op) => self.load_instruction(op),
+            I::Store(op) => self.store_instruction(op),
+            I::Constant(op) => self.constant(op),
+            I::IntegerArithmetic(op) => self.integer_arithmetic(op),
+            I::IntegerComparison(op) => self.integer_comparison(op),
+            I::WideArithmetic(op) => self.wide_arithmetic(op),
+            I::FloatArithmetic(op) => self.float_arithmetic(op),
+            I::FloatComparison(op) => self.float_comparison(op),
+            I::IntegerConversion(op) => self.integer_conversion(op),
+            I::FloatConversion(op) => self.float_conversion(op),
+            I::VectorBits(op) => self.vector_bits(op),
+            I::VectorLoad(op) => self.vector_load(op),
+            I::LaneAccess(op) => self.lane_access(op),
+            I::LaneMove(op) => self.lane_move(op),
+            I::LaneExtract(op) => self.lane_extract(op),
+            I::LaneReplace(op) => self.lane_replace(op),
+            I::LaneReduction(op) => self.lane_reduction(op),
+            I::VectorArithmetic(op) => self.vector_arithmetic(op),
+            I::SaturatingArithmetic(op) => self.saturating_arithmetic(op),
+            I::VectorShift(op) => self.vector_shift(op),
+            I::VectorComparison(op) => self.vector_comparison(op),
+            I::Narrowing(op) => self.narrowing(op),
+            I::Extension(op) => self.extension(op),
+            I::ExtendedProduct(op) => self.extended_product(op),
+            I::ExtendedSum(op) => self.extended_sum(op),
+            I::VectorFloatArithmetic(op) => self.vector_float_arithmetic(op),
+            I::VectorFloatComparison(op) => self.vector_float_comparison(op),
+            I::VectorFloatConversion(op) => self.vector_float_conversion(op),
+            I::Relaxed(op) => self.relaxed(op),
+        }
     }
 }

@@ -1,35 +1,24 @@
 //! Numbers: constants, arithmetic, comparisons, conversions (specification, section 4.4.1).
 
 use super::state::Translator;
+use crate::module::instruction::{
+    Constant, FloatArithmetic, FloatComparison, FloatConversion, IntegerArithmetic, IntegerComparison,
+    IntegerConversion, WideArithmetic,
+};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64, I128};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
-use wasmparser::Operator;
 
 impl Translator<'_, '_> {
-    /// Translates a numeric instruction; `false` if `op` is none.
-    pub(super) fn numeric(&mut self, op: &Operator<'_>) -> bool {
-        self.constant(op)
-            || self.integer_arithmetic(op)
-            || self.integer_comparison(op)
-            || self.wide_arithmetic(op)
-            || self.float_arithmetic(op)
-            || self.float_comparison(op)
-            || self.integer_conversion(op)
-            || self.float_conversion(op)
-    }
-
-    fn constant(&mut self, op: &Operator<'_>) -> bool {
-        let value = match *op {
-            Operator::I32Const { value } => self.b.ins().iconst(I32, i64::from(value as u32)),
-            Operator::I64Const { value } => self.b.ins().iconst(I64, value),
-            Operator::F32Const { value } => self.b.ins().f32const(Ieee32::with_bits(value.bits())),
-            Operator::F64Const { value } => self.b.ins().f64const(Ieee64::with_bits(value.bits())),
-            _ => return false,
+    pub(super) fn constant(&mut self, op: Constant) {
+        let value = match op {
+            Constant::I32Const { value } => self.b.ins().iconst(I32, i64::from(value as u32)),
+            Constant::I64Const { value } => self.b.ins().iconst(I64, value),
+            Constant::F32Const { value } => self.b.ins().f32const(Ieee32::with_bits(value.bits())),
+            Constant::F64Const { value } => self.b.ins().f64const(Ieee64::with_bits(value.bits())),
         };
         self.push(value);
-        true
     }
 
     fn unary(&mut self, emit: impl FnOnce(&mut Self, Value) -> Value) {
@@ -44,8 +33,8 @@ impl Translator<'_, '_> {
         self.push(result);
     }
 
-    fn integer_arithmetic(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn integer_arithmetic(&mut self, op: IntegerArithmetic) {
+        use IntegerArithmetic as O;
         match op {
             O::I32Add | O::I64Add => self.binary(|t, a, b| t.b.ins().iadd(a, b)),
             O::I32Sub | O::I64Sub => self.binary(|t, a, b| t.b.ins().isub(a, b)),
@@ -66,9 +55,7 @@ impl Translator<'_, '_> {
             O::I32Clz | O::I64Clz => self.unary(|t, a| t.b.ins().clz(a)),
             O::I32Ctz | O::I64Ctz => self.unary(|t, a| t.b.ins().ctz(a)),
             O::I32Popcnt | O::I64Popcnt => self.unary(|t, a| t.b.ins().popcnt(a)),
-            _ => return false,
         }
-        true
     }
 
     /// A comparison's result as Wasm's i32.
@@ -76,15 +63,15 @@ impl Translator<'_, '_> {
         self.b.ins().uextend(I32, flag)
     }
 
-    fn integer_comparison(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn integer_comparison(&mut self, op: IntegerComparison) {
+        use IntegerComparison as O;
         let condition = match op {
             O::I32Eqz | O::I64Eqz => {
                 self.unary(|t, a| {
                     let flag = t.b.ins().icmp_imm_u(IntCC::Equal, a, 0);
                     t.truth(flag)
                 });
-                return true;
+                return;
             }
             O::I32Eq | O::I64Eq => IntCC::Equal,
             O::I32Ne | O::I64Ne => IntCC::NotEqual,
@@ -96,18 +83,16 @@ impl Translator<'_, '_> {
             O::I32LeU | O::I64LeU => IntCC::UnsignedLessThanOrEqual,
             O::I32GeS | O::I64GeS => IntCC::SignedGreaterThanOrEqual,
             O::I32GeU | O::I64GeU => IntCC::UnsignedGreaterThanOrEqual,
-            _ => return false,
         };
         self.binary(|t, a, b| {
             let flag = t.b.ins().icmp(condition, a, b);
             t.truth(flag)
         });
-        true
     }
 
     /// Arithmetic on numbers of 128 bits, each two operands or results: the low half, then the high one.
-    fn wide_arithmetic(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn wide_arithmetic(&mut self, op: WideArithmetic) {
+        use WideArithmetic as O;
         let result = match op {
             O::I64Add128 => {
                 let (right, left) = (self.pop_wide(), self.pop_wide());
@@ -127,12 +112,10 @@ impl Translator<'_, '_> {
                 let [right, left] = operands.map(|value| self.b.ins().uextend(I128, value));
                 self.b.ins().imul(left, right)
             }
-            _ => return false,
         };
         let (low, high) = self.b.ins().isplit(result);
         self.push(low);
         self.push(high);
-        true
     }
 
     fn pop_wide(&mut self) -> Value {
@@ -140,8 +123,8 @@ impl Translator<'_, '_> {
         self.b.ins().iconcat(low, high)
     }
 
-    fn float_arithmetic(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn float_arithmetic(&mut self, op: FloatArithmetic) {
+        use FloatArithmetic as O;
         match op {
             O::F32Add | O::F64Add => self.binary(|t, a, b| t.b.ins().fadd(a, b)),
             O::F32Sub | O::F64Sub => self.binary(|t, a, b| t.b.ins().fsub(a, b)),
@@ -157,13 +140,11 @@ impl Translator<'_, '_> {
             O::F32Floor | O::F64Floor => self.unary(|t, a| t.b.ins().floor(a)),
             O::F32Trunc | O::F64Trunc => self.unary(|t, a| t.b.ins().trunc(a)),
             O::F32Nearest | O::F64Nearest => self.unary(|t, a| t.b.ins().nearest(a)),
-            _ => return false,
         }
-        true
     }
 
-    fn float_comparison(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn float_comparison(&mut self, op: FloatComparison) {
+        use FloatComparison as O;
         let condition = match op {
             O::F32Eq | O::F64Eq => FloatCC::Equal,
             O::F32Ne | O::F64Ne => FloatCC::NotEqual,
@@ -171,17 +152,15 @@ impl Translator<'_, '_> {
             O::F32Gt | O::F64Gt => FloatCC::GreaterThan,
             O::F32Le | O::F64Le => FloatCC::LessThanOrEqual,
             O::F32Ge | O::F64Ge => FloatCC::GreaterThanOrEqual,
-            _ => return false,
         };
         self.binary(|t, a, b| {
             let flag = t.b.ins().fcmp(condition, a, b);
             t.truth(flag)
         });
-        true
     }
 
-    fn integer_conversion(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn integer_conversion(&mut self, op: IntegerConversion) {
+        use IntegerConversion as O;
         let narrow = |part: Type, whole: Type| {
             move |t: &mut Self, a: Value| {
                 let low = t.b.ins().ireduce(part, a);
@@ -197,13 +176,11 @@ impl Translator<'_, '_> {
             O::I64Extend8S => self.unary(narrow(I8, I64)),
             O::I64Extend16S => self.unary(narrow(I16, I64)),
             O::I64Extend32S => self.unary(narrow(I32, I64)),
-            _ => return false,
         }
-        true
     }
 
-    fn float_conversion(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(super) fn float_conversion(&mut self, op: FloatConversion) {
+        use FloatConversion as O;
         match op {
             O::I32TruncF32S | O::I32TruncF64S => self.unary(|t, a| t.b.ins().fcvt_to_sint(I32, a)),
             O::I32TruncF32U | O::I32TruncF64U => self.unary(|t, a| t.b.ins().fcvt_to_uint(I32, a)),
@@ -223,8 +200,6 @@ impl Translator<'_, '_> {
             O::I64ReinterpretF64 => self.unary(|t, a| t.b.ins().bitcast(I64, MemFlagsData::new(), a)),
             O::F32ReinterpretI32 => self.unary(|t, a| t.b.ins().bitcast(F32, MemFlagsData::new(), a)),
             O::F64ReinterpretI64 => self.unary(|t, a| t.b.ins().bitcast(F64, MemFlagsData::new(), a)),
-            _ => return false,
         }
-        true
     }
 }

@@ -6,39 +6,37 @@
 use super::control::block_args;
 use super::state::Translator;
 use crate::base::trap::Trap;
+use crate::codegen::abi::reference_type;
+use crate::module::instruction::Reference;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::types::I32;
 use cranelift_codegen::ir::{InstBuilder, Value};
-use wasmparser::Operator;
 
 impl Translator<'_, '_> {
-    /// Translates an instruction on references; `false` if `op` is none.
-    pub(super) fn reference(&mut self, op: &Operator<'_>) -> bool {
-        match *op {
-            Operator::RefNull { .. } => {
-                let null = self.b.ins().iconst(I64, 0);
+    pub(super) fn reference(&mut self, op: Reference) {
+        match op {
+            Reference::RefNull { hty } => {
+                let null = self.b.ins().iconst(reference_type(hty.kind()), 0);
                 self.push(null);
             }
-            Operator::RefIsNull => {
+            Reference::RefIsNull => {
                 let reference = self.pop();
                 let flag = self.is_null(reference);
                 let flag = self.b.ins().uextend(I32, flag);
                 self.push(flag);
             }
-            Operator::RefFunc { function_index } => {
+            Reference::RefFunc { function_index } => {
                 let reference = self.function_reference(function_index);
                 self.push(reference);
             }
-            Operator::RefAsNonNull => {
+            Reference::RefAsNonNull => {
                 let reference = *self.stack.last().expect("validation counts operands");
                 let null = self.is_null(reference);
                 self.trap_if(null, Trap::NullReference);
             }
-            Operator::BrOnNull { relative_depth } => self.br_on_null(relative_depth),
-            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth),
-            _ => return false,
+            Reference::BrOnNull { relative_depth } => self.br_on_null(relative_depth),
+            Reference::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth),
         }
-        true
     }
 
     fn is_null(&mut self, reference: Value) -> Value {

@@ -8,10 +8,10 @@ use crate::base::trap::Trap;
 use crate::codegen::abi::trap_code;
 use crate::instance::builtin::Builtin;
 use crate::instance::layout::{ELEMENT_SIZE, TablePlace, import_space};
+use crate::module::instruction::{BulkTable, Table};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
-use wasmparser::Operator;
 
 /// A table element's address, `base + displacement`, and the vmctx from which funcrefs in it are counted.
 pub(super) struct Element {
@@ -21,57 +21,52 @@ pub(super) struct Element {
 }
 
 impl Translator<'_, '_> {
-    /// Translates a table instruction; `false` if `op` is none.
-    pub(super) fn table(&mut self, op: &Operator<'_>) -> bool {
-        match *op {
-            Operator::TableGet { table } => self.table_get(table),
-            Operator::TableSet { table } => self.table_set(table),
-            Operator::TableSize { table } => {
+    pub(super) fn table(&mut self, op: Table) {
+        match op {
+            Table::TableGet { table } => self.table_get(table),
+            Table::TableSet { table } => self.table_set(table),
+            Table::TableSize { table } => {
                 let size = self.table_size(table);
                 self.push_table_size(table, size);
             }
-            Operator::TableGrow { table } => {
+            Table::TableGrow { table } => {
                 let (delta, value) = (self.pop(), self.pop());
                 let arguments = [self.index_constant(table), value, self.widen(delta)];
                 let before = self.call_growth(Builtin::TableGrow, &arguments);
                 self.pay_for_growth(before, arguments[2]);
                 self.push_table_size(table, before);
             }
-            _ => return self.bulk_table(op),
         }
-        true
     }
 
-    fn bulk_table(&mut self, op: &Operator<'_>) -> bool {
-        match *op {
-            Operator::TableFill { table } => {
+    pub(super) fn bulk_table(&mut self, op: BulkTable) {
+        match op {
+            BulkTable::TableFill { table } => {
                 let (len, value, at) = (self.pop(), self.pop(), self.pop());
                 let arguments = [self.index_constant(table), self.widen(at), value, self.widen(len)];
                 self.pay_for_elements(arguments[3]);
                 self.call_checked(Builtin::TableFill, &arguments, Trap::TableOutOfBounds);
             }
-            Operator::TableCopy { dst_table, src_table } => {
+            BulkTable::TableCopy { dst_table, src_table } => {
                 let (len, from, to) = (self.pop(), self.pop(), self.pop());
                 let (to_table, from_table) = (self.index_constant(dst_table), self.index_constant(src_table));
                 let arguments = [to_table, self.widen(to), from_table, self.widen(from), self.widen(len)];
                 self.pay_for_elements(arguments[4]);
                 self.call_checked(Builtin::TableCopy, &arguments, Trap::TableOutOfBounds);
             }
-            Operator::TableInit { elem_index, table } => {
+            BulkTable::TableInit { elem_index, table } => {
                 let (len, from, at) = (self.pop(), self.pop(), self.pop());
                 let (table, segment) = (self.index_constant(table), self.index_constant(elem_index));
                 let arguments = [table, segment, self.widen(at), self.widen(from), self.widen(len)];
                 self.pay_for_elements(arguments[4]);
                 self.call_checked(Builtin::TableInit, &arguments, Trap::TableOutOfBounds);
             }
-            Operator::ElemDrop { elem_index } => {
+            BulkTable::ElemDrop { elem_index } => {
                 let one = self.b.ins().iconst(I8, 1);
                 let flag = self.module.layout.element_dropped(elem_index);
                 self.store(one, self.vmctx, flag, self.regions.sizes);
             }
-            _ => return false,
         }
-        true
     }
 
     fn table_get(&mut self, table: u32) {

@@ -3,11 +3,11 @@
 use super::state::Translator;
 use crate::codegen::abi::value_type;
 use crate::instance::layout::{GlobalPlace, import_global};
+use crate::module::instruction::Variable;
 use crate::module::{ConstOp, GlobalType, ValType};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, Value};
-use wasmparser::Operator;
 
 /// A global's value at `base + displacement`, and the vmctx from which a funcref in it is counted.
 struct Cell {
@@ -17,26 +17,23 @@ struct Cell {
 }
 
 impl Translator<'_, '_> {
-    /// Translates an instruction on locals or globals; `false` if `op` is none.
-    pub(super) fn variable(&mut self, op: &Operator<'_>) -> bool {
-        match *op {
-            Operator::LocalGet { local_index } => {
+    pub(super) fn variable(&mut self, op: Variable) {
+        match op {
+            Variable::LocalGet { local_index } => {
                 let value = self.b.use_var(self.locals[local_index as usize]);
                 self.push(value);
             }
-            Operator::LocalSet { local_index } => {
+            Variable::LocalSet { local_index } => {
                 let value = self.pop();
                 self.b.def_var(self.locals[local_index as usize], value);
             }
-            Operator::LocalTee { local_index } => {
+            Variable::LocalTee { local_index } => {
                 let value = *self.stack.last().expect("validation counts operands");
                 self.b.def_var(self.locals[local_index as usize], value);
             }
-            Operator::GlobalGet { global_index } => self.global_get(global_index),
-            Operator::GlobalSet { global_index } => self.global_set(global_index),
-            _ => return false,
+            Variable::GlobalGet { global_index } => self.global_get(global_index),
+            Variable::GlobalSet { global_index } => self.global_set(global_index),
         }
-        true
     }
 
     fn global_get(&mut self, global: u32) {

@@ -1,11 +1,15 @@
 //! What is refused, in which words, and what of a module is kept.
 
 use super::*;
-use crate::base::error::ErrorKind;
-use crate::module::ExternType;
+use crate::base::error::CompileErrorKind;
+use crate::module::{ConstExpr, ConstOp, Entity, ExternType, MemoryType};
 
 fn error(bytes: &[u8]) -> CompileError {
     validate(bytes, Features::default()).expect_err("these bytes must be refused")
+}
+
+fn kind(bytes: &[u8]) -> CompileErrorKind {
+    error(bytes).kind()
 }
 
 fn refused(wat: &str) -> String {
@@ -49,45 +53,93 @@ fn a_module_of_another_version_is_told_so() {
 }
 
 #[test]
+fn only_what_more_bytes_could_mend_is_cut_off() {
+    let cut_off = |bytes: &[u8]| kind(bytes) == CompileErrorKind::Malformed { cut_off: true };
+    let whole = wat::parse_str(r#"(module (memory 1) (func (export "f") (nop)) (data (i32.const 0) "abc"))"#).unwrap();
+    assert!(validate(&whole, Features::default()).is_ok());
+    // At the end of some sections, what is there is a valid module.
+    let refused = (0..whole.len()).filter(|len| validate(&whole[..*len], Features::default()).is_err());
+    let refused: Vec<_> = refused.collect();
+    assert!(refused.len() > whole.len() - 8);
+    for len in refused {
+        assert!(cut_off(&whole[..len]), "{len} bytes of {}: {:?}", whole.len(), error(&whole[..len]));
+    }
+    // A section that ends within its last item, although the module goes on.
+    assert!(!cut_off(b"\0asm\x01\0\0\0\x01\x02\x01\x60\x00\x01\x00"));
+    assert!(!cut_off(&wat::parse_str("(module (func (i32.const 0)))").unwrap()));
+    assert!(!cut_off(b"(module)"));
+}
+
+#[test]
 fn a_component_is_told_that_it_is_one() {
+    let error = error(b"\0asm\x0d\0\x01\0");
+    assert_eq!(error.kind(), CompileErrorKind::Unsupported(Feature::ComponentModel));
     assert_eq!(
-        error(b"\0asm\x0d\0\x01\0").to_string(),
-        "this is a WebAssembly component; minirt runs core modules (at byte offset 0x4)"
+        error.to_string(),
+        "minirt has no components (component-model): it runs core modules (at byte offset 0x4)"
     );
 }
 
 #[test]
 fn a_feature_that_is_not_there_is_named() {
+    use Feature::{Exceptions, Gc, Threads};
     let cases = [
-        ("(module (memory 1 1 shared))", "threads", "0xb"),
-        ("(module (type (struct)))", "gc", "0xb"),
-        ("(module (func (param anyref)))", "gc", "0xb"),
-        ("(module (type (array i8)))", "gc", "0xb"),
-        ("(module (rec (type (func)) (type (struct))))", "gc", "0xb"),
-        ("(module (table 1 eqref))", "gc", "0xa"),
-        ("(module (global i31ref (ref.null i31)))", "gc", "0xa"),
-        ("(module (import \"a\" \"b\" (global structref)))", "gc", "0xa"),
-        ("(module (func (local arrayref)))", "gc", "0x17"),
-        ("(module (func (drop (ref.null any))))", "gc", "0x17"),
-        ("(module (func unreachable (block (result anyref) unreachable) drop))", "gc", "0x18"),
-        ("(module (func unreachable (drop (select (result anyref)))))", "gc", "0x18"),
-        ("(module (func unreachable (drop (ref.i31))))", "gc", "0x18"),
-        ("(module (tag))", "exceptions", "0x10"),
-        ("(module (import \"a\" \"b\" (tag)))", "exceptions", "0x11"),
-        ("(module (func (try_table)))", "exceptions", "0x17"),
+        ("(module (memory 1 1 shared))", Threads, "0xb"),
+        ("(module (func (atomic.fence)))", Threads, "0x17"),
+        ("(module (type (struct)))", Gc, "0xb"),
+        ("(module (func (param anyref)))", Gc, "0xb"),
+        ("(module (type (array i8)))", Gc, "0xb"),
+        ("(module (rec (type (func)) (type (struct))))", Gc, "0xb"),
+        ("(module (table 1 eqref))", Gc, "0xa"),
+        ("(module (global i31ref (ref.null i31)))", Gc, "0xa"),
+        ("(module (global externref (extern.convert_any (ref.null none))))", Gc, "0xd"),
+        ("(module (import \"a\" \"b\" (global structref)))", Gc, "0xa"),
+        ("(module (func (local arrayref)))", Gc, "0x17"),
+        ("(module (func (drop (ref.null any))))", Gc, "0x17"),
+        ("(module (func unreachable (block (result anyref) unreachable) drop))", Gc, "0x18"),
+        ("(module (func unreachable (drop (select (result anyref)))))", Gc, "0x18"),
+        ("(module (func unreachable (drop (ref.i31))))", Gc, "0x18"),
+        ("(module (tag))", Exceptions, "0x10"),
+        ("(module (import \"a\" \"b\" (tag)))", Exceptions, "0x11"),
+        ("(module (func (try_table)))", Exceptions, "0x17"),
+        ("(module (func (param exnref)))", Exceptions, "0xb"),
     ];
     for (wat, feature, offset) in cases {
+        let bytes = wat::parse_str(wat).unwrap();
+        assert_eq!(kind(&bytes), CompileErrorKind::Unsupported(feature), "{wat}");
         let message = refused(wat);
-        assert!(message.contains(feature) && message.ends_with(&format!("(at byte offset {offset})")), "{message}");
+        assert!(message.starts_with(&format!("minirt has no {feature}")), "{wat}: {message}");
+        assert!(message.ends_with(&format!("(at byte offset {offset})")), "{wat}: {message}");
     }
 }
 
 #[test]
+fn what_is_used_of_a_feature_that_is_not_there_is_named() {
+    assert!(refused("(module (type (struct)))").contains(": struct types"));
+    assert!(refused("(module (func (param i31ref)))").contains(": references to i31"));
+    assert!(refused("(module (func unreachable (drop (ref.i31))))").contains(": the instruction RefI31"));
+}
+
+#[test]
 fn a_feature_that_is_switched_off_is_named() {
-    let features = Features { function_references: false, ..Features::default() };
-    for wat in ["(module (func (param (ref func))))", "(module (table 1 (ref func) (ref.func 0)) (func))"] {
-        let error = validate(&wat::parse_str(wat).unwrap(), features).expect_err("switched off");
-        assert!(error.message().contains("function references"), "{error}");
+    use Feature::{FunctionReferences, Memory64, MultiMemory};
+    let features = Features { function_references: false, memory64: false, multi_memory: false };
+    let cases = [
+        ("(module (func (param (ref func))))", FunctionReferences),
+        ("(module (table 1 (ref func) (ref.func 0)) (func))", FunctionReferences),
+        ("(module (rec (type (func)) (type (func))))", FunctionReferences),
+        ("(module (memory i64 1))", Memory64),
+        ("(module (table i64 1 funcref))", Memory64),
+        ("(module (memory 1) (memory 1))", MultiMemory),
+        ("(module (import \"\" \"\" (memory 1)) (memory 1))", MultiMemory),
+        ("(module (import \"\" \"\" (memory 1)) (import \"\" \"\" (memory 1)))", MultiMemory),
+    ];
+    for (wat, feature) in cases {
+        let error = features.explain(validate(&wat::parse_str(wat).unwrap(), features).expect_err("switched off"));
+        assert_eq!(error.kind(), CompileErrorKind::Disabled(feature), "{wat}: {error}");
+        assert_eq!(error.message(), format!("{feature} are switched off"), "{wat}");
+        assert!(error.offset().is_some_and(|at| at > 8), "{wat}: {error}");
+        assert!(validate(&wat::parse_str(wat).unwrap(), Features::default()).is_ok(), "{wat}");
     }
 }
 
@@ -197,6 +249,8 @@ fn a_broken_name_section_is_ignored() {
 }
 
 #[test]
-fn what_breaks_a_rule_is_invalid_and_not_a_limit() {
-    assert_eq!(error(&wat::parse_str("(module (start 3))").unwrap()).kind(), ErrorKind::Invalid);
+fn what_breaks_a_rule_is_malformed_and_neither_missing_nor_a_limit() {
+    for wat in ["(module (start 3))", "(module (func (i32.const 0)))", "(module (memory 65537))"] {
+        assert_eq!(kind(&wat::parse_str(wat).unwrap()), CompileErrorKind::Malformed { cut_off: false }, "{wat}");
+    }
 }

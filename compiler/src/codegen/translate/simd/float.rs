@@ -2,23 +2,15 @@
 
 use super::super::state::Translator;
 use super::lanes_of;
+use crate::module::instruction::{VectorFloatArithmetic, VectorFloatComparison, VectorFloatConversion};
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::types::{F32X4, F64X2, I32X4, I64X2};
 use cranelift_codegen::ir::{InstBuilder, Value};
-use wasmparser::Operator;
 
 impl Translator<'_, '_> {
-    /// Translates an instruction on lanes of floats; `false` if `op` is none.
-    pub(super) fn vector_float(&mut self, op: &Operator<'_>) -> bool {
-        self.vector_float_arithmetic(op)
-            || self.vector_float_comparison(op)
-            || self.vector_to_integer(op)
-            || self.vector_to_float(op)
-    }
-
-    fn vector_float_arithmetic(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
-        let lanes = lanes_of(op);
+    pub(in super::super) fn vector_float_arithmetic(&mut self, op: VectorFloatArithmetic) {
+        use VectorFloatArithmetic as O;
+        let lanes = lanes_of(op.name());
         match op {
             O::F32x4Add | O::F64x2Add => self.vector_binary(lanes, |t, a, b| t.b.ins().fadd(a, b)),
             O::F32x4Sub | O::F64x2Sub => self.vector_binary(lanes, |t, a, b| t.b.ins().fsub(a, b)),
@@ -36,9 +28,7 @@ impl Translator<'_, '_> {
             O::F32x4Floor | O::F64x2Floor => self.vector_unary(lanes, |t, a| t.b.ins().floor(a)),
             O::F32x4Trunc | O::F64x2Trunc => self.vector_unary(lanes, |t, a| t.b.ins().trunc(a)),
             O::F32x4Nearest | O::F64x2Nearest => self.vector_unary(lanes, |t, a| t.b.ins().nearest(a)),
-            _ => return false,
         }
-        true
     }
 
     /// Lane by lane `then` where the first is less than the second, else `otherwise`. Cranelift has one instruction for
@@ -50,8 +40,8 @@ impl Translator<'_, '_> {
         self.b.ins().bitselect(mask, then, otherwise)
     }
 
-    fn vector_float_comparison(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn vector_float_comparison(&mut self, op: VectorFloatComparison) {
+        use VectorFloatComparison as O;
         let condition = match op {
             O::F32x4Eq | O::F64x2Eq => FloatCC::Equal,
             O::F32x4Ne | O::F64x2Ne => FloatCC::NotEqual,
@@ -59,22 +49,31 @@ impl Translator<'_, '_> {
             O::F32x4Gt | O::F64x2Gt => FloatCC::GreaterThan,
             O::F32x4Le | O::F64x2Le => FloatCC::LessThanOrEqual,
             O::F32x4Ge | O::F64x2Ge => FloatCC::GreaterThanOrEqual,
-            _ => return false,
         };
-        self.vector_binary(lanes_of(op), |t, a, b| t.b.ins().fcmp(condition, a, b));
-        true
+        self.vector_binary(lanes_of(op.name()), |t, a, b| t.b.ins().fcmp(condition, a, b));
     }
 
-    /// To the nearest integer towards zero; what is too large saturates, and NaN becomes zero.
-    fn vector_to_integer(&mut self, op: &Operator<'_>) -> bool {
+    /// What is too large for an integer saturates, and NaN becomes zero.
+    pub(in super::super) fn vector_float_conversion(&mut self, op: VectorFloatConversion) {
+        use VectorFloatConversion as O;
         match op {
-            Operator::I32x4TruncSatF32x4S => self.truncate_signed(),
-            Operator::I32x4TruncSatF32x4U => self.truncate_unsigned(),
-            Operator::I32x4TruncSatF64x2SZero => self.truncate_doubles_signed(),
-            Operator::I32x4TruncSatF64x2UZero => self.truncate_doubles_unsigned(),
-            _ => return false,
+            O::I32x4TruncSatF32x4S => self.truncate_signed(),
+            O::I32x4TruncSatF32x4U => self.truncate_unsigned(),
+            O::I32x4TruncSatF64x2SZero => self.truncate_doubles_signed(),
+            O::I32x4TruncSatF64x2UZero => self.truncate_doubles_unsigned(),
+            O::F32x4ConvertI32x4S => self.vector_unary(I32X4, |t, a| t.b.ins().fcvt_from_sint(F32X4, a)),
+            O::F32x4ConvertI32x4U => self.vector_unary(I32X4, |t, a| t.b.ins().fcvt_from_uint(F32X4, a)),
+            O::F64x2ConvertLowI32x4S => self.vector_unary(I32X4, |t, a| {
+                let low = t.b.ins().swiden_low(a);
+                t.b.ins().fcvt_from_sint(F64X2, low)
+            }),
+            O::F64x2ConvertLowI32x4U => self.vector_unary(I32X4, |t, a| {
+                let low = t.b.ins().uwiden_low(a);
+                t.b.ins().fcvt_from_uint(F64X2, low)
+            }),
+            O::F32x4DemoteF64x2Zero => self.vector_unary(F64X2, |t, a| t.b.ins().fvdemote(a)),
+            O::F64x2PromoteLowF32x4 => self.vector_unary(F32X4, |t, a| t.b.ins().fvpromote_low(a)),
         }
-        true
     }
 
     pub(super) fn truncate_signed(&mut self) {
@@ -105,25 +104,5 @@ impl Translator<'_, '_> {
     fn wide_zero(&mut self) -> Value {
         let zero = self.b.func.dfg.constants.insert(vec![0; 16].into());
         self.b.ins().vconst(I64X2, zero)
-    }
-
-    fn vector_to_float(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
-        match op {
-            O::F32x4ConvertI32x4S => self.vector_unary(I32X4, |t, a| t.b.ins().fcvt_from_sint(F32X4, a)),
-            O::F32x4ConvertI32x4U => self.vector_unary(I32X4, |t, a| t.b.ins().fcvt_from_uint(F32X4, a)),
-            O::F64x2ConvertLowI32x4S => self.vector_unary(I32X4, |t, a| {
-                let low = t.b.ins().swiden_low(a);
-                t.b.ins().fcvt_from_sint(F64X2, low)
-            }),
-            O::F64x2ConvertLowI32x4U => self.vector_unary(I32X4, |t, a| {
-                let low = t.b.ins().uwiden_low(a);
-                t.b.ins().fcvt_from_uint(F64X2, low)
-            }),
-            O::F32x4DemoteF64x2Zero => self.vector_unary(F64X2, |t, a| t.b.ins().fvdemote(a)),
-            O::F64x2PromoteLowF32x4 => self.vector_unary(F32X4, |t, a| t.b.ins().fvpromote_low(a)),
-            _ => return false,
-        }
-        true
     }
 }

@@ -2,10 +2,13 @@
 
 use super::super::state::Translator;
 use super::lanes_of;
+use crate::module::instruction::{
+    ExtendedProduct, ExtendedSum, Extension, Narrowing, SaturatingArithmetic, VectorArithmetic, VectorComparison,
+    VectorShift,
+};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I16X8;
 use cranelift_codegen::ir::{InstBuilder, Type, Value};
-use wasmparser::Operator;
 
 /// Which half of a vector's lanes an instruction widens, and how.
 #[derive(Clone, Copy)]
@@ -20,21 +23,9 @@ pub(super) const SIGNED: [Half; 2] = [Half::LowSigned, Half::HighSigned];
 const UNSIGNED: [Half; 2] = [Half::LowUnsigned, Half::HighUnsigned];
 
 impl Translator<'_, '_> {
-    /// Translates an instruction on lanes of integers; `false` if `op` is none.
-    pub(super) fn vector_integer(&mut self, op: &Operator<'_>) -> bool {
-        self.vector_arithmetic(op)
-            || self.saturating_arithmetic(op)
-            || self.vector_shift(op)
-            || self.vector_comparison(op)
-            || self.narrowing(op)
-            || self.extension(op)
-            || self.extended_product(op)
-            || self.extended_sum(op)
-    }
-
-    fn vector_arithmetic(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
-        let lanes = lanes_of(op);
+    pub(in super::super) fn vector_arithmetic(&mut self, op: VectorArithmetic) {
+        use VectorArithmetic as O;
+        let lanes = lanes_of(op.name());
         match op {
             O::I8x16Add | O::I16x8Add | O::I32x4Add | O::I64x2Add => {
                 self.vector_binary(lanes, |t, a, b| t.b.ins().iadd(a, b));
@@ -51,24 +42,20 @@ impl Translator<'_, '_> {
             O::I8x16Abs | O::I16x8Abs | O::I32x4Abs | O::I64x2Abs => self.vector_unary(lanes, |t, a| t.b.ins().iabs(a)),
             O::I8x16Neg | O::I16x8Neg | O::I32x4Neg | O::I64x2Neg => self.vector_unary(lanes, |t, a| t.b.ins().ineg(a)),
             O::I8x16Popcnt => self.vector_unary(lanes, |t, a| t.b.ins().popcnt(a)),
-            _ => return false,
         }
-        true
     }
 
     /// What ends at the largest or smallest number instead of wrapping around.
-    fn saturating_arithmetic(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
-        let lanes = lanes_of(op);
+    pub(in super::super) fn saturating_arithmetic(&mut self, op: SaturatingArithmetic) {
+        use SaturatingArithmetic as O;
+        let lanes = lanes_of(op.name());
         match op {
             O::I8x16AddSatS | O::I16x8AddSatS => self.vector_binary(lanes, |t, a, b| t.b.ins().sadd_sat(a, b)),
             O::I8x16AddSatU | O::I16x8AddSatU => self.vector_binary(lanes, |t, a, b| t.b.ins().uadd_sat(a, b)),
             O::I8x16SubSatS | O::I16x8SubSatS => self.vector_binary(lanes, |t, a, b| t.b.ins().ssub_sat(a, b)),
             O::I8x16SubSatU | O::I16x8SubSatU => self.vector_binary(lanes, |t, a, b| t.b.ins().usub_sat(a, b)),
             O::I16x8Q15MulrSatS => self.rounding_multiplication(),
-            _ => return false,
         }
-        true
     }
 
     /// Products of fixed-point numbers with 15 bits after the point.
@@ -76,23 +63,21 @@ impl Translator<'_, '_> {
         self.vector_binary(I16X8, |t, a, b| t.b.ins().sqmul_round_sat(a, b));
     }
 
-    fn vector_shift(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn vector_shift(&mut self, op: VectorShift) {
+        use VectorShift as O;
         let shift: fn(&mut Self, Value, Value) -> Value = match op {
             O::I8x16Shl | O::I16x8Shl | O::I32x4Shl | O::I64x2Shl => |t, a, count| t.b.ins().ishl(a, count),
             O::I8x16ShrS | O::I16x8ShrS | O::I32x4ShrS | O::I64x2ShrS => |t, a, count| t.b.ins().sshr(a, count),
             O::I8x16ShrU | O::I16x8ShrU | O::I32x4ShrU | O::I64x2ShrU => |t, a, count| t.b.ins().ushr(a, count),
-            _ => return false,
         };
         // An i32, which Cranelift takes modulo the width of a lane, as Wasm does.
         let count = self.pop();
-        self.vector_unary(lanes_of(op), |t, a| shift(t, a, count));
-        true
+        self.vector_unary(lanes_of(op.name()), |t, a| shift(t, a, count));
     }
 
     /// Lanes of ones where it is so, and of zeros where not.
-    fn vector_comparison(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn vector_comparison(&mut self, op: VectorComparison) {
+        use VectorComparison as O;
         let condition = match op {
             O::I8x16Eq | O::I16x8Eq | O::I32x4Eq | O::I64x2Eq => IntCC::Equal,
             O::I8x16Ne | O::I16x8Ne | O::I32x4Ne | O::I64x2Ne => IntCC::NotEqual,
@@ -104,16 +89,14 @@ impl Translator<'_, '_> {
             O::I8x16GtU | O::I16x8GtU | O::I32x4GtU => IntCC::UnsignedGreaterThan,
             O::I8x16LeU | O::I16x8LeU | O::I32x4LeU => IntCC::UnsignedLessThanOrEqual,
             O::I8x16GeU | O::I16x8GeU | O::I32x4GeU => IntCC::UnsignedGreaterThanOrEqual,
-            _ => return false,
         };
-        self.vector_binary(lanes_of(op), |t, a, b| t.b.ins().icmp(condition, a, b));
-        true
+        self.vector_binary(lanes_of(op.name()), |t, a, b| t.b.ins().icmp(condition, a, b));
     }
 
     /// Lanes of two vectors at half their width, saturating. The operands are signed in either case.
-    fn narrowing(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
-        let wide = || lanes_of(op).merge_lanes().expect("there are lanes twice as wide");
+    pub(in super::super) fn narrowing(&mut self, op: Narrowing) {
+        use Narrowing as O;
+        let wide = || lanes_of(op.name()).merge_lanes().expect("there are lanes twice as wide");
         match op {
             O::I8x16NarrowI16x8S | O::I16x8NarrowI32x4S => {
                 self.vector_binary(wide(), |t, a, b| t.b.ins().snarrow(a, b));
@@ -121,53 +104,45 @@ impl Translator<'_, '_> {
             O::I8x16NarrowI16x8U | O::I16x8NarrowI32x4U => {
                 self.vector_binary(wide(), |t, a, b| t.b.ins().unarrow(a, b));
             }
-            _ => return false,
         }
-        true
     }
 
     /// Half of the lanes, at twice their width.
-    fn extension(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn extension(&mut self, op: Extension) {
+        use Extension as O;
         let half = match op {
             O::I16x8ExtendLowI8x16S | O::I32x4ExtendLowI16x8S | O::I64x2ExtendLowI32x4S => Half::LowSigned,
             O::I16x8ExtendHighI8x16S | O::I32x4ExtendHighI16x8S | O::I64x2ExtendHighI32x4S => Half::HighSigned,
             O::I16x8ExtendLowI8x16U | O::I32x4ExtendLowI16x8U | O::I64x2ExtendLowI32x4U => Half::LowUnsigned,
             O::I16x8ExtendHighI8x16U | O::I32x4ExtendHighI16x8U | O::I64x2ExtendHighI32x4U => Half::HighUnsigned,
-            _ => return false,
         };
-        self.vector_unary(narrow_lanes(op), |t, a| t.widened(half, a));
-        true
+        self.vector_unary(narrow_lanes(op.name()), |t, a| t.widened(half, a));
     }
 
     /// Products of lanes that are first extended, so that nothing is lost.
-    fn extended_product(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn extended_product(&mut self, op: ExtendedProduct) {
+        use ExtendedProduct as O;
         let half = match op {
             O::I16x8ExtMulLowI8x16S | O::I32x4ExtMulLowI16x8S | O::I64x2ExtMulLowI32x4S => Half::LowSigned,
             O::I16x8ExtMulHighI8x16S | O::I32x4ExtMulHighI16x8S | O::I64x2ExtMulHighI32x4S => Half::HighSigned,
             O::I16x8ExtMulLowI8x16U | O::I32x4ExtMulLowI16x8U | O::I64x2ExtMulLowI32x4U => Half::LowUnsigned,
             O::I16x8ExtMulHighI8x16U | O::I32x4ExtMulHighI16x8U | O::I64x2ExtMulHighI32x4U => Half::HighUnsigned,
-            _ => return false,
         };
-        self.vector_binary(narrow_lanes(op), |t, a, b| t.product(half, a, b));
-        true
+        self.vector_binary(narrow_lanes(op.name()), |t, a, b| t.product(half, a, b));
     }
 
     /// Sums of each two neighbouring lanes, or of their products, in lanes twice as wide.
-    fn extended_sum(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn extended_sum(&mut self, op: ExtendedSum) {
+        use ExtendedSum as O;
         match op {
             O::I16x8ExtAddPairwiseI8x16S | O::I32x4ExtAddPairwiseI16x8S => {
-                self.vector_unary(narrow_lanes(op), |t, a| t.sums_of_pairs(SIGNED, a));
+                self.vector_unary(narrow_lanes(op.name()), |t, a| t.sums_of_pairs(SIGNED, a));
             }
             O::I16x8ExtAddPairwiseI8x16U | O::I32x4ExtAddPairwiseI16x8U => {
-                self.vector_unary(narrow_lanes(op), |t, a| t.sums_of_pairs(UNSIGNED, a));
+                self.vector_unary(narrow_lanes(op.name()), |t, a| t.sums_of_pairs(UNSIGNED, a));
             }
-            O::I32x4DotI16x8S => self.vector_binary(narrow_lanes(op), |t, a, b| t.dot_product(a, b)),
-            _ => return false,
+            O::I32x4DotI16x8S => self.vector_binary(narrow_lanes(op.name()), |t, a, b| t.dot_product(a, b)),
         }
-        true
     }
 
     fn widened(&mut self, half: Half, a: Value) -> Value {
@@ -197,6 +172,6 @@ impl Translator<'_, '_> {
 }
 
 /// The lanes that an instruction extends: half as wide as those of its result.
-fn narrow_lanes(op: &Operator<'_>) -> Type {
-    lanes_of(op).split_lanes().expect("there are lanes half as wide")
+fn narrow_lanes(name: &str) -> Type {
+    lanes_of(name).split_lanes().expect("there are lanes half as wide")
 }

@@ -2,35 +2,28 @@
 
 use super::super::state::Translator;
 use super::lanes_of;
+use crate::module::instruction::{LaneExtract, LaneMove, LaneReduction, LaneReplace};
 use cranelift_codegen::ir::types::{I8X16, I32};
 use cranelift_codegen::ir::{InstBuilder, Type, Value};
-use wasmparser::Operator;
 
 impl Translator<'_, '_> {
-    /// Translates an instruction that moves lanes or reduces them to an i32; `false` if `op` is none.
-    pub(super) fn lane(&mut self, op: &Operator<'_>) -> bool {
-        self.lane_move(op) || self.lane_extract(op) || self.lane_replace(op) || self.lane_reduction(op)
-    }
-
     /// Lanes that go elsewhere, or everywhere.
-    fn lane_move(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
-        match *op {
+    pub(in super::super) fn lane_move(&mut self, op: LaneMove) {
+        use LaneMove as O;
+        match op {
             O::I8x16Shuffle { lanes } => {
                 let mask = self.b.func.dfg.immediates.push(lanes.to_vec().into());
                 self.vector_binary(I8X16, |t, a, b| t.b.ins().shuffle(a, b, mask));
             }
             O::I8x16Swizzle => self.swizzle(),
             O::I8x16Splat | O::I16x8Splat | O::I32x4Splat | O::I64x2Splat | O::F32x4Splat | O::F64x2Splat => {
-                let lanes = lanes_of(op);
+                let lanes = lanes_of(op.name());
                 let value = self.pop();
                 let value = self.as_lane(value, lanes.lane_type());
                 let vector = self.b.ins().splat(lanes, value);
                 self.push_vector(vector);
             }
-            _ => return false,
         }
-        true
     }
 
     pub(super) fn swizzle(&mut self) {
@@ -42,8 +35,8 @@ impl Translator<'_, '_> {
         if self.b.func.dfg.value_type(value) == lane { value } else { self.b.ins().ireduce(lane, value) }
     }
 
-    fn lane_extract(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn lane_extract(&mut self, op: LaneExtract) {
+        use LaneExtract as O;
         let (O::I8x16ExtractLaneS { lane }
         | O::I8x16ExtractLaneU { lane }
         | O::I16x8ExtractLaneS { lane }
@@ -51,11 +44,8 @@ impl Translator<'_, '_> {
         | O::I32x4ExtractLane { lane }
         | O::I64x2ExtractLane { lane }
         | O::F32x4ExtractLane { lane }
-        | O::F64x2ExtractLane { lane }) = *op
-        else {
-            return false;
-        };
-        let vector = self.pop_vector(lanes_of(op));
+        | O::F64x2ExtractLane { lane }) = op;
+        let vector = self.pop_vector(lanes_of(op.name()));
         let value = self.b.ins().extractlane(vector, lane);
         let value = match op {
             O::I8x16ExtractLaneS { .. } | O::I16x8ExtractLaneS { .. } => self.b.ins().sextend(I32, value),
@@ -63,43 +53,36 @@ impl Translator<'_, '_> {
             _ => value,
         };
         self.push(value);
-        true
     }
 
-    fn lane_replace(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn lane_replace(&mut self, op: LaneReplace) {
+        use LaneReplace as O;
         let (O::I8x16ReplaceLane { lane }
         | O::I16x8ReplaceLane { lane }
         | O::I32x4ReplaceLane { lane }
         | O::I64x2ReplaceLane { lane }
         | O::F32x4ReplaceLane { lane }
-        | O::F64x2ReplaceLane { lane }) = *op
-        else {
-            return false;
-        };
-        let lanes = lanes_of(op);
+        | O::F64x2ReplaceLane { lane }) = op;
+        let lanes = lanes_of(op.name());
         let value = self.pop();
         let value = self.as_lane(value, lanes.lane_type());
         self.vector_unary(lanes, |t, vector| t.b.ins().insertlane(vector, value, lane));
-        true
     }
 
     /// All lanes as one i32.
-    fn lane_reduction(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
+    pub(in super::super) fn lane_reduction(&mut self, op: LaneReduction) {
+        use LaneReduction as O;
         let result = match op {
             O::I8x16AllTrue | O::I16x8AllTrue | O::I32x4AllTrue | O::I64x2AllTrue => {
-                let vector = self.pop_vector(lanes_of(op));
+                let vector = self.pop_vector(lanes_of(op.name()));
                 let flag = self.b.ins().vall_true(vector);
                 self.b.ins().uextend(I32, flag)
             }
             O::I8x16Bitmask | O::I16x8Bitmask | O::I32x4Bitmask | O::I64x2Bitmask => {
-                let vector = self.pop_vector(lanes_of(op));
+                let vector = self.pop_vector(lanes_of(op.name()));
                 self.b.ins().vhigh_bits(I32, vector)
             }
-            _ => return false,
         };
         self.push(result);
-        true
     }
 }

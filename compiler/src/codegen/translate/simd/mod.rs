@@ -11,24 +11,12 @@ mod float;
 mod relaxed;
 
 use super::state::Translator;
-use cranelift_codegen::ir::types::{F32X4, F64X2, I8X16, I16X8, I32, I32X4, I64X2, INVALID};
+use crate::module::instruction::VectorBits;
+use cranelift_codegen::ir::types::{F32X4, F64X2, I8X16, I16X8, I32, I32X4, I64X2};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
-use wasmparser::Operator;
 
-macro_rules! lanes_by_name {
-    ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($arity:tt)*))*) => {
-        /// The lanes of an instruction's result: those that its name begins with.
-        fn lanes_of(op: &Operator<'_>) -> Type {
-            match op {
-                $(Operator::$op { .. } => const { named_lanes(stringify!($op)) },)*
-                _ => INVALID,
-            }
-        }
-    };
-}
-wasmparser::for_each_operator!(lanes_by_name);
-
-const fn named_lanes(name: &str) -> Type {
+/// The lanes of an instruction's result: those that its name begins with.
+fn lanes_of(name: &str) -> Type {
     match name.as_bytes() {
         [b'I', b'8', b'x', ..] => I8X16,
         [b'I', b'1', b'6', b'x', ..] => I16X8,
@@ -36,21 +24,11 @@ const fn named_lanes(name: &str) -> Type {
         [b'I', b'6', b'4', b'x', ..] => I64X2,
         [b'F', b'3', b'2', b'x', ..] => F32X4,
         [b'F', b'6', b'4', b'x', ..] => F64X2,
-        _ => INVALID,
+        _ => unreachable!("the name {name} has no lanes"),
     }
 }
 
 impl Translator<'_, '_> {
-    /// Translates an instruction on vectors; `false` if `op` is none.
-    pub(super) fn simd(&mut self, op: &Operator<'_>) -> bool {
-        self.bitwise(op)
-            || self.vector_memory(op)
-            || self.lane(op)
-            || self.vector_integer(op)
-            || self.vector_float(op)
-            || self.relaxed(op)
-    }
-
     /// The vector with these bytes, lane 0 first.
     pub(super) fn vector_constant(&mut self, bytes: [u8; 16]) -> Value {
         let constant = self.b.func.dfg.constants.insert(bytes.to_vec().into());
@@ -90,9 +68,9 @@ impl Translator<'_, '_> {
     }
 
     /// An instruction on the bits, whatever lanes they are.
-    fn bitwise(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
-        match *op {
+    pub(super) fn vector_bits(&mut self, op: VectorBits) {
+        use VectorBits as O;
+        match op {
             O::V128Const { value } => {
                 let constant = self.vector_constant(*value.bytes());
                 self.push(constant);
@@ -112,9 +90,7 @@ impl Translator<'_, '_> {
                 let flag = self.b.ins().uextend(I32, flag);
                 self.push(flag);
             }
-            _ => return false,
         }
-        true
     }
 
     fn bitselect(&mut self) {

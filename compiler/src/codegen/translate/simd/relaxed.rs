@@ -18,15 +18,14 @@
 use super::super::state::Translator;
 use super::integer::SIGNED;
 use super::lanes_of;
+use crate::module::instruction::Relaxed;
 use cranelift_codegen::ir::types::{I8X16, I32X4};
 use cranelift_codegen::ir::{InstBuilder, Type};
-use wasmparser::Operator;
 
 impl Translator<'_, '_> {
-    /// Translates a relaxed instruction; `false` if `op` is none.
-    pub(super) fn relaxed(&mut self, op: &Operator<'_>) -> bool {
-        use Operator as O;
-        let lanes = lanes_of(op);
+    pub(in super::super) fn relaxed(&mut self, op: Relaxed) {
+        use Relaxed as O;
+        let lanes = lanes_of(op.name());
         match op {
             O::I8x16RelaxedSwizzle => self.swizzle(),
             O::I32x4RelaxedTruncF32x4S => self.truncate_signed(),
@@ -44,9 +43,7 @@ impl Translator<'_, '_> {
             O::I16x8RelaxedQ15mulrS => self.rounding_multiplication(),
             O::I16x8RelaxedDotI8x16I7x16S => self.vector_binary(I8X16, |t, a, b| t.dot_product(a, b)),
             O::I32x4RelaxedDotI8x16I7x16AddS => self.dot_and_add(),
-            _ => return false,
         }
-        true
     }
 
     fn multiply_and_add(&mut self, lanes: Type, negated: bool) {

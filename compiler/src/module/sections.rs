@@ -1,0 +1,307 @@
+//! The sections of a module, one after the other, into its description.
+//!
+//! Everything here has been validated. Function bodies are not looked into.
+
+use super::const_expr::{ConstExpr, ConstOp};
+use super::convert::{FromParser, Missing};
+use super::externs::{GlobalType, MemoryType, TableType};
+use super::info::{DataSegment, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};
+use super::instruction::Instruction;
+use super::names::Names;
+use super::types::{HeapType, RefType, TypeDef};
+use crate::base::error::{CompileError, Feature};
+use wasmparser::{
+    DataKind, ElementItems, ElementKind, ExternalKind, KnownCustom, Name, NameSectionReader, Operator, Payload,
+    TableInit, TypeRef,
+};
+
+/// Collects what the sections say.
+#[derive(Default)]
+pub(crate) struct Sections {
+    pub(crate) info: ModuleInfo,
+    /// Where the section that is being read starts, or its item.
+    at: usize,
+}
+
+impl Sections {
+    /// Takes in a section.
+    ///
+    /// # Errors
+    /// When it uses a feature that minirt does not have.
+    pub(crate) fn add(&mut self, payload: Payload<'_>) -> Result<(), CompileError> {
+        self.at = payload.as_section().map_or(self.at, |(_, range)| range.start as usize);
+        match payload {
+            Payload::TypeSection(section) => self.types(section),
+            Payload::ImportSection(section) => self.imports(section),
+            Payload::FunctionSection(section) => self.functions(section),
+            Payload::TableSection(section) => self.tables(section),
+            Payload::MemorySection(section) => self.memories(section),
+            Payload::TagSection(_) => Err(self.refuse(Missing::new(Feature::Exceptions, "tags"))),
+            Payload::GlobalSection(section) => self.globals(section),
+            Payload::ExportSection(section) => self.exports(section),
+            Payload::StartSection { func, .. } => {
+                self.info.start = Some(func);
+                self.escapes(func);
+                Ok(())
+            }
+            Payload::ElementSection(section) => self.elements(section),
+            Payload::DataSection(section) => self.data(section),
+            Payload::CustomSection(section) => {
+                if let KnownCustom::Name(names) = section.as_known() {
+                    // Names are for people: a broken section costs the names, not the module.
+                    let _ = self.names(names);
+                }
+                Ok(())
+            }
+            // Validation has used them.
+            Payload::Version { .. } | Payload::DataCountSection { .. } | Payload::End(_) => Ok(()),
+            Payload::CodeSectionStart { .. } | Payload::CodeSectionEntry(_) => Ok(()),
+            other => Err(CompileError::internal(format!("nobody reads the section {other:?}"))),
+        }
+    }
+
+    /// The error for what minirt does not have, at the item that is being read.
+    fn refuse(&self, missing: Missing) -> CompileError {
+        missing.at(self.at)
+    }
+
+    /// Notes that a reference to a function can exist.
+    fn escapes(&mut self, func: u32) {
+        self.info.funcs[func as usize].escapes = true;
+    }
+
+    fn types(&mut self, section: wasmparser::TypeSectionReader<'_>) -> Result<(), CompileError> {
+        for group in section.into_iter_with_offsets() {
+            let (offset, group) = group?;
+            self.at = offset as usize;
+            let before = self.info.types.len();
+            for ty in group.into_types() {
+                let ty = TypeDef::from_parser(ty).map_err(|missing| self.refuse(missing))?;
+                self.info.types.push(ty);
+            }
+            self.info.rec_groups.push((self.info.types.len() - before) as u32);
+        }
+        Ok(())
+    }
+
+    fn imports(&mut self, section: wasmparser::ImportSectionReader<'_>) -> Result<(), CompileError> {
+        for import in section.into_imports() {
+            let import = import?;
+            let entity = self.import(import.ty).map_err(|missing| self.refuse(missing))?;
+            let (module, name) = (import.module.to_owned(), import.name.to_owned());
+            self.info.imports.push(Import { module, name, entity });
+        }
+        Ok(())
+    }
+
+    /// Makes room for an import in its index space.
+    fn import(&mut self, ty: TypeRef) -> Result<Entity, Missing> {
+        let info = &mut self.info;
+        Ok(match ty {
+            TypeRef::Func(ty) => {
+                info.num_imported_funcs += 1;
+                Entity::Func(push(&mut info.funcs, FuncDecl { ty, escapes: true }))
+            }
+            TypeRef::Table(ty) => {
+                info.num_imported_tables += 1;
+                Entity::Table(push(&mut info.tables, TableType::from_parser(ty)?))
+            }
+            TypeRef::Memory(ty) => {
+                info.num_imported_memories += 1;
+                Entity::Memory(push(&mut info.memories, MemoryType::from_parser(ty)?))
+            }
+            TypeRef::Global(ty) => {
+                info.num_imported_globals += 1;
+                Entity::Global(push(&mut info.globals, GlobalType::from_parser(ty)?))
+            }
+            TypeRef::Tag(_) => return Err(Missing::new(Feature::Exceptions, "imported tags")),
+            TypeRef::FuncExact(_) => {
+                return Err(Missing::new(Feature::CustomDescriptors, "imports of functions of an exact type"));
+            }
+        })
+    }
+
+    fn functions(&mut self, section: wasmparser::FunctionSectionReader<'_>) -> Result<(), CompileError> {
+        for ty in section {
+            self.info.funcs.push(FuncDecl { ty: ty?, escapes: false });
+        }
+        Ok(())
+    }
+
+    fn tables(&mut self, section: wasmparser::TableSectionReader<'_>) -> Result<(), CompileError> {
+        for table in section {
+            let table = table?;
+            let ty = TableType::from_parser(table.ty).map_err(|missing| self.refuse(missing))?;
+            let index = push(&mut self.info.tables, ty);
+            match &table.init {
+                TableInit::RefNull => {}
+                TableInit::Expr(init) => {
+                    let init = self.expression(init)?;
+                    self.info.table_inits.push((index, init));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn memories(&mut self, section: wasmparser::MemorySectionReader<'_>) -> Result<(), CompileError> {
+        for ty in section {
+            let ty = MemoryType::from_parser(ty?).map_err(|missing| self.refuse(missing))?;
+            self.info.memories.push(ty);
+        }
+        Ok(())
+    }
+
+    fn globals(&mut self, section: wasmparser::GlobalSectionReader<'_>) -> Result<(), CompileError> {
+        for global in section {
+            let global = global?;
+            let ty = GlobalType::from_parser(global.ty).map_err(|missing| self.refuse(missing))?;
+            self.info.globals.push(ty);
+            let init = self.expression(&global.init_expr)?;
+            self.info.global_inits.push(init);
+        }
+        Ok(())
+    }
+
+    fn exports(&mut self, section: wasmparser::ExportSectionReader<'_>) -> Result<(), CompileError> {
+        for export in section {
+            let export = export?;
+            let entity = match export.kind {
+                ExternalKind::Func => {
+                    self.escapes(export.index);
+                    Entity::Func(export.index)
+                }
+                ExternalKind::Table => Entity::Table(export.index),
+                ExternalKind::Memory => Entity::Memory(export.index),
+                ExternalKind::Global => Entity::Global(export.index),
+                ExternalKind::Tag => return Err(self.refuse(Missing::new(Feature::Exceptions, "exported tags"))),
+                ExternalKind::FuncExact => {
+                    let missing = Missing::new(Feature::CustomDescriptors, "exports of functions of an exact type");
+                    return Err(self.refuse(missing));
+                }
+            };
+            self.info.exports.push(Export { name: export.name.to_owned(), entity });
+        }
+        let exports = &self.info.exports;
+        self.info.exports_by_name = (0..exports.len() as u32).collect();
+        self.info.exports_by_name.sort_unstable_by_key(|at| exports[*at as usize].name.as_str());
+        Ok(())
+    }
+
+    fn elements(&mut self, section: wasmparser::ElementSectionReader<'_>) -> Result<(), CompileError> {
+        for element in section {
+            let element = element?;
+            let mode = match &element.kind {
+                ElementKind::Passive => SegmentMode::Passive,
+                ElementKind::Declared => SegmentMode::Declared,
+                ElementKind::Active { table_index, offset_expr } => {
+                    SegmentMode::Active { target: table_index.unwrap_or(0), offset: self.expression(offset_expr)? }
+                }
+            };
+            let (ty, items) = self.items(element.items)?;
+            self.info.elements.push(ElementSegment { ty, mode, items });
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, items: ElementItems<'_>) -> Result<(RefType, Vec<ConstExpr>), CompileError> {
+        let mut exprs = Vec::new();
+        match items {
+            ElementItems::Functions(funcs) => {
+                for func in funcs {
+                    let func = func?;
+                    self.escapes(func);
+                    exprs.push(ConstExpr(vec![ConstOp::RefFunc(func)]));
+                }
+                Ok((RefType { nullable: false, heap: HeapType::Func }, exprs))
+            }
+            ElementItems::Expressions(ty, items) => {
+                for item in items {
+                    exprs.push(self.expression(&item?)?);
+                }
+                Ok((RefType::from_parser(ty).map_err(|missing| self.refuse(missing))?, exprs))
+            }
+        }
+    }
+
+    fn data(&mut self, section: wasmparser::DataSectionReader<'_>) -> Result<(), CompileError> {
+        let mut bytes = Vec::new();
+        for data in section {
+            let data = data?;
+            let mode = match &data.kind {
+                DataKind::Passive => SegmentMode::Passive,
+                DataKind::Active { memory_index, offset_expr } => {
+                    SegmentMode::Active { target: *memory_index, offset: self.expression(offset_expr)? }
+                }
+            };
+            let start = bytes.len();
+            bytes.extend_from_slice(data.data);
+            self.info.data.push(DataSegment { mode, bytes: start..bytes.len() });
+        }
+        self.info.data_bytes = bytes.into();
+        Ok(())
+    }
+
+    fn expression(&mut self, expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, CompileError> {
+        let mut ops = Vec::with_capacity(1);
+        for op in expr.get_operators_reader().into_iter_with_offsets() {
+            let (op, offset) = op?;
+            match constant(op).map_err(|missing| missing.at(offset as usize))? {
+                Some(op) => ops.push(op),
+                None => break,
+            }
+        }
+        for op in &ops {
+            if let ConstOp::RefFunc(func) = op {
+                self.escapes(*func);
+            }
+        }
+        Ok(ConstExpr(ops))
+    }
+
+    fn names(&mut self, names: NameSectionReader<'_>) -> Result<(), wasmparser::Error> {
+        for name in names {
+            match name? {
+                Name::Module { name, .. } => self.info.name = Some(name.to_owned()),
+                Name::Function(map) => {
+                    let names = map.into_iter().map(|n| n.map(|n| (n.index, n.name)));
+                    let mut names = names.collect::<Result<Vec<_>, _>>()?;
+                    names.sort_by_key(|(index, _)| *index);
+                    self.info.func_names = Names::new(names);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An instruction of a constant expression; `None` for its end.
+fn constant(op: Operator<'_>) -> Result<Option<ConstOp>, Missing> {
+    Ok(Some(match op {
+        Operator::End => return Ok(None),
+        Operator::I32Const { value } => ConstOp::I32Const(value),
+        Operator::I64Const { value } => ConstOp::I64Const(value),
+        Operator::F32Const { value } => ConstOp::F32Const(value.bits()),
+        Operator::F64Const { value } => ConstOp::F64Const(value.bits()),
+        Operator::V128Const { value } => ConstOp::V128Const(u128::from_le_bytes(*value.bytes())),
+        Operator::RefNull { hty } => ConstOp::RefNull(HeapType::from_parser(hty)?),
+        Operator::RefFunc { function_index } => ConstOp::RefFunc(function_index),
+        Operator::GlobalGet { global_index } => ConstOp::GlobalGet(global_index),
+        Operator::I32Add => ConstOp::I32Add,
+        Operator::I32Sub => ConstOp::I32Sub,
+        Operator::I32Mul => ConstOp::I32Mul,
+        Operator::I64Add => ConstOp::I64Add,
+        Operator::I64Sub => ConstOp::I64Sub,
+        Operator::I64Mul => ConstOp::I64Mul,
+        other => {
+            let known = Instruction::new(other)?;
+            unreachable!("validation has admitted {known:?} in a constant expression")
+        }
+    }))
+}
+
+fn push<T>(space: &mut Vec<T>, item: T) -> u32 {
+    space.push(item);
+    space.len() as u32 - 1
+}
