@@ -14,6 +14,7 @@ use minirt::{
 use std::fmt::Write;
 
 const WASM_PAGE: usize = 65_536;
+const HOST_PAGE: usize = 4096;
 /// What tenants fill memory with. Fresh modules have no such bytes.
 const CANARY: u8 = 0xcc;
 /// What the function returns that tenants put into tables and globals.
@@ -281,7 +282,9 @@ impl MemoryDescription {
             2..9 => 1,
             9..17 => 2 + random.below(4),
             // More than a mebibyte, where images are laid out another way.
-            _ => 17 + random.below(10),
+            17..19 => 17 + random.below(10),
+            // So much that what is written regularly can be too scattered for a list of pages.
+            _ => 210,
         };
         let maximum = random.percent(60).then(|| minimum + *random.pick(&[0, 1, 3, 20]));
         Self { minimum, maximum }
@@ -601,12 +604,16 @@ fn call_with_result(store: &mut Store<()>, it: Instance, name: &str, arg: usize)
 
 impl Tenant {
     fn make_a_mess(&self, store: &mut Store<()>, it: Instance, random: &mut Random) {
-        // Most programs write to the same pages each time; `few` is a place that depends on the module alone.
+        // Most programs write to the same pages each time: `few` is a place that depends on the module alone, and so do the
+        // scattered pages.
         let few = self.memory.len() / 3;
+        let apart = HOST_PAGE * (2 + (3 * self.memory.len() / WASM_PAGE + 6) % 7);
+        let scattered: Vec<usize> = (0..self.memory.len()).step_by(apart).collect();
         let steps = 1 + random.below(6);
         for _ in 0..steps {
-            match random.below(10) {
+            match random.below(12) {
                 0..4 => self.write_to_pages(store, it, &[few, 0], random),
+                10..12 => self.write_to_pages(store, it, &scattered, random),
                 4..6 => {
                     let pages: Vec<usize> = (0..1 + random.below(40)).map(|_| random.next() as u32 as usize).collect();
                     self.write_to_pages(store, it, &pages, random);
