@@ -43,8 +43,6 @@ const CRATES: [(&str, &[(&str, &str)]); 3] = [
     (
         "runtime",
         &[
-            // `Slot` from its `mod.rs`.
-            ("cow/inspect", "cow/mod"),
             // The order of the `mod` lines, and a circle: `rights` and `types`.
             ("wasi/", "wasi/"),
         ],
