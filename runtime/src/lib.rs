@@ -111,3 +111,8 @@ pub use store::{
     StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, UpdateDeadline,
 };
 pub use value::{Ref, Val, WasmTy};
+
+/// The programs in README.md compile, and the first one runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct ReadmeExamples;

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let table = Arc::new(table::passed_by_file(&std::fs::read_to_string(table::PATH).unwrap_or_default()));
+    let rows = table::files(&std::fs::read_to_string(table::PATH).unwrap_or_default());
+    let table: Arc<BTreeMap<_, _>> = Arc::new(rows.into_iter().map(|row| (row.name, row.tally.passed)).collect());
     let sources = carried();
-    let mut trials = vec![table_trial(&table, &sources), readme_trial()];
+    let mut trials = vec![table_trial(&table, &sources), sums_trial(), readme_trial()];
     let default = Configuration::default();
     let not_optimised = Configuration { opt_level: OptLevel::None, ..default };
     let configurations = [
@@ -58,14 +59,25 @@ fn table_trial(table: &Arc<BTreeMap<String, usize>>, sources: &[Source]) -> Tria
     })
 }
 
-/// README has the rows for whole suites, too.
-fn readme_trial() -> Trial {
-    Trial::test("README.md has the rows for suites", move || {
-        let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
-        let (table, readme) = (read(table::PATH)?, read(README)?);
-        let missing = table::suite_rows(&table).find(|row| !readme.lines().any(|line| line == *row));
-        missing.map_or(Ok(()), |row| Err(format!("README.md lacks the row `{row}`").into()))
+/// The rows for suites, and the last line, are sums of the rows for files.
+fn sums_trial() -> Trial {
+    Trial::test("RESULTS.md sums its files up", || {
+        let text = read(table::PATH)?;
+        if text == table::render(&table::files(&text)) { Ok(()) } else { Err(stale("other sums")) }
     })
+}
+
+/// README has the last line, too.
+fn readme_trial() -> Trial {
+    Trial::test("README.md has the total of RESULTS.md", || {
+        let total = table::total(&read(table::PATH)?);
+        let found = read(README)?.contains(&total);
+        if found { Ok(()) } else { Err(format!("README.md lacks `{total}`").into()) }
+    })
+}
+
+fn read(path: &str) -> Result<String, Failed> {
+    std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}").into())
 }
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
