@@ -13,7 +13,8 @@
 //!
 //! The result is data. This crate never maps memory, never runs what it made, and does not know the runtime.
 
-#![forbid(unsafe_code)]
+// `codegen::memory_provider` alone has an exception, and says why.
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 // In reading order: a file uses only what stands above it.
@@ -88,7 +89,7 @@ impl Compiler {
         let pieces = compile::pieces(&info, self.metering);
         let module = ModuleContext { info: &info, layout: &layout, isa: &*self.isa, metering: self.metering };
         let compiled = compile::compile(&module, &pieces, bodies, self.parallel)?;
-        let code = link::link(&pieces, &compiled)?;
+        let code = link::link(&self.isa, &pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);
         Ok(Compiled { module: info, layout, image, code })
     }
@@ -110,7 +111,7 @@ impl Compiler {
     /// When Cranelift fails, which would be a bug.
     pub fn exit_trampoline(&self, ty: &FuncType) -> Result<Code, CompileError> {
         let compiled = compile::compile_exit(&*self.isa, ty)?;
-        link::link(&[Piece::Exit(0)], &[compiled])
+        link::link(&self.isa, &[Piece::Exit(0)], &[compiled])
     }
 
     /// A compiled module as the bytes of an artifact, to be written to a file. The same module gives the same bytes.

@@ -1,6 +1,6 @@
 //! Cranelift over all functions of a module, in parallel where there is enough to do.
 //!
-//! What comes out is bytes and the distances in them, one function at a time; `link` puts them together.
+//! What comes out is bytes with relocations, one function at a time; `link` puts them together.
 
 use super::parallel::run_all;
 use super::trampoline;
@@ -9,13 +9,13 @@ use crate::base::error::CompileError;
 use crate::module::parse::Body;
 use crate::module::{FuncType, ModuleInfo};
 use crate::settings::Metering;
-use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{ExternalName, Function, TrapCode};
+use cranelift_codegen::ir::{Function, TrapCode};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::print_errors::pretty_error;
-use cranelift_codegen::{CodegenError, Context, Final, FinalizedMachReloc, FinalizedRelocTarget, MachBufferFinalized};
+use cranelift_codegen::{CodegenError, Context, Final, MachBufferFinalized};
 use cranelift_frontend::FunctionBuilderContext;
+use cranelift_module::{FuncId, ModuleReloc};
 use wasmparser::FuncValidatorAllocations;
 
 /// Below this many bytes of bodies, one thread is faster than starting others.
@@ -25,22 +25,12 @@ const PARALLEL_FROM: usize = 16 * 1024;
 pub(crate) struct Compiled {
     pub(crate) bytes: Vec<u8>,
     pub(crate) alignment: u64,
-    pub(crate) distances: Vec<Distance>,
+    /// What the linker has to fill in.
+    pub(crate) relocations: Vec<ModuleReloc>,
     /// Offsets in `bytes` of instructions that may trap.
     pub(crate) traps: Vec<(u32, TrapCode)>,
     /// Offsets in `bytes` at which the code of a Wasm instruction starts, and the byte of the module where that is.
     pub(crate) places: Vec<(u32, u32)>,
-}
-
-/// Four bytes of a piece's code that say how far away other code is, counted from where they stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Distance {
-    /// Where in the piece the four bytes stand.
-    pub(crate) at: u32,
-    /// The piece that they lead to, and where in it.
-    pub(crate) to: (u32, u32),
-    /// What is added to the distance.
-    pub(crate) addend: i64,
 }
 
 /// Which function of the module a piece of code is.
@@ -178,36 +168,15 @@ impl Worker {
         let code = self.context.take_compiled_code().ok_or_else(|| CompileError::internal("no code"))?;
         let buffer = &code.buffer;
         let func = &self.context.func;
-        let distances = buffer.relocs().iter().map(|reloc| distance(reloc, func, index as u32));
+        let id = FuncId::from_u32(index as u32);
+        let relocations = buffer.relocs().iter().map(|reloc| ModuleReloc::from_mach_reloc(reloc, func, id)).collect();
         Ok(Compiled {
             bytes: buffer.data().to_vec(),
             alignment: u64::from(buffer.alignment.max(isa.function_alignment().preferred)),
-            distances: distances.collect::<Result<_, _>>()?,
+            relocations,
             traps: buffer.traps().iter().map(|trap| (trap.offset, trap.code)).collect(),
             places: start.map_or_else(Vec::new, |start| places(buffer, start)),
         })
-    }
-}
-
-/// Only distances keep the text independent of its position. A library call or an absolute address would not, and is a bug
-/// here.
-fn distance(reloc: &FinalizedMachReloc, func: &Function, index: u32) -> Result<Distance, CompileError> {
-    let to = match &reloc.target {
-        FinalizedRelocTarget::Func(offset) => Some((index, *offset)),
-        FinalizedRelocTarget::ExternalName(ExternalName::User(name)) => {
-            let name = &func.params.user_named_funcs()[*name];
-            (name.namespace == 0).then_some((name.index, 0))
-        }
-        FinalizedRelocTarget::ExternalName(_) => None,
-    };
-    match (reloc.kind, to) {
-        (Reloc::X86CallPCRel4 | Reloc::X86PCRel4, Some(to)) => {
-            Ok(Distance { at: reloc.offset, to, addend: reloc.addend })
-        }
-        (kind, _) => {
-            let target = &reloc.target;
-            Err(CompileError::internal(format!("the code refers to something outside: {kind:?} {target:?}")))
-        }
     }
 }
 
@@ -240,29 +209,5 @@ fn failed(func: &Function, error: CodegenError) -> CompileError {
             CompileError::limit("a function is too large to be compiled")
         }
         other => CompileError::internal(format!("Cranelift failed: {}", pretty_error(func, other))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cranelift_codegen::ir::{LibCall, UserExternalName};
-
-    fn outside(kind: Reloc, target: FinalizedRelocTarget, func: &Function) -> String {
-        distance(&FinalizedMachReloc { offset: 1, kind, addend: -4, target }, func, 0).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn what_is_no_distance_within_the_module_is_refused_by_name() {
-        let mut func = Function::new();
-        let own = func.declare_imported_user_function(UserExternalName::new(0, 7));
-        let foreign = func.declare_imported_user_function(UserExternalName::new(1, 7));
-        let user = |name| FinalizedRelocTarget::ExternalName(ExternalName::User(name));
-        assert!(outside(Reloc::Abs8, user(own), &func).contains("Abs8"));
-        let memcpy = FinalizedRelocTarget::ExternalName(ExternalName::LibCall(LibCall::Memcpy));
-        assert!(outside(Reloc::X86CallPCRel4, memcpy, &func).contains("Memcpy"));
-        assert!(outside(Reloc::X86CallPCRel4, user(foreign), &func).contains("outside"));
-        let reloc = FinalizedMachReloc { offset: 1, kind: Reloc::X86CallPCRel4, addend: -4, target: user(own) };
-        assert_eq!(distance(&reloc, &func, 0).unwrap().to, (7, 0));
     }
 }

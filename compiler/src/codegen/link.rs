@@ -1,58 +1,116 @@
-//! Functions to one contiguous text.
+//! Links functions to one contiguous text, with cranelift-jit.
 //!
-//! Functions refer to each other by distances, which are filled in here, and to nothing else. So the finished bytes can be
-//! moved anywhere as a whole.
+//! cranelift-jit places one function behind the other in the buffer of our `memory_provider` and fills in what
+//! Cranelift left open. Here that is distances between functions and nothing else, so the finished bytes can be moved
+//! anywhere as a whole.
+//!
+//! cranelift-jit panics where it cannot link, looks unknown names up in the process, and writes wherever a relocation
+//! says. So everything is checked before it begins.
 
 use super::abi::from_trap_code;
-use super::compile::{Compiled, Distance, Piece};
+use super::compile::{Compiled, Piece};
+use super::memory_provider::TextBuffer;
 use crate::base::error::CompileError;
 use crate::instance::code::{Code, FuncRange, Place, TrapSite};
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir::Signature;
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc, ModuleRelocTarget};
+
+/// The most that is added to a distance. Cranelift adds the few bytes from the distance to the end of its instruction.
+const ADDEND_MAX: u64 = 64;
 
 /// The most bytes of a text: a distance is signed and has 32 bits.
-const TEXT_MAX: usize = i32::MAX as usize;
+const TEXT_MAX: usize = i32::MAX as usize - ADDEND_MAX as usize;
 
 /// Links pieces of code, given in order, into a text with its tables.
 ///
 /// # Errors
-/// When the text gets too large; or when a piece refers to one that is not there, which is a bug here.
-pub(crate) fn link(pieces: &[Piece], compiled: &[Compiled]) -> Result<Code, CompileError> {
-    let (mut text, starts) = place(compiled)?;
-    for (function, start) in compiled.iter().zip(&starts) {
-        for distance in &function.distances {
-            fill_in(&mut text, *start, distance, &starts)?;
-        }
-    }
+/// When the text gets too large; or when a piece refers to anything outside the text, which is a bug here.
+pub(crate) fn link(isa: &OwnedTargetIsa, pieces: &[Piece], compiled: &[Compiled]) -> Result<Code, CompileError> {
+    let room = room(compiled.iter().map(|function| (function.bytes.len(), function.alignment)))?;
+    check(compiled)?;
+    check_profile()?;
+    let (text, starts) = place(isa, room, compiled)?;
     tables(text, pieces, compiled, &starts)
 }
 
-/// One piece behind the other, each aligned, and where each starts.
-fn place(compiled: &[Compiled]) -> Result<(Vec<u8>, Vec<u32>), CompileError> {
-    let room = compiled.iter().map(|function| function.bytes.len() + function.alignment as usize).sum();
-    if room > TEXT_MAX {
-        let message = format!("the module's machine code takes {room} bytes; at most {TEXT_MAX} are possible");
-        return Err(CompileError::limit(message));
-    }
-    let (mut text, mut starts) = (Vec::with_capacity(room), Vec::with_capacity(compiled.len()));
-    for Compiled { bytes, alignment, .. } in compiled {
-        // Offsets are aligned: the text will be placed at the start of a page.
-        text.resize(text.len().next_multiple_of(*alignment as usize), 0);
-        starts.push(text.len() as u32);
-        text.extend_from_slice(bytes);
-    }
-    Ok((text, starts))
+/// Returns how many bytes are enough for functions of these sizes and alignments.
+fn room(mut functions: impl Iterator<Item = (usize, u64)>) -> Result<usize, CompileError> {
+    let room =
+        functions.try_fold(0usize, |room, (size, alignment)| room.checked_add(size)?.checked_add(alignment as usize));
+    room.filter(|room| *room <= TEXT_MAX).ok_or_else(|| {
+        CompileError::limit(format!("the module's machine code takes more than the {TEXT_MAX} bytes that are possible"))
+    })
 }
 
-/// Writes a distance of the piece at `start` (in the words of the System V ABI, section 4.4.1: S + A - P).
-fn fill_in(text: &mut [u8], start: u32, distance: &Distance, starts: &[u32]) -> Result<(), CompileError> {
-    let Distance { at, to: (piece, offset), addend } = *distance;
-    let here = start as usize + at as usize;
-    let to = starts.get(piece as usize).map(|to| i64::from(*to) + i64::from(offset) + addend - here as i64);
-    let bytes = to.and_then(|to| i32::try_from(to).ok()).zip(text.get_mut(here..here + 4));
-    let Some((to, place)) = bytes else {
-        return Err(CompileError::internal(format!("the code refers to something outside: {distance:?}")));
+/// Checks that every relocation is a distance from a place in its function to a place in the text. Anything else would
+/// bind the text to where it lies, or to this process.
+fn check(compiled: &[Compiled]) -> Result<(), CompileError> {
+    let outside = |reloc: &ModuleReloc| {
+        let ModuleReloc { offset, kind, name, .. } = reloc;
+        CompileError::internal(format!("the code refers to something outside: {kind:?} {name:?} at {offset:#x}"))
     };
-    place.copy_from_slice(&to.to_le_bytes());
+    for function in compiled {
+        let wrong = function.relocations.iter().find(|reloc| !is_distance(reloc, function, compiled));
+        wrong.map_or(Ok(()), |reloc| Err(outside(reloc)))?;
+    }
     Ok(())
+}
+
+fn is_distance(reloc: &ModuleReloc, function: &Compiled, compiled: &[Compiled]) -> bool {
+    let size = match reloc.kind {
+        Reloc::X86CallPCRel4 | Reloc::X86PCRel4 => 4,
+        _ => return false,
+    };
+    let target = match reloc.name {
+        ModuleRelocTarget::User { namespace: 0, index } => compiled.get(index as usize),
+        ModuleRelocTarget::FunctionOffset(id, offset) => {
+            compiled.get(id.as_u32() as usize).filter(|target| offset as usize <= target.bytes.len())
+        }
+        _ => None,
+    };
+    let fits = (reloc.offset as usize).checked_add(size).is_some_and(|end| end <= function.bytes.len());
+    fits && target.is_some() && reloc.addend.unsigned_abs() <= ADDEND_MAX
+}
+
+/// Checks that cranelift-jit can write what it writes for a profiler: it panics when it cannot.
+fn check_profile() -> Result<(), CompileError> {
+    if std::env::var_os("PERF_BUILDID_DIR").is_none() {
+        return Ok(());
+    }
+    let path = format!("/tmp/perf-{}.map", std::process::id());
+    match std::fs::OpenOptions::new().create(true).append(true).open(&path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(CompileError::internal(format!(
+            "the variable PERF_BUILDID_DIR is set, and {path} cannot be written ({error}); unset the variable, or make room for the file"
+        ))),
+    }
+}
+
+/// Places all functions in a buffer of `room` bytes. Returns the text and where each function starts in it.
+fn place(isa: &OwnedTargetIsa, room: usize, compiled: &[Compiled]) -> Result<(Vec<u8>, Vec<u32>), CompileError> {
+    let internal = |error: ModuleError| CompileError::internal(format!("linking failed: {error}"));
+    let (buffer, text) = TextBuffer::new(room);
+    // A library call would be asked for its name here, but none passes the check.
+    let mut builder = JITBuilder::with_isa(isa.clone(), Box::new(|_| String::new()));
+    builder.memory_provider(Box::new(buffer));
+    let mut module = JITModule::new(builder);
+    // Functions have no names, so there is nothing that could be looked up. Signatures are not looked at.
+    let signature = Signature::new(CallConv::Tail);
+    for _ in compiled {
+        module.declare_anonymous_function(&signature).map_err(internal)?;
+    }
+    let ids = || (0..compiled.len() as u32).map(FuncId::from_u32);
+    for (id, Compiled { bytes, alignment, relocations, .. }) in ids().zip(compiled) {
+        module.define_function_bytes(id, *alignment, bytes, relocations).map_err(internal)?;
+    }
+    module.finalize_definitions().map_err(internal)?;
+    let text = text.recv().map_err(|_| CompileError::internal("the linker lost the text"))?;
+    let start = |id| (module.get_finalized_function(id).addr() - text.as_ptr().addr()) as u32;
+    let starts = ids().map(start).collect();
+    Ok((text, starts))
 }
 
 fn tables(text: Vec<u8>, pieces: &[Piece], compiled: &[Compiled], starts: &[u32]) -> Result<Code, CompileError> {
@@ -81,39 +139,120 @@ fn tables(text: Vec<u8>, pieces: &[Piece], compiled: &[Compiled], starts: &[u32]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::error::CompileErrorKind;
+    use crate::{Compiler, Settings};
+    use cranelift_codegen::ir::{KnownSymbol, LibCall};
 
-    fn refers_to(piece: u32) -> Compiled {
-        let distances = vec![Distance { at: 1, to: (piece, 0), addend: -4 }];
-        Compiled { bytes: vec![0; 5], alignment: 32, distances, traps: Vec::new(), places: Vec::new() }
+    /// A function that is one call, of five bytes.
+    fn refers_to(kind: Reloc, name: ModuleRelocTarget) -> Compiled {
+        let relocations = vec![ModuleReloc { offset: 1, kind, name, addend: -4 }];
+        Compiled { bytes: vec![0xe8, 0, 0, 0, 0], alignment: 32, relocations, traps: Vec::new(), places: Vec::new() }
+    }
+
+    fn function(index: u32) -> ModuleRelocTarget {
+        ModuleRelocTarget::user(0, index)
+    }
+
+    fn calls(index: u32) -> Compiled {
+        refers_to(Reloc::X86CallPCRel4, function(index))
     }
 
     fn linked(compiled: &[Compiled]) -> Result<Code, CompileError> {
         let pieces: Vec<Piece> = (0..compiled.len() as u32).map(Piece::Body).collect();
-        link(&pieces, compiled)
+        link(&Compiler::new(&Settings::default()).unwrap().isa, &pieces, compiled)
+    }
+
+    fn refused(function: Compiled) -> String {
+        let error = linked(&[function]).unwrap_err();
+        assert_eq!(error.kind(), CompileErrorKind::Internal);
+        assert!(error.message().contains("outside"), "{error}");
+        error.to_string()
     }
 
     #[test]
     fn calls_are_distances_within_the_text() {
-        let code = linked(&[2, 1, 0].map(refers_to)).unwrap();
+        let code = linked(&[2, 1, 0].map(calls)).unwrap();
         for (caller, callee) in code.funcs.iter().zip(code.funcs.iter().rev()) {
             assert_eq!(caller.start % 32, 0);
             let distance = &code.text[caller.start as usize + 1..caller.end as usize];
             let distance = i32::from_le_bytes(distance.try_into().unwrap());
             assert_eq!(caller.end.wrapping_add_signed(distance), callee.start);
         }
+        assert_eq!(code.text.len(), 64 + 5, "two gaps and nothing behind the last function");
+    }
+
+    #[test]
+    fn a_distance_can_lead_into_the_middle_of_a_function() {
+        let inside = ModuleRelocTarget::FunctionOffset(FuncId::from_u32(1), 3);
+        let code = linked(&[refers_to(Reloc::X86PCRel4, inside), calls(0)]).unwrap();
+        assert_eq!(code.text[1..5], (32 + 3 - 5i32).to_le_bytes());
+    }
+
+    #[test]
+    fn a_text_does_not_depend_on_where_it_was_linked() {
+        let compiled = [1, 2, 0].map(calls);
+        // Both are kept, so the second is linked at other addresses.
+        let (first, second) = (linked(&compiled).unwrap(), linked(&compiled).unwrap());
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn an_absolute_address_is_refused_by_name() {
+        assert!(refused(refers_to(Reloc::Abs8, function(0))).contains("Abs8"));
+        assert!(refused(refers_to(Reloc::Abs4, function(0))).contains("Abs4"));
+    }
+
+    #[test]
+    fn relocations_that_make_the_linker_panic_are_refused_by_name() {
+        assert!(refused(refers_to(Reloc::X86GOTPCRel4, function(0))).contains("X86GOTPCRel4"));
+        assert!(refused(refers_to(Reloc::X86CallPLTRel4, function(0))).contains("X86CallPLTRel4"));
+        assert!(refused(refers_to(Reloc::Arm64Call, function(0))).contains("Arm64Call"));
+    }
+
+    #[test]
+    fn library_calls_symbols_and_data_are_refused_by_name() {
+        for name in [
+            ModuleRelocTarget::LibCall(LibCall::Memcpy),
+            ModuleRelocTarget::KnownSymbol(KnownSymbol::CoffTlsIndex),
+            ModuleRelocTarget::user(1, 0),
+        ] {
+            let text = format!("{name:?}");
+            assert!(refused(refers_to(Reloc::X86CallPCRel4, name)).contains(&text));
+        }
     }
 
     #[test]
     fn a_function_that_is_not_there_is_refused() {
-        let error = linked(&[refers_to(1)]).unwrap_err();
-        assert_eq!(error.kind(), crate::base::error::CompileErrorKind::Internal);
-        assert!(error.message().contains("outside"), "{error}");
+        refused(calls(1));
+        let id = FuncId::from_u32;
+        refused(refers_to(Reloc::X86PCRel4, ModuleRelocTarget::FunctionOffset(id(1), 0)));
+        refused(refers_to(Reloc::X86PCRel4, ModuleRelocTarget::FunctionOffset(id(0), 6)));
     }
 
     #[test]
-    fn a_place_that_is_not_there_is_refused() {
-        let mut function = refers_to(0);
-        function.distances[0].at = 2;
-        assert!(linked(&[function]).is_err());
+    fn a_place_outside_its_function_is_refused() {
+        for offset in [2, 5, u32::MAX] {
+            let mut function = calls(0);
+            function.relocations[0].offset = offset;
+            refused(function);
+        }
+    }
+
+    #[test]
+    fn an_addend_that_leads_out_of_the_text_is_refused() {
+        for addend in [i64::MIN, -1000, 1000, i64::MAX] {
+            let mut function = calls(0);
+            function.relocations[0].addend = addend;
+            refused(function);
+        }
+    }
+
+    #[test]
+    fn a_text_that_distances_cannot_span_is_refused() {
+        assert_eq!(room([(TEXT_MAX - 64, 64)].into_iter()).unwrap(), TEXT_MAX);
+        for functions in [vec![(TEXT_MAX, 1)], vec![(1 << 30, 64); 2], vec![(usize::MAX, 1); 2]] {
+            let error = room(functions.into_iter()).unwrap_err();
+            assert_eq!(error.kind(), CompileErrorKind::Limit);
+        }
     }
 }

@@ -7,4 +7,5 @@ pub(crate) mod translate;
 pub(crate) mod trampoline;
 pub(crate) mod parallel;
 pub(crate) mod compile;
+mod memory_provider;
 pub(crate) mod link;

@@ -2,11 +2,15 @@
 //! more, and parts of files on disk.
 
 use super::mapping::FileView;
+use memfd::{FileSeal, MemfdOptions};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::ftruncate;
 use rustix::io::{Errno, Result, pwrite};
 use rustix::process::{Resource, getrlimit};
 use std::sync::Arc;
+
+/// Every seal there is: nothing about the file can change, not even its seals.
+const SEALS: [FileSeal; 4] = [FileSeal::SealWrite, FileSeal::SealGrow, FileSeal::SealShrink, FileSeal::SealSeal];
 
 /// A file, or part of one, that is only ever mapped privately.
 #[derive(Clone, Debug)]
@@ -19,7 +23,7 @@ pub(crate) struct ImageFile {
 
 impl ImageFile {
     /// A new anonymous file of `len` bytes with each of `parts` at its offset and zeros elsewhere. Zeros take no space.
-    /// It can not be written, grown, shrunk or unsealed.
+    /// It cannot be written, grown, shrunk or unsealed, and programs that this process starts do not inherit it.
     ///
     /// # Errors
     /// When the kernel refuses; `FBIG` when the process may not have files of this size.
@@ -27,13 +31,14 @@ impl ImageFile {
         if getrlimit(Resource::Fsize).current.is_some_and(|limit| len as u64 > limit) {
             return Err(Errno::FBIG); // Trying would not fail: it would end the process with a signal (SIGXFSZ).
         }
-        let file = memfd_create("minirt-image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        ftruncate(&file, len as u64)?;
+        let options = MemfdOptions::new().allow_sealing(true).close_on_exec(true);
+        let file = options.create("minirt-image").map_err(errno)?;
+        ftruncate(file.as_file(), len as u64)?;
         for (offset, bytes) in parts {
-            write_all(file.as_fd(), bytes, offset)?;
+            write_all(file.as_file().as_fd(), bytes, offset)?;
         }
-        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-        Ok(Self { file: Arc::new(file), offset: 0, len })
+        file.add_seals(&SEALS).map_err(errno)?;
+        Ok(Self { file: Arc::new(file.into_file().into()), offset: 0, len })
     }
 
     /// A part of a file on disk. Whoever can write the file can change what is not private yet.
@@ -64,6 +69,12 @@ impl ImageFile {
     }
 }
 
+/// Returns what the kernel said.
+fn errno(error: memfd::Error) -> Errno {
+    let (memfd::Error::Create(error) | memfd::Error::AddSeals(error) | memfd::Error::GetSeals(error)) = error;
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}
+
 fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8], mut offset: usize) -> Result<()> {
     while !bytes.is_empty() {
         match pwrite(file, bytes, offset as u64) {
@@ -82,6 +93,23 @@ fn write_all(file: BorrowedFd<'_>, mut bytes: &[u8], mut offset: usize) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_has_all_seals_and_is_closed_when_another_program_starts() {
+        use rustix::fs::{SealFlags, fcntl_get_seals};
+        use rustix::io::{FdFlags, fcntl_getfd};
+        let sealed = ImageFile::sealed(4096, []).unwrap();
+        let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+        assert_eq!(fcntl_get_seals(sealed.as_fd()), Ok(all));
+        assert_eq!(fcntl_getfd(sealed.as_fd()), Ok(FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn an_error_is_the_kernels() {
+        let error = |number| std::io::Error::from_raw_os_error(number);
+        assert_eq!(errno(memfd::Error::Create(error(libc::EMFILE))), Errno::MFILE);
+        assert_eq!(errno(memfd::Error::AddSeals(error(libc::EPERM))), Errno::PERM);
+    }
 
     #[test]
     fn a_sealed_file_can_not_be_changed_even_through_another_descriptor() {

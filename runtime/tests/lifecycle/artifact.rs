@@ -67,6 +67,54 @@ fn an_artifact_is_the_module_wherever_it_comes_from() {
     }
 }
 
+/// Calls in both directions, a constant behind the code, and a jump table: everything that the linker or Cranelift fills in.
+const LINKED: &str = r#"(module
+  (func $even (export "even") (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (i32.const 1))
+      (else (call $odd (i32.sub (local.get 0) (i32.const 1))))))
+  (func $odd (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (i32.const 0))
+      (else (call $even (i32.sub (local.get 0) (i32.const 1))))))
+  (func (export "constant") (param i32) (result i32)
+    (i8x16.extract_lane_u 0 (i8x16.swizzle
+      (v128.const i8x16 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25)
+      (i8x16.splat (local.get 0)))))
+  (func (export "jump") (param i32) (result i32)
+    (block (block (block (block (br_table 0 1 2 3 (local.get 0)))
+      (return (i32.const 100))) (return (i32.const 101))) (return (i32.const 102))) (i32.const 103)))"#;
+
+/// Where a file is mapped executable in this process.
+fn executable_mappings(of: &std::path::Path) -> Vec<String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let lines = maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(of.to_str().unwrap()));
+    lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_text_runs_the_same_at_two_addresses() {
+    let engine = Engine::default();
+    let bytes = engine.precompile_module(LINKED.as_bytes()).unwrap();
+    assert_eq!(engine.precompile_module(LINKED.as_bytes()).unwrap(), bytes, "two compilations");
+    let (_folder, path) = file("linked.cwasm", &bytes);
+    // SAFETY: the file is an artifact of this process, and nobody writes to it.
+    let loaded = || unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
+    let modules = [loaded(), loaded(), Module::new(&engine, LINKED).unwrap()];
+    let mappings = executable_mappings(&path);
+    assert!(mappings.len() == 2 && mappings[0] != mappings[1], "{mappings:?}");
+    for module in modules {
+        let mut store = Store::new(&engine, ());
+        let it = Instance::new(&mut store, &module, &[]).unwrap();
+        let mut results = |name, arguments: [i32; 4]| arguments.map(|n| call_i32(&mut store, it, name, &[n]).unwrap());
+        assert_eq!(results("even", [0, 1, 100, 101]), [1, 0, 1, 0]);
+        assert_eq!(results("constant", [0, 5, 15, 16]), [10, 15, 25, 0]);
+        assert_eq!(results("jump", [0, 1, 2, 99]), [100, 101, 102, 103]);
+        // The text is read back from where it has run.
+        assert!(module.serialize().unwrap() == bytes, "running or placing it has changed the text");
+    }
+}
+
 #[test]
 fn an_artifact_outlives_its_name() {
     let engine = Engine::default();

@@ -56,6 +56,23 @@ fn without_proc_everything_is_clean_all_the_same() {
     });
 }
 
+#[test]
+fn where_a_profilers_file_cannot_be_written_compiling_is_an_error() {
+    passes(where_a_profilers_file_cannot_be_written_compiling_is_an_error, "profiler", |_| {
+        let path = format!("/tmp/perf-{}.map", std::process::id());
+        std::fs::create_dir(&path).unwrap();
+        // SAFETY: no other thread of this process looks at the environment now.
+        unsafe { std::env::set_var("PERF_BUILDID_DIR", "") };
+        let error = Module::new(&Engine::default(), TEXT).unwrap_err();
+        std::fs::remove_dir(&path).unwrap();
+        let text = format!("{error:#}");
+        assert!(text.contains("PERF_BUILDID_DIR") && text.contains(&path), "{text}");
+        let engine = Engine::default();
+        live(&engine, &Module::new(&engine, TEXT).unwrap(), 0).unwrap();
+        std::fs::remove_file(path).unwrap();
+    });
+}
+
 /// Moments at which a system call begins to fail.
 const MOMENTS: [&str; 6] = ["compile", "first", "warm", "grow", "write", "drop"];
 
