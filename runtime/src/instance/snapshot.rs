@@ -3,11 +3,12 @@
 //! A snapshot is a module of its own: the same description and code, with an image of what the instance holds now. All
 //! that can be done with a module can be done with it, and instantiating it is the same path.
 
-use super::instance::run_remaining;
+use super::instantiate::run_remaining;
 use crate::Extern;
 use crate::cow::ImageParts;
 use crate::cow::PageStats;
-use crate::module::module::{Module, image_parts};
+use crate::module::Module;
+use crate::module::load::image_parts;
 use crate::pool::InstanceData;
 use crate::pool::Remaining;
 use crate::store::Instance;

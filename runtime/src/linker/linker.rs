@@ -1,22 +1,18 @@
 //! Names for what modules may import.
 
-use crate::func::{Caller, HostFunc};
-use crate::func::{IntoFunc, IntoHost};
+use super::instance_pre::InstancePre;
+use crate::func::{Caller, HostFunc, IntoFunc, IntoHost};
 use crate::instance::imports::{Given, keep_alive};
-use crate::instance::instance::instantiate;
+use crate::instance::instantiate::instantiate;
 use crate::module::Module;
-use crate::pool::Keep;
 use crate::store::resolve::handle_of;
-use crate::store::{AsContext, AsContextMut};
-use crate::store::{Extern, Func, Instance};
+use crate::store::{AsContext, AsContextMut, Extern, Func, Instance};
 use crate::value::Val;
 use crate::{Engine, ImportType};
 use anyhow::{Result, bail, ensure};
 use minirt_compiler::module::FuncType;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 
 /// Definitions by module and name, from which instances get their imports.
 ///
@@ -177,13 +173,7 @@ impl<T> Linker<T> {
     /// # Errors
     /// When an import is not defined, or the module is of another engine.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
-        let given = self.look_all_up(module)?;
-        let keep = keep_alive(&given);
-        if let Some(keep) = &keep {
-            keep.reusable.store(true, SeqCst);
-        }
-        let inner = PreInner { module: module.clone(), given: given.into(), keep };
-        Ok(InstancePre { inner: Arc::new(inner), data: PhantomData })
+        Ok(InstancePre::new(module, self.look_all_up(module)?))
     }
 
     fn look_all_up(&self, module: &Module) -> Result<Vec<Given>> {
@@ -233,71 +223,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// A module with its imports already looked up.
-///
-/// # Examples
-/// ```
-/// # use minirt::{Engine, Linker, Module, Store};
-/// # let engine = Engine::default();
-/// let linker: Linker<u32> = Linker::new(&engine);
-/// let pre = linker.instantiate_pre(&Module::new(&engine, "(module)")?)?;
-/// for request in 0..1000 {
-///     let mut store = Store::new(&engine, request);
-///     pre.instantiate(&mut store)?;
-/// }
-/// # Ok::<(), minirt::Error>(())
-/// ```
-pub struct InstancePre<T> {
-    inner: Arc<PreInner>,
-    data: PhantomData<fn(T) -> T>,
-}
-
-struct PreInner {
-    module: Module,
-    given: Box<[Given]>,
-    keep: Option<Keep>,
-}
-
-impl Drop for PreInner {
-    fn drop(&mut self) {
-        if let Some(keep) = &self.keep {
-            self.module.engine().pool().release(self.module.prototype(), keep);
-        }
-    }
-}
-
-impl<T> Clone for InstancePre<T> {
-    fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), data: PhantomData }
-    }
-}
-
-impl<T> std::fmt::Debug for InstancePre<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InstancePre").field("module", &self.inner.module).finish_non_exhaustive()
-    }
-}
-
-impl<T> InstancePre<T> {
-    /// The module.
-    pub fn module(&self) -> &Module {
-        &self.inner.module
-    }
-
-    /// Makes an instance.
-    ///
-    /// # Errors
-    /// As [`Instance::new`].
-    ///
-    /// # Panics
-    /// As [`Instance::new`].
-    #[inline]
-    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        let PreInner { module, given, keep } = &*self.inner;
-        instantiate(&mut store.as_context_mut().0.inner, module, given, keep.as_ref())
-    }
 }
 
 #[cfg(test)]

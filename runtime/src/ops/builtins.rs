@@ -8,7 +8,7 @@ use super::bulk;
 use super::grow;
 use crate::call::activation;
 use crate::pool::InstanceData;
-use crate::store::metering;
+use crate::store::epoch;
 use crate::store::{Failure, StoreInner};
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
@@ -143,7 +143,7 @@ unsafe extern "C" fn new_epoch(_: VmContext, frame: *const usize) -> u32 {
     let goes_on = unsafe {
         let activation = activation::current();
         (*activation).exit_frame = frame;
-        let goes_on = metering::goes_on(store());
+        let goes_on = epoch::may_continue(store());
         (*activation).exit_frame = std::ptr::null();
         goes_on
     };

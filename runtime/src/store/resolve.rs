@@ -1,7 +1,8 @@
 //! What a name stands for: from exports to handles, and from handles to places and types.
 
+use super::context::AsContext;
 use super::handle::{Extern, Func, Global, Instance, Memory, Table};
-use super::store::{AsContext, StoreInner};
+use super::store::StoreInner;
 use crate::pool::InstanceData;
 use crate::pool::Prototype;
 use crate::vmctx::{GlobalCell, MemorySpace, Space, TableSpace};

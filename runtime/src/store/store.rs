@@ -4,8 +4,8 @@
 //! are names for them. Since nothing in a store goes away before the store does, one instance may point to
 //! another without counting references.
 
+use super::extras::Extras;
 use super::handle::StoreId;
-use super::quota::Control;
 use crate::engine::Engine;
 use crate::pool::InstanceData;
 use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
@@ -74,8 +74,7 @@ pub(crate) struct StoreInner {
     pub(crate) failure: Option<Failure>,
     /// How long its code may run. Its instances point here, and their code writes it.
     pub(crate) allowance: UnsafeCell<Allowance>,
-    /// What the embedder has said about limits.
-    pub(crate) control: Option<Box<Control>>,
+    pub(super) extras: Option<Box<Extras>>,
 }
 
 /// How far down Wasm may use a stack.
@@ -126,12 +125,12 @@ impl StoreInner {
             touched: false,
             failure: None,
             allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
-            control: None,
+            extras: None,
         }
     }
 
-    pub(crate) fn control(&mut self) -> &mut Control {
-        self.control.get_or_insert_default()
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 
     /// An instance of this store.
@@ -213,12 +212,12 @@ impl<T> Store<T> {
         Self { data: NonNull::from(Box::leak(data)), invariant: PhantomData }
     }
 
-    fn contents(&self) -> &StoreData<T> {
+    pub(super) fn contents(&self) -> &StoreData<T> {
         // SAFETY: the pointer is to the leaked Box, which is freed only by `drop` or `into_data`.
         unsafe { self.data.as_ref() }
     }
 
-    fn contents_mut(&mut self) -> &mut StoreData<T> {
+    pub(super) fn contents_mut(&mut self) -> &mut StoreData<T> {
         // SAFETY: as above, and `self` is borrowed exclusively.
         unsafe { self.data.as_mut() }
     }
@@ -260,148 +259,8 @@ impl<T: std::fmt::Debug> std::fmt::Debug for Store<T> {
     }
 }
 
-impl<T: std::fmt::Debug> std::fmt::Debug for StoreContext<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreContext").field("data", self.data()).finish_non_exhaustive()
-    }
-}
-
-impl<T: std::fmt::Debug> std::fmt::Debug for StoreContextMut<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreContextMut").field("data", self.data()).finish_non_exhaustive()
-    }
-}
-
 impl<T: Default> Default for Store<T> {
     fn default() -> Self {
         Self::new(&Engine::default(), T::default())
-    }
-}
-
-/// A shared view of a store, from wherever one is at hand.
-pub struct StoreContext<'a, T>(pub(crate) &'a StoreData<T>);
-
-/// An exclusive view of a store, from wherever one is at hand.
-pub struct StoreContextMut<'a, T>(pub(crate) &'a mut StoreData<T>);
-
-impl<T> Clone for StoreContext<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for StoreContext<'_, T> {}
-
-impl<'a, T> StoreContext<'a, T> {
-    /// The embedder's data.
-    pub fn data(&self) -> &'a T {
-        &self.0.data
-    }
-
-    /// The store's engine.
-    pub fn engine(&self) -> &'a Engine {
-        &self.0.inner.engine
-    }
-}
-
-impl<T> StoreContextMut<'_, T> {
-    /// The embedder's data.
-    pub fn data(&self) -> &T {
-        &self.0.data
-    }
-
-    /// The embedder's data.
-    pub fn data_mut(&mut self) -> &mut T {
-        &mut self.0.data
-    }
-
-    /// The store's engine.
-    pub fn engine(&self) -> &Engine {
-        &self.0.inner.engine
-    }
-}
-
-/// Anything that gives shared access to a store: the store itself, a `Caller`, a reference to either.
-pub trait AsContext {
-    /// The embedder's data.
-    type Data;
-
-    /// The store.
-    fn as_context(&self) -> StoreContext<'_, Self::Data>;
-}
-
-/// Anything that gives exclusive access to a store.
-pub trait AsContextMut: AsContext {
-    /// The store.
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
-}
-
-impl<T> AsContext for Store<T> {
-    type Data = T;
-
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.contents())
-    }
-}
-
-impl<T> AsContextMut for Store<T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(self.contents_mut())
-    }
-}
-
-impl<T> AsContext for StoreContext<'_, T> {
-    type Data = T;
-
-    fn as_context(&self) -> StoreContext<'_, T> {
-        *self
-    }
-}
-
-impl<T> AsContext for StoreContextMut<'_, T> {
-    type Data = T;
-
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.0)
-    }
-}
-
-impl<T> AsContextMut for StoreContextMut<'_, T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(self.0)
-    }
-}
-
-impl<S: AsContext> AsContext for &S {
-    type Data = S::Data;
-
-    fn as_context(&self) -> StoreContext<'_, S::Data> {
-        S::as_context(self)
-    }
-}
-
-impl<S: AsContext> AsContext for &mut S {
-    type Data = S::Data;
-
-    fn as_context(&self) -> StoreContext<'_, S::Data> {
-        S::as_context(self)
-    }
-}
-
-impl<S: AsContextMut> AsContextMut for &mut S {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, S::Data> {
-        S::as_context_mut(self)
-    }
-}
-
-impl<'a, S: AsContext> From<&'a S> for StoreContext<'a, S::Data> {
-    fn from(store: &'a S) -> Self {
-        store.as_context()
-    }
-}
-
-impl<'a, S: AsContextMut> From<&'a mut S> for StoreContextMut<'a, S::Data> {
-    fn from(store: &'a mut S) -> Self {
-        store.as_context_mut()
     }
 }

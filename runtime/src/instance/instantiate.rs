@@ -1,0 +1,245 @@
+//! Instantiation: from a module and its imports to a running instance (specification, section 4.7.2).
+//!
+//! Most of what the specification lists was done when the module's image was made. What is left here: check
+//! the imports, take a slot, write its host cell (nothing, if the last instance had the same imports), do what depends on
+//! imports, and start.
+
+use super::imports::{Given, check_imports, keep_alive, write_imports};
+use crate::call::enter::call;
+use crate::engine::Engine;
+use crate::module::Module;
+use crate::ops::builtins;
+use crate::ops::bulk;
+use crate::ops::constant::evaluate;
+use crate::pool::{InstanceData, Keep, Role};
+use crate::store::resolve::func_of;
+use crate::store::{AsContextMut, Extern, Instance, Memory, StoreInner};
+use crate::vmctx::{Header, View};
+use anyhow::{Result, ensure};
+use minirt_compiler::instance::layout::MemoryPlace;
+use minirt_compiler::module::{
+    ConstExpr, ConstOp, GlobalType, MemoryType, ModuleInfo, SegmentMode, TableType, ValType,
+};
+use minirt_compiler::{Compiler, Trap};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+impl Instance {
+    /// Makes an instance of a module. `imports` are what the module asks for, in its order.
+    ///
+    /// # Errors
+    /// When there are more or fewer imports than the module asks for, or one is of another type; when the store's limiter
+    /// refuses ([`Store::limiter`](crate::Store::limiter)); when no slot is left; and when an active segment or the start
+    /// function traps. Effects on imported tables and memories remain then, as the specification says.
+    ///
+    /// # Panics
+    /// When an import belongs to another store, or with the panic of a host function called by the start function.
+    pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
+        let given: Vec<Given> = imports.iter().map(|it| Given::Extern(*it)).collect();
+        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
+    }
+}
+
+/// Makes an instance. `keep` is `keep_alive(given)`.
+#[inline]
+pub(crate) fn instantiate(
+    store: &mut StoreInner,
+    module: &Module,
+    given: &[Given],
+    keep: Option<&Keep>,
+) -> Result<Instance> {
+    instantiate_as(store, module, given, keep, Role::Instance)
+}
+
+#[inline]
+fn instantiate_as(
+    store: &mut StoreInner,
+    module: &Module,
+    given: &[Given],
+    keep: Option<&Keep>,
+    role: Role,
+) -> Result<Instance> {
+    let same = Engine::same(&store.engine, module.engine());
+    ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
+    let prototype = module.prototype();
+    // Until the store owns it, it goes back to the pool whatever happens: a limiter may fail or panic.
+    let mut data = module.engine().pool().take(prototype)?;
+    // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
+    let imported = data.host_only
+        && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr)
+        && given.len() == prototype.info().imports.len();
+    data.role = role;
+    let fits = if imported { Ok(()) } else { check_imports(store, prototype, given) };
+    fits.and_then(|()| store.check_quota(&data))?;
+    crate::call::fault::install();
+    let index = store.instances.len() as u32;
+    data.index = index;
+    // From here on the store owns the instance, whatever fails: others may already point to it.
+    let mut data = NonNull::from(Box::leak(data.into_owner()));
+    store.instances.push(data);
+    // SAFETY: the slot is bound to the prototype's image, and nobody else knows the instance yet.
+    unsafe {
+        write_header(store, data);
+        if !imported {
+            data.as_mut().keep = keep.cloned();
+            data.as_mut().host_only = given.iter().all(|given| matches!(given, Given::Host(..)));
+            write_imports(store, data.as_ref(), given);
+        }
+    }
+    let instance = Instance { store: store.id, index };
+    for (number, memory) in module.others().iter().enumerate() {
+        attach_memory(store, data, number as u32, memory)?;
+    }
+    run_remaining(store, instance)?;
+    Ok(instance)
+}
+
+/// Gives an instance one of the memories that its module defines besides the first: an instance of its own.
+#[cold]
+fn attach_memory(store: &mut StoreInner, to: NonNull<InstanceData>, number: u32, memory: &Module) -> Result<()> {
+    let instance = instantiate_as(store, memory, &[], None, Role::Memory)?;
+    let space = Memory { instance, index: 0 }.space(store);
+    // SAFETY: the instance is alive; nobody else uses its description.
+    let view = unsafe { to.as_ref() }.view();
+    let MemoryPlace::Import(entry) = view.layout.memory(view.module.num_imported_memories + 1 + number) else {
+        unreachable!("only the first memory is in the slot")
+    };
+    // SAFETY: the entry lies in the host cell, which is mapped writable.
+    unsafe { *view.vmctx.at(entry) = space };
+    Ok(())
+}
+
+/// The steps that no image holds: what depends on imports, and the start function.
+pub(crate) fn run_remaining(store: &mut StoreInner, instance: Instance) -> Result<()> {
+    initialise(store, instance)?;
+    let Some(start) = store.instance(instance.index).prototype.remaining.start else { return Ok(()) };
+    let func = func_of(store, instance.index, start);
+    let mut nothing = [];
+    // SAFETY: validation saw to it that start functions take and return nothing.
+    unsafe { call(store, func.record, nothing.as_mut_ptr()) }
+}
+
+/// Writes what differs from one instance to the next, apart from imports.
+///
+/// # Safety
+/// The slot must be bound to the prototype's image, and nobody else use it or the description.
+#[inline]
+unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
+    // SAFETY: the caller's promise; the header is the start of the host cell.
+    unsafe {
+        let vmctx = instance.as_ref().vmctx();
+        *Header::builtins(vmctx) = builtins::TABLE.address();
+        *Header::stack_limit(vmctx) = store.stack.limit;
+        *Header::instance(vmctx) = instance.as_ptr();
+        *Header::allowance(vmctx) = store.allowance.get();
+    }
+}
+
+/// Globals, tables, elements and data that depend on imports, in that order.
+fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
+    let prototype = &store.instance(instance.index).prototype;
+    let remaining = &prototype.remaining;
+    if remaining.globals.is_empty()
+        && remaining.tables.is_empty()
+        && remaining.first_element.is_none()
+        && remaining.first_data.is_none()
+    {
+        return Ok(());
+    }
+    let prototype = Arc::clone(prototype);
+    let remaining = &prototype.remaining;
+    let info = prototype.info();
+    let view = View { vmctx: store.instance(instance.index).vmctx(), module: info, layout: prototype.layout() };
+    store.touched = true;
+    // SAFETY: the instance is alive, its imports are written, and globals are initialised in order.
+    unsafe {
+        for global in &remaining.globals {
+            let index = info.num_imported_globals + global;
+            let value = evaluate(view, &info.global_inits[*global as usize]);
+            view.global(index).write(info.globals[index as usize].content, value);
+        }
+        fill_tables(view, &remaining.tables)?;
+        apply_elements(view, remaining.first_element)?;
+        apply_data(view, remaining.first_data)?;
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`apply_elements`].
+unsafe fn fill_tables(view: View<'_>, tables: &[u32]) -> Result<(), Trap> {
+    for (table, init) in view.module.table_inits.iter().filter(|(table, _)| tables.contains(table)) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let space = view.table(*table);
+            bulk::table_fill(space, 0, evaluate(view, init) as u64, space.len())?;
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// The view must be of a live instance with its globals initialised.
+unsafe fn apply_elements(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
+    let Some(first) = first else { return Ok(()) };
+    for (i, segment) in view.module.elements.iter().enumerate().skip(first as usize) {
+        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
+        // SAFETY: the caller's promise; the flag is part of the state.
+        unsafe {
+            let at = evaluate(view, offset) as u64;
+            bulk::table_init(view, *target, i as u32, at, 0, segment.items.len() as u64)?;
+            *view.vmctx.at::<u8>(view.layout.element_dropped(i as u32)) = 1;
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As for [`apply_elements`].
+unsafe fn apply_data(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
+    let Some(first) = first else { return Ok(()) };
+    for (i, segment) in view.module.data.iter().enumerate().skip(first as usize) {
+        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
+        // SAFETY: the caller's promise; the flag is part of the state.
+        unsafe {
+            let at = evaluate(view, offset) as u64;
+            bulk::memory_init(view, *target, i as u32, at, 0, segment.bytes.len() as u64)?;
+            *view.vmctx.at::<u8>(view.layout.data_dropped(i as u32)) = 1;
+        }
+    }
+    Ok(())
+}
+
+/// Something that the embedder defines: an instance of a module that has only this, at index 0.
+pub(crate) enum Definition {
+    Memory(MemoryType),
+    Table(TableType),
+    Global(GlobalType),
+}
+
+impl Definition {
+    pub(crate) fn instantiate(self, store: &mut StoreInner) -> Result<Instance> {
+        let mut info = ModuleInfo::default();
+        match self {
+            Self::Memory(ty) => info.memories.push(ty),
+            Self::Table(ty) => info.tables.push(ty),
+            Self::Global(ty) => {
+                info.globals.push(ty);
+                info.global_inits.push(zero(ty.content));
+            }
+        }
+        let module = Module::from_compiled(&store.engine, Compiler::without_code(info)?)?;
+        instantiate_as(store, &module, &[], None, Role::Definition)
+    }
+}
+
+fn zero(ty: ValType) -> ConstExpr {
+    ConstExpr(vec![match ty {
+        ValType::I32 => ConstOp::I32Const(0),
+        ValType::I64 => ConstOp::I64Const(0),
+        ValType::F32 => ConstOp::F32Const(0),
+        ValType::F64 => ConstOp::F64Const(0),
+        ValType::V128 => ConstOp::V128Const(0),
+        ValType::Ref(ty) => ConstOp::RefNull(ty.heap),
+    }])
+}
