@@ -1,6 +1,6 @@
 //! Functions in the embedder's hands: making them from closures, and calling them.
 
-use super::host::{Caller, HostFunc, USUAL};
+use super::host::{Caller, HostFunc, INLINE_VALUES};
 use super::into_func::{IntoFunc, IntoHost};
 use crate::call::enter::call;
 use crate::store::{AsContext, AsContextMut, Func, HostFuncData, StoreInner};
@@ -13,11 +13,11 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 
 impl Func {
-    /// A host function of a type that is known at run time only. The closure gets the arguments, and a slice
-    /// of defaults to put its results in.
+    /// Creates a host function of a type that is only known at run time. The closure gets the arguments, and a slice
+    /// for its results that is filled with defaults.
     ///
     /// # Panics
-    /// When the type is another engine's.
+    /// Panics if the type belongs to another engine.
     ///
     /// # Examples
     /// ```
@@ -42,7 +42,7 @@ impl Func {
         Self::from_host(&mut store.as_context_mut().0.inner, &host)
     }
 
-    /// A host function from a closure whose type says it all.
+    /// Creates a host function from a closure. Its type follows from the closure's.
     pub fn wrap<S: AsContextMut, P, R>(mut store: S, closure: impl IntoFunc<S::Data, P, R>) -> Self {
         let IntoHost(host) = closure.into_host();
         Self::from_host(&mut store.as_context_mut().0.inner, &host)
@@ -55,7 +55,7 @@ impl Func {
             type_id: store.engine.type_number(&host.ty),
             entry: std::ptr::null(),
         };
-        let data = HostFuncData { record, context: host.context(None), _keep: host.keep.clone() };
+        let data = HostFuncData { record, context: host.context(None), _closure: host.closure.clone() };
         let data = NonNull::from(Box::leak(Box::new(data)));
         store.host_funcs.push(data);
         // SAFETY: `data` was just allocated, and `record` is a field of it.
@@ -63,7 +63,7 @@ impl Func {
         Self { store: store.id, record }
     }
 
-    /// For a host function, what it is called with.
+    /// Returns a host function's context; `None` for a Wasm function.
     pub(crate) fn host_context(self) -> Option<HostContext> {
         // SAFETY: records live as long as their store; without an entry the callee is a host context.
         unsafe {
@@ -72,37 +72,37 @@ impl Func {
         }
     }
 
-    /// Its type.
+    /// Returns its type.
     ///
     /// # Panics
-    /// When the function belongs to another store.
+    /// Panics if the function belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> FuncType {
         self.type_in(&store.as_context().0.inner)
     }
 
-    /// Whether it may stand where functions of the type `ty` are asked for.
+    /// Returns whether it can be used where functions of the type `ty` are expected.
     ///
     /// # Panics
-    /// When the function belongs to another store, or the type to another engine.
+    /// Panics if the function belongs to another store, or the type to another engine.
     pub fn matches_ty(&self, store: impl AsContext, ty: &FuncType) -> bool {
         let store = &store.as_context().0.inner;
-        self.store.check(store.id);
+        self.store.assert_same_store(store.id);
         store.engine.is_subtype(self.type_number(), store.engine.type_number(ty))
     }
 
-    /// Calls it. `results` must be as long as the type has results; they are overwritten.
+    /// Calls the function. `results` must have as many places as the type has results; they are overwritten.
     ///
     /// # Errors
-    /// When arguments or results do not fit the type; the [`Trap`](crate::Trap) that ended the call, with a
-    /// [`WasmBacktrace`](crate::WasmBacktrace); or whatever error a host function returned.
+    /// Returns an error if arguments or results do not fit the type; the [`Trap`](crate::Trap) that ended the call,
+    /// with a [`WasmBacktrace`](crate::WasmBacktrace); or the error that a host function returned.
     ///
     /// # Panics
-    /// When the function belongs to another store, or with the panic of a host function.
+    /// Panics if the function belongs to another store, or with the panic of a host function.
     pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
         let inner = &mut store.as_context_mut().0.inner;
         let ty = self.type_in(inner);
         check_arguments(inner, &ty, params, results)?;
-        let mut values: SmallVec<[Raw; USUAL]> = smallvec![Raw::default(); params.len().max(results.len())];
+        let mut values: SmallVec<[Raw; INLINE_VALUES]> = smallvec![Raw::default(); params.len().max(results.len())];
         for (value, param) in values.iter_mut().zip(params) {
             *value = param.into_raw(inner)?;
         }

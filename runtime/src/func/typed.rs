@@ -1,10 +1,10 @@
 //! Functions whose parameters and results are Rust types: their type is checked once, for fast calls.
 
-use super::into_func::WasmResults;
+use super::into_func::{WasmParams, WasmResults};
 use crate::call::enter::call;
 use crate::store::{AsContext, AsContextMut, Func, StoreInner};
 use crate::value::Val;
-use crate::value::wasm_ty::sealed::Context;
+use crate::value::wasm_ty::sealed::StoreAccess;
 use crate::vmctx::Raw;
 use anyhow::{Result, ensure};
 use minirt_compiler::module::{FuncType, HeapType, RefKind, ValType};
@@ -15,33 +15,33 @@ use std::mem::MaybeUninit;
 const MAX_TYPED: usize = 16;
 
 impl Func {
-    /// The same function with its type checked once, for fast calls: it must be possible to pass all `P` and to take its
-    /// results as `R`. Where it takes references to functions of one type, each call checks what it is given.
+    /// Checks the function's type once, for fast calls: every `P` must fit its parameters, and its results must fit
+    /// `R`. Parameters that are references to functions of one type are still checked at each call.
     ///
     /// # Errors
-    /// When the function's type does not allow that; the error shows both.
+    /// Returns an error if the function has another type. The error shows both.
     ///
     /// # Panics
-    /// When the function belongs to another store.
-    pub fn typed<P: WasmResults, R: WasmResults>(&self, store: impl AsContext) -> Result<TypedFunc<P, R>> {
+    /// Panics if the function belongs to another store.
+    pub fn typed<P: WasmParams, R: WasmResults>(&self, store: impl AsContext) -> Result<TypedFunc<P, R>> {
         let store = &store.as_context().0.inner;
         self.typed_as(&self.type_in(store), store)
     }
 
-    /// The same, given its type.
+    /// Does the same for a function of a known type.
     #[inline]
-    pub(crate) fn typed_as<P: WasmResults, R: WasmResults>(
+    pub(crate) fn typed_as<P: WasmParams, R: WasmResults>(
         self,
         ty: &FuncType,
         store: &StoreInner,
     ) -> Result<TypedFunc<P, R>> {
         let same = P::matches(ty.params()) && R::matches(ty.results());
         let checked = !same && self.checked_as(&FuncType::new(P::types(), R::types()), store)?;
-        // Rust types stand for one value or a tuple, and no tuple is longer than MAX_TYPED.
+        // Rust types stand for at most MAX_TYPED values: the longest tuple.
         Ok(TypedFunc { func: self, checked, types: PhantomData })
     }
 
-    /// Whether references have to be checked at each call, as a function of another type than its own.
+    /// Returns whether references have to be checked at each call, for a function whose type is not `wanted` itself.
     #[cold]
     fn checked_as(self, wanted: &FuncType, store: &StoreInner) -> Result<bool> {
         let own = self.type_in(store);
@@ -49,7 +49,8 @@ impl Func {
         if types.signature_matches(&own, wanted) {
             return Ok(false);
         }
-        let if_checked = |(own, given): (&ValType, &ValType)| if kind_only(*own, *given) { *own } else { *given };
+        let if_checked =
+            |(own, given): (&ValType, &ValType)| if needs_check_at_call(*own, *given) { *own } else { *given };
         let params = own.params().iter().zip(wanted.params()).map(if_checked);
         let wanted_if_checked = FuncType::new(params, wanted.results().iter().copied());
         let fits = own.params().len() == wanted.params().len() && types.signature_matches(&own, &wanted_if_checked);
@@ -58,13 +59,15 @@ impl Func {
     }
 }
 
-/// Whether only a call can tell if what is given fits: it is a reference to a function, and one of a certain type is
-/// asked for. No Rust type stands for that.
-fn kind_only(own: ValType, given: ValType) -> bool {
+/// Returns whether only a call can tell if a value fits: it is a reference to a function, and the parameter is one to
+/// functions of one type. No Rust type stands for those.
+fn needs_check_at_call(own: ValType, given: ValType) -> bool {
     matches!((own, given), (ValType::Ref(own), ValType::Ref(given))
         if matches!(own.heap, HeapType::ConcreteFunc(_)) && given.heap.kind() == RefKind::Func)
 }
 
+/// Checks that references have the types of the function's parameters.
+///
 /// # Safety
 /// `values` must hold arguments of the function's kinds of types, with references of this store.
 #[cold]
@@ -72,7 +75,7 @@ unsafe fn check_references(store: &StoreInner, func: Func, values: *const u128) 
     for (i, ty) in func.type_in(store).params().iter().enumerate() {
         // SAFETY: the caller's promise.
         let value = Val::from_raw(Raw(unsafe { *values.add(i) }), *ty, store);
-        ensure!(value.matches(*ty, store), "argument {i} is no reference of the type {ty}");
+        ensure!(value.matches(*ty, store), "argument {i} is not a reference of the type {ty}");
     }
     Ok(())
 }
@@ -98,35 +101,36 @@ impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
     }
 }
 
-impl<P: WasmResults, R: WasmResults> TypedFunc<P, R> {
-    /// The function without its static type.
+impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// Returns the function without its static type.
     pub fn func(&self) -> &Func {
         &self.func
     }
 
-    /// Calls it.
+    /// Calls the function.
     ///
     /// # Errors
-    /// The [`Trap`](crate::Trap) that ended the call, with a [`WasmBacktrace`](crate::WasmBacktrace); whatever error a host
-    /// function returned; and when a reference is of another store, or not of the type that the function takes.
+    /// Returns the [`Trap`](crate::Trap) that ended the call, with a [`WasmBacktrace`](crate::WasmBacktrace); the error
+    /// that a host function returned; or an error if a reference belongs to another store, or is not of the parameter's
+    /// type.
     ///
     /// # Panics
-    /// When the function belongs to another store, or with the panic of a host function.
+    /// Panics if the function belongs to another store, or with the panic of a host function.
     #[inline]
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let inner = &mut store.as_context_mut().0.inner;
-        self.func.store.check(inner.id);
+        self.func.store.assert_same_store(inner.id);
         let mut values = [MaybeUninit::<u128>::uninit(); MAX_TYPED];
         let values = values.as_mut_ptr().cast::<u128>();
         // SAFETY: `typed` checked that the function takes P, apart from what is checked here, and returns R, and that
         // MAX_TYPED is enough.
         unsafe {
-            params.write_all(values, &mut Context(inner))?;
+            params.write_all(values, &mut StoreAccess(inner))?;
             if self.checked {
                 check_references(inner, self.func, values)?;
             }
             call(inner, self.func.record, values.cast())?;
-            Ok(R::read_all(values, &mut Context(inner)))
+            Ok(R::read_all(values, &mut StoreAccess(inner)))
         }
     }
 }

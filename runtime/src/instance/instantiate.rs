@@ -1,10 +1,10 @@
 //! Instantiation: from a module and its imports to a running instance (specification, section 4.7.2).
 //!
-//! Most of what the specification lists was done when the module's image was made. What is left here: check
-//! the imports, take a slot, write its host cell (nothing, if the last instance had the same imports), do what depends on
-//! imports, and start.
+//! Most of the steps were done when the module's image was made. What is left: take a slot, check the imports and write
+//! them into the host cell (unless the last instance had the same), initialise what depends on imports, and call the
+//! start function.
 
-use super::imports::{Given, check_imports, keep_alive, write_imports};
+use super::imports::{ImportValue, check_imports, closures_of, write_imports};
 use crate::call::enter::call;
 use crate::engine::Engine;
 use crate::module::Module;
@@ -25,38 +25,40 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 impl Instance {
-    /// Makes an instance of a module. `imports` are what the module asks for, in its order.
+    /// Creates an instance of a module. `imports` are the values of its imports, in the module's order.
     ///
     /// # Errors
-    /// When there are more or fewer imports than the module asks for, or one is of another type; when the store's limiter
-    /// refuses ([`Store::limiter`](crate::Store::limiter)); when no slot is left; and when an active segment or the start
-    /// function traps. Effects on imported tables and memories remain then, as the specification says.
+    /// Returns an error
+    /// - if there are more or fewer imports than the module asks for, or one has another type;
+    /// - if the store's limiter refuses ([`Store::limiter`](crate::Store::limiter)), or no slot is left;
+    /// - if an active segment or the start function traps. As the specification says, effects on imported tables and
+    ///   memories remain then.
     ///
     /// # Panics
-    /// When an import belongs to another store, or with the panic of a host function called by the start function.
+    /// Panics if an import belongs to another store, or with the panic of a host function called by the start function.
     pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
-        let given: Vec<Given> = imports.iter().map(|it| Given::Extern(*it)).collect();
-        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
+        let imports: Vec<ImportValue> = imports.iter().map(|it| ImportValue::Extern(*it)).collect();
+        instantiate(&mut store.as_context_mut().0.inner, module, &imports, closures_of(&imports).as_ref())
     }
 }
 
-/// Makes an instance. `keep` is `keep_alive(given)`.
+/// Creates an instance. `closures` must be `closures_of(imports)`.
 #[inline]
 pub(crate) fn instantiate(
     store: &mut StoreInner,
     module: &Module,
-    given: &[Given],
-    keep: Option<&Keep>,
+    imports: &[ImportValue],
+    closures: Option<&Keep>,
 ) -> Result<Instance> {
-    instantiate_as(store, module, given, keep, Role::Instance)
+    instantiate_as(store, module, imports, closures, Role::Instance)
 }
 
 #[inline]
 fn instantiate_as(
     store: &mut StoreInner,
     module: &Module,
-    given: &[Given],
-    keep: Option<&Keep>,
+    imports: &[ImportValue],
+    closures: Option<&Keep>,
     role: Role,
 ) -> Result<Instance> {
     let same = Engine::same(&store.engine, module.engine());
@@ -65,11 +67,11 @@ fn instantiate_as(
     // Until the store owns it, it goes back to the pool whatever happens: a limiter may fail or panic.
     let mut data = module.engine().pool().take(prototype)?;
     // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
-    let imported = data.host_only
-        && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr)
-        && given.len() == prototype.info().imports.len();
+    let already_imported = data.host_only
+        && data.keep.as_ref().map(Arc::as_ptr) == closures.map(Arc::as_ptr)
+        && imports.len() == prototype.info().imports.len();
     data.role = role;
-    let fits = if imported { Ok(()) } else { check_imports(store, prototype, given) };
+    let fits = if already_imported { Ok(()) } else { check_imports(store, prototype, imports) };
     fits.and_then(|()| store.check_quota(&data))?;
     crate::call::fault::install();
     let index = store.instances.len() as u32;
@@ -80,14 +82,14 @@ fn instantiate_as(
     // SAFETY: the slot is bound to the prototype's image, and nobody else knows the instance yet.
     unsafe {
         write_header(store, data);
-        if !imported {
-            data.as_mut().keep = keep.cloned();
-            data.as_mut().host_only = given.iter().all(|given| matches!(given, Given::Host(..)));
-            write_imports(store, data.as_ref(), given);
+        if !already_imported {
+            data.as_mut().keep = closures.cloned();
+            data.as_mut().host_only = imports.iter().all(|value| matches!(value, ImportValue::Host(..)));
+            write_imports(store, data.as_ref(), imports);
         }
     }
     let instance = Instance { store: store.id, index };
-    for (number, memory) in module.others().iter().enumerate() {
+    for (number, memory) in module.extra_memories().iter().enumerate() {
         attach_memory(store, data, number as u32, memory)?;
     }
     run_remaining(store, instance)?;
@@ -109,7 +111,7 @@ fn attach_memory(store: &mut StoreInner, to: NonNull<InstanceData>, number: u32,
     Ok(())
 }
 
-/// The steps that no image holds: what depends on imports, and the start function.
+/// Does the steps that the image does not hold: initialises what depends on imports, and calls the start function.
 pub(crate) fn run_remaining(store: &mut StoreInner, instance: Instance) -> Result<()> {
     initialise(store, instance)?;
     let Some(start) = store.instance(instance.index).prototype.remaining.start else { return Ok(()) };
@@ -119,7 +121,7 @@ pub(crate) fn run_remaining(store: &mut StoreInner, instance: Instance) -> Resul
     unsafe { call(store, func.record, nothing.as_mut_ptr()) }
 }
 
-/// Writes what differs from one instance to the next, apart from imports.
+/// Writes the host cell's header: what differs from one instance to the next, apart from imports.
 ///
 /// # Safety
 /// The slot must be bound to the prototype's image, and nobody else use it or the description.
@@ -135,7 +137,7 @@ unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
     }
 }
 
-/// Globals, tables, elements and data that depend on imports, in that order.
+/// Initialises globals, tables, elements and data that depend on imports, in that order.
 fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
     let prototype = &store.instance(instance.index).prototype;
     let remaining = &prototype.remaining;
@@ -210,7 +212,7 @@ unsafe fn apply_data(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
     Ok(())
 }
 
-/// Something that the embedder defines: an instance of a module that has only this, at index 0.
+/// Something that the embedder defines. It becomes an instance of a module that has nothing else, at index 0.
 pub(crate) enum Definition {
     Memory(MemoryType),
     Table(TableType),

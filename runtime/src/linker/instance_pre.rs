@@ -1,6 +1,6 @@
 //! A module with its imports already looked up.
 
-use crate::instance::imports::{Given, keep_alive};
+use crate::instance::imports::{ImportValue, closures_of};
 use crate::instance::instantiate::instantiate;
 use crate::module::Module;
 use crate::pool::Keep;
@@ -10,7 +10,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// A module with its imports already looked up.
+/// A module with its imports already looked up ([`Linker::instantiate_pre`](crate::Linker::instantiate_pre)). Making an
+/// instance of it takes no names and checks no types.
 ///
 /// # Examples
 /// ```
@@ -31,14 +32,15 @@ pub struct InstancePre<T> {
 
 struct PreInner {
     module: Module,
-    given: Box<[Given]>,
-    keep: Option<Keep>,
+    imports: Box<[ImportValue]>,
+    /// Those that the imports point to.
+    closures: Option<Keep>,
 }
 
 impl Drop for PreInner {
     fn drop(&mut self) {
-        if let Some(keep) = &self.keep {
-            self.module.engine().pool().release(self.module.prototype(), keep);
+        if let Some(closures) = &self.closures {
+            self.module.engine().pool().release(self.module.prototype(), closures);
         }
     }
 }
@@ -56,31 +58,31 @@ impl<T> std::fmt::Debug for InstancePre<T> {
 }
 
 impl<T> InstancePre<T> {
-    /// `given` must be what the module's imports are in the linker of its engine, in its order.
-    pub(super) fn new(module: &Module, given: Vec<Given>) -> Self {
-        let keep = keep_alive(&given);
-        if let Some(keep) = &keep {
-            keep.reusable.store(true, SeqCst);
+    /// `imports` are the values of the module's imports, in its order, from a linker of its engine.
+    pub(super) fn new(module: &Module, imports: Vec<ImportValue>) -> Self {
+        let closures = closures_of(&imports);
+        if let Some(closures) = &closures {
+            closures.reusable.store(true, SeqCst);
         }
-        let inner = PreInner { module: module.clone(), given: given.into(), keep };
+        let inner = PreInner { module: module.clone(), imports: imports.into(), closures };
         Self { inner: Arc::new(inner), data: PhantomData }
     }
 
-    /// The module.
+    /// Returns the module.
     pub fn module(&self) -> &Module {
         &self.inner.module
     }
 
-    /// Makes an instance.
+    /// Creates an instance.
     ///
     /// # Errors
-    /// As [`Instance::new`].
+    /// The same as [`Instance::new`].
     ///
     /// # Panics
-    /// As [`Instance::new`].
+    /// The same as [`Instance::new`].
     #[inline]
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        let PreInner { module, given, keep } = &*self.inner;
-        instantiate(&mut store.as_context_mut().0.inner, module, given, keep.as_ref())
+        let PreInner { module, imports, closures } = &*self.inner;
+        instantiate(&mut store.as_context_mut().0.inner, module, imports, closures.as_ref())
     }
 }

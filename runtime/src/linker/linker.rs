@@ -1,8 +1,8 @@
-//! Names for what modules may import.
+//! Defines what modules can import, by names.
 
 use super::instance_pre::InstancePre;
 use crate::func::{Caller, HostFunc, IntoFunc, IntoHost};
-use crate::instance::imports::{Given, keep_alive};
+use crate::instance::imports::{ImportValue, closures_of};
 use crate::instance::instantiate::instantiate;
 use crate::module::Module;
 use crate::store::resolve::handle_of;
@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 
 /// Definitions by module and name, from which instances get their imports.
 ///
-/// Host functions belong to the linker and serve any number of stores; everything else belongs to one store.
+/// Host functions belong to the linker, and serve any number of stores. Everything else belongs to one store.
 ///
 /// # Examples
 /// ```
@@ -37,7 +37,7 @@ use std::marker::PhantomData;
 /// ```
 pub struct Linker<T> {
     engine: Engine,
-    pub(super) modules: BTreeMap<String, BTreeMap<String, Given>>,
+    pub(super) modules: BTreeMap<String, BTreeMap<String, ImportValue>>,
     shadowing: bool,
     data: PhantomData<fn(T) -> T>,
 }
@@ -61,33 +61,33 @@ impl<T> std::fmt::Debug for Linker<T> {
 }
 
 impl<T> Linker<T> {
-    /// A linker without definitions.
+    /// Creates a linker without definitions.
     pub fn new(engine: &Engine) -> Self {
         Self { engine: engine.clone(), modules: BTreeMap::new(), shadowing: false, data: PhantomData }
     }
 
-    /// The engine it works for.
+    /// Returns the engine whose modules it serves.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Whether a name may be defined again, replacing the older definition. Default: no.
+    /// Sets whether a name may be defined again, which replaces the older definition. Default: `false`.
     pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
         self.shadowing = allow;
         self
     }
 
-    pub(super) fn insert(&mut self, module: &str, name: &str, given: Given) -> Result<&mut Self> {
+    pub(super) fn insert(&mut self, module: &str, name: &str, value: ImportValue) -> Result<&mut Self> {
         let names = self.modules.entry(module.to_owned()).or_default();
         ensure!(self.shadowing || !names.contains_key(name), "`{module}::{name}` is defined already");
-        names.insert(name.to_owned(), given);
+        names.insert(name.to_owned(), value);
         Ok(self)
     }
 
-    /// Defines a host function from a closure whose type says it all.
+    /// Defines a host function from a closure. Its type follows from the closure's.
     ///
     /// # Errors
-    /// When the name is taken and shadowing is not allowed.
+    /// Returns an error if the name is taken and shadowing is not allowed.
     pub fn func_wrap<P, R>(&mut self, module: &str, name: &str, closure: impl IntoFunc<T, P, R>) -> Result<&mut Self> {
         let IntoHost(host) = closure.into_host();
         self.insert_host(module, name, host)
@@ -95,17 +95,17 @@ impl<T> Linker<T> {
 
     fn insert_host(&mut self, module: &str, name: &str, host: HostFunc) -> Result<&mut Self> {
         let ty = self.engine.type_number(&host.ty);
-        self.insert(module, name, Given::Host(host, ty))
+        self.insert(module, name, ImportValue::Host(host, ty))
     }
 
-    /// Defines a host function of a type that is known at run time only. The closure gets the arguments, and a
-    /// slice of defaults to put its results in.
+    /// Defines a host function of a type that is only known at run time. The closure gets the arguments, and a slice
+    /// for its results that is filled with defaults. Results that do not fit the type are an error of the call.
     ///
     /// # Errors
-    /// When the name is taken and shadowing is not allowed. Results that are not of the type are an error of the call.
+    /// Returns an error if the name is taken and shadowing is not allowed.
     ///
     /// # Panics
-    /// When the type is another engine's.
+    /// Panics if the type belongs to another engine.
     pub fn func_new(
         &mut self,
         module: &str,
@@ -117,10 +117,10 @@ impl<T> Linker<T> {
         self.insert_host(module, name, host)
     }
 
-    /// Defines something that a store owns. Instances that import it must be of the same store.
+    /// Defines something that a store owns. Only instances of that store can import it.
     ///
     /// # Errors
-    /// When the name is taken and shadowing is not allowed.
+    /// Returns an error if the name is taken and shadowing is not allowed.
     pub fn define(
         &mut self,
         _store: impl AsContext<Data = T>,
@@ -128,75 +128,76 @@ impl<T> Linker<T> {
         name: &str,
         item: impl Into<Extern>,
     ) -> Result<&mut Self> {
-        self.insert(module, name, Given::Extern(item.into()))
+        self.insert(module, name, ImportValue::Extern(item.into()))
     }
 
     /// Defines all exports of an instance under a module name.
     ///
     /// # Errors
-    /// When a name is taken and shadowing is not allowed. Exports before that one stay defined.
+    /// Returns an error if a name is taken and shadowing is not allowed. Exports before that one stay defined.
     ///
     /// # Panics
-    /// When the instance belongs to another store.
+    /// Panics if the instance belongs to another store.
     pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
         let inner = &store.as_context().0.inner;
-        instance.store.check(inner.id);
+        instance.store.assert_same_store(inner.id);
         for export in &inner.instance(instance.index).prototype.info().exports {
             let item = handle_of(inner, instance.index, export.entity);
-            self.insert(module, &export.name, Given::Extern(item))?;
+            self.insert(module, &export.name, ImportValue::Extern(item))?;
         }
         Ok(self)
     }
 
-    /// What is defined under a name; a host function becomes the store's.
+    /// Returns the definition of a name, if there is one. A host function becomes one of the store.
     pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
         match self.modules.get(module)?.get(name)? {
-            Given::Extern(item) => Some(*item),
-            Given::Host(host, _) => Some(Func::from_host(&mut store.as_context_mut().0.inner, host).into()),
+            ImportValue::Extern(item) => Some(*item),
+            ImportValue::Host(host, _) => Some(Func::from_host(&mut store.as_context_mut().0.inner, host).into()),
         }
     }
 
-    /// Makes an instance with imports from here.
+    /// Creates an instance, with the definitions of the linker as its imports.
     ///
     /// # Errors
-    /// When an import is not defined, or the module is of another engine; and as [`Instance::new`].
+    /// Returns an error if an import is not defined, or the module belongs to another engine; and the same as
+    /// [`Instance::new`].
     ///
     /// # Panics
-    /// As [`Instance::new`].
+    /// The same as [`Instance::new`].
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
-        let given = self.look_all_up(module)?;
-        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
+        let imports = self.resolve_imports(module)?;
+        instantiate(&mut store.as_context_mut().0.inner, module, &imports, closures_of(&imports).as_ref())
     }
 
-    /// Looks the imports up once, for many instances.
+    /// Looks a module's imports up once, for many instances.
     ///
     /// # Errors
-    /// When an import is not defined, or the module is of another engine.
+    /// Returns an error if an import is not defined, or the module belongs to another engine.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
-        Ok(InstancePre::new(module, self.look_all_up(module)?))
+        Ok(InstancePre::new(module, self.resolve_imports(module)?))
     }
 
-    fn look_all_up(&self, module: &Module) -> Result<Vec<Given>> {
+    fn resolve_imports(&self, module: &Module) -> Result<Vec<ImportValue>> {
         let same = Engine::same(&self.engine, module.engine());
         ensure!(same, "the module was compiled by another engine than the linker's; use one engine for both");
-        module.imports().map(|import| self.look_up(import)).collect()
+        module.imports().map(|import| self.resolve(import)).collect()
     }
 
-    pub(super) fn look_up(&self, import: ImportType<'_>) -> Result<Given> {
+    pub(super) fn resolve(&self, import: ImportType<'_>) -> Result<ImportValue> {
         let (module, name) = (import.module(), import.name());
         let Some(names) = self.modules.get(module) else {
             let known = list(self.modules.keys(), module);
             bail!("unknown import: `{module}::{name}` ({}) is not defined; modules that are: {known}", import.ty());
         };
-        let Some(given) = names.get(name) else {
+        let Some(value) = names.get(name) else {
             let known = list(names.keys(), name);
             bail!("unknown import: `{module}::{name}` ({}) is not defined; `{module}` has: {known}", import.ty());
         };
-        Ok(given.clone())
+        Ok(value.clone())
     }
 }
 
-/// Names for an error message, the most similar first, and not too many.
+/// Lists names for an error message: the most similar first, and only some of many.
 fn list<'a>(names: impl Iterator<Item = &'a String>, wanted: &str) -> String {
     const MOST: usize = 5;
     let mut names: Vec<&String> = names.collect();
@@ -210,7 +211,7 @@ fn list<'a>(names: impl Iterator<Item = &'a String>, wanted: &str) -> String {
     }
 }
 
-/// Edits that turn one name into another (Levenshtein).
+/// Returns how many edits turn one name into another (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

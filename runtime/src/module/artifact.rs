@@ -1,4 +1,4 @@
-//! Modules as artifacts: written to bytes, and loaded from bytes or mapped from a file.
+//! Modules as artifacts: written to bytes, and loaded from bytes or from a file that is mapped.
 
 use super::load::process_parts;
 use super::module::Module;
@@ -18,10 +18,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Module {
-    /// What [`Module::deserialize`] and [`Module::deserialize_file`] take: the bytes of an artifact.
+    /// Returns the module as the bytes of an artifact, for [`Module::deserialize`] and [`Module::deserialize_file`].
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// Returns an error if there is no memory for it.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let prototype = self.prototype();
         let (mut state, memory, size) = prototype.image.parts();
@@ -31,7 +31,7 @@ impl Module {
             state,
             memory,
             memory_size: size as u64,
-            others: self.others().iter().map(Self::memory_image).collect(),
+            others: self.extra_memories().iter().map(Self::memory_image).collect(),
             dynamic_globals: globals,
             dynamic_tables: tables,
             first_dynamic_element: first_element,
@@ -44,7 +44,7 @@ impl Module {
         Ok(self.engine().compiler().serialize(&Compiled { module, layout, image, code }))
     }
 
-    /// What the memory of a module that has only one starts with.
+    /// Returns the initial contents of a module that has nothing but a memory.
     fn memory_image(&self) -> MemoryImage {
         let prototype = self.prototype();
         let (state, extents, _) = prototype.image.parts();
@@ -57,27 +57,27 @@ impl Module {
     /// Loads an artifact from memory, by copying it.
     ///
     /// # Errors
-    /// When it is damaged, or was made by another version or for another machine: the error downcasts to
-    /// [`ArtifactError`](crate::ArtifactError).
+    /// Returns an error if the artifact is damaged, or was made by another version or for another machine. It downcasts
+    /// to [`ArtifactError`](crate::ArtifactError).
     ///
     /// # Safety
     /// The bytes must come from [`Module::serialize`], [`Engine::precompile_module`] or
-    /// [`Snapshot::save`](crate::Snapshot::save): they are machine code, and will be run. What is checked finds
-    /// accidents, not malice.
+    /// [`Snapshot::save`](crate::Snapshot::save). They are machine code, which will run. The checks find accidents,
+    /// not malice.
     pub unsafe fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = Bytes::from(bytes.as_ref().to_vec());
         let Artifact { compiled, .. } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
         Self::from_compiled(engine, compiled)
     }
 
-    /// Loads an artifact from a file, by mapping it: code and memory are read only when they are used.
+    /// Loads an artifact from a file, by mapping it. Code and memory are only read when they are used.
     ///
     /// # Errors
-    /// When the file can not be read or mapped, and as [`Module::deserialize`].
+    /// Returns an error if the file cannot be read or mapped, and the same as [`Module::deserialize`].
     ///
     /// # Safety
-    /// As for [`Module::deserialize`]. Besides, nobody may write to the file or shorten it while the module or any
-    /// instance of it exists. (To replace it, write another file and rename that.)
+    /// The same as for [`Module::deserialize`]. In addition, nobody may write to the file or shorten it while the
+    /// module or any instance of it exists. To replace the file, write another and rename it.
     ///
     /// # Examples
     /// ```
@@ -85,7 +85,7 @@ impl Module {
     /// # let engine = Engine::default();
     /// let path = std::env::temp_dir().join(format!("example-{}.cwasm", std::process::id()));
     /// std::fs::write(&path, Module::new(&engine, "(module)")?.serialize()?)?;
-    /// // SAFETY: the file is ours, and nobody writes to it.
+    /// // SAFETY: the file was made above, and nobody writes to it.
     /// let module = unsafe { Module::deserialize_file(&engine, &path)? };
     /// # std::fs::remove_file(path)?;
     /// # Ok::<(), minirt::Error>(())

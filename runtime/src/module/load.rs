@@ -17,11 +17,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Module {
-    /// Compiles a module from its binary format, or with the feature `wat` from its text format.
+    /// Compiles a module from the binary format, or with the feature `wat` from the text format.
     ///
     /// # Errors
-    /// When it is not valid, uses a feature that minirt lacks, or exceeds a limit: the error downcasts to
-    /// [`CompileError`](crate::CompileError), which knows the byte offset.
+    /// Returns an error if the module is not valid, uses a feature that minirt lacks, or exceeds a limit. It downcasts
+    /// to [`CompileError`](crate::CompileError), which has the byte offset.
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = bytes.as_ref();
         #[cfg(feature = "wat")]
@@ -29,10 +29,10 @@ impl Module {
         Self::from_binary(engine, bytes)
     }
 
-    /// Compiles a module from its binary format, whatever the features: text is refused.
+    /// Compiles a module from the binary format. Text is an error, also with the feature `wat`.
     ///
     /// # Errors
-    /// As [`Module::new`].
+    /// The same as [`Module::new`].
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
         Self::from_compiled(engine, engine.compiler().compile(binary)?)
     }
@@ -40,17 +40,17 @@ impl Module {
     /// Compiles the module in a file.
     ///
     /// # Errors
-    /// When the file can not be read, and as [`Module::new`].
+    /// Returns an error if the file cannot be read, and the same as [`Module::new`].
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
         Self::new(engine, bytes).with_context(|| format!("could not compile `{}`", path.display()))
     }
 
-    /// Checks that bytes are a valid module in the binary format, without compiling it.
+    /// Checks that bytes are a valid module in the binary format. Nothing is compiled.
     ///
     /// # Errors
-    /// As [`Module::new`].
+    /// The same as [`Module::new`].
     pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<()> {
         Ok(engine.compiler().validate(bytes)?)
     }
@@ -79,8 +79,8 @@ impl Module {
             snapshot: image.snapshot,
         };
         let own = info.memories.iter().skip(info.num_imported_memories as usize);
-        let others = own.skip(1).zip(image.others).map(|(ty, image)| Self::of_memory(engine, *ty, image));
-        let others = others.collect::<Result<_>>()?;
+        let extra_memories = own.skip(1).zip(image.others).map(|(ty, image)| Self::of_memory(engine, *ty, image));
+        let extra_memories = extra_memories.collect::<Result<_>>()?;
         let program = Arc::new(Program { info, layout, code, type_ids: ids });
         let parts = ImageParts {
             state: image.state,
@@ -89,10 +89,10 @@ impl Module {
             memory_file,
             ..image_parts(&program.layout)
         };
-        Self::from_parts(engine, program, parts, remaining, others)
+        Self::from_parts(engine, program, parts, remaining, extra_memories)
     }
 
-    /// A module that has only a memory.
+    /// Makes a module that has nothing but a memory.
     fn of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<Self> {
         let ty = MemoryType { minimum: start.size / ty.page_size(), ..ty };
         let mut compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
@@ -101,7 +101,8 @@ impl Module {
     }
 }
 
-/// What the layout says about an image. Its offsets count from vmctx, an image's from the slot's start.
+/// Returns what the layout says about an image. Offsets of a layout count from vmctx, those of an image from the slot's
+/// start.
 pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
     let in_slot = |range: &Range<i32>| range.start.wrapping_sub(HOST) as usize..range.end.wrapping_sub(HOST) as usize;
     ImageParts {
@@ -113,7 +114,7 @@ pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
     }
 }
 
-/// Calls `part` for each place in the state that only this process can fill: where it is, and how long.
+/// Calls `part` with the offset and length of each place in the state that only this process can fill.
 pub(super) fn process_parts(info: &ModuleInfo, layout: &Layout, mut part: impl FnMut(usize, usize)) {
     let start = i64::from(HOST) + layout.host_size as i64;
     let mut at = |distance: i32, len: usize| part((i64::from(distance) - start) as usize, len);
@@ -125,7 +126,7 @@ pub(super) fn process_parts(info: &ModuleInfo, layout: &Layout, mut part: impl F
     }
 }
 
-/// Fills these places: type numbers, and in funcref records the addresses of code.
+/// Fills these places: with type numbers, and in funcref records with the addresses of code.
 fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &LoadedCode, ids: &[u32]) {
     let start = i64::from(HOST) + layout.host_size as i64;
     let mut put = |at: i32, bytes: &[u8]| {

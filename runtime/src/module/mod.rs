@@ -1,4 +1,4 @@
-//! A compiled module in a user's hands; from and to artifacts.
+//! Compiled modules: from bytes and from and to artifacts.
 
 mod module;
 pub(crate) mod load;

@@ -1,4 +1,4 @@
-//! A module in a user's hands: from what its instances are made, and what they import and export.
+//! A module in an embedder's hands: what its instances are made from, what they import and export.
 
 use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;
@@ -8,21 +8,21 @@ use minirt_compiler::module::{Entity, ExternType, ModuleInfo};
 use std::sync::Arc;
 
 /// A compiled module, from which any number of instances can be made. Cloning gives another handle to the
-/// same module; it can be shared between threads.
+/// same module, which threads can share.
 #[derive(Clone)]
 pub struct Module {
     inner: Arc<ModuleInner>,
 }
 
-/// What users hold. Instances hold the prototype alone, so that it shows when the last user has gone.
+/// Embedders hold this. Instances hold the prototype alone, so that dropping the last handle is noticed.
 struct ModuleInner {
     engine: Engine,
     prototype: Arc<Prototype>,
-    /// For each memory that it defines besides the first, a module that has nothing else.
-    others: Vec<Module>,
+    /// One module for each memory that it defines besides the first: it has nothing but that memory.
+    extra_memories: Vec<Module>,
 }
 
-/// A module's import: what it asks for, and under which name.
+/// An import of a module: its name and type.
 #[derive(Clone, Copy, Debug)]
 pub struct ImportType<'a> {
     module: &'a Module,
@@ -30,23 +30,23 @@ pub struct ImportType<'a> {
 }
 
 impl<'a> ImportType<'a> {
-    /// The first part of the name.
+    /// Returns the first part of the import's name, usually called the module.
     pub fn module(&self) -> &'a str {
         &self.import.module
     }
 
-    /// The second part of the name.
+    /// Returns the second part of the import's name.
     pub fn name(&self) -> &'a str {
         &self.import.name
     }
 
-    /// What has to be provided.
+    /// Returns the type that is expected.
     pub fn ty(&self) -> ExternType {
         self.module.type_of(self.import.entity)
     }
 }
 
-/// A module's export: what it offers, and under which name.
+/// An export of a module: its name and type.
 #[derive(Clone, Copy, Debug)]
 pub struct ExportType<'a> {
     module: &'a Module,
@@ -54,12 +54,12 @@ pub struct ExportType<'a> {
 }
 
 impl<'a> ExportType<'a> {
-    /// The name, unique among the module's exports.
+    /// Returns the name, which is unique among the module's exports.
     pub fn name(&self) -> &'a str {
         &self.export.name
     }
 
-    /// What it is.
+    /// Returns the type.
     pub fn ty(&self) -> ExternType {
         self.module.type_of(self.export.entity)
     }
@@ -72,7 +72,7 @@ impl std::fmt::Debug for Module {
 }
 
 impl Module {
-    /// Whether this is an instance that has run, frozen by [`Instance::snapshot`](crate::Instance::snapshot).
+    /// Returns whether this is the module of a snapshot ([`Instance::snapshot`](crate::Instance::snapshot)).
     pub fn is_snapshot(&self) -> bool {
         self.inner.prototype.remaining.snapshot
     }
@@ -82,34 +82,35 @@ impl Module {
         program: Arc<Program>,
         parts: ImageParts,
         remaining: Remaining,
-        others: Vec<Self>,
+        extra_memories: Vec<Self>,
     ) -> Result<Self> {
-        let image = Image::new(parts, engine.images()).context("could not make the image of a module's instances")?;
+        let image =
+            Image::new(parts, engine.memory_init_cow()).context("could not make the image of a module's instances")?;
         let prototype = Arc::new(Prototype::new(program, image, remaining));
-        Ok(Self { inner: Arc::new(ModuleInner { engine: engine.clone(), prototype, others }) })
+        Ok(Self { inner: Arc::new(ModuleInner { engine: engine.clone(), prototype, extra_memories }) })
     }
 
-    /// The engine that compiled it.
+    /// Returns the engine that the module belongs to.
     pub fn engine(&self) -> &Engine {
         &self.inner.engine
     }
 
-    /// The name that its name section gives it.
+    /// Returns the module's name, if its name section gives one.
     pub fn name(&self) -> Option<&str> {
         self.info().name.as_deref()
     }
 
-    /// What it asks for, in order.
+    /// Returns the imports, in the module's order.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> {
         self.info().imports.iter().map(|import| ImportType { module: self, import })
     }
 
-    /// What it offers, in order.
+    /// Returns the exports, in the module's order.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> {
         self.info().exports.iter().map(|export| ExportType { module: self, export })
     }
 
-    /// The type of the export with a name.
+    /// Returns the type of an export, if there is one of this name.
     pub fn get_export(&self, name: &str) -> Option<ExternType> {
         self.info().export(name).map(|entity| self.type_of(entity))
     }
@@ -122,9 +123,9 @@ impl Module {
         self.inner.prototype.info()
     }
 
-    /// The modules of the memories that it defines besides the first.
-    pub(crate) fn others(&self) -> &[Self] {
-        &self.inner.others
+    /// Returns the modules of the memories that it defines besides the first.
+    pub(crate) fn extra_memories(&self) -> &[Self] {
+        &self.inner.extra_memories
     }
 
     pub(crate) fn prototype(&self) -> &Arc<Prototype> {

@@ -9,10 +9,10 @@ use crate::store::quota::{Growth, maximum_bytes};
 use crate::vmctx::{MemorySpace, TableSpace};
 use anyhow::{Result, anyhow};
 
-/// Grows a memory by `delta` pages and says how many it had; `None` if it cannot grow that far.
+/// Grows a memory by `delta` pages and returns how many it had; `None` if it cannot grow that far.
 ///
 /// # Errors
-/// Those of the limiter.
+/// Returns the limiter's error.
 ///
 /// # Safety
 /// As for [`bulk::memory_grow`]; the memory must be of this store.
@@ -36,10 +36,10 @@ pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: MemorySpace, de
     Ok(before)
 }
 
-/// Grows a table by `delta` elements of `value` and says how many it had; `None` if it cannot grow that far.
+/// Grows a table by `delta` elements of `value` and returns how many it had; `None` if it cannot grow that far.
 ///
 /// # Errors
-/// Those of the limiter.
+/// Returns the limiter's error.
 ///
 /// # Safety
 /// As for [`bulk::table_grow`]; the table must be of this store.

@@ -3,10 +3,10 @@
 use super::store::{Store, StoreData};
 use crate::engine::Engine;
 
-/// A shared view of a store, from wherever one is at hand.
+/// Shared access to a store. [`AsContext`] gives it.
 pub struct StoreContext<'a, T>(pub(crate) &'a StoreData<T>);
 
-/// An exclusive view of a store, from wherever one is at hand.
+/// Exclusive access to a store. [`AsContextMut`] gives it.
 pub struct StoreContextMut<'a, T>(pub(crate) &'a mut StoreData<T>);
 
 impl<T> Clone for StoreContext<'_, T> {
@@ -30,46 +30,48 @@ impl<T: std::fmt::Debug> std::fmt::Debug for StoreContextMut<'_, T> {
 }
 
 impl<'a, T> StoreContext<'a, T> {
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &'a T {
         &self.0.data
     }
 
-    /// The store's engine.
+    /// Returns the store's engine.
     pub fn engine(&self) -> &'a Engine {
         &self.0.inner.engine
     }
 }
 
 impl<T> StoreContextMut<'_, T> {
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         &self.0.data
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.0.data
     }
 
-    /// The store's engine.
+    /// Returns the store's engine.
     pub fn engine(&self) -> &Engine {
         &self.0.inner.engine
     }
 }
 
-/// Anything that gives shared access to a store: the store itself, a `Caller`, a reference to either.
+/// Gives shared access to a store: implemented for the store itself, for a [`Caller`](crate::Caller), and for
+/// references to either.
 pub trait AsContext {
-    /// The embedder's data.
+    /// The type of the embedder's data.
     type Data;
 
-    /// The store.
+    /// Returns access to the store.
     fn as_context(&self) -> StoreContext<'_, Self::Data>;
 }
 
-/// Anything that gives exclusive access to a store.
+/// Gives exclusive access to a store: implemented for the store itself, for a [`Caller`](crate::Caller), and for
+/// exclusive references to either.
 pub trait AsContextMut: AsContext {
-    /// The store.
+    /// Returns access to the store.
     fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
 }
 

@@ -1,7 +1,7 @@
 //! Epochs: a deadline for a store's code, in ticks of its engine.
 //!
-//! Code compares the engine's epoch with its deadline by itself (`layout::allowance`). Here, the embedder sets the deadline
-//! and says what happens when it has passed.
+//! Code compares the engine's epoch with its deadline by itself (`layout::allowance`). Here, the embedder sets the
+//! deadline and says what happens when it has passed.
 
 use super::context::{AsContextMut, StoreContextMut};
 use super::extras::{DeadlineCallback, OnDeadline, UpdateDeadline};
@@ -50,14 +50,14 @@ pub(crate) unsafe fn may_continue(mut store: NonNull<StoreInner>) -> bool {
 }
 
 impl<T> Store<T> {
-    /// Sets the deadline of this store's code to `ticks_beyond_current` ticks from the engine's epoch now. When that many
-    /// calls of [`Engine::increment_epoch`](crate::Engine::increment_epoch) have happened, code stops at the next loop or
-    /// function; a single instruction that works on many bytes is not interrupted. What happens then is for
-    /// [`Store::epoch_deadline_trap`] or [`Store::epoch_deadline_callback`] to say.
+    /// Sets the deadline of this store's code to `ticks_beyond_current` ticks after the engine's current epoch.
     ///
-    /// The deadline of a new store is epoch 0, which has always passed: where epochs are configured, set one before the
-    /// first call. Where they are not ([`Config::epoch_interruption`](crate::Config::epoch_interruption)), it has no
-    /// effect.
+    /// After that many calls of [`Engine::increment_epoch`](crate::Engine::increment_epoch), code stops at the next
+    /// loop or function. A single instruction that works on many bytes is not interrupted.
+    /// [`Store::epoch_deadline_trap`] and [`Store::epoch_deadline_callback`] choose what happens then.
+    ///
+    /// The deadline of a new store has passed already: set one before the first call. Without
+    /// [`Config::epoch_interruption`](crate::Config::epoch_interruption), deadlines have no effect.
     ///
     /// # Examples
     /// ```
@@ -81,16 +81,17 @@ impl<T> Store<T> {
         self.as_context_mut().set_epoch_deadline(ticks_beyond_current);
     }
 
-    /// At a deadline, code traps with [`Trap::Interrupt`](crate::Trap::Interrupt). This is the default. The deadline stays
-    /// as it is: before the next call, set another.
+    /// Makes code trap with [`Trap::Interrupt`](crate::Trap::Interrupt) at its deadline. This is the default. The
+    /// deadline stays in the past: set another before the next call.
     pub fn epoch_deadline_trap(&mut self) {
         self.as_context_mut().epoch_deadline_trap();
     }
 
-    /// At a deadline, `callback` is called, on the thread of the code, and says whether to go on. If it returns an error,
-    /// the code stops and its caller gets that error; if it panics, its caller gets the panic.
+    /// Makes code call `callback` at its deadline, on its own thread. The answer says whether the code continues. If
+    /// the callback returns an error, the code stops, and its caller gets the error. If it panics, the caller gets the
+    /// panic.
     ///
-    /// While it runs, other code of the store that meets a deadline traps.
+    /// While the callback runs, other code of the store that meets its deadline traps.
     pub fn epoch_deadline_callback(
         &mut self,
         mut callback: impl FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync + 'static,
@@ -98,8 +99,8 @@ impl<T> Store<T> {
         T: 'static,
     {
         let callback: DeadlineCallback = Box::new(move |store| {
-            // SAFETY: `may_continue` calls it with this store, which nobody else uses meanwhile. That its data is a `T` is
-            // known because the closure is put in a store of that type, and stays there.
+            // SAFETY: `may_continue` calls it with this store, which nobody else uses meanwhile. That its data is a `T`
+            // is known because the closure is put in a store of that type, and stays there.
             callback(StoreContextMut(unsafe { store.cast::<StoreData<T>>().as_mut() }))
         });
         self.as_context_mut().0.inner.extras().on_deadline = OnDeadline::Call(callback);
@@ -107,12 +108,12 @@ impl<T> Store<T> {
 }
 
 impl<T> StoreContextMut<'_, T> {
-    /// As [`Store::set_epoch_deadline`].
+    /// Sets the deadline of the store's code: [`Store::set_epoch_deadline`].
     pub fn set_epoch_deadline(&mut self, ticks_beyond_current: u64) {
         self.0.inner.set_deadline(ticks_beyond_current);
     }
 
-    /// As [`Store::epoch_deadline_trap`].
+    /// Makes the store's code trap at its deadline: [`Store::epoch_deadline_trap`].
     pub fn epoch_deadline_trap(&mut self) {
         self.0.inner.extras().on_deadline = OnDeadline::Trap;
     }

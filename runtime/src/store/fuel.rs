@@ -17,7 +17,7 @@ impl StoreInner {
 
     fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         ensure!(self.engine.metering().fuel, "fuel is not configured in this store; see `Config::consume_fuel`");
-        // No code has ever executed 2^63 instructions. What is beyond is remembered, but never needed.
+        // No code has ever executed 2^63 instructions. Fuel beyond that is remembered, but never needed.
         let most = i64::MAX.cast_unsigned();
         if fuel > most || self.extras.is_some() {
             self.extras().fuel_reserve = fuel.saturating_sub(most);
@@ -28,31 +28,35 @@ impl StoreInner {
 }
 
 impl<T> Store<T> {
-    /// What is left of the store's fuel, in units; 0 after [`Trap::OutOfFuel`](crate::Trap::OutOfFuel). It is exact
-    /// whenever it can be asked for: after a call that returned or trapped, and in host functions.
+    /// Returns how much of the store's fuel is left, in units; 0 after [`Trap::OutOfFuel`](crate::Trap::OutOfFuel). The
+    /// figure is exact: after a call that returned or trapped, and in host functions.
     ///
     /// # Errors
-    /// When the engine was not configured to consume fuel ([`Config::consume_fuel`](crate::Config::consume_fuel)).
+    /// Returns an error if the engine was not configured to consume fuel
+    /// ([`Config::consume_fuel`](crate::Config::consume_fuel)).
     pub fn get_fuel(&self) -> Result<u64> {
         self.as_context().get_fuel()
     }
 
     /// Sets the fuel that all code of this store runs on, in units. A new store has none.
     ///
-    /// An instruction costs one unit. Those that only give others a structure cost nothing: `nop`, `drop`, `block`,
-    /// `loop`, `else`, `end`, `return` and `unreachable`. Entering a function costs one. Filling, copying and initialising
-    /// memory costs one more for every eight bytes, and tables one for every element, as does growing a table; except
-    /// that filling and copying memory by up to 64 bytes costs nothing more where the length is a constant.
+    /// What code pays:
+    /// - One unit for each instruction. `nop`, `drop`, `block`, `loop`, `else`, `end`, `return` and `unreachable` are
+    ///   free.
+    /// - One unit for entering a function.
+    /// - One more unit for every eight bytes of memory that an instruction fills, copies or initialises. Filling and
+    ///   copying up to 64 bytes is free of that where the length is a constant.
+    /// - One more unit for every element of a table that an instruction fills, copies, initialises or adds.
     ///
-    /// Code pays for a stretch of instructions when it begins: up to the next branch or call, or the end of a block. If
-    /// an instruction traps, the rest of its stretch has been paid for. Whether there was enough is found out at the
-    /// start of functions and loops and at instructions that work on many bytes or elements, so a few instructions too
-    /// many may be executed. All that is the same in every run, whatever the optimisation level.
+    /// The host's work (host functions, instantiation, [`Memory::write`](crate::Memory::write), ...) is free.
     ///
-    /// The host's work (host functions, instantiation, [`Memory::write`](crate::Memory::write), ...) costs nothing.
+    /// Code pays for a stretch of instructions when it begins one: up to the next branch or call, or the end of a
+    /// block. An instruction that traps has paid for the rest of its stretch. Code looks whether it had enough at the
+    /// start of functions and loops, and at instructions that work on many bytes or elements, so it may execute a few
+    /// instructions too many. All of this is the same in every run and at every optimisation level.
     ///
     /// # Errors
-    /// As [`Store::get_fuel`].
+    /// The same as [`Store::get_fuel`].
     ///
     /// # Examples
     /// ```
@@ -72,28 +76,28 @@ impl<T> Store<T> {
 }
 
 impl<T> StoreContext<'_, T> {
-    /// As [`Store::get_fuel`].
+    /// Returns how much of the store's fuel is left: [`Store::get_fuel`].
     ///
     /// # Errors
-    /// As [`Store::get_fuel`].
+    /// The same as [`Store::get_fuel`].
     pub fn get_fuel(&self) -> Result<u64> {
         self.0.inner.fuel()
     }
 }
 
 impl<T> StoreContextMut<'_, T> {
-    /// As [`Store::get_fuel`].
+    /// Returns how much of the store's fuel is left: [`Store::get_fuel`].
     ///
     /// # Errors
-    /// As [`Store::get_fuel`].
+    /// The same as [`Store::get_fuel`].
     pub fn get_fuel(&self) -> Result<u64> {
         self.0.inner.fuel()
     }
 
-    /// As [`Store::set_fuel`]. In a host function, it is what the caller goes on with.
+    /// Sets the store's fuel: [`Store::set_fuel`]. In a host function, the calling code continues with it.
     ///
     /// # Errors
-    /// As [`Store::get_fuel`].
+    /// The same as [`Store::get_fuel`].
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         self.0.inner.set_fuel(fuel)
     }

@@ -51,12 +51,12 @@ impl Growth {
 }
 
 impl<T> Store<T> {
-    /// Gives the store a limiter, which is found in the embedder's data and asked from now on. What there is already
-    /// stays, and counts.
+    /// Gives the store a limiter. `limiter` finds it in the embedder's data. Instances, memories and tables that the
+    /// store already has stay, and count.
     ///
-    /// It is asked on the thread that does what it is asked about; while code is running, it must not expect anything
-    /// of the stack but what [`Config::max_wasm_stack`](crate::Config::max_wasm_stack) leaves to host functions. If it
-    /// panics, the caller of that code gets the panic.
+    /// The limiter is asked on the thread that makes or grows something. While code runs, it has the stack that
+    /// [`Config::max_wasm_stack`](crate::Config::max_wasm_stack) leaves to host functions. If it panics, the caller of
+    /// the code gets the panic.
     pub fn limiter(&mut self, mut limiter: impl (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync + 'static)
     where
         T: 'static,
@@ -90,7 +90,7 @@ impl StoreInner {
     /// Checks that a new instance, of what is in `data`, may be made. If there is a limiter, counts it.
     ///
     /// # Errors
-    /// When there would be too many of something, when a size is refused, and with the limiter's own.
+    /// Returns an error if there would be too many of something, when a size is refused, and with the limiter's own.
     #[inline]
     pub(crate) fn check_quota(&mut self, data: &InstanceData) -> Result<()> {
         if self.extras.is_some() { self.ask_about_instance(data) } else { Ok(()) }

@@ -1,8 +1,8 @@
 //! A store: everything that lives and dies together.
 //!
-//! Instances, host functions and host values are made in a store and stay until it is dropped; handles
-//! are names for them. Since nothing in a store goes away before the store does, one instance may point to
-//! another without counting references.
+//! Instances, host functions and host values are made in a store and stay until it is dropped. Handles are names for
+//! them. Since nothing in a store goes away before the store does, one instance may point to another without counting
+//! references.
 
 use super::extras::Extras;
 use super::handle::StoreId;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 ///
 /// Dropping a store ends all its instances and makes their slots ready for the next ones.
 pub struct Store<T> {
-    // The engine's side holds addresses of the contents, so they must never move: a Box that is not touched as one.
+    // Host cells hold addresses of the contents, so they must never move: a Box that is not used as one.
     data: NonNull<StoreData<T>>,
     // Host functions know `T` and write it, so a store's `T` is exactly that, and no other lifetime will do.
     invariant: PhantomData<fn(T) -> T>,
@@ -35,26 +35,6 @@ pub(crate) struct StoreData<T> {
     pub(crate) data: T,
 }
 
-/// A host function that was defined for one lifetime must not run with data of a shorter one. This is as it should be:
-///
-/// ```
-/// fn same<'a>(store: minirt::Store<&'a str>) -> minirt::Store<&'a str> { store }
-/// ```
-///
-/// And this must not compile, nor must it for the types that stand for host functions:
-///
-/// ```compile_fail
-/// fn shorter<'a>(store: minirt::Store<&'static str>) -> minirt::Store<&'a str> { store }
-/// ```
-/// ```compile_fail
-/// fn longer<'a>(linker: minirt::Linker<&'a str>) -> minirt::Linker<&'static str> { linker }
-/// ```
-/// ```compile_fail
-/// fn longer<'a>(pre: minirt::InstancePre<&'a str>) -> minirt::InstancePre<&'static str> { pre }
-/// ```
-#[cfg(doctest)]
-pub struct DataIsInvariant;
-
 /// The part of a store that does not depend on `T`.
 pub(crate) struct StoreInner {
     pub(crate) id: StoreId,
@@ -62,15 +42,15 @@ pub(crate) struct StoreInner {
     pub(crate) instances: SmallVec<[NonNull<InstanceData>; 2]>,
     /// Host functions that were made in this store, each in an allocation of its own.
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
-    /// What the handles of externrefs mean: handle n is entry n - 1.
+    /// The values of externrefs: Wasm's reference n is entry n - 1.
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
-    /// The stack limit that all instances have now, and the thread for whose stack that is.
+    /// The stack limit that all instances have now, and the thread that it is for.
     pub(crate) stack: StackLimit,
-    /// How many stays in this store's Wasm there are on the stack.
+    /// How many calls into this store's Wasm are on the stack.
     pub(crate) depth: u32,
     /// Whether any instance may differ from its image: code ran, or the host wrote.
     pub(crate) touched: bool,
-    /// What a host function failed with, until the call that entered Wasm returns.
+    /// How a host function failed, until the call that entered Wasm returns.
     pub(crate) failure: Option<Failure>,
     /// How long its code may run. Its instances point here, and their code writes it.
     pub(crate) allowance: UnsafeCell<Allowance>,
@@ -93,7 +73,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Runs what belongs to the embedder, in the middle of a call from Wasm: nothing may unwind through that.
+    /// Runs a closure of the embedder's in the middle of a call from Wasm, through which nothing may unwind.
     #[inline]
     pub(crate) fn catch<R>(run: impl FnOnce() -> Result<R>) -> Result<R, Self> {
         match catch_unwind(AssertUnwindSafe(run)) {
@@ -109,7 +89,7 @@ pub(crate) struct HostFuncData {
     pub(crate) record: FuncRecord,
     pub(crate) context: HostContext,
     /// The closure that `context` points to, for as long as it does.
-    pub(crate) _keep: Arc<dyn Any + Send + Sync>,
+    pub(crate) _closure: Arc<dyn Any + Send + Sync>,
 }
 
 impl StoreInner {
@@ -133,13 +113,13 @@ impl StoreInner {
         self.extras.get_or_insert_default()
     }
 
-    /// An instance of this store.
+    /// Returns an instance of this store.
     pub(crate) fn instance(&self, index: u32) -> &InstanceData {
         // SAFETY: entries come from Box::into_raw and are freed only when the store is dropped.
         unsafe { self.instances[index as usize].as_ref() }
     }
 
-    /// The instance in whose slot an address lies, guards included.
+    /// Returns the instance in whose slot an address lies, guards included.
     pub(crate) fn at_address(&self, address: usize) -> Option<NonNull<InstanceData>> {
         // SAFETY: as in `instance`.
         let holds = |i: &NonNull<InstanceData>| unsafe { i.as_ref() }.slot.addresses().contains(&address);
@@ -166,19 +146,20 @@ impl StoreInner {
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
-        /// Closures are dropped on the way, and may panic as they are. The rest is ended all the same.
-        struct Ending<'a>(&'a mut StoreInner);
-        impl Drop for Ending<'_> {
+        /// Closures that are dropped on the way may panic. The rest is torn down all the same.
+        struct TearDown<'a>(&'a mut StoreInner);
+        impl Drop for TearDown<'_> {
             fn drop(&mut self) {
-                self.0.end();
+                self.0.tear_down();
             }
         }
-        Ending(self).0.end();
+        TearDown(self).0.tear_down();
     }
 }
 
 impl StoreInner {
-    fn end(&mut self) {
+    /// Gives all slots back, and frees what instances pointed to.
+    fn tear_down(&mut self) {
         while let Some(instance) = self.instances.pop() {
             // SAFETY: it came from Box::into_raw, and has left the list.
             let mut data = unsafe { Box::from_raw(instance.as_ptr()) };
@@ -206,7 +187,7 @@ unsafe impl<T: Send> Send for Store<T> {}
 unsafe impl<T: Sync> Sync for Store<T> {}
 
 impl<T> Store<T> {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new(engine: &Engine, data: T) -> Self {
         let data = Box::new(StoreData { inner: StoreInner::new(engine), data });
         Self { data: NonNull::from(Box::leak(data)), invariant: PhantomData }
@@ -222,22 +203,22 @@ impl<T> Store<T> {
         unsafe { self.data.as_mut() }
     }
 
-    /// The engine whose modules can be instantiated here.
+    /// Returns the engine whose modules can be instantiated here.
     pub fn engine(&self) -> &Engine {
         &self.contents().inner.engine
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         &self.contents().data
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.contents_mut().data
     }
 
-    /// Ends the store and gives the embedder's data back.
+    /// Drops the store and returns the embedder's data.
     pub fn into_data(self) -> T {
         let this = std::mem::ManuallyDrop::new(self);
         // SAFETY: the pointer is to the leaked Box, and `this` is never dropped or used again.

@@ -287,7 +287,7 @@ fn host_functions_of_run_time_types_check_what_they_return() {
     let swap = instance.get_typed_func::<(i32, f64), (f64, i32)>(&store, "swap").unwrap();
     assert_eq!(swap.call(&mut store, (3, 4.5)).unwrap(), (4.5, 3));
     let error = call(&mut store, instance, "bad", &[]).unwrap_err();
-    assert!(format!("{error:#}").contains("returned i64 as result 0, where its type has i32"), "{error:#}");
+    assert!(format!("{error:#}").contains("returned i64 as result 0, but its type has i32"), "{error:#}");
 }
 
 #[test]
