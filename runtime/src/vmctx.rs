@@ -230,7 +230,8 @@ impl View<'_> {
                 owner: self.vmctx,
                 index,
             },
-            // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's promise.
+            // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's
+            // promise.
             MemoryPlace::Import(entry) => unsafe { *self.vmctx.at(entry) },
         }
     }

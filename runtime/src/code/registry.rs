@@ -2,8 +2,8 @@
 //!
 //! The signal handler asks, so a look-up takes no lock and allocates nothing.
 //!
-//! A sorted list that is never changed, only replaced. Readers announce themselves in the count of the current epoch.
-//! A writer publishes a new list, begins the next epoch, and frees the old list when the last one's count is zero: later
+//! A sorted list that is never changed, only replaced. Readers announce themselves in the count of the current epoch. A
+//! writer publishes a new list, begins the next epoch, and frees the old list when the last one's count is zero: later
 //! readers do not hold it up, however many they are. Readers never wait; they are signal handlers, and so take only
 //! microseconds for the writer to outlast.
 

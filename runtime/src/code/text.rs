@@ -23,7 +23,7 @@ impl LoadedCode {
     /// Places code in memory of its own: first writable, then executable, never both.
     ///
     /// # Errors
-    /// When the kernel gives no memory, or refuses to make it executable.
+    /// Returns an error if the kernel gives no memory, or refuses to make it executable.
     pub(crate) fn new(code: Code) -> Result<Arc<Self>> {
         let text = place(&code.text).context("could not place machine code in executable memory")?;
         Ok(Self::register(text, code))
@@ -32,7 +32,7 @@ impl LoadedCode {
     /// Maps code from a file: `len` bytes at `offset`, whole pages.
     ///
     /// # Errors
-    /// When the kernel gives no address space, or refuses to make the file executable.
+    /// Returns an error if the kernel gives no address space, or refuses to make the file executable.
     pub(crate) fn from_file(code: Code, file: BorrowedFd<'_>, offset: usize, len: usize) -> Result<Arc<Self>> {
         let map = || {
             let text = Reservation::new(len.max(PAGE))?;
