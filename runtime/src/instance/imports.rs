@@ -10,9 +10,9 @@ use crate::pool::{Closures, InstanceData, Keep};
 use crate::store::StoreInner;
 use crate::store::{Extern, Func};
 use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, HostContext, View, VmContext};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use minirt_compiler::instance::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
-use minirt_compiler::module::{Entity, ExternType, GlobalType, Import};
+use minirt_compiler::module::{Entity, ExternType, GlobalType, Import, MemoryType, TableType};
 use std::any::Any;
 use std::mem::{MaybeUninit, offset_of};
 use std::sync::Arc;
@@ -37,6 +37,35 @@ pub(crate) fn closures_of(imports: &[ImportValue]) -> Option<Keep> {
     (!list.is_empty()).then(|| Arc::new(Closures { list, reusable: false.into() }))
 }
 
+/// The type of an import's value. Functions have the engine's number for their type.
+#[derive(Clone, Copy)]
+pub(crate) enum ValueType {
+    Func(u32),
+    Table(TableType),
+    Memory(MemoryType),
+    Global(GlobalType),
+}
+
+impl ImportValue {
+    /// Returns its type. Memories and tables have their current size as the minimum.
+    ///
+    /// # Errors
+    /// Returns an error if it belongs to another store.
+    pub(crate) fn type_in(&self, store: &StoreInner) -> Result<ValueType> {
+        let value = match self {
+            Self::Extern(value) => *value,
+            Self::Host(_, type_id) => return Ok(ValueType::Func(*type_id)),
+        };
+        ensure!(value.store() == store.id, "it belongs to another store");
+        Ok(match value {
+            Extern::Func(func) => ValueType::Func(func.type_number()),
+            Extern::Table(table) => ValueType::Table(table.type_in(store)),
+            Extern::Memory(memory) => ValueType::Memory(memory.type_in(store)),
+            Extern::Global(global) => ValueType::Global(global.type_in(store)),
+        })
+    }
+}
+
 /// Checks that there is a value for each import, and that it fits (steps 1 to 4 of the specification).
 pub(crate) fn check_imports(store: &StoreInner, module: &Prototype, imports: &[ImportValue]) -> Result<()> {
     let info = module.info();
@@ -46,42 +75,63 @@ pub(crate) fn check_imports(store: &StoreInner, module: &Prototype, imports: &[I
         info.imports.len(),
         imports.len()
     );
-    info.imports.iter().zip(imports).try_for_each(|(import, value)| check_import(store, module, import, value))
+    for (import, value) in info.imports.iter().zip(imports) {
+        let found = value.type_in(store);
+        let found = found.with_context(|| format!("`{}::{}` cannot be imported", import.module, import.name))?;
+        check_type(&store.engine, module, import, found, Size::Current)?;
+    }
+    Ok(())
 }
 
-fn check_import(store: &StoreInner, module: &Prototype, import: &Import, value: &ImportValue) -> Result<()> {
-    let fits = match (import.entity, value) {
-        (Entity::Func(i), ImportValue::Extern(Extern::Func(func))) => {
-            func.store.assert_same_store(store.id);
-            store.engine.is_subtype(func.type_number(), module.func_type_id(i))
-        }
-        (Entity::Func(i), ImportValue::Host(_, ty)) => store.engine.is_subtype(*ty, module.func_type_id(i)),
-        (Entity::Table(i), ImportValue::Extern(Extern::Table(table))) => {
-            let (wanted, found) = (module.in_engine(&module.info().tables[i as usize]), table.type_in(store));
+/// What the minimum of a memory's or table's type says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// Its size at the time of the import.
+    Current,
+    /// A size that it had before. It may have grown by the time of the import.
+    Earlier,
+}
+
+/// Checks that a value of a type can be imported.
+///
+/// # Errors
+/// Returns an error if it cannot. The error shows both types.
+pub(crate) fn check_type(
+    engine: &Engine,
+    module: &Prototype,
+    import: &Import,
+    found: ValueType,
+    size: Size,
+) -> Result<()> {
+    let fits = match (import.entity, found) {
+        (Entity::Func(i), ValueType::Func(found)) => engine.is_subtype(found, module.func_type_id(i)),
+        (Entity::Table(i), ValueType::Table(found)) => {
+            let wanted = module.in_engine(&module.info().tables[i as usize]);
             wanted.element == found.element
                 && wanted.table64 == found.table64
-                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
+                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum), size)
         }
-        (Entity::Memory(i), ImportValue::Extern(Extern::Memory(memory))) => {
-            let (wanted, found) = (module.info().memories[i as usize], memory.type_in(store));
+        (Entity::Memory(i), ValueType::Memory(found)) => {
+            let wanted = module.info().memories[i as usize];
             wanted.memory64 == found.memory64
                 && wanted.page_size_log2 == found.page_size_log2
-                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
+                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum), size)
         }
-        (Entity::Global(i), ImportValue::Extern(Extern::Global(global))) => {
-            let (wanted, found) = (module.in_engine(&module.info().globals[i as usize]), global.type_in(store));
-            global_fits(&store.engine, wanted, found)
+        (Entity::Global(i), ValueType::Global(found)) => {
+            global_fits(engine, module.in_engine(&module.info().globals[i as usize]), found)
         }
         _ => false,
     };
     if fits {
         return Ok(());
     }
-    let found = match value {
-        ImportValue::Extern(it) => it.type_in(store),
-        ImportValue::Host(host, _) => ExternType::Func(host.ty.clone()),
+    let found = match found {
+        ValueType::Func(number) => ExternType::Func(engine.func_type(number)),
+        ValueType::Table(ty) => ExternType::Table(ty),
+        ValueType::Memory(ty) => ExternType::Memory(ty),
+        ValueType::Global(ty) => ExternType::Global(ty),
     };
-    let wanted = store.engine.type_of(module, import.entity);
+    let wanted = engine.type_of(module, import.entity);
     bail!(
         "incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given",
         import.module,
@@ -96,13 +146,14 @@ fn global_fits(engine: &Engine, wanted: GlobalType, found: GlobalType) -> bool {
 }
 
 /// Returns whether a memory or table with limits `found` may be imported where `wanted` is declared (section 3.4.9).
-fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>)) -> bool {
+fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>), size: Size) -> bool {
     let maximum = match (wanted.1, found.1) {
         (None, _) => true,
         (Some(wanted), Some(found)) => found <= wanted,
         (Some(_), None) => false,
     };
-    found.0 >= wanted.0 && maximum
+    let most = if size == Size::Earlier { found.1.unwrap_or(u64::MAX) } else { found.0 };
+    most >= wanted.0 && maximum
 }
 
 /// Writes an instance's imports into its host cell.

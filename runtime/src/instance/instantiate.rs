@@ -29,13 +29,14 @@ impl Instance {
     ///
     /// # Errors
     /// Returns an error
-    /// - if there are more or fewer imports than the module asks for, or one has another type;
+    /// - if there are more or fewer imports than the module asks for, or one has another type or belongs to another
+    ///   store;
     /// - if the store's limiter refuses ([`Store::limiter`](crate::Store::limiter)), or no slot is left;
     /// - if an active segment or the start function traps. As the specification says, effects on imported tables and
     ///   memories remain then.
     ///
     /// # Panics
-    /// Panics if an import belongs to another store, or with the panic of a host function called by the start function.
+    /// Panics with the panic of a host function called by the start function.
     pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
         let imports: Vec<ImportValue> = imports.iter().map(|it| ImportValue::Extern(*it)).collect();
         instantiate(&mut store.as_context_mut().0.inner, module, &imports, closures_of(&imports).as_ref())

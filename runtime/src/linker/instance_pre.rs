@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// A module with its imports already looked up ([`Linker::instantiate_pre`](crate::Linker::instantiate_pre)). Making an
-/// instance of it takes no names and checks no types.
+/// A module with its imports already looked up and checked
+/// ([`Linker::instantiate_pre`](crate::Linker::instantiate_pre)).
 ///
 /// # Examples
 /// ```
@@ -79,7 +79,7 @@ impl<T> InstancePre<T> {
     /// The same as [`Instance::new`].
     ///
     /// # Panics
-    /// The same as [`Instance::new`].
+    /// Panics with the panic of a host function called by the start function.
     #[inline]
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let PreInner { module, imports, closures } = &*self.inner;

@@ -2,14 +2,14 @@
 
 use super::instance_pre::InstancePre;
 use crate::func::{Caller, HostFunc, IntoFunc, IntoHost};
-use crate::instance::imports::{ImportValue, closures_of};
+use crate::instance::imports::{ImportValue, Size, ValueType, check_type, closures_of};
 use crate::instance::instantiate::instantiate;
 use crate::module::Module;
 use crate::store::resolve::handle_of;
-use crate::store::{AsContext, AsContextMut, Extern, Func, Instance};
+use crate::store::{AsContext, AsContextMut, Extern, Func, Instance, StoreInner};
 use crate::value::Val;
 use crate::{Engine, ImportType};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use minirt_compiler::module::FuncType;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -37,9 +37,16 @@ use std::marker::PhantomData;
 /// ```
 pub struct Linker<T> {
     engine: Engine,
-    pub(super) modules: BTreeMap<String, BTreeMap<String, ImportValue>>,
+    pub(super) modules: BTreeMap<String, BTreeMap<String, Definition>>,
     shadowing: bool,
     data: PhantomData<fn(T) -> T>,
+}
+
+/// A definition, and its type at that time.
+#[derive(Clone)]
+pub(super) struct Definition {
+    value: ImportValue,
+    ty: ValueType,
 }
 
 impl<T> Clone for Linker<T> {
@@ -77,10 +84,10 @@ impl<T> Linker<T> {
         self
     }
 
-    pub(super) fn insert(&mut self, module: &str, name: &str, value: ImportValue) -> Result<&mut Self> {
+    pub(super) fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
         let names = self.modules.entry(module.to_owned()).or_default();
         ensure!(self.shadowing || !names.contains_key(name), "`{module}::{name}` is defined already");
-        names.insert(name.to_owned(), value);
+        names.insert(name.to_owned(), definition);
         Ok(self)
     }
 
@@ -94,8 +101,16 @@ impl<T> Linker<T> {
     }
 
     fn insert_host(&mut self, module: &str, name: &str, host: HostFunc) -> Result<&mut Self> {
-        let ty = self.engine.type_number(&host.ty);
-        self.insert(module, name, ImportValue::Host(host, ty))
+        let type_id = self.engine.type_number(&host.ty);
+        self.insert(module, name, Definition { value: ImportValue::Host(host, type_id), ty: ValueType::Func(type_id) })
+    }
+
+    fn insert_extern(&mut self, store: &StoreInner, module: &str, name: &str, item: Extern) -> Result<&mut Self> {
+        let same = Engine::same(&self.engine, &store.engine);
+        ensure!(same, "the store belongs to another engine than the linker; use one engine for both");
+        let value = ImportValue::Extern(item);
+        let ty = value.type_in(store).with_context(|| format!("`{module}::{name}` cannot be defined"))?;
+        self.insert(module, name, Definition { value, ty })
     }
 
     /// Defines a host function of a type that is only known at run time. The closure gets the arguments, and a slice
@@ -117,40 +132,39 @@ impl<T> Linker<T> {
         self.insert_host(module, name, host)
     }
 
-    /// Defines something that a store owns. Only instances of that store can import it.
+    /// Defines something that `store` owns. Only instances of that store can import it.
     ///
     /// # Errors
-    /// Returns an error if the name is taken and shadowing is not allowed.
+    /// Returns an error if the name is taken and shadowing is not allowed, if `item` belongs to another store, or if
+    /// the store belongs to another engine.
     pub fn define(
         &mut self,
-        _store: impl AsContext<Data = T>,
+        store: impl AsContext<Data = T>,
         module: &str,
         name: &str,
         item: impl Into<Extern>,
     ) -> Result<&mut Self> {
-        self.insert(module, name, ImportValue::Extern(item.into()))
+        self.insert_extern(&store.as_context().0.inner, module, name, item.into())
     }
 
     /// Defines all exports of an instance under a module name.
     ///
     /// # Errors
-    /// Returns an error if a name is taken and shadowing is not allowed. Exports before that one stay defined.
-    ///
-    /// # Panics
-    /// Panics if the instance belongs to another store.
+    /// Returns an error if a name is taken and shadowing is not allowed (exports before that one stay defined), if the
+    /// instance belongs to another store, or if the store belongs to another engine.
     pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
         let inner = &store.as_context().0.inner;
-        instance.store.assert_same_store(inner.id);
+        ensure!(instance.store == inner.id, "`{module}` cannot be defined: the instance belongs to another store");
         for export in &inner.instance(instance.index).prototype.info().exports {
             let item = handle_of(inner, instance.index, export.entity);
-            self.insert(module, &export.name, ImportValue::Extern(item))?;
+            self.insert_extern(inner, module, &export.name, item)?;
         }
         Ok(self)
     }
 
     /// Returns the definition of a name, if there is one. A host function becomes one of the store.
     pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
-        match self.modules.get(module)?.get(name)? {
+        match &self.modules.get(module)?.get(name)?.value {
             ImportValue::Extern(item) => Some(*item),
             ImportValue::Host(host, _) => Some(Func::from_host(&mut store.as_context_mut().0.inner, host).into()),
         }
@@ -163,37 +177,46 @@ impl<T> Linker<T> {
     /// [`Instance::new`].
     ///
     /// # Panics
-    /// The same as [`Instance::new`].
+    /// Panics with the panic of a host function called by the start function.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
-        let imports = self.resolve_imports(module)?;
+        let imports = self.definitions(module)?.map(|definition| Ok(definition?.value.clone()));
+        let imports = imports.collect::<Result<Vec<_>>>()?;
         instantiate(&mut store.as_context_mut().0.inner, module, &imports, closures_of(&imports).as_ref())
     }
 
-    /// Looks a module's imports up once, for many instances.
+    /// Looks a module's imports up and checks their types, once for many instances.
     ///
     /// # Errors
-    /// Returns an error if an import is not defined, or the module belongs to another engine.
+    /// Returns an error if an import is not defined or has another type, or if the module belongs to another engine.
+    /// The sizes of memories and tables are only checked when an instance is made, because they may still grow.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
-        Ok(InstancePre::new(module, self.resolve_imports(module)?))
+        let mut imports = Vec::with_capacity(module.imports().len());
+        for (definition, import) in self.definitions(module)?.zip(&module.info().imports) {
+            let Definition { value, ty } = definition?;
+            check_type(&self.engine, module.prototype(), import, *ty, Size::Earlier)?;
+            imports.push(value.clone());
+        }
+        Ok(InstancePre::new(module, imports))
     }
 
-    fn resolve_imports(&self, module: &Module) -> Result<Vec<ImportValue>> {
+    /// Returns the definition of each of a module's imports.
+    fn definitions<'a>(&'a self, module: &'a Module) -> Result<impl Iterator<Item = Result<&'a Definition>>> {
         let same = Engine::same(&self.engine, module.engine());
         ensure!(same, "the module was compiled by another engine than the linker's; use one engine for both");
-        module.imports().map(|import| self.resolve(import)).collect()
+        Ok(module.imports().map(|import| self.definition(import)))
     }
 
-    pub(super) fn resolve(&self, import: ImportType<'_>) -> Result<ImportValue> {
+    pub(super) fn definition(&self, import: ImportType<'_>) -> Result<&Definition> {
         let (module, name) = (import.module(), import.name());
         let Some(names) = self.modules.get(module) else {
             let known = list(self.modules.keys(), module);
             bail!("unknown import: `{module}::{name}` ({}) is not defined; modules that are: {known}", import.ty());
         };
-        let Some(value) = names.get(name) else {
+        let Some(definition) = names.get(name) else {
             let known = list(names.keys(), name);
             bail!("unknown import: `{module}::{name}` ({}) is not defined; `{module}` has: {known}", import.ty());
         };
-        Ok(value.clone())
+        Ok(definition)
     }
 }
 

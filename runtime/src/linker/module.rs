@@ -22,9 +22,6 @@ impl<T: 'static> Linker<T> {
     /// # Errors
     /// Returns an error if an import of the module is not defined; if `_initialize` fails; if a name is taken and
     /// shadowing is not allowed; and the same as [`Instance::new`](crate::Instance::new).
-    ///
-    /// # Panics
-    /// Panics if something that the module imports belongs to another store. A command panics when it is called.
     pub fn module(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
@@ -66,7 +63,7 @@ impl<T: 'static> Linker<T> {
             if self.is_defined(import.module(), import.name()) {
                 continue;
             }
-            let ExternType::Func(ty) = import.ty() else { return self.resolve(import).map(drop) };
+            let ExternType::Func(ty) = import.ty() else { return self.definition(import).map(drop) };
             self.define_trap(import, ty)?;
         }
         Ok(())
@@ -143,10 +140,10 @@ impl<T> Linker<T> {
     /// Returns an error if nothing is defined under the first name, or the second is taken and shadowing is not
     /// allowed.
     pub fn alias(&mut self, module: &str, name: &str, as_module: &str, as_name: &str) -> Result<&mut Self> {
-        let Some(value) = self.modules.get(module).and_then(|names| names.get(name)).cloned() else {
+        let Some(definition) = self.modules.get(module).and_then(|names| names.get(name)).cloned() else {
             bail!("`{module}::{name}` cannot get another name: it is not defined");
         };
-        self.insert(as_module, as_name, value)
+        self.insert(as_module, as_name, definition)
     }
 
     /// Gives all definitions under a module name a second module name.
@@ -158,7 +155,7 @@ impl<T> Linker<T> {
         let Some(names) = self.modules.get(module).cloned() else {
             bail!("`{module}` cannot get another name: nothing is defined under it");
         };
-        names.into_iter().try_for_each(|(name, value)| self.insert(as_module, &name, value).map(drop))
+        names.into_iter().try_for_each(|(name, definition)| self.insert(as_module, &name, definition).map(drop))
     }
 
     /// Returns the definition of an import's name, if there is one. A host function becomes one of the store.

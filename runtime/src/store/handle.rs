@@ -107,6 +107,17 @@ pub enum Extern {
     Memory(Memory),
 }
 
+impl Extern {
+    pub(crate) fn store(self) -> StoreId {
+        match self {
+            Self::Func(Func { store, .. }) => store,
+            Self::Global(Global { instance, .. })
+            | Self::Table(Table { instance, .. })
+            | Self::Memory(Memory { instance, .. }) => instance.store,
+        }
+    }
+}
+
 macro_rules! extern_conversions {
     ($($name:ident $into:ident,)*) => {
         impl Extern {
