@@ -2,6 +2,7 @@
 
 use crate::cow::ResetStrategy;
 use crate::pool::Limits;
+use minirt_compiler::base::error::Feature;
 use minirt_compiler::{OptLevel, Settings};
 
 /// The default of [`Config::max_instances`], and the most that 47 bits of addresses hold.
@@ -114,30 +115,80 @@ impl Config {
         self
     }
 
-    /// Sets whether modules may have more than one memory. Default: `true`.
-    pub fn wasm_multi_memory(&mut self, enable: bool) -> &mut Self {
-        self.settings.features.multi_memory = enable;
-        self
+    /// Sets whether modules may use bulk memory instructions (`memory.copy`, `memory.fill`, `table.init`, ...) and passive
+    /// segments. Default: `true`.
+    pub fn wasm_bulk_memory(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::BulkMemory, enable)
     }
 
-    /// Sets whether memories and tables may have 64-bit addresses. Default: `true`. No memory is larger than 4 GiB in
-    /// any case.
-    pub fn wasm_memory64(&mut self, enable: bool) -> &mut Self {
-        self.settings.features.memory64 = enable;
-        self
+    /// Sets whether memories may have pages of one byte. Default: `true`.
+    pub fn wasm_custom_page_sizes(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::CustomPageSizes, enable)
+    }
+
+    /// Sets whether constant expressions may add, subtract and multiply. Default: `true`.
+    pub fn wasm_extended_const(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::ExtendedConst, enable)
     }
 
     /// Sets whether modules may use typed function references: references to functions of one type, references that are
-    /// never null, and types that name or extend each other. Default: `true`.
+    /// never null, and types that name or extend each other. Default: `true`. Without reference types, there are none.
     pub fn wasm_function_references(&mut self, enable: bool) -> &mut Self {
-        self.settings.features.function_references = enable;
-        self
+        self.feature(Feature::FunctionReferences, enable)
+    }
+
+    /// Sets whether memories and tables may have 64-bit addresses. Default: `true`. No memory is larger than 4 GiB in any
+    /// case.
+    pub fn wasm_memory64(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::Memory64, enable)
+    }
+
+    /// Sets whether modules may have more than one memory. Default: `true`.
+    pub fn wasm_multi_memory(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::MultiMemory, enable)
+    }
+
+    /// Sets whether functions may have several results, and blocks may have parameters. Default: `true`.
+    pub fn wasm_multi_value(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::MultiValue, enable)
+    }
+
+    /// Sets whether modules may use references as values (`funcref`, `externref`), and have more than one table. Default:
+    /// `true`.
+    pub fn wasm_reference_types(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::ReferenceTypes, enable)
+    }
+
+    /// Sets whether modules may use relaxed vector instructions, whose results may differ between processors. Default:
+    /// `true`. Without vector instructions, there are none.
+    pub fn wasm_relaxed_simd(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::RelaxedSimd, enable)
+    }
+
+    /// Sets whether modules may use vectors of 128 bits. Default: `true`.
+    pub fn wasm_simd(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::Simd, enable)
+    }
+
+    /// Sets whether modules may use tail calls. Default: `true`.
+    pub fn wasm_tail_call(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::TailCall, enable)
+    }
+
+    /// Sets whether modules may use arithmetic on 128 bits. Default: `true`.
+    pub fn wasm_wide_arithmetic(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::WideArithmetic, enable)
     }
 
     /// Sets whether a large module is compiled on several threads. However many modules are compiled at a time, fewer
     /// threads than there are processors are started to help, and they end with the module. Default: `true`.
     pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
         self.settings.parallel = parallel;
+        self
+    }
+
+    fn feature(&mut self, feature: Feature, enable: bool) -> &mut Self {
+        self.settings.features.set(feature, enable);
         self
     }
 }

@@ -5,9 +5,11 @@ use crate::code::LoadedCode;
 use crate::pool::{EngineStats, Pool, Prototype, Sharded};
 use crate::sys::fork::{self, Guard, Locks};
 use anyhow::{Context, Result, ensure};
+use minirt_compiler::artifact::is_artifact;
 use minirt_compiler::module::canonical::TypeTable;
 use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, ModuleInfo, TypeDef};
-use minirt_compiler::{Compiler, Metering};
+use minirt_compiler::{CompileError, Compiler, Metering};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -51,6 +53,24 @@ impl Locks for EngineInner {
         guards.extend(self.pool.lock_all());
         guards
     }
+}
+
+/// Returns a module in the binary format. With the feature `wat`, it may be text.
+///
+/// # Errors
+/// Returns an error if it is neither.
+pub(crate) fn binary_format(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    refuse_artifact(bytes)?;
+    #[cfg(feature = "wat")]
+    return Ok(wat::parse_bytes(bytes)?);
+    #[cfg(not(feature = "wat"))]
+    Ok(Cow::Borrowed(bytes))
+}
+
+/// Returns an error if the bytes are an artifact.
+pub(crate) fn refuse_artifact(bytes: &[u8]) -> Result<(), CompileError> {
+    let what = "these bytes are an artifact, which is compiled already: load it with `Module::deserialize`";
+    if is_artifact(bytes) { Err(CompileError::malformed(what, 0)) } else { Ok(()) }
 }
 
 /// The engine's epoch, in a cache line of its own: all threads keep reading it.
@@ -188,15 +208,13 @@ impl Engine {
     /// # Errors
     /// The same as [`Module::new`](crate::Module::new).
     pub fn precompile_module(&self, bytes: &[u8]) -> Result<Vec<u8>> {
-        #[cfg(feature = "wat")]
-        let bytes = &wat::parse_bytes(bytes)?;
-        let compiled = self.compiler().compile(bytes)?;
+        let compiled = self.compiler().compile(&binary_format(bytes)?)?;
         Ok(self.compiler().serialize(&compiled))
     }
 
-    /// Returns a value whose hash is equal for engines that can load each other's artifacts, in this process or others.
-    /// It covers minirt's version, the processor and its features, and how code is metered. A cache of artifacts should
-    /// make it part of their names. Switches for features of WebAssembly (`Config::wasm_...`) are not part of it.
+    /// Returns a value whose hash is equal for engines that accept the same modules and can load each other's artifacts,
+    /// in this process or others. It covers minirt's version, the processor and its features, how code is metered, and
+    /// which features of WebAssembly are switched off. A cache of artifacts should make it part of their names.
     pub fn precompile_compatibility_hash(&self) -> impl std::hash::Hash + use<> {
         self.compiler().compatibility()
     }

@@ -5,3 +5,4 @@ mod engine;
 
 pub use config::Config;
 pub use engine::Engine;
+pub(crate) use engine::{binary_format, refuse_artifact};

@@ -3,7 +3,7 @@
 use super::module::Module;
 use crate::code::LoadedCode;
 use crate::cow::ImageParts;
-use crate::engine::Engine;
+use crate::engine::{Engine, binary_format, refuse_artifact};
 use crate::pool::{Program, Remaining};
 use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
@@ -23,10 +23,7 @@ impl Module {
     /// Returns an error if the module is not valid, uses a feature that minirt lacks, or exceeds a limit. It downcasts
     /// to [`CompileError`](crate::CompileError), which has the byte offset.
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
-        let bytes = bytes.as_ref();
-        #[cfg(feature = "wat")]
-        let bytes = &wat::parse_bytes(bytes)?;
-        Self::from_binary(engine, bytes)
+        Self::from_binary(engine, &binary_format(bytes.as_ref())?)
     }
 
     /// Compiles a module from the binary format. Text is an error, also with the feature `wat`.
@@ -34,6 +31,7 @@ impl Module {
     /// # Errors
     /// The same as [`Module::new`].
     pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
+        refuse_artifact(binary)?;
         Self::from_compiled(engine, engine.compiler().compile(binary)?)
     }
 
@@ -52,6 +50,7 @@ impl Module {
     /// # Errors
     /// The same as [`Module::new`].
     pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<()> {
+        refuse_artifact(bytes)?;
         Ok(engine.compiler().validate(bytes)?)
     }
 
