@@ -15,7 +15,7 @@ use crate::pool::{InstanceData, Keep, Role};
 use crate::store::resolve::func_of;
 use crate::store::{AsContextMut, Extern, Instance, Memory, StoreInner};
 use crate::vmctx::{Header, View};
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use minirt_compiler::instance::layout::MemoryPlace;
 use minirt_compiler::module::{
     ConstExpr, ConstOp, GlobalType, MemoryType, ModuleInfo, SegmentMode, TableType, ValType,
@@ -221,18 +221,45 @@ pub(crate) enum Definition {
 }
 
 impl Definition {
+    /// Creates the instance.
+    ///
+    /// # Errors
+    /// Returns an error if the type is invalid or asks for more than is possible, the store's limiter refuses it, or
+    /// there is no memory for it.
     pub(crate) fn instantiate(self, store: &mut StoreInner) -> Result<Instance> {
         let mut info = ModuleInfo::default();
         match self {
-            Self::Memory(ty) => info.memories.push(ty),
-            Self::Table(ty) => info.tables.push(ty),
+            Self::Memory(ty) => {
+                ty.check().map_err(|what| anyhow!("invalid memory type: {what}"))?;
+                info.memories.push(ty);
+            }
+            Self::Table(ty) => {
+                ty.check().map_err(|what| anyhow!("invalid table type: {what}"))?;
+                info.tables.push(ty);
+            }
             Self::Global(ty) => {
                 info.globals.push(ty);
                 info.global_inits.push(zero(ty.content));
             }
         }
-        let module = Module::from_compiled(&store.engine, Compiler::without_code(info)?)?;
+        let compiled = match Compiler::without_code(info) {
+            Ok(compiled) => compiled,
+            Err(limit) => {
+                self.ask_limiter(store)?;
+                return Err(limit.into());
+            }
+        };
+        let module = Module::from_compiled(&store.engine, compiled)?;
         instantiate_as(store, &module, &[], None, Role::Definition)
+    }
+
+    /// Asks about a size that is not possible: the limiter may want to stop whoever asks for it.
+    fn ask_limiter(&self, store: &mut StoreInner) -> Result<()> {
+        match self {
+            Self::Memory(ty) => store.ask_about_new_memory(ty, ty.initial_bytes()),
+            Self::Table(ty) => store.ask_about_new_table(ty, ty.minimum),
+            Self::Global(_) => Ok(()),
+        }
     }
 }
 

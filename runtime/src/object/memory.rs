@@ -93,7 +93,8 @@ impl Memory {
     /// Creates a memory for instances to import. It takes an instance slot.
     ///
     /// # Errors
-    /// Returns an error if the type is not possible, the store's limiter refuses it, or there is no memory for it.
+    /// Returns an error if the type is invalid (its minimum is greater than its maximum, for example) or asks for more
+    /// than 4 GiB, the store's limiter refuses it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         Ok(Self { instance: Definition::Memory(ty).instantiate(store)?, index: 0 })

@@ -13,8 +13,8 @@ impl Table {
     /// Creates a table for instances to import, filled with `init`. It takes an instance slot.
     ///
     /// # Errors
-    /// Returns an error if the type is not possible, `init` does not fit it, the store's limiter refuses it, or there
-    /// is no memory for it.
+    /// Returns an error if the type is invalid (its minimum is greater than its maximum, for example) or asks for more
+    /// elements than are possible, `init` does not fit it, the store's limiter refuses it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         ensure!(init.matches(ty.element, store), "the initial element does not fit a table of {}", ty.element);

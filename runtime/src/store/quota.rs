@@ -9,7 +9,7 @@ use super::store::{Store, StoreData, StoreInner};
 use crate::pool::{InstanceData, Role};
 use anyhow::{Error, Result, ensure};
 use minirt_compiler::instance::layout::{MemoryPlace, TablePlace};
-use minirt_compiler::module::MemoryType;
+use minirt_compiler::module::{MemoryType, TableType};
 use std::ptr::NonNull;
 
 impl Counts {
@@ -128,17 +128,35 @@ impl StoreInner {
             let MemoryPlace::Slot { size } = view.layout.memory(index as u32) else { continue };
             // SAFETY: the slot is bound to the image, and the size is part of the state.
             let desired = unsafe { *view.vmctx.at::<u64>(size) };
-            let allowed = self.ask_memory_growing(Growth { current: 0, desired, maximum: maximum_bytes(ty) })?;
-            let pages = desired / ty.page_size();
-            ensure!(allowed, "memory minimum size of {pages} pages exceeds memory limits");
+            self.ask_about_new_memory(ty, desired)?;
         }
         for (index, ty) in view.module.tables.iter().enumerate() {
             let TablePlace::State { size, .. } = view.layout.table(index as u32) else { continue };
             // SAFETY: as above.
             let desired = unsafe { *view.vmctx.at::<u64>(size) };
-            let allowed = self.ask_table_growing(Growth { current: 0, desired, maximum: ty.maximum })?;
-            ensure!(allowed, "table minimum size of {desired} elements exceeds table limits");
+            self.ask_about_new_table(ty, desired)?;
         }
+        Ok(())
+    }
+
+    /// Asks about a memory that is to have `desired` bytes.
+    ///
+    /// # Errors
+    /// Returns an error if the limiter refuses, or the limiter's own.
+    pub(crate) fn ask_about_new_memory(&mut self, ty: &MemoryType, desired: u64) -> Result<()> {
+        let allowed = self.ask_memory_growing(Growth { current: 0, desired, maximum: maximum_bytes(ty) })?;
+        let pages = desired / ty.page_size();
+        ensure!(allowed, "memory minimum size of {pages} pages exceeds memory limits");
+        Ok(())
+    }
+
+    /// Asks about a table that is to have `desired` elements.
+    ///
+    /// # Errors
+    /// Returns an error if the limiter refuses, or the limiter's own.
+    pub(crate) fn ask_about_new_table(&mut self, ty: &TableType, desired: u64) -> Result<()> {
+        let allowed = self.ask_table_growing(Growth { current: 0, desired, maximum: ty.maximum })?;
+        ensure!(allowed, "table minimum size of {desired} elements exceeds table limits");
         Ok(())
     }
 

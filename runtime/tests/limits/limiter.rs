@@ -239,6 +239,23 @@ fn a_limiter_is_asked_about_every_size_in_bytes_or_elements() {
 }
 
 #[test]
+fn a_limiter_is_asked_about_first_sizes_that_are_not_possible() {
+    let mut store = Store::new(&Engine::default(), Recorder::default());
+    store.limiter(|recorder| recorder);
+    let memory = MemoryType::new64(1 << 40, None);
+    let table = TableType::new64(RefType::FUNCREF, 1 << 40, Some(1 << 41));
+    assert!(text(Memory::new(&mut store, memory)).contains("at most 65536 are possible"));
+    assert!(text(Table::new(&mut store, table, Ref::Func(None))).contains("are possible"));
+    let asked = ["memory 0 72057594037927936 None", "table 0 1099511627776 Some(2199023255552)"];
+    assert_eq!(store.data().asked, asked);
+    store.data_mut().answer = Some(|| Err(Error::msg("not today")));
+    assert_eq!(text(Memory::new(&mut store, memory)), "not today");
+    assert_eq!(text(Table::new(&mut store, table, Ref::Func(None))), "not today");
+    store.data_mut().answer = Some(|| Ok(false));
+    assert!(text(Memory::new(&mut store, memory)).ends_with("exceeds memory limits"));
+}
+
+#[test]
 fn what_a_limiter_fails_with_is_what_the_call_fails_with() {
     let (mut store, instance) = recorded(&Engine::default());
     store.data_mut().answer = Some(|| Err(Error::msg("not today")));
