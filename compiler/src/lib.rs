@@ -121,9 +121,10 @@ impl Compiler {
         artifact::write(compiled, &Target::of(&*self.isa, self.metering))
     }
 
-    /// What artifacts are made with and for: where it is equal, they can be exchanged.
+    /// Returns what artifacts are made with and for, and which features modules may use: compilers for which it is equal
+    /// accept the same modules, and can exchange artifacts.
     pub fn compatibility(&self) -> impl std::hash::Hash + use<> {
-        Target::of(&*self.isa, self.metering)
+        (Target::of(&*self.isa, self.metering), self.features)
     }
 
     /// Reads an artifact. With `check_all`, every byte of it is read and compared with its digest; otherwise that is

@@ -48,35 +48,55 @@ impl Default for Settings {
     }
 }
 
-/// Features that can be switched off, to hold modules to an earlier version of the specification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The features that modules may use: by default, all that minirt has. Each can be switched off, to hold modules to an
+/// earlier version of the specification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Features {
-    /// More than one memory in a module.
-    pub multi_memory: bool,
-    /// Memories and tables with 64-bit addresses.
-    pub memory64: bool,
-    /// References to functions of a type, references that are never null, and types that name or extend each other.
-    pub function_references: bool,
-}
-
-impl Default for Features {
-    fn default() -> Self {
-        Self { multi_memory: true, memory64: true, function_references: true }
-    }
+    /// One bit for each feature that is switched off.
+    off: u64,
 }
 
 impl Features {
-    /// The same error, or a better one if the feature whose absence it reports was switched off.
-    pub(crate) fn explain(self, error: CompileError) -> CompileError {
-        let Self { multi_memory, memory64, function_references } = self;
-        let CompileErrorKind::Unsupported(missing) = error.kind() else { return error };
-        let (switch, on) = match missing {
-            Feature::MultiMemory => (missing, multi_memory),
-            Feature::Memory64 => (missing, memory64),
-            // wasmparser knows some of it as garbage collection.
-            Feature::FunctionReferences | Feature::Gc => (Feature::FunctionReferences, function_references),
-            _ => return error,
+    /// The features that can be switched off.
+    pub const SWITCHES: [Feature; 12] = [
+        Feature::BulkMemory,
+        Feature::CustomPageSizes,
+        Feature::ExtendedConst,
+        Feature::FunctionReferences,
+        Feature::Memory64,
+        Feature::MultiMemory,
+        Feature::MultiValue,
+        Feature::ReferenceTypes,
+        Feature::RelaxedSimd,
+        Feature::Simd,
+        Feature::TailCall,
+        Feature::WideArithmetic,
+    ];
+
+    /// Switches a feature on or off.
+    pub fn set(&mut self, feature: Feature, on: bool) {
+        let bit = 1 << feature as u32;
+        self.off = if on { self.off & !bit } else { self.off | bit };
+    }
+
+    /// Returns whether a feature is switched on, and so is the one that it builds on.
+    pub fn has(self, feature: Feature) -> bool {
+        let base = match feature {
+            Feature::FunctionReferences => Some(Feature::ReferenceTypes),
+            Feature::RelaxedSimd => Some(Feature::Simd),
+            _ => None,
         };
-        if on { error } else { CompileError::disabled(switch, error.offset().unwrap_or_default()) }
+        self.off & 1 << feature as u32 == 0 && base.is_none_or(|base| self.has(base))
+    }
+
+    /// Returns the same error, or a better one if the feature whose absence it reports is switched off.
+    pub(crate) fn explain(self, error: CompileError) -> CompileError {
+        let CompileErrorKind::Unsupported(missing) = error.kind() else { return error };
+        let switch = match missing {
+            // wasmparser knows some of it as garbage collection.
+            Feature::Gc => Feature::FunctionReferences,
+            feature => feature,
+        };
+        if self.has(switch) { error } else { CompileError::disabled(switch, error.offset().unwrap_or_default()) }
     }
 }

@@ -1,6 +1,6 @@
 //! What must not compile. Each program stands below one that compiles, from which it differs by the line that is wrong.
 //!
-//! A `Caller` ends with its call:
+//! A `Caller` does not outlive its call:
 //!
 //! ```
 //! # use minirt::Caller;
@@ -15,7 +15,7 @@
 //! }
 //! ```
 //!
-//! A memory's bytes are borrowed from the store, so that nothing can be called while they are looked at:
+//! A memory's bytes are borrowed from the store, so that nothing can be called while they are in use:
 //!
 //! ```
 //! # use minirt::{AsContextMut, Memory, Store, TypedFunc};
@@ -34,7 +34,7 @@
 //! }
 //! ```
 //!
-//! They are not read and written at the same time, nor written through two handles:
+//! They cannot be read and written at the same time, nor be written through two handles:
 //!
 //! ```
 //! # use minirt::{Memory, Store};
@@ -65,7 +65,7 @@
 //! }
 //! ```
 //!
-//! The embedder's data beside them is borrowed with them:
+//! So is the embedder's data, if it was taken together with them:
 //!
 //! ```
 //! # use minirt::{Memory, Store};
@@ -84,7 +84,7 @@
 //! }
 //! ```
 //!
-//! Bytes do not outlive their store:
+//! They do not outlive their store:
 //!
 //! ```
 //! # use minirt::{Memory, Store};
@@ -103,7 +103,7 @@
 //! }
 //! ```
 //!
-//! A store goes to another thread only with data that may:
+//! A store can only move to another thread if its data can:
 //!
 //! ```
 //! let store = minirt::Store::new(&minirt::Engine::default(), std::sync::Arc::new(1));
@@ -114,7 +114,7 @@
 //! std::thread::spawn(move || drop(store)).join().unwrap();
 //! ```
 //!
-//! And so does what a host function captures, because linkers are shared between threads:
+//! Whatever a host function captures must be shareable, because threads share linkers:
 //!
 //! ```
 //! let shared = std::sync::Arc::new(1);
@@ -123,4 +123,26 @@
 //! ```compile_fail,E0277
 //! let shared = std::rc::Rc::new(1);
 //! minirt::Linker::<()>::new(&minirt::Engine::default()).func_wrap("a", "f", move || *shared).unwrap();
+//! ```
+//!
+//! A host function that was defined for data of one lifetime does not run with data of a shorter one. So a store's type
+//! of data is exactly that, and so is that of everything that holds host functions:
+//!
+//! ```
+//! fn same<'a>(store: minirt::Store<&'a str>) -> minirt::Store<&'a str> { store }
+//! ```
+//! ```compile_fail
+//! fn shorter<'a>(store: minirt::Store<&'static str>) -> minirt::Store<&'a str> { store }
+//! ```
+//! ```
+//! fn same<'a>(linker: minirt::Linker<&'a str>) -> minirt::Linker<&'a str> { linker }
+//! ```
+//! ```compile_fail
+//! fn longer<'a>(linker: minirt::Linker<&'a str>) -> minirt::Linker<&'static str> { linker }
+//! ```
+//! ```
+//! fn same<'a>(pre: minirt::InstancePre<&'a str>) -> minirt::InstancePre<&'a str> { pre }
+//! ```
+//! ```compile_fail
+//! fn longer<'a>(pre: minirt::InstancePre<&'a str>) -> minirt::InstancePre<&'static str> { pre }
 //! ```

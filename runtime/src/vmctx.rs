@@ -1,8 +1,8 @@
 //! vmctx as the runtime sees it: the compiler's layout, with Rust types for what stands there.
 //!
-//! Compiled code and this crate share memory through [`VmContext`]. The offsets are the compiler's
-//! (`minirt_compiler::instance::layout`); the structures here mirror them and are checked against them when this
-//! file is compiled. Nothing here knows what an instance's life looks like.
+//! Compiled code and this crate share memory through [`VmContext`]. The compiler owns the offsets
+//! (`minirt_compiler::instance::layout`). The structures here mirror them, and are checked against them when this file
+//! is compiled. Nothing here knows the life of an instance.
 
 use minirt_compiler::instance::layout::{
     ELEMENT_SIZE, VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
@@ -18,13 +18,14 @@ use std::sync::atomic::AtomicU64;
 #[repr(transparent)]
 pub(crate) struct Raw(pub(crate) u128);
 
-/// The pointer that compiled code holds into an instance's slot. It points at nothing itself.
+/// The pointer that compiled code holds into an instance's slot. Everything is at a distance from it, and nothing at
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct VmContext(pub(crate) NonNull<u8>);
 
 impl VmContext {
-    /// The address at a distance that the layout gives. Whoever dereferences it says why that is sound.
+    /// Returns the address at a distance that the layout gives. Code that dereferences it says why that is sound.
     #[inline]
     pub(crate) fn at<T>(self, distance: i32) -> *mut T {
         self.0.as_ptr().wrapping_offset(distance as isize).cast()
@@ -36,11 +37,11 @@ impl VmContext {
     }
 }
 
-/// A function as something to point at (`layout::func_record`).
+/// A function that references can point to (`layout::func_record`).
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct FuncRecord {
-    /// Machine code. Null in the record of a host function that no instance imports, until it is needed.
+    /// Machine code. Null in the record of a host function until Wasm gets a reference to it.
     pub(crate) code: *const u8,
     /// Distance from this record to the vmctx that the code expects.
     pub(crate) callee: isize,
@@ -51,22 +52,22 @@ pub(crate) struct FuncRecord {
 }
 
 impl FuncRecord {
-    /// The vmctx that the code expects; for a host function, its [`HostContext`].
+    /// Returns the vmctx that the code expects; for a host function, its [`HostContext`].
     pub(crate) fn callee(this: NonNull<Self>, distance: isize) -> *mut u8 {
         this.as_ptr().cast::<u8>().wrapping_offset(distance)
     }
 }
 
-/// What an exit trampoline calls: the context, the arguments (results replace them) and the trampoline's
-/// frame. Returns 0, or 1 after leaving a failure with the current activation.
+/// An exit trampoline calls this with the context, the arguments (results replace them) and its own frame. Returns 0,
+/// or 1 after leaving a failure in the store.
 pub(crate) type HostCall = unsafe extern "C" fn(*const HostContext, *mut Raw, *const usize) -> u32;
 
-/// All that a host function is given in place of a vmctx (`layout::host_context`).
+/// A host function gets this in place of a vmctx (`layout::host_context`).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct HostContext {
     pub(crate) call: HostCall,
-    /// The closure that `call` knows the type of.
+    /// The closure. `call` knows its type.
     pub(crate) data: *const u8,
     /// The instance that imports the function; `None` for one reached through a reference.
     pub(crate) importer: Option<VmContext>,
@@ -83,13 +84,13 @@ pub(crate) struct FuncImport {
     pub(crate) host: std::mem::MaybeUninit<HostContext>,
 }
 
-/// Where a memory or table is and who defines it, however many instances it was imported through: as such, the host
-/// cell's entry for an imported one (`layout::import_space`). `E` is what it consists of.
+/// Where a memory or table is and who defines it, however many instances it was imported through. The host cell has one
+/// for each that is imported (`layout::import_space`). `E` is the type of its elements.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Space<E> {
     pub(crate) base: *mut E,
-    /// Where it says how many there are now.
+    /// Where its current number of elements stands.
     pub(crate) size: *mut u64,
     pub(crate) owner: VmContext,
     /// Its index in the defining instance.
@@ -118,13 +119,13 @@ pub(crate) struct GlobalImport {
     pub(crate) owner: VmContext,
 }
 
-/// How long a store's code may run (`layout::allowance`).
+/// How long a store's code may run (`layout::allowance`): its fuel and its epoch deadline.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Allowance {
-    /// Units of fuel; below 0 when code was stopped for want of it, or used up more than there was on its last stretch.
+    /// Units of fuel that are left. Below 0 if the last stretch of code took more than there was.
     pub(crate) fuel: i64,
-    /// The epoch from which on code has to ask.
+    /// The epoch at which code has to ask whether it may continue.
     pub(crate) epoch_deadline: u64,
     /// The engine's epoch, which lives as long as the engine.
     pub(crate) epoch: *const AtomicU64,
@@ -161,7 +162,7 @@ const _: () = {
     assert!(size_of::<GlobalImport>() == import_global::SIZE as usize);
 };
 
-/// A live instance's memory as compiled code sees it: one vmctx and the layout that explains it.
+/// A live instance as compiled code sees it: its vmctx, and the layout that explains it.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) vmctx: VmContext,
@@ -177,7 +178,7 @@ pub(crate) struct GlobalCell {
 }
 
 impl GlobalCell {
-    /// The value as Wasm sees it.
+    /// Returns the value as Wasm sees it.
     ///
     /// # Safety
     /// The cell must be that of a global with this content in a live instance.
@@ -217,7 +218,7 @@ impl GlobalCell {
 }
 
 impl View<'_> {
-    /// The memory with this index.
+    /// Returns the memory with this index.
     ///
     /// # Safety
     /// The view's slot must be bound to the view's module, and its imports written.
@@ -229,12 +230,13 @@ impl View<'_> {
                 owner: self.vmctx,
                 index,
             },
-            // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's promise.
+            // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's
+            // promise.
             MemoryPlace::Import(entry) => unsafe { *self.vmctx.at(entry) },
         }
     }
 
-    /// The table with this index.
+    /// Returns the table with this index.
     ///
     /// # Safety
     /// As for [`View::memory`].
@@ -248,7 +250,7 @@ impl View<'_> {
         }
     }
 
-    /// The global with this index.
+    /// Returns the global with this index.
     ///
     /// # Safety
     /// As for [`View::memory`].
@@ -264,8 +266,8 @@ impl View<'_> {
     }
 }
 
-/// A reference as the state keeps it: a funcref is a distance from its owner's vmctx, so that the state
-/// says nothing about where the slot is; the handle of an externref is a number anyway. 0 is null.
+/// Returns a reference as the state keeps it. A funcref becomes a distance from its owner's vmctx, so that the state
+/// does not depend on where the slot is. An externref is a number anyway. 0 is null.
 pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u64 {
     match kind {
         RefKind::Func if value != 0 => value.wrapping_sub(owner.address() as u64),
@@ -273,7 +275,7 @@ pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u6
     }
 }
 
-/// The inverse of [`store_reference`].
+/// Returns a reference as Wasm sees it: the inverse of [`store_reference`].
 pub(crate) fn load_reference(kind: RefKind, stored: u64, owner: VmContext) -> u64 {
     match kind {
         RefKind::Func if stored != 0 => stored.wrapping_add(owner.address() as u64),

@@ -63,14 +63,20 @@ macro_rules! features {
 features! {
     /// Atomic accesses whose order is weaker than sequential.
     AcquireReleaseAtomics = "acquire-release-atomics", "atomics with acquire and release order";
+    /// Instructions that work on many bytes or elements, passive segments, and memories as their targets.
+    BulkMemory = "bulk-memory", "bulk memory instructions (bulk-memory)";
     /// Imports that share the name of their module.
     CompactImports = "compact-imports", "compact import sections (compact-imports)";
     /// Components, which consist of modules.
     ComponentModel = "component-model", "components (component-model)";
+    /// Memories whose pages have one byte.
+    CustomPageSizes = "custom-page-sizes", "custom page sizes (custom-page-sizes)";
     /// Types with descriptors, and exact types.
     CustomDescriptors = "custom-descriptors", "type descriptors (custom-descriptors)";
     /// Exceptions of WebAssembly 3.0.
     Exceptions = "exceptions", "exceptions";
+    /// Constant expressions that add, subtract and multiply.
+    ExtendedConst = "extended-const", "extended constant expressions (extended-const)";
     /// References to functions of a type, references that are never null, and types that name or extend each other.
     FunctionReferences = "function-references", "typed function references (function-references)";
     /// Structures, arrays and the references that lead to them.
@@ -83,14 +89,26 @@ features! {
     MemoryControl = "memory-control", "memory control";
     /// More than one memory in a module.
     MultiMemory = "multi-memory", "multiple memories (multi-memory)";
+    /// Functions with several results, and blocks with parameters.
+    MultiValue = "multi-value", "multiple values (multi-value)";
     /// Loads and stores that work on arrays.
     MultibyteArrayAccess = "multibyte-array-access", "multibyte array accesses";
+    /// References as values, and more than one table in a module.
+    ReferenceTypes = "reference-types", "reference types (reference-types)";
+    /// Vector instructions whose results may differ from one processor to another.
+    RelaxedSimd = "relaxed-simd", "relaxed vector instructions (relaxed-simd)";
     /// Threads that share more than memories.
     SharedEverythingThreads = "shared-everything-threads", "shared-everything threads";
+    /// Vectors of 128 bits.
+    Simd = "simd", "vector instructions (simd)";
     /// Stacks that can be left and resumed.
     StackSwitching = "stack-switching", "stack switching";
+    /// Calls that take the place of their caller.
+    TailCall = "tail-call", "tail calls (tail-call)";
     /// Shared memories and atomic accesses.
     Threads = "threads", "threads";
+    /// Arithmetic on 128 bits.
+    WideArithmetic = "wide-arithmetic", "wide arithmetic instructions (wide-arithmetic)";
 }
 
 impl CompileError {

@@ -321,11 +321,6 @@ impl Layout {
     }
 
     fn check_memories(module: &ModuleInfo) -> Result<(), CompileError> {
-        // Modules are validated, but embedders make memories as well.
-        if let Some(odd) = module.memories.iter().find(|memory| ![0, 16].contains(&memory.page_size_log2)) {
-            let log2 = odd.page_size_log2;
-            return Err(CompileError::limit(format!("pages of 2^{log2} bytes: a memory's have 65,536 bytes or one")));
-        }
         let own = module.memories.iter().enumerate().skip(module.num_imported_memories as usize);
         match own.into_iter().find(|(_, memory)| memory.initial_bytes() > MEMORY_RESERVED) {
             None => Ok(()),

@@ -28,14 +28,42 @@ impl Default for MemoryType {
 }
 
 impl MemoryType {
-    /// A memory with 32-bit addresses that starts with `minimum` pages of 64 KiB.
+    /// Returns the type of a memory with 32-bit addresses that starts with `minimum` pages of 64 KiB.
+    ///
+    /// # Panics
+    /// Panics if the minimum is greater than the maximum, or one of them is greater than 65,536 pages.
     pub fn new(minimum: u32, maximum: Option<u32>) -> Self {
-        Self { minimum: minimum.into(), maximum: maximum.map(u64::from), ..Self::default() }
+        Self { minimum: minimum.into(), maximum: maximum.map(u64::from), ..Self::default() }.checked()
     }
 
-    /// A memory with 64-bit addresses that starts with `minimum` pages of 64 KiB.
+    /// Returns the type of a memory with 64-bit addresses that starts with `minimum` pages of 64 KiB.
+    ///
+    /// # Panics
+    /// Panics if the minimum is greater than the maximum, or one of them is greater than 2^48 pages.
     pub fn new64(minimum: u64, maximum: Option<u64>) -> Self {
-        Self { minimum, maximum, memory64: true, ..Self::default() }
+        Self { minimum, maximum, memory64: true, ..Self::default() }.checked()
+    }
+
+    fn checked(self) -> Self {
+        if let Err(what) = self.check() {
+            panic!("invalid memory type: {what}");
+        }
+        self
+    }
+
+    /// Checks the rules for types of memories, which validation has checked for those in a module.
+    ///
+    /// # Errors
+    /// Returns what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        let log2 = self.page_size_log2;
+        if ![0, 16].contains(&log2) {
+            return Err(format!("pages of 2^{log2} bytes, where 65,536 bytes or one are possible"));
+        }
+        // The number of pages has to be a number of the memory's own addresses.
+        let addresses = if self.memory64 { u64::MAX } else { u32::MAX.into() };
+        let most = if log2 == 0 { addresses } else { (addresses >> log2) + 1 };
+        check_limits(self.minimum, self.maximum, most, "pages")
     }
 
     /// Pages at the start.
@@ -83,14 +111,22 @@ pub struct TableType {
 }
 
 impl TableType {
-    /// A table with 32-bit indices that starts with `minimum` elements.
+    /// Returns the type of a table with 32-bit indices that starts with `minimum` elements.
     pub fn new(element: RefType, minimum: u32, maximum: Option<u32>) -> Self {
         Self { element, minimum: minimum.into(), maximum: maximum.map(u64::from), table64: false }
     }
 
-    /// A table with 64-bit indices that starts with `minimum` elements.
+    /// Returns the type of a table with 64-bit indices that starts with `minimum` elements.
     pub fn new64(element: RefType, minimum: u64, maximum: Option<u64>) -> Self {
         Self { element, minimum, maximum, table64: true }
+    }
+
+    /// Checks the rules for types of tables, which validation has checked for those in a module.
+    ///
+    /// # Errors
+    /// Returns what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        check_limits(self.minimum, self.maximum, if self.table64 { u64::MAX } else { u32::MAX.into() }, "elements")
     }
 
     /// What its elements are.
@@ -111,6 +147,16 @@ impl TableType {
     /// Whether indices are 64-bit.
     pub fn is_64(&self) -> bool {
         self.table64
+    }
+}
+
+fn check_limits(minimum: u64, maximum: Option<u64>, most: u64, unit: &str) -> Result<(), String> {
+    match maximum {
+        Some(maximum) if minimum > maximum => Err(format!("a minimum of {minimum} {unit} with a maximum of {maximum}")),
+        _ if minimum.max(maximum.unwrap_or(0)) > most => {
+            Err(format!("{} {unit}, where at most {most} are possible", minimum.max(maximum.unwrap_or(0))))
+        }
+        _ => Ok(()),
     }
 }
 

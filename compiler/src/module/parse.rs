@@ -26,45 +26,56 @@ const ALL: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::MULTI_MEMORY)
-    .union(TYPES);
-
-/// Typed function references. wasmparser knows what types of functions need beyond that (recursive groups, subtypes,
-/// references that are always null) as garbage collection only; `convert` and `instruction` refuse the rest of it.
-const TYPES: WasmFeatures = WasmFeatures::FUNCTION_REFERENCES.union(WasmFeatures::GC);
-
-/// The features as wasmparser knows them.
-fn flags(features: Features) -> WasmFeatures {
-    let Features { multi_memory, memory64, function_references } = features;
-    let mut flags = ALL;
-    flags.set(WasmFeatures::MULTI_MEMORY, multi_memory);
-    flags.set(WasmFeatures::MEMORY64, memory64);
-    flags.set(TYPES, function_references);
-    flags
-}
+    .union(WasmFeatures::FUNCTION_REFERENCES)
+    // wasmparser knows what types of functions need beyond that (recursive groups, subtypes, references that are always
+    // null) as garbage collection only; `convert` and `instruction` refuse the rest of it.
+    .union(WasmFeatures::GC);
 
 /// The features whose absence wasmparser can report, as minirt names them.
-const FEATURES: [(WasmFeatures, Feature); 14] = [
+const FEATURES: [(WasmFeatures, Feature); 23] = [
     (WasmFeatures::ACQUIRE_RELEASE_ATOMICS, Feature::AcquireReleaseAtomics),
+    (WasmFeatures::BULK_MEMORY, Feature::BulkMemory),
     (WasmFeatures::COMPACT_IMPORTS, Feature::CompactImports),
     (WasmFeatures::CUSTOM_DESCRIPTORS, Feature::CustomDescriptors),
+    (WasmFeatures::CUSTOM_PAGE_SIZES, Feature::CustomPageSizes),
     (WasmFeatures::EXCEPTIONS, Feature::Exceptions),
+    (WasmFeatures::EXTENDED_CONST, Feature::ExtendedConst),
     (WasmFeatures::FUNCTION_REFERENCES, Feature::FunctionReferences),
     (WasmFeatures::GC, Feature::Gc),
     (WasmFeatures::LEGACY_EXCEPTIONS, Feature::LegacyExceptions),
     (WasmFeatures::MEMORY64, Feature::Memory64),
     (WasmFeatures::MEMORY_CONTROL, Feature::MemoryControl),
     (WasmFeatures::MULTI_MEMORY, Feature::MultiMemory),
+    (WasmFeatures::MULTI_VALUE, Feature::MultiValue),
     (WasmFeatures::MULTIBYTE_ARRAY_ACCESS, Feature::MultibyteArrayAccess),
+    (WasmFeatures::REFERENCE_TYPES, Feature::ReferenceTypes),
+    (WasmFeatures::RELAXED_SIMD, Feature::RelaxedSimd),
     (WasmFeatures::SHARED_EVERYTHING_THREADS, Feature::SharedEverythingThreads),
+    (WasmFeatures::SIMD, Feature::Simd),
     (WasmFeatures::STACK_SWITCHING, Feature::StackSwitching),
+    (WasmFeatures::TAIL_CALL, Feature::TailCall),
     (WasmFeatures::THREADS, Feature::Threads),
+    (WasmFeatures::WIDE_ARITHMETIC, Feature::WideArithmetic),
 ];
+
+/// Returns the features as wasmparser knows them.
+fn flags(features: Features) -> WasmFeatures {
+    let mut flags = ALL;
+    for (flag, feature) in FEATURES {
+        if Features::SWITCHES.contains(&feature) && !features.has(feature) {
+            flags.remove(flag);
+        }
+    }
+    // What wasmparser calls garbage collection is, as far as minirt has it, part of function references.
+    flags.set(WasmFeatures::GC, features.has(Feature::FunctionReferences));
+    flags
+}
 
 impl From<wasmparser::Error> for CompileError {
     fn from(error: wasmparser::Error) -> Self {
         let offset = error.offset() as usize;
         let flags = error.missing_wasm_feature().unwrap_or(WasmFeatures::empty());
-        match FEATURES.iter().find(|(flag, _)| flags.contains(*flag)) {
+        match FEATURES.iter().find(|(flag, _)| flags.intersects(*flag)) {
             Some((_, feature)) => Self::unsupported(*feature, "", offset),
             None => Self::malformed(error.message(), offset),
         }
@@ -114,23 +125,39 @@ fn refusal(error: &wasmparser::Error, features: Features, info: &ModuleInfo, pay
     match payload {
         // That something is missing shows only at the end.
         Payload::End(_) => CompileError::cut_off(error.message(), offset),
-        _ if !features.multi_memory && info.memories.len() + memories_in(payload) > 1 => {
+        Payload::DataCountSection { .. } if !features.has(Feature::BulkMemory) => {
+            CompileError::unsupported(Feature::BulkMemory, "", offset)
+        }
+        _ if !features.has(Feature::MultiMemory) && info.memories.len() + memories_in(payload) > 1 => {
             CompileError::unsupported(Feature::MultiMemory, "", offset)
+        }
+        _ if !features.has(Feature::ReferenceTypes) && info.tables.len() + tables_in(payload) > 1 => {
+            CompileError::unsupported(Feature::ReferenceTypes, "", offset)
         }
         _ => error.clone().into(),
     }
 }
 
-/// How many memories a section imports or defines.
+/// Returns how many memories a section imports or defines.
 fn memories_in(payload: &Payload<'_>) -> usize {
     match payload {
-        Payload::ImportSection(section) => {
-            let imports = section.clone().into_imports().map_while(Result::ok);
-            imports.filter(|import| matches!(import.ty, TypeRef::Memory(_))).count()
-        }
+        Payload::ImportSection(section) => imports_in(section, |ty| matches!(ty, TypeRef::Memory(_))),
         Payload::MemorySection(section) => section.count() as usize,
         _ => 0,
     }
+}
+
+/// Returns how many tables a section imports or defines.
+fn tables_in(payload: &Payload<'_>) -> usize {
+    match payload {
+        Payload::ImportSection(section) => imports_in(section, |ty| matches!(ty, TypeRef::Table(_))),
+        Payload::TableSection(section) => section.count() as usize,
+        _ => 0,
+    }
+}
+
+fn imports_in(section: &wasmparser::ImportSectionReader<'_>, of: impl Fn(TypeRef) -> bool) -> usize {
+    section.clone().into_imports().map_while(Result::ok).filter(|import| of(import.ty)).count()
 }
 
 /// Reads a module section by section, and function body by function body.

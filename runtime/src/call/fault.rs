@@ -14,7 +14,7 @@
 
 use super::activation::{Activation, Frames, current};
 use super::backtrace::walk;
-use crate::code::text::{is_loaded, trap_at};
+use crate::code::registry::{is_loaded, trap_at};
 use crate::store::StoreInner;
 use crate::sys::mapping::PAGE;
 use crate::sys::signal::{self, Fault, Resume};

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of modules or instances.
 
-pub(crate) mod text;
+pub(crate) mod registry;
+mod text;
 
 pub(crate) use text::LoadedCode;

@@ -1,172 +1,42 @@
-//! Configuration, and what all modules and stores of an engine share: compiler, type numbers, slots.
+//! What all modules and stores of an engine share: compiler, type numbers, slots.
 
+use super::config::Config;
 use crate::code::LoadedCode;
-use crate::cow::ResetStrategy;
-use crate::pool::Prototype;
-use crate::pool::Sharded;
-use crate::pool::{EngineStats, Limits, Pool};
+use crate::pool::{EngineStats, Pool, Prototype, Sharded};
 use crate::sys::fork::{self, Guard, Locks};
 use anyhow::{Context, Result, ensure};
+use minirt_compiler::artifact::is_artifact;
 use minirt_compiler::module::canonical::TypeTable;
 use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, ModuleInfo, TypeDef};
-use minirt_compiler::{Compiler, Metering, OptLevel, Settings};
+use minirt_compiler::{CompileError, Compiler, Metering};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// The most instances that are alive at one time in an engine: what 47 bits of addresses hold.
-const MAX_INSTANCES: usize = 16_384;
-
-/// Memory that idle instances of an engine may keep.
-const KEEP_RESIDENT: usize = 256 << 20;
-
-/// How an [`Engine`] works. The defaults serve everyone; nothing has to be set.
-#[derive(Clone, Debug)]
-pub struct Config {
-    settings: Settings,
-    images: bool,
-    check_artifacts: bool,
-    limits: Limits,
-    max_wasm_stack: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Config {
-    /// The default configuration.
-    pub fn new() -> Self {
-        let strategy = ResetStrategy::default();
-        let limits = Limits { instances: MAX_INSTANCES, keep_resident: KEEP_RESIDENT, strategy };
-        Self { settings: Settings::default(), images: true, check_artifacts: false, limits, max_wasm_stack: 512 * 1024 }
-    }
-
-    /// Whether instances start from a copy-on-write image (the default), or are filled by copying, as on
-    /// systems without memory files.
-    pub fn memory_init_cow(&mut self, enable: bool) -> &mut Self {
-        self.images = enable;
-        self
-    }
-
-    /// Whether every byte of an artifact is compared with the digest in it when it is loaded. Default: no, because all of
-    /// the file has to be read for that (about 0.1 ms for each MiB that is in the page cache). Version, target and
-    /// description are always checked.
-    pub fn check_artifacts(&mut self, check: bool) -> &mut Self {
-        self.check_artifacts = check;
-        self
-    }
-
-    /// How instance slots are made clean for the next instance. Default: [`ResetStrategy::Adaptive`], which serves
-    /// everyone; the others are for tests and measurements.
-    pub fn reset_strategy(&mut self, strategy: ResetStrategy) -> &mut Self {
-        self.limits.strategy = strategy;
-        self
-    }
-
-    /// Bytes of memory that all slots of an engine together may keep to be copied back at a reset, instead of being
-    /// given back to the system and faulted in again. Default: 256 MiB.
-    pub fn keep_resident(&mut self, bytes: usize) -> &mut Self {
-        self.limits.keep_resident = bytes;
-        self
-    }
-
-    /// The most instances that are alive at one time in an engine. Default, and what fits into the addresses of a
-    /// process: 16,384. With fewer, idle slots of one module are taken for another sooner.
-    pub fn max_instances(&mut self, instances: usize) -> &mut Self {
-        self.limits.instances = instances;
-        self
-    }
-
-    /// Bytes of the host's stack that Wasm functions may use before they trap with
-    /// [`Trap::StackOverflow`](crate::Trap::StackOverflow). Default: 512 KiB. Whatever is set, the
-    /// last 128 KiB of a thread's stack are left for host functions.
-    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
-        self.max_wasm_stack = bytes;
-        self
-    }
-
-    /// Whether code pays for what it executes with its store's fuel, and traps with
-    /// [`Trap::OutOfFuel`](crate::Trap::OutOfFuel) when that is used up. Default: no. See
-    /// [`Store::set_fuel`](crate::Store::set_fuel) for what is paid, without which there is nothing to run on.
-    ///
-    /// It makes modules larger and slower: from some hundredths
-    /// to, in the shortest of loops, twice the time. An artifact can be loaded only where this is as it
-    /// was when it was made.
-    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
-        self.settings.metering.fuel = enable;
-        self
-    }
-
-    /// Whether code looks at the engine's epoch in every loop and at the start of every function, and stops when its
-    /// store's deadline has passed ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)). Default: no.
-    ///
-    /// That is cheaper than fuel, but where code is stopped differs from run to run. An artifact can be loaded only where
-    /// this is as it was when it was made.
-    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
-        self.settings.metering.epochs = enable;
-        self
-    }
-
-    /// How hard Cranelift works on the code. Default: [`OptLevel::Speed`].
-    pub fn cranelift_opt_level(&mut self, level: OptLevel) -> &mut Self {
-        self.settings.opt_level = level;
-        self
-    }
-
-    /// Whether modules may have more than one memory. Default: yes.
-    pub fn wasm_multi_memory(&mut self, enable: bool) -> &mut Self {
-        self.settings.features.multi_memory = enable;
-        self
-    }
-
-    /// Whether memories and tables may have 64-bit addresses. Default: yes. No memory is larger than 4 GiB in any case.
-    pub fn wasm_memory64(&mut self, enable: bool) -> &mut Self {
-        self.settings.features.memory64 = enable;
-        self
-    }
-
-    /// Whether modules may use typed function references: references to functions of a certain type, references that
-    /// are never null, and types that name or extend each other. Default: yes.
-    pub fn wasm_function_references(&mut self, enable: bool) -> &mut Self {
-        self.settings.features.function_references = enable;
-        self
-    }
-
-    /// Whether a large module is compiled on several threads. However many modules are compiled at a time, fewer threads
-    /// than there are processors are started to help, and they end with the module. Default: yes.
-    pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
-        self.settings.parallel = parallel;
-        self
-    }
-}
-
-/// A compiler and the instance slots of all modules made with it. Cloning gives another handle to the same
-/// engine; it can be shared between threads.
-///
-/// Every store holds a handle as well. Counting references is what threads would then do most of the time, all in the
-/// same cache line; so a store that ends leaves its handle to the next one of its thread. As long as there are handles
-/// that belong to users (and modules), such *spare* ones may wait; with the last of them, they go.
+/// A compiler, and the instance slots of all modules made with it. Cloning gives another handle to the same
+/// engine, which threads can share.
 pub struct Engine {
+    // Every store holds a handle as well. If each took and dropped a reference, threads would spend most of their time
+    // counting, all in the same cache line. So a store that ends leaves its reference to the next store of its thread.
+    // Such *spare* references wait as long as users (and modules) hold handles, and go with the last of those.
     inner: ManuallyDrop<Arc<EngineInner>>,
-    /// Whether this handle counts in `users`.
-    user: bool,
+    /// Whether this handle counts in `users`. A store's does not.
+    is_user: bool,
 }
 
 struct EngineInner {
     users: AtomicUsize,
-    /// References that no handle holds, but that are counted: what stores left.
+    /// References that are counted although no handle holds them: stores left them.
     spare: Sharded<usize>,
     compiler: Compiler,
     pool: Pool,
     /// Equal types have equal numbers in all modules of an engine.
     types: RwLock<TypeTable>,
     /// Exit trampolines for host functions that are reached through references alone, by type number.
-    exits: Mutex<HashMap<u32, Arc<LoadedCode>>>,
-    images: bool,
+    exit_trampolines: Mutex<HashMap<u32, Arc<LoadedCode>>>,
+    memory_init_cow: bool,
     check_artifacts: bool,
     max_wasm_stack: usize,
     metering: Metering,
@@ -174,32 +44,50 @@ struct EngineInner {
 }
 
 impl Locks for EngineInner {
-    /// In the order in which threads take them that hold several: exit trampolines are made from types, and loaded.
+    /// Locks in the order of threads that hold several: exit trampolines are made from types, and loaded.
     fn lock_all(&self) -> Vec<Box<dyn Guard + '_>> {
-        let exits = self.exits.lock().unwrap_or_else(PoisonError::into_inner);
+        let trampolines = self.exit_trampolines.lock().unwrap_or_else(PoisonError::into_inner);
         let types = self.types.write().unwrap_or_else(PoisonError::into_inner);
-        let mut guards: Vec<Box<dyn Guard + '_>> = vec![Box::new(exits), Box::new(types)];
+        let mut guards: Vec<Box<dyn Guard + '_>> = vec![Box::new(trampolines), Box::new(types)];
         guards.extend(self.spare.lock_all());
         guards.extend(self.pool.lock_all());
         guards
     }
 }
 
-/// The engine's epoch, in a cache line that nothing else changes: all threads read it, again and again.
+/// Returns a module in the binary format. With the feature `wat`, it may be text.
+///
+/// # Errors
+/// Returns an error if it is neither.
+pub(crate) fn binary_format(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    refuse_artifact(bytes)?;
+    #[cfg(feature = "wat")]
+    return Ok(wat::parse_bytes(bytes)?);
+    #[cfg(not(feature = "wat"))]
+    Ok(Cow::Borrowed(bytes))
+}
+
+/// Returns an error if the bytes are an artifact.
+pub(crate) fn refuse_artifact(bytes: &[u8]) -> Result<(), CompileError> {
+    let what = "these bytes are an artifact, which is compiled already: load it with `Module::deserialize`";
+    if is_artifact(bytes) { Err(CompileError::malformed(what, 0)) } else { Ok(()) }
+}
+
+/// The engine's epoch, in a cache line of its own: all threads keep reading it.
 #[repr(align(64))]
 struct Epoch(AtomicU64);
 
 impl Clone for Engine {
     fn clone(&self) -> Self {
         self.inner.users.fetch_add(1, SeqCst);
-        Self { inner: ManuallyDrop::new(Arc::clone(&self.inner)), user: true }
+        Self { inner: ManuallyDrop::new(Arc::clone(&self.inner)), is_user: true }
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if !self.user {
-            return self.leave_to_next();
+        if !self.is_user {
+            return self.leave_spare();
         }
         if self.inner.users.fetch_sub(1, SeqCst) == 1 {
             let spare: usize = self.inner.spare.all().map(|mut spare| std::mem::take(&mut *spare)).sum();
@@ -218,20 +106,20 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Default for Engine {
-    /// An engine with the default configuration.
+    /// Returns an engine with the default configuration.
     ///
     /// # Panics
-    /// When the processor is not one that minirt can compile for. [`Engine::new`] says so with an error.
+    /// Panics if minirt cannot compile for this processor. [`Engine::new`] returns an error instead.
     fn default() -> Self {
-        Self::new(&Config::new()).expect("this machine can not run minirt")
+        Self::new(&Config::new()).expect("minirt cannot run on this machine")
     }
 }
 
 impl Engine {
-    /// An engine as configured.
+    /// Creates an engine.
     ///
     /// # Errors
-    /// When the processor is not one that minirt can compile for.
+    /// Returns an error if minirt cannot compile for this processor.
     pub fn new(config: &Config) -> Result<Self> {
         let compiler = Compiler::new(&config.settings).context("could not set up the compiler")?;
         let inner = Arc::new(EngineInner {
@@ -240,31 +128,31 @@ impl Engine {
             compiler,
             pool: Pool::new(config.limits),
             types: RwLock::default(),
-            exits: Mutex::default(),
-            images: config.images,
+            exit_trampolines: Mutex::default(),
+            memory_init_cow: config.memory_init_cow,
             check_artifacts: config.check_artifacts,
             max_wasm_stack: config.max_wasm_stack,
             metering: config.settings.metering,
             epoch: Epoch(AtomicU64::new(0)),
         });
         fork::register(&inner);
-        Ok(Self { inner: ManuallyDrop::new(inner), user: true })
+        Ok(Self { inner: ManuallyDrop::new(inner), is_user: true })
     }
 
-    /// Whether two handles are to the same engine.
+    /// Returns whether two handles are to the same engine.
     pub fn same(a: &Self, b: &Self) -> bool {
         Arc::ptr_eq(&a.inner, &b.inner)
     }
 
-    /// Adds one tick to the engine's epoch. Stores whose deadline that is stop what they run, on whatever thread
+    /// Adds one tick to the engine's epoch. Stores whose deadline has come stop their code, on whatever thread it runs
     /// ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)).
     ///
-    /// This is one atomic addition: it takes no lock, can be called by any thread, and in a signal handler.
+    /// This is one atomic addition. It takes no lock, and may be called on any thread and in a signal handler.
     pub fn increment_epoch(&self) {
         self.inner.epoch.0.fetch_add(1, Relaxed);
     }
 
-    /// Where the epoch is, for as long as the engine lives.
+    /// Returns the epoch, which stays at its address for as long as the engine lives.
     pub(crate) fn epoch(&self) -> &AtomicU64 {
         &self.inner.epoch.0
     }
@@ -273,12 +161,12 @@ impl Engine {
         self.inner.metering
     }
 
-    /// Numbers about its instances since it was made: how many there are, and how they came to be and were reset.
+    /// Returns figures about the engine's instances: how many there are now, and how they were made and reset so far.
     pub fn stats(&self) -> EngineStats {
         self.inner.pool.stats()
     }
 
-    /// A handle for a store.
+    /// Returns a handle for a store.
     #[inline]
     pub(crate) fn for_store(&self) -> Self {
         let mut spare = self.inner.spare.mine();
@@ -289,17 +177,17 @@ impl Engine {
         } else {
             Arc::clone(&self.inner)
         };
-        Self { inner: ManuallyDrop::new(inner), user: false }
+        Self { inner: ManuallyDrop::new(inner), is_user: false }
     }
 
-    /// The end of a store's handle.
+    /// Ends a store's handle: leaves its reference to the next store, if there can be one.
     #[inline]
-    fn leave_to_next(&mut self) {
+    fn leave_spare(&mut self) {
         let mut spare = self.inner.spare.mine();
-        // Asked under the lock: the last user leaves first, and then empties every shard.
+        // Read under the lock: the last user first stops counting, and then empties every shard.
         if self.inner.users.load(SeqCst) > 0 {
             *spare += 1;
-            return; // The reference stays counted, and is the next one's.
+            return; // The reference stays counted, for the next store.
         }
         drop(spare);
         // SAFETY: `inner` is not used again.
@@ -315,20 +203,18 @@ impl Engine {
     }
 
     /// Compiles a module to an artifact, for [`Module::deserialize`](crate::Module::deserialize) in this or another
-    /// process. Takes the binary format, or with the feature `wat` the text format.
+    /// process. Accepts the binary format, and with the feature `wat` the text format.
     ///
     /// # Errors
-    /// As [`Module::new`](crate::Module::new).
+    /// The same as [`Module::new`](crate::Module::new).
     pub fn precompile_module(&self, bytes: &[u8]) -> Result<Vec<u8>> {
-        #[cfg(feature = "wat")]
-        let bytes = &wat::parse_bytes(bytes)?;
-        let compiled = self.compiler().compile(bytes)?;
+        let compiled = self.compiler().compile(&binary_format(bytes)?)?;
         Ok(self.compiler().serialize(&compiled))
     }
 
-    /// Something whose hash is the same for engines that can load each other's artifacts, in this process or others:
-    /// the version, the machine, its processor's features, and how code is metered. To be part of the name under which
-    /// artifacts are kept. The features of WebAssembly that are switched off do not count.
+    /// Returns a value whose hash is equal for engines that accept the same modules and can load each other's artifacts,
+    /// in this process or others. It covers minirt's version, the processor and its features, how code is metered, and
+    /// which features of WebAssembly are switched off. A cache of artifacts should make it part of their names.
     pub fn precompile_compatibility_hash(&self) -> impl std::hash::Hash + use<> {
         self.compiler().compatibility()
     }
@@ -337,15 +223,15 @@ impl Engine {
         self.inner.check_artifacts
     }
 
-    pub(crate) fn images(&self) -> bool {
-        self.inner.images
+    pub(crate) fn memory_init_cow(&self) -> bool {
+        self.inner.memory_init_cow
     }
 
     pub(crate) fn max_wasm_stack(&self) -> usize {
         self.inner.max_wasm_stack
     }
 
-    /// What is known of the engine's types. While it is held, no type gets a number.
+    /// Returns the engine's types. While they are held, no type gets a number.
     pub(crate) fn types(&self) -> RwLockReadGuard<'_, TypeTable> {
         self.inner.types.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -354,37 +240,37 @@ impl Engine {
         self.inner.types.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The numbers of a module's types, by type index.
+    /// Returns the numbers of a module's types, by type index.
     pub(crate) fn type_ids(&self, info: &ModuleInfo) -> Vec<u32> {
         self.types_mut().number_module(info)
     }
 
-    /// The number of a function type: what stands for it in [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc), where a
-    /// type is asked for.
+    /// Returns the number of a function type, for [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc).
     ///
     /// # Panics
-    /// When the type is another engine's: one that is open to subtypes, extends another, or is part of a recursive group.
+    /// Panics if the type belongs to another engine. Only a type that is open to subtypes, extends another, or is part
+    /// of a recursive group belongs to an engine.
     pub fn type_number(&self, ty: &FuncType) -> u32 {
         self.types_mut().number(ty)
     }
 
-    /// The function type with a number that this engine gave out.
+    /// Returns the function type with a number that this engine gave out.
     ///
     /// # Panics
-    /// When it gave out no such number.
+    /// Panics if the engine gave out no such number.
     pub fn func_type(&self, number: u32) -> FuncType {
         self.types().get(number).expect("the number of a type of this engine").func.clone()
     }
 
-    /// A type of functions that take and return what `ty` says, and that may stand where functions of the type
-    /// `supertype` are asked for, as modules define it with `(sub ..)` (specification, section 2.3.8).
+    /// Defines a function type as modules do with `(sub ..)` (specification, section 2.3.8): its functions take and
+    /// return what `ty` says, and can be used wherever functions of the type `supertype` are expected.
     ///
     /// # Errors
-    /// When the supertype is final, or when `ty` takes less or returns more than it: parameters may only be supertypes
-    /// of its, and results subtypes (section 3.3.11).
+    /// Returns an error if the supertype is final, or if `ty` does not match it. Each parameter must be a supertype of
+    /// the supertype's parameter, and each result a subtype of its result (section 3.3.11).
     ///
     /// # Panics
-    /// When the supertype is another engine's.
+    /// Panics if the supertype belongs to another engine.
     ///
     /// # Examples
     /// ```
@@ -403,14 +289,18 @@ impl Engine {
         if let Some(of) = supertype.and_then(|number| types.get(number)) {
             ensure!(!of.is_final, "`{}` is final: no type can extend it", of.func);
             let fits = types.signature_matches(ty, &of.func);
-            ensure!(fits, "`{ty}` can not extend `{}`: it takes less than that, or returns more", of.func);
+            ensure!(
+                fits,
+                "`{ty}` cannot extend `{}`: a parameter accepts less there, or a result allows more",
+                of.func
+            );
         }
         let func = FuncType::new(ty.params().iter().copied(), ty.results().iter().copied());
         let number = types.number_alone(TypeDef { func, supertype, is_final: finality == Finality::Final });
         Ok(types.get(number).expect("it has just been numbered").func.clone())
     }
 
-    /// The type of something that a module imports, defines or exports.
+    /// Returns the type of something that a module imports, defines or exports.
     pub(crate) fn type_of(&self, module: &Prototype, entity: Entity) -> ExternType {
         match entity {
             Entity::Func(index) => ExternType::Func(self.func_type(module.func_type_id(index))),
@@ -418,20 +308,20 @@ impl Engine {
         }
     }
 
-    /// Whether functions of the type `sub` may stand where functions of the type `of` are asked for.
-    pub(crate) fn is_subtype(&self, sub: u32, of: u32) -> bool {
-        sub == of || self.types().is_subtype(sub, of)
+    /// Returns whether functions of the type `sub` can be used where functions of the type `wanted` are expected.
+    pub(crate) fn is_subtype(&self, sub: u32, wanted: u32) -> bool {
+        sub == wanted || self.types().is_subtype(sub, wanted)
     }
 
-    /// An exit trampoline for a type, made when it is first asked for and kept as long as the engine.
-    pub(crate) fn exit(&self, id: u32) -> Result<*const u8> {
-        let mut exits = self.inner.exits.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(code) = exits.get(&id) {
+    /// Returns an exit trampoline for a type. It is compiled at the first request, and kept as long as the engine.
+    pub(crate) fn exit_trampoline(&self, type_id: u32) -> Result<*const u8> {
+        let mut trampolines = self.inner.exit_trampolines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = trampolines.get(&type_id) {
             return Ok(code.address(0));
         }
-        let code = LoadedCode::new(self.compiler().exit_trampoline(&self.func_type(id))?)?;
+        let code = LoadedCode::new(self.compiler().exit_trampoline(&self.func_type(type_id))?)?;
         let address = code.address(0);
-        exits.insert(id, code);
+        trampolines.insert(type_id, code);
         Ok(address)
     }
 }

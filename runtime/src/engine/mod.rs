@@ -1,6 +1,8 @@
-//! What all modules and stores of a process share: configuration, compiler, type numbers, pool.
+//! What all modules and stores of an engine share: configuration, compiler, type numbers, pool.
 
+mod config;
 mod engine;
 
-pub use engine::Config;
+pub use config::Config;
 pub use engine::Engine;
+pub(crate) use engine::{binary_format, refuse_artifact};

@@ -1,9 +1,8 @@
 //! Host functions: closures that Wasm can call.
 //!
-//! A closure is kept behind a pointer of no type, beside the one function that knows its type again: the
-//! shim. The shim is called by an exit trampoline (or directly, if the host calls a host function), hands the closure
-//! its arguments and a [`Caller`], and turns an error or a panic into a return value, so that no Rust frame
-//! is ever skipped.
+//! A closure stands behind an untyped pointer, beside the one function that knows its type: the shim. An exit
+//! trampoline calls the shim (or the host does, if it calls a host function). The shim hands the closure its arguments
+//! and a [`Caller`], and turns an error or a panic into a return value, so that no Rust frame is ever skipped.
 
 use crate::call::activation;
 use crate::engine::Engine;
@@ -25,18 +24,18 @@ pub(crate) struct HostFunc {
     pub(crate) ty: FuncType,
     call: HostCall,
     data: *const u8,
-    pub(crate) keep: Arc<dyn Any + Send + Sync>,
+    pub(crate) closure: Arc<dyn Any + Send + Sync>,
 }
 
-// SAFETY: `data` points into `keep`, which may be sent and shared; `call` is a function.
+// SAFETY: `data` points into `closure`, which may be sent and shared; `call` is a function.
 unsafe impl Send for HostFunc {}
 // SAFETY: as above.
 unsafe impl Sync for HostFunc {}
 
 impl HostFunc {
-    pub(crate) fn new<T, F: Body<T>>(ty: FuncType, body: F) -> Self {
-        let body = Arc::new(body);
-        Self { ty, call: shim::<T, F>, data: Arc::as_ptr(&body).cast(), keep: body }
+    pub(crate) fn new<T, F: HostClosure<T>>(ty: FuncType, closure: F) -> Self {
+        let closure = Arc::new(closure);
+        Self { ty, call: shim::<T, F>, data: Arc::as_ptr(&closure).cast(), closure }
     }
 
     pub(crate) fn context(&self, importer: Option<VmContext>) -> HostContext {
@@ -44,7 +43,7 @@ impl HostFunc {
     }
 }
 
-/// What a host function knows about the call: the store, and the instance that imports the function.
+/// Passed to a host function: gives access to the store, and to the instance that imports the function.
 ///
 /// # Examples
 /// ```
@@ -77,44 +76,44 @@ pub struct Caller<'a, T> {
 }
 
 impl<T> Caller<'_, T> {
-    /// The same, for a shorter time.
+    /// Lends it for a shorter time.
     #[inline]
-    pub(crate) fn again(&mut self) -> Caller<'_, T> {
+    pub(crate) fn reborrow(&mut self) -> Caller<'_, T> {
         Caller { store: self.store.as_context_mut(), importer: self.importer }
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         self.store.data()
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
         self.store.data_mut()
     }
 
-    /// The store's engine.
+    /// Returns the store's engine.
     pub fn engine(&self) -> &Engine {
         self.store.engine()
     }
 
-    /// What is left of the store's fuel: [`Store::get_fuel`](crate::Store::get_fuel).
+    /// Returns how much of the store's fuel is left: [`Store::get_fuel`](crate::Store::get_fuel).
     ///
     /// # Errors
-    /// When the engine was not configured to consume fuel.
+    /// Returns an error if the engine was not configured to consume fuel.
     pub fn get_fuel(&self) -> Result<u64> {
         self.store.get_fuel()
     }
 
-    /// Sets the store's fuel, also for what is running now: [`Store::set_fuel`](crate::Store::set_fuel).
+    /// Sets the store's fuel, also for the code that is running: [`Store::set_fuel`](crate::Store::set_fuel).
     ///
     /// # Errors
-    /// When the engine was not configured to consume fuel.
+    /// Returns an error if the engine was not configured to consume fuel.
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         self.store.set_fuel(fuel)
     }
 
-    /// An export of the instance that imports this function. `None` if there is none of that name, or if the
+    /// Returns an export of the instance that imports this function. `None` if it has no export of that name, or if the
     /// function was called through a reference and no instance imports it.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
         // SAFETY: the importer is alive, since its store is, and nobody changes its description now.
@@ -143,15 +142,19 @@ impl<T> AsContextMut for Caller<'_, T> {
     }
 }
 
-/// A closure of one of the accepted shapes, called with its arguments in an array.
-pub(crate) trait Body<T>: Send + Sync + 'static {
+/// A closure of one of the accepted shapes, to be called with its arguments in an array.
+pub(crate) trait HostClosure<T>: Send + Sync + 'static {
     /// # Safety
     /// `values` must hold arguments of the function's types, and have room for its results.
     unsafe fn call(&self, caller: Caller<'_, T>, values: *mut Raw) -> Result<()>;
 }
 
-/// Called by exit trampolines; `T` and `F` are those of the closure behind `context`.
-unsafe extern "C" fn shim<T, F: Body<T>>(context: *const HostContext, values: *mut Raw, frame: *const usize) -> u32 {
+/// Exit trampolines call this. `T` and `F` are those of the closure behind `context`.
+unsafe extern "C" fn shim<T, F: HostClosure<T>>(
+    context: *const HostContext,
+    values: *mut Raw,
+    frame: *const usize,
+) -> u32 {
     // SAFETY: a host function runs within an activation of its store, whose data is of the type that the closure
     // was made for; the store is used by nobody else until the closure returns. `context` is that of the closure.
     let (activation, store, context) = unsafe {
@@ -162,9 +165,9 @@ unsafe extern "C" fn shim<T, F: Body<T>>(context: *const HostContext, values: *m
     let failure = {
         let caller = Caller { store: StoreContextMut(&mut *store), importer: context.importer };
         // SAFETY: `data` is the address of the closure, kept alive by the store or its instance.
-        let body = unsafe { &*context.data.cast::<F>() };
+        let closure = unsafe { &*context.data.cast::<F>() };
         // SAFETY: the trampoline's array holds arguments and has room for results of the function's type.
-        Failure::catch(|| unsafe { body.call(caller, values) }).err()
+        Failure::catch(|| unsafe { closure.call(caller, values) }).err()
     };
     // SAFETY: as above; the activation is this thread's innermost again.
     unsafe { (*activation).exit_frame = std::ptr::null() };
@@ -175,10 +178,10 @@ unsafe extern "C" fn shim<T, F: Body<T>>(context: *const HostContext, values: *m
     u32::from(failed)
 }
 
-/// Arguments, or results, that a call of a function of any type has room for without allocating.
-pub(crate) const USUAL: usize = 8;
+/// How many values a call of a function of any type has room for without allocating.
+pub(crate) const INLINE_VALUES: usize = 8;
 
-/// A closure that takes and returns values of any type, for functions whose type is known at run time only.
+/// A closure that takes and returns values of any type, for functions whose type is only known at run time.
 struct Dynamic<F> {
     ty: FuncType,
     closure: F,
@@ -193,7 +196,7 @@ impl HostFunc {
     }
 }
 
-impl<T, F> Body<T> for Dynamic<F>
+impl<T, F> HostClosure<T> for Dynamic<F>
 where
     F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
 {
@@ -203,16 +206,16 @@ where
         // SAFETY: the array holds as many arguments as the type has parameters.
         let raw = |i: usize| unsafe { *values.add(i) };
         // Filled where it stands: moving it would cost more than all the rest.
-        let mut room = SmallVec::<[Val; USUAL]>::new();
-        room.reserve(params.len() + results.len());
-        params.iter().enumerate().for_each(|(i, ty)| room.push(Val::from_raw(raw(i), *ty, inner)));
-        results.iter().for_each(|ty| room.push(Val::placeholder(*ty)));
-        let (arguments, returned) = room.split_at_mut(params.len());
-        (self.closure)(caller.again(), arguments, returned)?;
+        let mut vals = SmallVec::<[Val; INLINE_VALUES]>::new();
+        vals.reserve(params.len() + results.len());
+        params.iter().enumerate().for_each(|(i, ty)| vals.push(Val::from_raw(raw(i), *ty, inner)));
+        results.iter().for_each(|ty| vals.push(Val::placeholder(*ty)));
+        let (arguments, returned) = vals.split_at_mut(params.len());
+        (self.closure)(caller.reborrow(), arguments, returned)?;
         let inner = &mut caller.store.0.inner;
         for (i, (value, ty)) in returned.iter().zip(results).enumerate() {
             if !value.matches(*ty, inner) {
-                bail!("a host function returned {} as result {i}, where its type has {ty}", value.ty());
+                bail!("a host function returned {} as result {i}, but its type has {ty}", value.ty());
             }
             let raw = value.into_raw(inner)?;
             // SAFETY: the array has room for as many results as the type has.

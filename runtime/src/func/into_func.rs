@@ -1,26 +1,20 @@
 //! Host functions whose type is that of a closure.
 //!
-//! What a closure takes and returns is known when it is compiled, and so is how it reads its arguments from the array
-//! that every host function gets: a load for each, and nothing is allocated.
+//! The compiler knows what such a closure takes and returns, and so how it reads its arguments from the array that
+//! every host function gets: one load for each, and no allocation.
 
-use super::host::{Body, Caller, HostFunc};
+use super::host::{Caller, HostClosure, HostFunc};
 use crate::value::WasmTy;
-use crate::value::wasm_ty::sealed::Context;
+use crate::value::wasm_ty::sealed::StoreAccess;
 use crate::vmctx::Raw;
 use anyhow::Result;
 use minirt_compiler::module::{FuncType, ValType};
 use std::marker::PhantomData;
 
-/// What a host function may return: nothing, one value, a tuple of values, or a `Result` of those.
-pub trait WasmRet: sealed::Ret {
-    #[doc(hidden)]
-    type Ok: WasmResults;
-    #[doc(hidden)]
-    fn into_result(self) -> Result<Self::Ok>;
-}
-
-/// Results that Rust types stand for: nothing, one value, or a tuple of values.
-pub trait WasmResults: Sized {
+/// Values that Rust types stand for, in an array: none, one, or a tuple.
+///
+/// [`WasmParams`] and [`WasmResults`] are the two roles that they play.
+pub trait WasmValues: Sized {
     #[doc(hidden)]
     fn types() -> Vec<ValType>;
     /// Whether `types` are the types that the Rust types stand for.
@@ -29,18 +23,31 @@ pub trait WasmResults: Sized {
     /// # Safety
     /// `values` must have room for all of them.
     #[doc(hidden)]
-    unsafe fn write_all(self, values: *mut u128, store: &mut Context<'_>) -> Result<()>;
+    unsafe fn write_all(self, values: *mut u128, store: &mut StoreAccess<'_>) -> Result<()>;
     /// # Safety
     /// `values` must hold values of these types.
     #[doc(hidden)]
-    unsafe fn read_all(values: *const u128, store: &mut Context<'_>) -> Self;
+    unsafe fn read_all(values: *const u128, store: &mut StoreAccess<'_>) -> Self;
 }
 
-/// Parameters that Rust types stand for: the same shapes.
-pub use self::WasmResults as WasmParams;
+/// Parameters that Rust types stand for: `()`, one [`WasmTy`], or a tuple of up to 16.
+pub trait WasmParams: WasmValues {}
+impl<V: WasmValues> WasmParams for V {}
+
+/// Results that Rust types stand for: `()`, one [`WasmTy`], or a tuple of up to 16.
+pub trait WasmResults: WasmValues {}
+impl<V: WasmValues> WasmResults for V {}
+
+/// What a host function may return: [`WasmResults`], or a `Result` of them.
+pub trait WasmRet: sealed::Ret {
+    #[doc(hidden)]
+    type Ok: WasmResults;
+    #[doc(hidden)]
+    fn into_result(self) -> Result<Self::Ok>;
+}
 
 pub(crate) mod sealed {
-    //! What keeps `WasmRet` ours.
+    //! Keeps others from implementing `WasmRet`.
     pub trait Ret {}
 }
 
@@ -62,7 +69,7 @@ impl<R: WasmResults> WasmRet for Result<R> {
     }
 }
 
-impl<A: WasmTy> WasmResults for A {
+impl<A: WasmTy> WasmValues for A {
     fn types() -> Vec<ValType> {
         vec![A::valtype()]
     }
@@ -71,21 +78,21 @@ impl<A: WasmTy> WasmResults for A {
         types == [A::valtype()]
     }
     #[inline]
-    unsafe fn write_all(self, values: *mut u128, store: &mut Context<'_>) -> Result<()> {
+    unsafe fn write_all(self, values: *mut u128, store: &mut StoreAccess<'_>) -> Result<()> {
         let bits = self.write(store)?;
         // SAFETY: the caller's promise.
         unsafe { *values = bits }
         Ok(())
     }
     #[inline]
-    unsafe fn read_all(values: *const u128, store: &mut Context<'_>) -> Self {
+    unsafe fn read_all(values: *const u128, store: &mut StoreAccess<'_>) -> Self {
         // SAFETY: the caller's promise.
         A::read(unsafe { *values }, store)
     }
 }
 
-/// A closure that host functions can be made from: `Fn(..) -> R` or `Fn(Caller<'_, T>, ..) -> R`, with up to 16
-/// parameters of types that implement [`WasmTy`].
+/// Closures that host functions can be made from: `Fn(..) -> R` or `Fn(Caller<'_, T>, ..) -> R`, with up to 16
+/// parameters of types that implement [`WasmTy`], and a result that implements [`WasmRet`].
 pub trait IntoFunc<T, P, R>: Send + Sync + 'static {
     #[doc(hidden)]
     type Params: WasmParams;
@@ -105,7 +112,7 @@ pub struct IntoHost(pub(crate) HostFunc);
 #[derive(Debug)]
 pub struct WithCaller;
 
-/// A closure whose parameter types are known when it is compiled.
+/// A closure with its types, which follow from the traits that it implements.
 struct Typed<F, P, R> {
     closure: F,
     types: PhantomData<fn(P) -> R>,
@@ -118,15 +125,15 @@ impl IntoHost {
     }
 }
 
-impl<T, F: IntoFunc<T, P, R>, P: 'static, R: WasmRet + 'static> Body<T> for Typed<F, P, R> {
+impl<T, F: IntoFunc<T, P, R>, P: 'static, R: WasmRet + 'static> HostClosure<T> for Typed<F, P, R> {
     #[inline]
     unsafe fn call(&self, mut caller: Caller<'_, T>, values: *mut Raw) -> Result<()> {
         let values = values.cast::<u128>();
         // SAFETY: the array holds arguments of these types.
-        let params = unsafe { F::Params::read_all(values, &mut Context(&mut caller.store.0.inner)) };
-        let results = self.closure.call(caller.again(), params).into_result()?;
+        let params = unsafe { F::Params::read_all(values, &mut StoreAccess(&mut caller.store.0.inner)) };
+        let results = self.closure.call(caller.reborrow(), params).into_result()?;
         // SAFETY: the array has room for results of these types.
-        unsafe { results.write_all(values, &mut Context(&mut caller.store.0.inner)) }
+        unsafe { results.write_all(values, &mut StoreAccess(&mut caller.store.0.inner)) }
     }
 }
 
@@ -134,7 +141,7 @@ macro_rules! shapes {
     ($($count:literal $($name:ident $index:literal)*;)*) => {
         $(
         #[allow(non_snake_case, unused_variables, clippy::unused_unit)]
-        impl<$($name: WasmTy,)*> WasmResults for ($($name,)*) {
+        impl<$($name: WasmTy,)*> WasmValues for ($($name,)*) {
             fn types() -> Vec<ValType> {
                 vec![$($name::valtype()),*]
             }
@@ -144,7 +151,7 @@ macro_rules! shapes {
                 types == wanted
             }
             #[inline]
-            unsafe fn write_all(self, values: *mut u128, store: &mut Context<'_>) -> Result<()> {
+            unsafe fn write_all(self, values: *mut u128, store: &mut StoreAccess<'_>) -> Result<()> {
                 let ($($name,)*) = self;
                 $(let $name = $name.write(store)?;)*
                 // SAFETY: the caller's promise.
@@ -152,7 +159,7 @@ macro_rules! shapes {
                 Ok(())
             }
             #[inline]
-            unsafe fn read_all(values: *const u128, store: &mut Context<'_>) -> Self {
+            unsafe fn read_all(values: *const u128, store: &mut StoreAccess<'_>) -> Self {
                 // SAFETY: the caller's promise.
                 ($($name::read(unsafe { *values.add($index) }, store),)*)
             }

@@ -3,10 +3,10 @@
 mod host;
 mod into_func;
 mod func;
+mod typed;
 
-pub use func::TypedFunc;
 pub use host::Caller;
 pub(crate) use host::HostFunc;
 pub(crate) use into_func::IntoHost;
-pub use into_func::{IntoFunc, WasmResults};
-pub use into_func::{WasmParams, WasmRet};
+pub use into_func::{IntoFunc, WasmParams, WasmResults, WasmRet};
+pub use typed::TypedFunc;

@@ -1,7 +1,7 @@
-//! Imports: what is given for them, whether it fits, and how it gets into an instance.
+//! Imports: the values that an instance gets for them, whether those fit, and how they get into its host cell.
 //!
-//! A host function that a linker holds belongs to no store: the instance's host cell points to its closure, which is
-//! kept alive by whoever makes instances with it. Everything else belongs to the instance's store.
+//! A host function that a linker holds belongs to no store: the instance's host cell points to its closure, and the
+//! instance keeps that alive. Everything else belongs to the instance's store.
 
 use crate::engine::Engine;
 use crate::func::HostFunc;
@@ -10,76 +10,128 @@ use crate::pool::{Closures, InstanceData, Keep};
 use crate::store::StoreInner;
 use crate::store::{Extern, Func};
 use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, HostContext, View, VmContext};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use minirt_compiler::instance::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
-use minirt_compiler::module::{Entity, ExternType, GlobalType, Import};
+use minirt_compiler::module::{Entity, ExternType, GlobalType, Import, MemoryType, TableType};
 use std::any::Any;
 use std::mem::{MaybeUninit, offset_of};
 use std::sync::Arc;
 
-/// What is given for an import.
+/// The value of an import.
 #[derive(Clone)]
-pub(crate) enum Given {
+pub(crate) enum ImportValue {
+    /// Something that a store owns.
     Extern(Extern),
-    /// A host function that no store owns yet, and its type's number.
+    /// A host function that no store owns, and its type's number.
     Host(HostFunc, u32),
 }
 
-/// The closures that imports point to, to be kept as long as an instance that uses them.
-pub(crate) fn keep_alive(given: &[Given]) -> Option<Keep> {
-    let keep = |given: &Given| match given {
-        Given::Host(host, _) => Some(host.keep.clone()),
-        Given::Extern(_) => None, // Its store keeps it.
+/// Returns the closures that imports point to, to be kept as long as an instance that uses them. `None` if there are
+/// none.
+pub(crate) fn closures_of(imports: &[ImportValue]) -> Option<Keep> {
+    let closure = |value: &ImportValue| match value {
+        ImportValue::Host(host, _) => Some(host.closure.clone()),
+        ImportValue::Extern(_) => None, // Its store owns it.
     };
-    let list: Box<[Arc<dyn Any + Send + Sync>]> = given.iter().filter_map(keep).collect();
+    let list: Box<[Arc<dyn Any + Send + Sync>]> = imports.iter().filter_map(closure).collect();
     (!list.is_empty()).then(|| Arc::new(Closures { list, reusable: false.into() }))
 }
 
-/// Step 1 to 4: whether what is given is what is asked for.
-pub(crate) fn check_imports(store: &StoreInner, module: &Prototype, given: &[Given]) -> Result<()> {
-    let info = module.info();
-    ensure!(
-        info.imports.len() == given.len(),
-        "the module asks for {} imports, but {} were given",
-        info.imports.len(),
-        given.len()
-    );
-    info.imports.iter().zip(given).try_for_each(|(import, given)| check_import(store, module, import, given))
+/// The type of an import's value. Functions have the engine's number for their type.
+#[derive(Clone, Copy)]
+pub(crate) enum ValueType {
+    Func(u32),
+    Table(TableType),
+    Memory(MemoryType),
+    Global(GlobalType),
 }
 
-fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: &Given) -> Result<()> {
-    let fits = match (import.entity, given) {
-        (Entity::Func(i), Given::Extern(Extern::Func(func))) => {
-            func.store.check(store.id);
-            store.engine.is_subtype(func.type_number(), module.func_type_id(i))
-        }
-        (Entity::Func(i), Given::Host(_, ty)) => store.engine.is_subtype(*ty, module.func_type_id(i)),
-        (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
-            let (wanted, found) = (module.in_engine(&module.info().tables[i as usize]), table.type_in(store));
+impl ImportValue {
+    /// Returns its type. Memories and tables have their current size as the minimum.
+    ///
+    /// # Errors
+    /// Returns an error if it belongs to another store.
+    pub(crate) fn type_in(&self, store: &StoreInner) -> Result<ValueType> {
+        let value = match self {
+            Self::Extern(value) => *value,
+            Self::Host(_, type_id) => return Ok(ValueType::Func(*type_id)),
+        };
+        ensure!(value.store() == store.id, "it belongs to another store");
+        Ok(match value {
+            Extern::Func(func) => ValueType::Func(func.type_number()),
+            Extern::Table(table) => ValueType::Table(table.type_in(store)),
+            Extern::Memory(memory) => ValueType::Memory(memory.type_in(store)),
+            Extern::Global(global) => ValueType::Global(global.type_in(store)),
+        })
+    }
+}
+
+/// Checks that there is a value for each import, and that it fits (steps 1 to 4 of the specification).
+pub(crate) fn check_imports(store: &StoreInner, module: &Prototype, imports: &[ImportValue]) -> Result<()> {
+    let info = module.info();
+    ensure!(
+        info.imports.len() == imports.len(),
+        "the module asks for {} imports, but {} were given",
+        info.imports.len(),
+        imports.len()
+    );
+    for (import, value) in info.imports.iter().zip(imports) {
+        let found = value.type_in(store);
+        let found = found.with_context(|| format!("`{}::{}` cannot be imported", import.module, import.name))?;
+        check_type(&store.engine, module, import, found, Size::Current)?;
+    }
+    Ok(())
+}
+
+/// What the minimum of a memory's or table's type says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// Its size at the time of the import.
+    Current,
+    /// A size that it had before. It may have grown by the time of the import.
+    Earlier,
+}
+
+/// Checks that a value of a type can be imported.
+///
+/// # Errors
+/// Returns an error if it cannot. The error shows both types.
+pub(crate) fn check_type(
+    engine: &Engine,
+    module: &Prototype,
+    import: &Import,
+    found: ValueType,
+    size: Size,
+) -> Result<()> {
+    let fits = match (import.entity, found) {
+        (Entity::Func(i), ValueType::Func(found)) => engine.is_subtype(found, module.func_type_id(i)),
+        (Entity::Table(i), ValueType::Table(found)) => {
+            let wanted = module.in_engine(&module.info().tables[i as usize]);
             wanted.element == found.element
                 && wanted.table64 == found.table64
-                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
+                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum), size)
         }
-        (Entity::Memory(i), Given::Extern(Extern::Memory(memory))) => {
-            let (wanted, found) = (module.info().memories[i as usize], memory.type_in(store));
+        (Entity::Memory(i), ValueType::Memory(found)) => {
+            let wanted = module.info().memories[i as usize];
             wanted.memory64 == found.memory64
                 && wanted.page_size_log2 == found.page_size_log2
-                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum))
+                && limits_fit((wanted.minimum, wanted.maximum), (found.minimum, found.maximum), size)
         }
-        (Entity::Global(i), Given::Extern(Extern::Global(global))) => {
-            let (wanted, found) = (module.in_engine(&module.info().globals[i as usize]), global.type_in(store));
-            global_fits(&store.engine, wanted, found)
+        (Entity::Global(i), ValueType::Global(found)) => {
+            global_fits(engine, module.in_engine(&module.info().globals[i as usize]), found)
         }
         _ => false,
     };
     if fits {
         return Ok(());
     }
-    let found = match given {
-        Given::Extern(it) => it.type_in(store),
-        Given::Host(host, _) => ExternType::Func(host.ty.clone()),
+    let found = match found {
+        ValueType::Func(number) => ExternType::Func(engine.func_type(number)),
+        ValueType::Table(ty) => ExternType::Table(ty),
+        ValueType::Memory(ty) => ExternType::Memory(ty),
+        ValueType::Global(ty) => ExternType::Global(ty),
     };
-    let wanted = store.engine.type_of(module, import.entity);
+    let wanted = engine.type_of(module, import.entity);
     bail!(
         "incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given",
         import.module,
@@ -87,60 +139,61 @@ fn check_import(store: &StoreInner, module: &Prototype, import: &Import, given: 
     )
 }
 
-/// Whether a global may be imported where `wanted` is declared: what is only read may be more than asked for.
+/// Returns whether a global may be imported where `wanted` is declared. If it is only read, its type may be a subtype.
 fn global_fits(engine: &Engine, wanted: GlobalType, found: GlobalType) -> bool {
     let covariant = || !wanted.mutable && !found.mutable && engine.types().val_matches(found.content, wanted.content);
     wanted == found || covariant()
 }
 
-/// Whether a memory or table of size `found` may be imported where `wanted` is declared (section 3.4.9).
-fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>)) -> bool {
+/// Returns whether a memory or table with limits `found` may be imported where `wanted` is declared (section 3.4.9).
+fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>), size: Size) -> bool {
     let maximum = match (wanted.1, found.1) {
         (None, _) => true,
         (Some(wanted), Some(found)) => found <= wanted,
         (Some(_), None) => false,
     };
-    found.0 >= wanted.0 && maximum
+    let most = if size == Size::Earlier { found.1.unwrap_or(u64::MAX) } else { found.0 };
+    most >= wanted.0 && maximum
 }
 
-/// Writes what imports point to into an instance's host cell.
+/// Writes an instance's imports into its host cell.
 ///
 /// # Safety
-/// The slot must be bound to the image of the instance's prototype, and nobody else use it or the description. What is
-/// given must fit the imports.
-pub(crate) unsafe fn write_imports(store: &StoreInner, data: &InstanceData, given: &[Given]) {
-    for (import, given) in data.prototype.info().imports.iter().zip(given) {
+/// The slot must be bound to the image of the instance's prototype, and nobody else use it or the description. The
+/// values must fit the imports.
+pub(crate) unsafe fn write_imports(store: &StoreInner, data: &InstanceData, imports: &[ImportValue]) {
+    for (import, value) in data.prototype.info().imports.iter().zip(imports) {
         // SAFETY: the caller's promise.
-        unsafe { write_import(store, data.view(), &data.prototype, import.entity, given) }
+        unsafe { write_import(store, data.view(), &data.prototype, import.entity, value) }
     }
 }
 
 /// # Safety
 /// As for [`write_imports`].
-unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, entity: Entity, given: &Given) {
+unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, entity: Entity, value: &ImportValue) {
     let vmctx = view.vmctx;
     // SAFETY: all entries lie in the host cell, which is mapped writable: the caller's promise.
     unsafe {
-        match (entity, given) {
-            (Entity::Func(i), Given::Host(host, ty)) => {
+        match (entity, value) {
+            (Entity::Func(i), ImportValue::Host(host, ty)) => {
                 write_host_func(vmctx, module, i, *ty, host.context(Some(vmctx)))
             }
-            (Entity::Func(i), Given::Extern(Extern::Func(func))) => match func.host_context() {
+            (Entity::Func(i), ImportValue::Extern(Extern::Func(func))) => match func.host_context() {
                 Some(context) => {
                     let context = HostContext { importer: Some(vmctx), ..context };
                     write_host_func(vmctx, module, i, func.type_number(), context);
                 }
                 None => write_wasm_func(vmctx, module, i, *func),
             },
-            (Entity::Table(i), Given::Extern(Extern::Table(table))) => {
+            (Entity::Table(i), ImportValue::Extern(Extern::Table(table))) => {
                 let TablePlace::Import(entry) = view.layout.table(i) else { unreachable!("imports come first") };
                 *vmctx.at(entry) = table.space(store);
             }
-            (Entity::Memory(i), Given::Extern(Extern::Memory(memory))) => {
+            (Entity::Memory(i), ImportValue::Extern(Extern::Memory(memory))) => {
                 let MemoryPlace::Import(entry) = view.layout.memory(i) else { unreachable!("imports come first") };
                 *vmctx.at(entry) = memory.space(store);
             }
-            (Entity::Global(i), Given::Extern(Extern::Global(global))) => {
+            (Entity::Global(i), ImportValue::Extern(Extern::Global(global))) => {
                 let GlobalPlace::Import(entry) = view.layout.global(i) else { unreachable!("imports come first") };
                 let cell = global.cell(store);
                 *vmctx.at(entry) = GlobalImport { address: cell.address, owner: cell.owner };
@@ -150,7 +203,8 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, e
     }
 }
 
-/// A host function's own type may be a subtype of the import's. The import's exit is used: it passes the same values.
+/// The host function's own type may be a subtype of the import's. The import's exit trampoline serves both: it passes
+/// the same values.
 ///
 /// # Safety
 /// As for [`write_import`].

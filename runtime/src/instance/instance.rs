@@ -1,352 +1,112 @@
-//! Instantiation: from a module and its imports to a running instance (specification, section 4.7.2).
-//!
-//! Most of what the specification lists was done when the module's image was made. What is left here: check
-//! the imports, take a slot, write its host cell (nothing, if the last instance had the same imports), do what depends on
-//! imports, and start.
+//! Instances, as the embedder uses them: their exports.
 
-use super::imports::{Given, check_imports, keep_alive, write_imports};
-use crate::call::enter::call;
-use crate::engine::Engine;
-use crate::func::WasmResults;
-use crate::module::Module;
-use crate::ops::builtins;
-use crate::ops::bulk;
-use crate::ops::constant::evaluate;
-use crate::pool::{InstanceData, Keep, Role};
+use crate::func::{TypedFunc, WasmParams, WasmResults};
 use crate::store::resolve::{export_of, func_of, handle_of};
-use crate::store::{AsContext, AsContextMut, StoreInner};
-use crate::store::{Extern, Func, Instance};
-use crate::vmctx::{Header, View};
-use crate::{Global, Memory, Table, TypedFunc};
-use anyhow::{Context, Result, bail, ensure};
-use minirt_compiler::instance::layout::MemoryPlace;
-use minirt_compiler::module::{ConstExpr, ConstOp};
-use minirt_compiler::module::{
-    Entity, Export as ModuleExport, ExternType, GlobalType, MemoryType, ModuleInfo, SegmentMode, TableType, ValType,
-};
-use minirt_compiler::{Compiler, Trap};
-use std::ptr::NonNull;
-use std::sync::Arc;
+use crate::store::{AsContext, Extern, Func, Global, Instance, Memory, Table};
+use anyhow::{Context, Result, bail};
+use minirt_compiler::module::{Entity, Export as ModuleExport, ExternType};
 
 /// An export of an instance.
 #[derive(Clone, Debug)]
 pub struct Export {
     name: String,
-    it: Extern,
+    handle: Extern,
 }
 
 impl Export {
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its type; memories and tables have their current size as the minimum.
+    /// Returns its type. Memories and tables have their current size as the minimum.
     ///
     /// # Panics
-    /// When it belongs to another store.
+    /// Panics if it belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> ExternType {
-        self.it.ty(store)
+        self.handle.ty(store)
     }
 
-    /// What it is.
+    /// Returns its handle.
     pub fn into_extern(self) -> Extern {
-        self.it
+        self.handle
     }
 
-    /// The function, if it is one.
+    /// Returns the function, if it is one.
     pub fn into_func(self) -> Option<Func> {
-        self.it.into_func()
+        self.handle.into_func()
     }
 
-    /// The global, if it is one.
+    /// Returns the global, if it is one.
     pub fn into_global(self) -> Option<Global> {
-        self.it.into_global()
+        self.handle.into_global()
     }
 
-    /// The table, if it is one.
+    /// Returns the table, if it is one.
     pub fn into_table(self) -> Option<Table> {
-        self.it.into_table()
+        self.handle.into_table()
     }
 
-    /// The memory, if it is one.
+    /// Returns the memory, if it is one.
     pub fn into_memory(self) -> Option<Memory> {
-        self.it.into_memory()
+        self.handle.into_memory()
     }
 }
 
 impl Instance {
-    /// Makes an instance of a module. `imports` are what the module asks for, in its order.
-    ///
-    /// # Errors
-    /// When there are more or fewer imports than the module asks for, or one is of another type; when the store's limiter
-    /// refuses ([`Store::limiter`](crate::Store::limiter)); when no slot is left; and when an active segment or the start
-    /// function traps. Effects on imported tables and memories remain then, as the specification says.
+    /// Returns an export, if there is one of this name.
     ///
     /// # Panics
-    /// When an import belongs to another store, or with the panic of a host function called by the start function.
-    pub fn new(mut store: impl AsContextMut, module: &Module, imports: &[Extern]) -> Result<Self> {
-        let given: Vec<Given> = imports.iter().map(|it| Given::Extern(*it)).collect();
-        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
-    }
-
-    /// The export with a name.
-    ///
-    /// # Panics
-    /// When the instance belongs to another store; so do all the following.
+    /// Panics if the instance belongs to another store. So do all methods below.
     pub fn get_export(&self, store: impl AsContext, name: &str) -> Option<Extern> {
         let store = &store.as_context().0.inner;
-        self.store.check(store.id);
+        self.store.assert_same_store(store.id);
         export_of(store, self.index, name)
     }
 
-    /// The exported function with a name.
+    /// Returns an exported function, if there is one of this name.
     pub fn get_func(&self, store: impl AsContext, name: &str) -> Option<Func> {
         self.get_export(store, name)?.into_func()
     }
 
-    /// The exported function with a name, with its type checked once for fast calls.
+    /// Returns an exported function, with its type checked once for fast calls ([`Func::typed`]).
     ///
     /// # Errors
-    /// When there is no function of that name, or its type is another.
-    pub fn get_typed_func<P: WasmResults, R: WasmResults>(
+    /// Returns an error if no function of this name is exported, or it has another type.
+    pub fn get_typed_func<P: WasmParams, R: WasmResults>(
         &self,
         store: impl AsContext,
         name: &str,
     ) -> Result<TypedFunc<P, R>> {
         let store = &store.as_context().0.inner;
-        self.store.check(store.id);
+        self.store.assert_same_store(store.id);
         let info = store.instance(self.index).prototype.info();
         let Some(Entity::Func(func)) = info.export(name) else { bail!("no function is exported as `{name}`") };
         let typed = func_of(store, self.index, func).typed_as(info.func_type(func), store);
-        typed.with_context(|| format!("the export `{name}` can not be used"))
+        typed.with_context(|| format!("the export `{name}` cannot be used"))
     }
 
-    /// The exported memory with a name.
+    /// Returns an exported memory, if there is one of this name.
     pub fn get_memory(&self, store: impl AsContext, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
     }
 
-    /// The exported global with a name.
+    /// Returns an exported global, if there is one of this name.
     pub fn get_global(&self, store: impl AsContext, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
     }
 
-    /// The exported table with a name.
+    /// Returns an exported table, if there is one of this name.
     pub fn get_table(&self, store: impl AsContext, name: &str) -> Option<Table> {
         self.get_export(store, name)?.into_table()
     }
 
-    /// All exports, in the module's order.
+    /// Returns all exports, in the module's order.
     pub fn exports(&self, store: impl AsContext) -> std::vec::IntoIter<Export> {
         let store = &store.as_context().0.inner;
-        self.store.check(store.id);
+        self.store.assert_same_store(store.id);
         let exports = &store.instance(self.index).prototype.info().exports;
-        let export = |e: &ModuleExport| Export { name: e.name.clone(), it: handle_of(store, self.index, e.entity) };
+        let export = |e: &ModuleExport| Export { name: e.name.clone(), handle: handle_of(store, self.index, e.entity) };
         exports.iter().map(export).collect::<Vec<_>>().into_iter()
     }
-}
-
-/// Makes an instance. `keep` is `keep_alive(given)`.
-#[inline]
-pub(crate) fn instantiate(
-    store: &mut StoreInner,
-    module: &Module,
-    given: &[Given],
-    keep: Option<&Keep>,
-) -> Result<Instance> {
-    instantiate_as(store, module, given, keep, Role::Instance)
-}
-
-#[inline]
-fn instantiate_as(
-    store: &mut StoreInner,
-    module: &Module,
-    given: &[Given],
-    keep: Option<&Keep>,
-    role: Role,
-) -> Result<Instance> {
-    let same = Engine::same(&store.engine, module.engine());
-    ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
-    let prototype = module.prototype();
-    // Until the store owns it, it goes back to the pool whatever happens: a limiter may fail or panic.
-    let mut data = module.engine().pool().take(prototype)?;
-    // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
-    let imported = data.host_only
-        && data.keep.as_ref().map(Arc::as_ptr) == keep.map(Arc::as_ptr)
-        && given.len() == prototype.info().imports.len();
-    data.role = role;
-    let fits = if imported { Ok(()) } else { check_imports(store, prototype, given) };
-    fits.and_then(|()| store.admit(&data))?;
-    crate::call::fault::install();
-    let index = store.instances.len() as u32;
-    data.index = index;
-    // From here on the store owns the instance, whatever fails: others may already point to it.
-    let mut data = NonNull::from(Box::leak(data.into_owner()));
-    store.instances.push(data);
-    // SAFETY: the slot is bound to the prototype's image, and nobody else knows the instance yet.
-    unsafe {
-        write_header(store, data);
-        if !imported {
-            data.as_mut().keep = keep.cloned();
-            data.as_mut().host_only = given.iter().all(|given| matches!(given, Given::Host(..)));
-            write_imports(store, data.as_ref(), given);
-        }
-    }
-    let instance = Instance { store: store.id, index };
-    for (number, memory) in module.others().iter().enumerate() {
-        attach_memory(store, data, number as u32, memory)?;
-    }
-    run_remaining(store, instance)?;
-    Ok(instance)
-}
-
-/// Gives an instance one of the memories that its module defines besides the first: an instance of its own.
-#[cold]
-fn attach_memory(store: &mut StoreInner, to: NonNull<InstanceData>, number: u32, memory: &Module) -> Result<()> {
-    let instance = instantiate_as(store, memory, &[], None, Role::Memory)?;
-    let space = Memory { instance, index: 0 }.space(store);
-    // SAFETY: the instance is alive; nobody else uses its description.
-    let view = unsafe { to.as_ref() }.view();
-    let MemoryPlace::Import(entry) = view.layout.memory(view.module.num_imported_memories + 1 + number) else {
-        unreachable!("only the first memory is in the slot")
-    };
-    // SAFETY: the entry lies in the host cell, which is mapped writable.
-    unsafe { *view.vmctx.at(entry) = space };
-    Ok(())
-}
-
-/// The steps that no image holds: what depends on imports, and the start function.
-pub(crate) fn run_remaining(store: &mut StoreInner, instance: Instance) -> Result<()> {
-    initialise(store, instance)?;
-    let Some(start) = store.instance(instance.index).prototype.remaining.start else { return Ok(()) };
-    let func = func_of(store, instance.index, start);
-    let mut nothing = [];
-    // SAFETY: validation saw to it that start functions take and return nothing.
-    unsafe { call(store, func.record, nothing.as_mut_ptr()) }
-}
-
-/// Writes what differs from one instance to the next, apart from imports.
-///
-/// # Safety
-/// The slot must be bound to the prototype's image, and nobody else use it or the description.
-#[inline]
-unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
-    // SAFETY: the caller's promise; the header is the start of the host cell.
-    unsafe {
-        let vmctx = instance.as_ref().vmctx();
-        *Header::builtins(vmctx) = builtins::TABLE.address();
-        *Header::stack_limit(vmctx) = store.stack.limit;
-        *Header::instance(vmctx) = instance.as_ptr();
-        *Header::allowance(vmctx) = store.allowance.get();
-    }
-}
-
-/// Globals, tables, elements and data that depend on imports, in that order.
-fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
-    let prototype = &store.instance(instance.index).prototype;
-    let remaining = &prototype.remaining;
-    if remaining.globals.is_empty()
-        && remaining.tables.is_empty()
-        && remaining.first_element.is_none()
-        && remaining.first_data.is_none()
-    {
-        return Ok(());
-    }
-    let prototype = Arc::clone(prototype);
-    let remaining = &prototype.remaining;
-    let info = prototype.info();
-    let view = View { vmctx: store.instance(instance.index).vmctx(), module: info, layout: prototype.layout() };
-    store.touched = true;
-    // SAFETY: the instance is alive, its imports are written, and globals are initialised in order.
-    unsafe {
-        for global in &remaining.globals {
-            let index = info.num_imported_globals + global;
-            let value = evaluate(view, &info.global_inits[*global as usize]);
-            view.global(index).write(info.globals[index as usize].content, value);
-        }
-        fill_tables(view, &remaining.tables)?;
-        apply_elements(view, remaining.first_element)?;
-        apply_data(view, remaining.first_data)?;
-    }
-    Ok(())
-}
-
-/// # Safety
-/// As for [`apply_elements`].
-unsafe fn fill_tables(view: View<'_>, tables: &[u32]) -> Result<(), Trap> {
-    for (table, init) in view.module.table_inits.iter().filter(|(table, _)| tables.contains(table)) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let space = view.table(*table);
-            bulk::table_fill(space, 0, evaluate(view, init) as u64, space.len())?;
-        }
-    }
-    Ok(())
-}
-
-/// # Safety
-/// The view must be of a live instance with its globals initialised.
-unsafe fn apply_elements(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
-    let Some(first) = first else { return Ok(()) };
-    for (i, segment) in view.module.elements.iter().enumerate().skip(first as usize) {
-        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
-        // SAFETY: the caller's promise; the flag is part of the state.
-        unsafe {
-            let at = evaluate(view, offset) as u64;
-            bulk::table_init(view, *target, i as u32, at, 0, segment.items.len() as u64)?;
-            *view.vmctx.at::<u8>(view.layout.element_dropped(i as u32)) = 1;
-        }
-    }
-    Ok(())
-}
-
-/// # Safety
-/// As for [`apply_elements`].
-unsafe fn apply_data(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
-    let Some(first) = first else { return Ok(()) };
-    for (i, segment) in view.module.data.iter().enumerate().skip(first as usize) {
-        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
-        // SAFETY: the caller's promise; the flag is part of the state.
-        unsafe {
-            let at = evaluate(view, offset) as u64;
-            bulk::memory_init(view, *target, i as u32, at, 0, segment.bytes.len() as u64)?;
-            *view.vmctx.at::<u8>(view.layout.data_dropped(i as u32)) = 1;
-        }
-    }
-    Ok(())
-}
-
-/// Something that the embedder defines: an instance of a module that has only this, at index 0.
-pub(crate) enum Definition {
-    Memory(MemoryType),
-    Table(TableType),
-    Global(GlobalType),
-}
-
-impl Definition {
-    pub(crate) fn instantiate(self, store: &mut StoreInner) -> Result<Instance> {
-        let mut info = ModuleInfo::default();
-        match self {
-            Self::Memory(ty) => info.memories.push(ty),
-            Self::Table(ty) => info.tables.push(ty),
-            Self::Global(ty) => {
-                info.globals.push(ty);
-                info.global_inits.push(zero(ty.content));
-            }
-        }
-        let module = Module::from_compiled(&store.engine, Compiler::without_code(info)?)?;
-        instantiate_as(store, &module, &[], None, Role::Definition)
-    }
-}
-
-fn zero(ty: ValType) -> ConstExpr {
-    ConstExpr(vec![match ty {
-        ValType::I32 => ConstOp::I32Const(0),
-        ValType::I64 => ConstOp::I64Const(0),
-        ValType::F32 => ConstOp::F32Const(0),
-        ValType::F64 => ConstOp::F64Const(0),
-        ValType::V128 => ConstOp::V128Const(0),
-        ValType::Ref(ty) => ConstOp::RefNull(ty.heap),
-    }])
 }

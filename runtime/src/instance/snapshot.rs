@@ -1,13 +1,14 @@
-//! Going back to the beginning, and beginning from the middle: `reset` and `snapshot` of a live instance.
+//! `reset` and `snapshot` of a live instance: back to its beginning, or a new beginning for others.
 //!
-//! A snapshot is a module of its own: the same description and code, with an image of what the instance holds now. All
-//! that can be done with a module can be done with it, and instantiating it is the same path.
+//! A snapshot is a module of its own: the same description and code, with an image of what the instance holds now. It
+//! can do all that a module can, and is instantiated in the same way.
 
-use super::instance::run_remaining;
+use super::instantiate::run_remaining;
 use crate::Extern;
 use crate::cow::ImageParts;
 use crate::cow::PageStats;
-use crate::module::module::{Module, image_parts};
+use crate::module::Module;
+use crate::module::load::image_parts;
 use crate::pool::InstanceData;
 use crate::pool::Remaining;
 use crate::store::Instance;
@@ -21,12 +22,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// An instance, frozen. Any number of instances can start from it, at any time, on any thread.
+/// A frozen instance. Any number of instances can start from it, at any time and on any thread.
 ///
-/// It holds the instance's memory, globals and tables. Imports are not part of it, and are supplied again.
+/// It holds the instance's memory, globals and tables. Imports are not part of it, and have to be supplied again.
 ///
-/// Instances of one snapshot are equal in everything, also in what the guest had drawn from a source of randomness:
-/// keys, seeds of hash tables, temporary names. A guest that needs these to differ has to draw them afterwards.
+/// Instances of one snapshot are equal in everything, even in what the guest had drawn from a source of randomness:
+/// keys, seeds of hash tables, temporary names. A guest that needs these to differ has to draw them after the snapshot.
 ///
 /// # Examples
 /// ```
@@ -51,18 +52,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The snapshot as a module, for a [`Linker`](crate::Linker) and all else. Its start function will not run again.
+    /// Returns the snapshot as a module, for a [`Linker`](crate::Linker) and everything else that takes modules. Its
+    /// start function does not run again.
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// Writes the snapshot to a file, as an artifact: `Module::deserialize_file` loads it like any other, in this
-    /// process or another. The file appears when it is complete.
+    /// Writes the snapshot to a file, as an artifact. [`Module::deserialize_file`] loads it, in this process or
+    /// another. The file appears when it is complete.
     ///
     /// # Errors
-    /// When the file can not be written.
+    /// Returns an error if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        /// So that no two threads ever write to the same unfinished file.
+        /// Numbers unfinished files, so that no two threads ever write to the same one.
         static SAVES: AtomicU64 = AtomicU64::new(0);
         let path = path.as_ref();
         let write = || {
@@ -78,28 +80,29 @@ impl Snapshot {
         write().with_context(|| format!("could not write the snapshot to `{}`", path.display()))
     }
 
-    /// Makes an instance. `imports` are what the module asks for, in its order.
+    /// Creates an instance. `imports` are the values of the module's imports, in its order.
     ///
     /// # Errors
-    /// As [`Instance::new`].
+    /// The same as [`Instance::new`].
     pub fn instantiate(&self, store: impl AsContextMut, imports: &[Extern]) -> Result<Instance> {
         Instance::new(store, &self.module, imports)
     }
 }
 
 impl Instance {
-    /// Goes back to the state right after instantiation. Handles stay valid; memory and tables have their first size
-    /// again. It costs what the instance has written to, like the end of one instance and the beginning of another.
+    /// Puts the instance back into the state right after instantiation. Handles stay valid; memory and tables have
+    /// their first size again. The cost depends on how much the instance has written, as when one instance ends and
+    /// another begins.
     ///
-    /// Where a module initialises something from its imports, or has a start function, that is done again: it can not
-    /// be part of an image. The image of a [`Snapshot`] has all that, and nothing is done again.
+    /// If the module initialises something from its imports or has a start function, that is done again, because it
+    /// cannot be part of an image. The image of a [`Snapshot`] contains the results of both, and nothing is done again.
     ///
     /// # Errors
-    /// While code of the store is running, and when the kernel refuses or what is done again fails; the instance
-    /// should not be used then.
+    /// Returns an error while code of the store is running; and if the kernel refuses, or a step that is done again
+    /// fails. After those, do not use the instance any more.
     ///
     /// # Panics
-    /// When the instance belongs to another store; so do all the following.
+    /// Panics if the instance belongs to another store. So do all methods below.
     ///
     /// # Examples
     /// ```
@@ -118,9 +121,9 @@ impl Instance {
     /// ```
     pub fn reset(&self, mut store: impl AsContextMut) -> Result<()> {
         let store = &mut store.as_context_mut().0.inner;
-        self.idle(store, "reset")?;
+        self.ensure_idle(store, "reset")?;
         if store.touched {
-            for instance in self.with_other_memories(store) {
+            for instance in self.with_extra_memories(store) {
                 let mut data = store.instances[instance as usize];
                 // SAFETY: the instance is alive, none of its code is running, and the store is borrowed exclusively.
                 let data = unsafe { data.as_mut() };
@@ -131,54 +134,56 @@ impl Instance {
         run_remaining(store, *self)
     }
 
-    /// Freezes what the instance holds now. The instance goes on as before.
+    /// Freezes what the instance holds now. The instance itself continues as before.
     ///
     /// # Errors
-    /// While code of the store is running; when a global or table holds what belongs to this process alone, a function
-    /// of another instance or of the host, or a value of the host; and when there is no memory for the image.
+    /// Returns an error while code of the store is running; if a global or table holds something that belongs to this
+    /// process alone (a function of another instance or of the host, or a value of the host); and if there is no memory
+    /// for the image.
     pub fn snapshot(&self, mut store: impl AsContextMut) -> Result<Snapshot> {
         let store = &mut store.as_context_mut().0.inner;
-        self.idle(store, "frozen")?;
+        self.ensure_idle(store, "frozen")?;
         check_references(store.instance(self.index))?;
-        let others = self.with_other_memories(store).skip(1).map(|index| freeze(store, index, Vec::new()));
-        let others = others.collect::<Result<_>>()?;
-        Ok(Snapshot { module: freeze(store, self.index, others)? })
+        let extra_memories = self.with_extra_memories(store).skip(1).map(|index| freeze(store, index, Vec::new()));
+        let extra_memories = extra_memories.collect::<Result<_>>()?;
+        Ok(Snapshot { module: freeze(store, self.index, extra_memories)? })
     }
 
-    /// Where its pages are: state and memory.
+    /// Returns where its pages are, in numbers of host pages: those of its state and of its memories.
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let store = &store.as_context().0.inner;
-        self.store.check(store.id);
-        let pages = self.with_other_memories(store).map(|index| store.instance(index).slot.page_stats(false));
+        self.store.assert_same_store(store.id);
+        let pages = self.with_extra_memories(store).map(|index| store.instance(index).slot.page_stats(false));
         pages.fold(PageStats::default(), PageStats::plus)
     }
 
-    /// The instance and those of the other memories that its module defines.
-    fn with_other_memories(&self, store: &StoreInner) -> Range<u32> {
+    /// Returns the indices of the instance, and of those behind the other memories that its module defines.
+    fn with_extra_memories(&self, store: &StoreInner) -> Range<u32> {
         let info = store.instance(self.index).prototype.info();
         let own = info.memories.len() as u32 - info.num_imported_memories;
         self.index..self.index + own.max(1)
     }
 
-    fn idle(&self, store: &StoreInner, what: &str) -> Result<()> {
-        self.store.check(store.id);
-        ensure!(store.depth == 0, "an instance can not be {what} while code of its store is running");
+    /// Returns an error while code of the store is running.
+    fn ensure_idle(&self, store: &StoreInner, what: &str) -> Result<()> {
+        self.store.assert_same_store(store.id);
+        ensure!(store.depth == 0, "an instance cannot be {what} while code of its store is running");
         Ok(())
     }
 }
 
-/// What an instance holds now, as a module.
-fn freeze(store: &StoreInner, index: u32, others: Vec<Module>) -> Result<Module> {
+/// Makes a module of what an instance holds now.
+fn freeze(store: &StoreInner, index: u32, extra_memories: Vec<Module>) -> Result<Module> {
     let data = store.instance(index);
     let prototype = &data.prototype;
     let parts = image_parts(prototype.layout());
     let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
     let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
     let remaining = Remaining { snapshot: true, ..Remaining::default() };
-    Module::from_parts(&store.engine, prototype.program.clone(), parts, remaining, others)
+    Module::from_parts(&store.engine, prototype.program.clone(), parts, remaining, extra_memories)
 }
 
-/// Where the state ends now, from the slot's start: tables may have grown.
+/// Returns where the state ends now, as an offset from the slot's start. Tables may have grown.
 fn state_end(data: &InstanceData) -> usize {
     let layout = data.prototype.layout();
     let tables = (0..data.prototype.info().tables.len() as u32).filter_map(|index| match layout.table(index) {
@@ -192,7 +197,7 @@ fn state_end(data: &InstanceData) -> usize {
     tables.fold((layout.host_size + layout.state_size) as usize, usize::max)
 }
 
-/// Whether all references in the state are to functions of the instance itself, or that it imports.
+/// Checks that all references in the state are to the instance's own functions, or to its imports.
 fn check_references(data: &InstanceData) -> Result<()> {
     let (info, layout) = (data.prototype.info(), data.prototype.layout());
     for (index, global) in info.globals.iter().enumerate() {
@@ -219,14 +224,14 @@ fn check_references(data: &InstanceData) -> Result<()> {
     Ok(())
 }
 
-/// A reference as the state keeps it: a function's is its distance from vmctx.
+/// Checks a reference as the state keeps it: a funcref is a distance from vmctx.
 fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
     let own = i64::from(HOST)..i64::from(HOST) + STATE_MAX as i64;
     match kind {
         _ if stored == 0 => Ok(()),
         RefKind::Func if own.contains(&(stored as i64)) => Ok(()),
-        RefKind::Func => Err("a function that belongs to another instance or the host, and can not be frozen"),
-        RefKind::Extern => Err("a value of the host, which can not be frozen"),
+        RefKind::Func => Err("a function that belongs to another instance or the host, and cannot be frozen"),
+        RefKind::Extern => Err("a value of the host, which cannot be frozen"),
     }
 }
 

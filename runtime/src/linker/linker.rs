@@ -1,26 +1,22 @@
-//! Names for what modules may import.
+//! Defines what modules can import, by names.
 
-use crate::func::{Caller, HostFunc};
-use crate::func::{IntoFunc, IntoHost};
-use crate::instance::imports::{Given, keep_alive};
-use crate::instance::instance::instantiate;
+use super::instance_pre::InstancePre;
+use crate::func::{Caller, HostFunc, IntoFunc, IntoHost};
+use crate::instance::imports::{ImportValue, Size, ValueType, check_type, closures_of};
+use crate::instance::instantiate::instantiate;
 use crate::module::Module;
-use crate::pool::Keep;
 use crate::store::resolve::handle_of;
-use crate::store::{AsContext, AsContextMut};
-use crate::store::{Extern, Func, Instance};
+use crate::store::{AsContext, AsContextMut, Extern, Func, Instance, StoreInner};
 use crate::value::Val;
 use crate::{Engine, ImportType};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use minirt_compiler::module::FuncType;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 
 /// Definitions by module and name, from which instances get their imports.
 ///
-/// Host functions belong to the linker and serve any number of stores; everything else belongs to one store.
+/// Host functions belong to the linker, and serve any number of stores. Everything else belongs to one store.
 ///
 /// # Examples
 /// ```
@@ -41,9 +37,16 @@ use std::sync::atomic::Ordering::SeqCst;
 /// ```
 pub struct Linker<T> {
     engine: Engine,
-    pub(super) modules: BTreeMap<String, BTreeMap<String, Given>>,
+    pub(super) modules: BTreeMap<String, BTreeMap<String, Definition>>,
     shadowing: bool,
     data: PhantomData<fn(T) -> T>,
+}
+
+/// A definition, and its type at that time.
+#[derive(Clone)]
+pub(super) struct Definition {
+    value: ImportValue,
+    ty: ValueType,
 }
 
 impl<T> Clone for Linker<T> {
@@ -65,51 +68,59 @@ impl<T> std::fmt::Debug for Linker<T> {
 }
 
 impl<T> Linker<T> {
-    /// A linker without definitions.
+    /// Creates a linker without definitions.
     pub fn new(engine: &Engine) -> Self {
         Self { engine: engine.clone(), modules: BTreeMap::new(), shadowing: false, data: PhantomData }
     }
 
-    /// The engine it works for.
+    /// Returns the engine whose modules it serves.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Whether a name may be defined again, replacing the older definition. Default: no.
+    /// Sets whether a name may be defined again, which replaces the older definition. Default: `false`.
     pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
         self.shadowing = allow;
         self
     }
 
-    pub(super) fn insert(&mut self, module: &str, name: &str, given: Given) -> Result<&mut Self> {
+    pub(super) fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
         let names = self.modules.entry(module.to_owned()).or_default();
         ensure!(self.shadowing || !names.contains_key(name), "`{module}::{name}` is defined already");
-        names.insert(name.to_owned(), given);
+        names.insert(name.to_owned(), definition);
         Ok(self)
     }
 
-    /// Defines a host function from a closure whose type says it all.
+    /// Defines a host function from a closure. Its type follows from the closure's.
     ///
     /// # Errors
-    /// When the name is taken and shadowing is not allowed.
+    /// Returns an error if the name is taken and shadowing is not allowed.
     pub fn func_wrap<P, R>(&mut self, module: &str, name: &str, closure: impl IntoFunc<T, P, R>) -> Result<&mut Self> {
         let IntoHost(host) = closure.into_host();
         self.insert_host(module, name, host)
     }
 
     fn insert_host(&mut self, module: &str, name: &str, host: HostFunc) -> Result<&mut Self> {
-        let ty = self.engine.type_number(&host.ty);
-        self.insert(module, name, Given::Host(host, ty))
+        let type_id = self.engine.type_number(&host.ty);
+        self.insert(module, name, Definition { value: ImportValue::Host(host, type_id), ty: ValueType::Func(type_id) })
     }
 
-    /// Defines a host function of a type that is known at run time only. The closure gets the arguments, and a
-    /// slice of defaults to put its results in.
+    fn insert_extern(&mut self, store: &StoreInner, module: &str, name: &str, item: Extern) -> Result<&mut Self> {
+        let same = Engine::same(&self.engine, &store.engine);
+        ensure!(same, "the store belongs to another engine than the linker; use one engine for both");
+        let value = ImportValue::Extern(item);
+        let ty = value.type_in(store).with_context(|| format!("`{module}::{name}` cannot be defined"))?;
+        self.insert(module, name, Definition { value, ty })
+    }
+
+    /// Defines a host function of a type that is only known at run time. The closure gets the arguments, and a slice
+    /// for its results that is filled with defaults. Results that do not fit the type are an error of the call.
     ///
     /// # Errors
-    /// When the name is taken and shadowing is not allowed. Results that are not of the type are an error of the call.
+    /// Returns an error if the name is taken and shadowing is not allowed.
     ///
     /// # Panics
-    /// When the type is another engine's.
+    /// Panics if the type belongs to another engine.
     pub fn func_new(
         &mut self,
         module: &str,
@@ -121,92 +132,95 @@ impl<T> Linker<T> {
         self.insert_host(module, name, host)
     }
 
-    /// Defines something that a store owns. Instances that import it must be of the same store.
+    /// Defines something that `store` owns. Only instances of that store can import it.
     ///
     /// # Errors
-    /// When the name is taken and shadowing is not allowed.
+    /// Returns an error if the name is taken and shadowing is not allowed, if `item` belongs to another store, or if
+    /// the store belongs to another engine.
     pub fn define(
         &mut self,
-        _store: impl AsContext<Data = T>,
+        store: impl AsContext<Data = T>,
         module: &str,
         name: &str,
         item: impl Into<Extern>,
     ) -> Result<&mut Self> {
-        self.insert(module, name, Given::Extern(item.into()))
+        self.insert_extern(&store.as_context().0.inner, module, name, item.into())
     }
 
     /// Defines all exports of an instance under a module name.
     ///
     /// # Errors
-    /// When a name is taken and shadowing is not allowed. Exports before that one stay defined.
-    ///
-    /// # Panics
-    /// When the instance belongs to another store.
+    /// Returns an error if a name is taken and shadowing is not allowed (exports before that one stay defined), if the
+    /// instance belongs to another store, or if the store belongs to another engine.
     pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
         let inner = &store.as_context().0.inner;
-        instance.store.check(inner.id);
+        ensure!(instance.store == inner.id, "`{module}` cannot be defined: the instance belongs to another store");
         for export in &inner.instance(instance.index).prototype.info().exports {
             let item = handle_of(inner, instance.index, export.entity);
-            self.insert(module, &export.name, Given::Extern(item))?;
+            self.insert_extern(inner, module, &export.name, item)?;
         }
         Ok(self)
     }
 
-    /// What is defined under a name; a host function becomes the store's.
+    /// Returns the definition of a name, if there is one. A host function becomes one of the store.
     pub fn get(&self, mut store: impl AsContextMut<Data = T>, module: &str, name: &str) -> Option<Extern> {
-        match self.modules.get(module)?.get(name)? {
-            Given::Extern(item) => Some(*item),
-            Given::Host(host, _) => Some(Func::from_host(&mut store.as_context_mut().0.inner, host).into()),
+        match &self.modules.get(module)?.get(name)?.value {
+            ImportValue::Extern(item) => Some(*item),
+            ImportValue::Host(host, _) => Some(Func::from_host(&mut store.as_context_mut().0.inner, host).into()),
         }
     }
 
-    /// Makes an instance with imports from here.
+    /// Creates an instance, with the definitions of the linker as its imports.
     ///
     /// # Errors
-    /// When an import is not defined, or the module is of another engine; and as [`Instance::new`].
+    /// Returns an error if an import is not defined, or the module belongs to another engine; and the same as
+    /// [`Instance::new`].
     ///
     /// # Panics
-    /// As [`Instance::new`].
+    /// Panics with the panic of a host function called by the start function.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
-        let given = self.look_all_up(module)?;
-        instantiate(&mut store.as_context_mut().0.inner, module, &given, keep_alive(&given).as_ref())
+        let imports = self.definitions(module)?.map(|definition| Ok(definition?.value.clone()));
+        let imports = imports.collect::<Result<Vec<_>>>()?;
+        instantiate(&mut store.as_context_mut().0.inner, module, &imports, closures_of(&imports).as_ref())
     }
 
-    /// Looks the imports up once, for many instances.
+    /// Looks a module's imports up and checks their types, once for many instances.
     ///
     /// # Errors
-    /// When an import is not defined, or the module is of another engine.
+    /// Returns an error if an import is not defined or has another type, or if the module belongs to another engine.
+    /// The sizes of memories and tables are only checked when an instance is made, because they may still grow.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
-        let given = self.look_all_up(module)?;
-        let keep = keep_alive(&given);
-        if let Some(keep) = &keep {
-            keep.reusable.store(true, SeqCst);
+        let mut imports = Vec::with_capacity(module.imports().len());
+        for (definition, import) in self.definitions(module)?.zip(&module.info().imports) {
+            let Definition { value, ty } = definition?;
+            check_type(&self.engine, module.prototype(), import, *ty, Size::Earlier)?;
+            imports.push(value.clone());
         }
-        let inner = PreInner { module: module.clone(), given: given.into(), keep };
-        Ok(InstancePre { inner: Arc::new(inner), data: PhantomData })
+        Ok(InstancePre::new(module, imports))
     }
 
-    fn look_all_up(&self, module: &Module) -> Result<Vec<Given>> {
+    /// Returns the definition of each of a module's imports.
+    fn definitions<'a>(&'a self, module: &'a Module) -> Result<impl Iterator<Item = Result<&'a Definition>>> {
         let same = Engine::same(&self.engine, module.engine());
         ensure!(same, "the module was compiled by another engine than the linker's; use one engine for both");
-        module.imports().map(|import| self.look_up(import)).collect()
+        Ok(module.imports().map(|import| self.definition(import)))
     }
 
-    pub(super) fn look_up(&self, import: ImportType<'_>) -> Result<Given> {
+    pub(super) fn definition(&self, import: ImportType<'_>) -> Result<&Definition> {
         let (module, name) = (import.module(), import.name());
         let Some(names) = self.modules.get(module) else {
             let known = list(self.modules.keys(), module);
             bail!("unknown import: `{module}::{name}` ({}) is not defined; modules that are: {known}", import.ty());
         };
-        let Some(given) = names.get(name) else {
+        let Some(definition) = names.get(name) else {
             let known = list(names.keys(), name);
             bail!("unknown import: `{module}::{name}` ({}) is not defined; `{module}` has: {known}", import.ty());
         };
-        Ok(given.clone())
+        Ok(definition)
     }
 }
 
-/// Names for an error message, the most similar first, and not too many.
+/// Lists names for an error message: the most similar first, and only some of many.
 fn list<'a>(names: impl Iterator<Item = &'a String>, wanted: &str) -> String {
     const MOST: usize = 5;
     let mut names: Vec<&String> = names.collect();
@@ -220,7 +234,7 @@ fn list<'a>(names: impl Iterator<Item = &'a String>, wanted: &str) -> String {
     }
 }
 
-/// Edits that turn one name into another (Levenshtein).
+/// Returns how many edits turn one name into another (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -233,71 +247,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// A module with its imports already looked up.
-///
-/// # Examples
-/// ```
-/// # use minirt::{Engine, Linker, Module, Store};
-/// # let engine = Engine::default();
-/// let linker: Linker<u32> = Linker::new(&engine);
-/// let pre = linker.instantiate_pre(&Module::new(&engine, "(module)")?)?;
-/// for request in 0..1000 {
-///     let mut store = Store::new(&engine, request);
-///     pre.instantiate(&mut store)?;
-/// }
-/// # Ok::<(), minirt::Error>(())
-/// ```
-pub struct InstancePre<T> {
-    inner: Arc<PreInner>,
-    data: PhantomData<fn(T) -> T>,
-}
-
-struct PreInner {
-    module: Module,
-    given: Box<[Given]>,
-    keep: Option<Keep>,
-}
-
-impl Drop for PreInner {
-    fn drop(&mut self) {
-        if let Some(keep) = &self.keep {
-            self.module.engine().pool().release(self.module.prototype(), keep);
-        }
-    }
-}
-
-impl<T> Clone for InstancePre<T> {
-    fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), data: PhantomData }
-    }
-}
-
-impl<T> std::fmt::Debug for InstancePre<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InstancePre").field("module", &self.inner.module).finish_non_exhaustive()
-    }
-}
-
-impl<T> InstancePre<T> {
-    /// The module.
-    pub fn module(&self) -> &Module {
-        &self.inner.module
-    }
-
-    /// Makes an instance.
-    ///
-    /// # Errors
-    /// As [`Instance::new`].
-    ///
-    /// # Panics
-    /// As [`Instance::new`].
-    #[inline]
-    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        let PreInner { module, given, keep } = &*self.inner;
-        instantiate(&mut store.as_context_mut().0.inner, module, given, keep.as_ref())
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Names for imports.
 
+mod instance_pre;
 mod linker;
 mod module;
 
-pub use linker::{InstancePre, Linker};
+pub use instance_pre::InstancePre;
+pub use linker::Linker;

@@ -1,4 +1,4 @@
-//! Whole modules as definitions, and second names.
+//! Whole modules as definitions, definitions for unknown imports, and second names.
 
 use super::linker::Linker;
 use crate::module::{ImportType, Module};
@@ -6,25 +6,22 @@ use crate::store::AsContextMut;
 use crate::{Caller, Extern, ExternType, Func, FuncType, Global, Memory, Ref, Table, Val};
 use anyhow::{Context, Result, bail};
 
-/// What a command exports to be started (WASI, application ABI).
+/// The export that starts a command (WASI, application ABI).
 const START: &str = "_start";
-/// What a reactor exports to be called once, before anything else.
+/// The export of a reactor that is called once, before anything else.
 const INITIALIZE: &str = "_initialize";
 
 impl<T: 'static> Linker<T> {
     /// Defines the exports of a module under a module name, as WASI's application ABI says.
     ///
-    /// A *command*, which exports `_start`, lives for one call: each call of one of its functions makes an instance of
-    /// its own, which takes room in the store until that is dropped. Only its functions are defined. Any other module
-    /// is a *reactor*: one instance is made now, its export `_initialize` is called if there is one, and all its
-    /// exports are defined.
+    /// - A *command* exports `_start`, and lives for one call. Only its functions are defined. Each call of one makes
+    ///   an instance of its own, which takes room in the store until that is dropped.
+    /// - Any other module is a *reactor*. This method makes one instance, calls its export `_initialize` if there is
+    ///   one, and defines all its exports.
     ///
     /// # Errors
-    /// When an import of the module is not defined; as [`Instance::new`](crate::Instance::new); when `_initialize`
-    /// fails; and when a name is taken and shadowing is not allowed.
-    ///
-    /// # Panics
-    /// When something that the module imports belongs to another store. For a command this is noticed at the call.
+    /// Returns an error if an import of the module is not defined; if `_initialize` fails; if a name is taken and
+    /// shadowing is not allowed; and the same as [`Instance::new`](crate::Instance::new).
     pub fn module(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
@@ -57,31 +54,32 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
-    /// Defines functions for those imports of a module that nothing is defined for: each is an error when it is called.
+    /// Defines a function for each import of a module that is not defined. Calling it is an error.
     ///
     /// # Errors
-    /// When what is missing is not a function.
+    /// Returns an error if an import that is not defined is not a function.
     pub fn define_unknown_imports_as_traps(&mut self, module: &Module) -> Result<()> {
         for import in module.imports() {
-            if self.has(import.module(), import.name()) {
+            if self.is_defined(import.module(), import.name()) {
                 continue;
             }
-            let ExternType::Func(ty) = import.ty() else { return self.look_up(import).map(drop) };
-            self.unknown(import, ty)?;
+            let ExternType::Func(ty) = import.ty() else { return self.definition(import).map(drop) };
+            self.define_trap(import, ty)?;
         }
         Ok(())
     }
 
-    fn unknown(&mut self, import: ImportType<'_>, ty: FuncType) -> Result<()> {
+    fn define_trap(&mut self, import: ImportType<'_>, ty: FuncType) -> Result<()> {
         let what = format!("unknown import: `{}::{}` was called, but is not defined", import.module(), import.name());
         self.func_new(import.module(), import.name(), ty, move |_, _, _| bail!("{what}")).map(drop)
     }
 
-    /// Defines what nothing is defined for among the imports of a module: functions return zeros and nulls, globals
-    /// are that, memories are empty and tables full of nulls, as small as the module allows.
+    /// Defines each import of a module that is not defined, with a default value: functions return zeros and nulls,
+    /// globals hold them, memories are zero, tables hold nulls, and both are as small as the module allows.
     ///
     /// # Errors
-    /// When a type asks for references that are never null, or as the `new` of what is missing.
+    /// Returns an error if a type asks for references that are never null; and the same as [`Global::new`],
+    /// [`Table::new`] and [`Memory::new`].
     pub fn define_unknown_imports_as_default_values(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
@@ -89,9 +87,9 @@ impl<T: 'static> Linker<T> {
     ) -> Result<()> {
         for import in module.imports() {
             let (from, name) = (import.module(), import.name());
-            if !self.has(from, name) {
+            if !self.is_defined(from, name) {
                 self.default_value(&mut store, import)
-                    .with_context(|| format!("`{from}::{name}` ({}) can not be a default value", import.ty()))?;
+                    .with_context(|| format!("`{from}::{name}` ({}) cannot be a default value", import.ty()))?;
             }
         }
         Ok(())
@@ -115,16 +113,16 @@ impl<T: 'static> Linker<T> {
         self.define(store, import.module(), import.name(), item).map(drop)
     }
 
-    /// The function that running a module name means: the one without a name that is defined under it, or its `_start`.
-    /// If there is neither, a function that does nothing.
+    /// Returns the function that stands for running a module: the one that is defined under the module name and an
+    /// empty name, or else `_start`. If neither is defined, returns a function that does nothing.
     ///
     /// # Errors
-    /// When what is defined so is not a function.
+    /// Returns an error if the definition is not a function.
     pub fn get_default(&self, mut store: impl AsContextMut<Data = T>, module: &str) -> Result<Func> {
         for name in ["", START] {
             if let Some(item) = self.get(&mut store, module, name) {
                 let func = item.into_func();
-                return func.with_context(|| format!("`{module}::{name}` can not be run: it is not a function"));
+                return func.with_context(|| format!("`{module}::{name}` cannot be run: it is not a function"));
             }
         }
         Ok(Func::wrap(store, || {}))
@@ -132,39 +130,41 @@ impl<T: 'static> Linker<T> {
 }
 
 impl<T> Linker<T> {
-    fn has(&self, module: &str, name: &str) -> bool {
+    fn is_defined(&self, module: &str, name: &str) -> bool {
         self.modules.get(module).is_some_and(|names| names.contains_key(name))
     }
 
-    /// Defines a second name for what has one.
+    /// Gives a definition a second name.
     ///
     /// # Errors
-    /// When nothing is defined under the first, or the second is taken and shadowing is not allowed.
+    /// Returns an error if nothing is defined under the first name, or the second is taken and shadowing is not
+    /// allowed.
     pub fn alias(&mut self, module: &str, name: &str, as_module: &str, as_name: &str) -> Result<&mut Self> {
-        let Some(given) = self.modules.get(module).and_then(|names| names.get(name)).cloned() else {
-            bail!("`{module}::{name}` can not get another name: it is not defined");
+        let Some(definition) = self.modules.get(module).and_then(|names| names.get(name)).cloned() else {
+            bail!("`{module}::{name}` cannot get another name: it is not defined");
         };
-        self.insert(as_module, as_name, given)
+        self.insert(as_module, as_name, definition)
     }
 
-    /// Defines everything of a module name under a second one.
+    /// Gives all definitions under a module name a second module name.
     ///
     /// # Errors
-    /// When nothing is defined under the first, or a name under the second is taken and shadowing is not allowed.
+    /// Returns an error if nothing is defined under the first module name, or a name under the second is taken and
+    /// shadowing is not allowed.
     pub fn alias_module(&mut self, module: &str, as_module: &str) -> Result<()> {
         let Some(names) = self.modules.get(module).cloned() else {
-            bail!("`{module}` can not get another name: nothing is defined under it");
+            bail!("`{module}` cannot get another name: nothing is defined under it");
         };
-        names.into_iter().try_for_each(|(name, given)| self.insert(as_module, &name, given).map(drop))
+        names.into_iter().try_for_each(|(name, definition)| self.insert(as_module, &name, definition).map(drop))
     }
 
-    /// What is defined for an import, by its name; a host function becomes the store's.
+    /// Returns the definition of an import's name, if there is one. A host function becomes one of the store.
     pub fn get_by_import(&self, store: impl AsContextMut<Data = T>, import: &ImportType<'_>) -> Option<Extern> {
         self.get(store, import.module(), import.name())
     }
 
-    /// Everything that is defined, as module name, name and definition, sorted by names. Host functions become the
-    /// store's.
+    /// Returns all definitions, as module name, name and definition, sorted by names. Host functions become functions
+    /// of the store.
     pub fn iter<'a>(
         &'a self,
         mut store: impl AsContextMut<Data = T> + 'a,

@@ -1,24 +1,24 @@
-//! What a module's image holds, and what it does not and why: for people who wonder what an instance costs.
+//! What a module's image holds, what it does not hold, and why: for people who wonder what an instance costs.
 
 use super::module::Module;
 use minirt_compiler::module::{ConstExpr, ConstOp, ModuleInfo, SegmentMode};
 use std::ops::Range;
 
-/// What instances of a module start from. Sizes are in bytes.
+/// The image that instances of a module start from ([`Module::image_info`]). Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImageInfo {
-    /// The host cell: what is written for each instance, imports above all.
+    /// Size of the host cell, which is written for each instance: above all, its imports.
     pub host_cell: usize,
-    /// The state that is in the image: globals, sizes, functions, tables.
+    /// Size of the state in the image: globals, sizes, functions, tables.
     pub state: usize,
-    /// Of that, what every reset copies back.
+    /// Size of the part of the state that every reset copies back.
     pub head: usize,
-    /// Linear memory at the start.
+    /// Initial size of linear memory.
     pub memory: usize,
-    /// Where in linear memory the image is not zero, in whole host pages.
+    /// The ranges of linear memory in which the image is not zero, in whole host pages.
     pub extents: Vec<Range<u64>>,
-    /// Machine code.
+    /// Size of the machine code.
     pub code: usize,
     /// The steps of instantiation that are left for each instance.
     pub remaining: Vec<RemainingStep>,
@@ -28,14 +28,14 @@ pub struct ImageInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemainingStep {
-    /// What is done.
+    /// The step.
     pub what: String,
-    /// Why it has to be done for each instance.
+    /// The reason why each instance repeats it.
     pub why: &'static str,
 }
 
 impl Module {
-    /// What its instances start from, and what has to be done for each of them.
+    /// Describes the image that instances start from, and the steps that are left for each of them.
     pub fn image_info(&self) -> ImageInfo {
         let prototype = self.prototype();
         let (state, head, memory, extents) = prototype.image.sizes();
@@ -69,12 +69,13 @@ impl Module {
     }
 }
 
+// Reasons, as people read them.
 const IMPORTED_VALUE: &str = "its value depends on an import";
 const IMPORTED_OFFSET: &str = "its offset depends on an import";
 const OUT_OF_BOUNDS: &str = "it is out of bounds, so that instantiation traps";
 const LATER: &str = "it comes after one that has to be done for each instance";
 
-/// The active segments from the first one on that the image does not hold.
+/// Returns the active segments from `first` on, the first one that the image does not hold.
 fn segments<'a>(
     kind: &str,
     modes: impl Iterator<Item = &'a SegmentMode>,
@@ -124,7 +125,7 @@ fn why_data(info: &ModuleInfo, index: usize) -> &'static str {
     "an element segment changes an imported table before"
 }
 
-/// Whether a constant expression asks for an imported global, by itself or through others.
+/// Returns whether a constant expression reads an imported global, by itself or through other globals.
 fn depends_on_import(info: &ModuleInfo, expr: &ConstExpr) -> bool {
     expr.0.iter().any(|op| match op {
         ConstOp::GlobalGet(index) => match index.checked_sub(info.num_imported_globals) {
@@ -135,7 +136,7 @@ fn depends_on_import(info: &ModuleInfo, expr: &ConstExpr) -> bool {
     })
 }
 
-/// The value of an expression that does not depend on imports.
+/// Returns the value of an expression that does not depend on imports.
 fn value(info: &ModuleInfo, expr: &ConstExpr) -> u64 {
     let global = |index: u32| {
         let init = info.global_inits.get(index.checked_sub(info.num_imported_globals)? as usize)?;

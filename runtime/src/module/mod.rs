@@ -1,8 +1,9 @@
-//! A compiled module in a user's hands; from and to artifacts.
+//! Compiled modules: from bytes and from and to artifacts.
 
-pub(crate) mod module;
+mod module;
+pub(crate) mod load;
+mod artifact;
 mod image_info;
 
 pub use image_info::{ImageInfo, RemainingStep};
-pub use module::ExportType;
-pub use module::{ImportType, Module};
+pub use module::{ExportType, ImportType, Module};

@@ -1,4 +1,4 @@
-//! Globals in the embedder's hands.
+//! Globals, as the embedder uses them.
 
 use crate::instance::Definition;
 use crate::store::Global;
@@ -9,19 +9,19 @@ use anyhow::{Result, ensure};
 use minirt_compiler::module::GlobalType;
 
 impl Global {
-    /// A global of the embedder's own, for instances to import. It takes an instance slot.
+    /// Creates a global for instances to import. It takes an instance slot.
     ///
     /// # Errors
-    /// When `value` is not of the type, or there is no memory for it.
+    /// Returns an error if `value` is not of the type, or there is no memory for the global.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
-        ensure!(value.matches(ty.content, store), "a global of {} can not hold {}", ty.content, value.ty());
+        ensure!(value.matches(ty.content, store), "a global of {} cannot hold {}", ty.content, value.ty());
         let global = Self { instance: Definition::Global(ty).instantiate(store)?, index: 0 };
-        global.put(store, value)?;
+        global.write(store, value)?;
         Ok(global)
     }
 
-    fn put(&self, store: &mut StoreInner, value: Val) -> Result<()> {
+    fn write(&self, store: &mut StoreInner, value: Val) -> Result<()> {
         let content = self.type_in(store).content;
         let cell = self.cell(store);
         let Raw(bits) = value.into_raw(store)?;
@@ -31,15 +31,15 @@ impl Global {
         Ok(())
     }
 
-    /// Its type.
+    /// Returns its type.
     ///
     /// # Panics
-    /// When the global belongs to another store; so do all the following.
+    /// Panics if the global belongs to another store. So do all methods below.
     pub fn ty(&self, store: impl AsContext) -> GlobalType {
         self.type_in(&store.as_context().0.inner)
     }
 
-    /// Its value.
+    /// Returns its value.
     pub fn get(&self, store: impl AsContext) -> Val {
         let store = &store.as_context().0.inner;
         let cell = self.cell(store);
@@ -51,12 +51,12 @@ impl Global {
     /// Changes its value.
     ///
     /// # Errors
-    /// When it is not mutable, or `value` is not of its type.
+    /// Returns an error if the global is not mutable, or `value` is not of its type.
     pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
         let store = &mut store.as_context_mut().0.inner;
         let ty = self.type_in(store);
         ensure!(ty.mutable, "the global is immutable");
-        ensure!(value.matches(ty.content, store), "a global of {} can not hold {}", ty.content, value.ty());
-        self.put(store, value)
+        ensure!(value.matches(ty.content, store), "a global of {} cannot hold {}", ty.content, value.ty());
+        self.write(store, value)
     }
 }

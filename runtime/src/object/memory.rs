@@ -1,4 +1,4 @@
-//! Linear memories in the embedder's hands.
+//! Linear memories, as the embedder uses them.
 
 use crate::cow::PageStats;
 use crate::instance::Definition;
@@ -12,7 +12,7 @@ use minirt_compiler::module::MemoryType;
 use std::fmt;
 use std::ops::Range;
 
-/// An access that would leave the memory. Nothing was read or written.
+/// Returned when an access would leave the memory. Nothing was read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryAccessError {
     offset: usize,
@@ -29,13 +29,13 @@ impl fmt::Display for MemoryAccessError {
 
 impl std::error::Error for MemoryAccessError {}
 
-/// A memory's bytes, to be read anywhere and written where it is asked for.
+/// A memory's bytes, readable everywhere, and writable range by range.
 ///
-/// Unlike the slice of [`Memory::data_mut`], it need not be writable as a whole: only what is asked for is made
-/// writable, if it is not. For an instance that is reset by its hot set, that makes writing a few bytes cheap.
+/// Unlike [`Memory::data_mut`], this does not make the whole memory writable, but only the ranges that are asked for.
+/// For an instance that is reset by its hot set, writing a few bytes is cheap then.
 pub struct MemoryMut<'a> {
     bytes: &'a mut [u8],
-    /// The instance that owns them; `None` if they are nobody's.
+    /// The instance that owns them; `None` for bytes of the host.
     owner: Option<&'a mut InstanceData>,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Debug for MemoryMut<'_> {
     }
 }
 
-/// Bytes that are no instance's memory, for code that works on either.
+/// Makes bytes of the host look like a memory, for code that works on either.
 impl<'a> From<&'a mut [u8]> for MemoryMut<'a> {
     fn from(bytes: &'a mut [u8]) -> Self {
         Self { bytes, owner: None }
@@ -53,24 +53,25 @@ impl<'a> From<&'a mut [u8]> for MemoryMut<'a> {
 }
 
 impl MemoryMut<'_> {
-    /// All bytes, for reading.
+    /// Returns all bytes, for reading.
     pub fn as_slice(&self) -> &[u8] {
         self.bytes
     }
 
-    /// A range, to be written by whoever, the kernel included.
+    /// Returns a range for writing, by the host or the kernel.
     ///
     /// # Errors
-    /// When it is not inside, or the kernel refuses to make it writable (in practice, when it has no memory left).
+    /// Returns an error if the range is not inside the memory, or if the kernel does not make it writable (in practice,
+    /// because it has no memory left).
     pub fn range_mut(&mut self, range: Range<usize>) -> Result<&mut [u8], MemoryAccessError> {
         let [bytes] = self.ranges_mut([range])?;
         Ok(bytes)
     }
 
-    /// Several ranges at once.
+    /// Returns several ranges for writing.
     ///
     /// # Errors
-    /// When one is not inside, two overlap, or the kernel refuses to make them writable.
+    /// The same as [`MemoryMut::range_mut`] for each of them, and an error if two overlap.
     pub fn ranges_mut<const N: usize>(
         &mut self,
         ranges: [Range<usize>; N],
@@ -89,55 +90,59 @@ impl MemoryMut<'_> {
 }
 
 impl Memory {
-    /// A memory of the embedder's own, for instances to import. It takes an instance slot.
+    /// Creates a memory for instances to import. It takes an instance slot.
     ///
     /// # Errors
-    /// When the type is not possible, the store's limiter refuses it, or there is no memory for it.
+    /// Returns an error if the type is invalid (its minimum is greater than its maximum, for example) or asks for more
+    /// than 4 GiB, the store's limiter refuses it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         Ok(Self { instance: Definition::Memory(ty).instantiate(store)?, index: 0 })
     }
 
-    /// Its type, with its current size as the minimum.
+    /// Returns its type, with its current size as the minimum.
     ///
     /// # Panics
-    /// When the memory belongs to another store; so do all the following.
+    /// Panics if the memory belongs to another store. So do all methods below.
     pub fn ty(&self, store: impl AsContext) -> MemoryType {
         self.type_in(&store.as_context().0.inner)
     }
 
-    /// Its size in pages, of 64 KiB if its type does not say otherwise.
+    /// Returns its size in pages, of 64 KiB unless its type says otherwise.
     pub fn size(&self, store: impl AsContext) -> u64 {
         self.ty(store).minimum
     }
 
-    /// Bytes in one of its pages: 65,536, or 1 if its type says so.
+    /// Returns how many bytes a page has: 65,536, or 1 if its type says so.
     pub fn page_size(&self, store: impl AsContext) -> u64 {
         self.ty(store).page_size()
     }
 
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     pub fn data_size(&self, store: impl AsContext) -> usize {
         self.space(&store.as_context().0.inner).len() as usize
     }
 
-    /// Its bytes.
+    /// Returns its bytes.
     pub fn data<'a, T: 'a>(&self, store: impl Into<StoreContext<'a, T>>) -> &'a [u8] {
         let space = self.space(&store.into().0.inner);
         // SAFETY: that many bytes are accessible, and nothing writes them while the store is borrowed.
         unsafe { std::slice::from_raw_parts(space.base, space.len() as usize) }
     }
 
-    /// Its bytes.
+    /// Returns its bytes, for writing. [`Memory::write`] is cheaper for a few bytes.
+    ///
+    /// # Panics
+    /// The same as [`Memory::data_and_store_mut`].
     pub fn data_mut<'a, T: 'a>(&self, store: impl Into<StoreContextMut<'a, T>>) -> &'a mut [u8] {
         self.data_and_store_mut(store).0
     }
 
-    /// Its bytes, and the embedder's data beside them. The slice may be handed to anyone, so all of the memory has to
-    /// be writable until the instance is reset. [`Memory::write`] is cheaper for a few bytes.
+    /// Returns its bytes for writing, and the embedder's data. The slice may be handed to anyone, so all of the memory
+    /// is writable from now until the instance is reset. [`Memory::write`] is cheaper for a few bytes.
     ///
     /// # Panics
-    /// When the kernel refuses to make the memory writable (in practice, when it has no memory left).
+    /// Panics if the kernel does not make the memory writable (in practice, because it has no memory left).
     pub fn data_and_store_mut<'a, T: 'a>(&self, store: impl Into<StoreContextMut<'a, T>>) -> (&'a mut [u8], &'a mut T) {
         let store = store.into().0;
         store.inner.touched = true;
@@ -151,13 +156,13 @@ impl Memory {
         (bytes, &mut store.data)
     }
 
-    /// Its bytes to be written in part, and the embedder's data beside them.
+    /// Returns its bytes for writing range by range, and the embedder's data.
     pub fn parts_mut<'a, T: 'a>(&self, store: impl Into<StoreContextMut<'a, T>>) -> (MemoryMut<'a>, &'a mut T) {
         let store = store.into().0;
         store.inner.touched = true;
         let space = self.space(&store.inner);
-        // SAFETY: that many bytes are accessible, and nobody else uses them or their owner's description while the store
-        // is borrowed exclusively. What is written goes through `ranges_mut`, which makes it writable.
+        // SAFETY: that many bytes are accessible, and nobody else uses them or their owner's description while the
+        // store is borrowed exclusively. What is written goes through `ranges_mut`, which makes it writable.
         let memory = unsafe {
             let bytes = std::slice::from_raw_parts_mut(space.base, space.len() as usize);
             MemoryMut { bytes, owner: Some(InstanceData::of(space.owner)) }
@@ -165,10 +170,10 @@ impl Memory {
         (memory, &mut store.data)
     }
 
-    /// Copies bytes out of it.
+    /// Copies bytes from `offset` on out of the memory, as many as `buffer` holds.
     ///
     /// # Errors
-    /// When the range is not inside.
+    /// Returns an error if the range is not inside the memory.
     pub fn read(&self, store: impl AsContext, offset: usize, buffer: &mut [u8]) -> Result<(), MemoryAccessError> {
         let context = store.as_context();
         let bytes = self.data(context);
@@ -177,10 +182,10 @@ impl Memory {
         Ok(())
     }
 
-    /// Copies bytes into it.
+    /// Copies bytes into the memory, from `offset` on.
     ///
     /// # Errors
-    /// When the range is not inside.
+    /// Returns an error if the range is not inside the memory, or if the kernel does not make it writable.
     pub fn write(&self, mut store: impl AsContextMut, offset: usize, buffer: &[u8]) -> Result<(), MemoryAccessError> {
         let store = &mut store.as_context_mut().0.inner;
         store.touched = true;
@@ -194,24 +199,24 @@ impl Memory {
         })
     }
 
-    /// Where its pages are, in numbers of host pages.
+    /// Returns where its pages are, in numbers of host pages.
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let space = self.space(&store.as_context().0.inner);
         // SAFETY: the owner is alive, and its description is only read while the store is borrowed.
         unsafe { InstanceData::shared(space.owner) }.slot.page_stats(true)
     }
 
-    /// Adds `delta` pages of zeros and says how many pages there were.
+    /// Adds `delta` pages of zeros, and returns how many pages there were.
     ///
     /// # Errors
-    /// When its type, the store's limiter, or the system, does not allow that many.
+    /// Returns an error if the memory's type, the store's limiter or the system does not allow that many.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let store = &mut store.as_context_mut().0.inner;
         store.touched = true;
         let space = self.space(store);
         // SAFETY: the owner is alive, and the store is borrowed exclusively.
         unsafe { grow::memory_grow(store, space, delta) }?
-            .ok_or_else(|| anyhow!("the memory of {} pages can not grow by {delta}", self.type_in(store).minimum))
+            .ok_or_else(|| anyhow!("the memory of {} pages cannot grow by {delta}", self.type_in(store).minimum))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can be done with a memory, a table or a global.
+//! The methods of memories, tables and globals.
 
 mod memory;
 mod table;

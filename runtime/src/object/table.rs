@@ -1,4 +1,4 @@
-//! Tables in the embedder's hands.
+//! Tables, as the embedder uses them.
 
 use crate::instance::Definition;
 use crate::ops::bulk;
@@ -10,10 +10,11 @@ use anyhow::{Result, anyhow, ensure};
 use minirt_compiler::module::TableType;
 
 impl Table {
-    /// A table of the embedder's own, for instances to import. It takes an instance slot.
+    /// Creates a table for instances to import, filled with `init`. It takes an instance slot.
     ///
     /// # Errors
-    /// When the type is not possible, `init` does not fit it, the store's limiter refuses it, or there is no memory for it.
+    /// Returns an error if the type is invalid (its minimum is greater than its maximum, for example) or asks for more
+    /// elements than are possible, `init` does not fit it, the store's limiter refuses it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         ensure!(init.matches(ty.element, store), "the initial element does not fit a table of {}", ty.element);
@@ -25,20 +26,20 @@ impl Table {
         Ok(table)
     }
 
-    /// Its type, with its current size as the minimum.
+    /// Returns its type, with its current size as the minimum.
     ///
     /// # Panics
-    /// When the table belongs to another store; so do all the following.
+    /// Panics if the table belongs to another store. So do all methods below.
     pub fn ty(&self, store: impl AsContext) -> TableType {
         self.type_in(&store.as_context().0.inner)
     }
 
-    /// Its size in elements.
+    /// Returns its size in elements.
     pub fn size(&self, store: impl AsContext) -> u64 {
         self.space(&store.as_context().0.inner).len()
     }
 
-    /// An element; `None` beyond the end.
+    /// Returns an element; `None` beyond the end.
     pub fn get(&self, store: impl AsContext, index: u64) -> Option<Ref> {
         let store = &store.as_context().0.inner;
         let space = self.space(store);
@@ -50,7 +51,7 @@ impl Table {
     /// Changes an element.
     ///
     /// # Errors
-    /// Beyond the end, or when the value does not fit.
+    /// Returns an error if the index is beyond the end, or the value does not fit.
     pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Ref) -> Result<()> {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
@@ -66,7 +67,7 @@ impl Table {
     /// Sets `len` elements from `index` on to a value.
     ///
     /// # Errors
-    /// When one of them is beyond the end (nothing is changed then), or when the value does not fit.
+    /// Returns an error if one of them is beyond the end, or the value does not fit. Nothing is changed then.
     pub fn fill(&self, mut store: impl AsContextMut, index: u64, value: Ref, len: u64) -> Result<()> {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
@@ -79,12 +80,12 @@ impl Table {
             .map_err(|_| anyhow!("{len} elements from index {index} on are not all in a table of {}", space.len()))
     }
 
-    /// Copies `len` elements of `src`, from `src_index` on, to `dst`, from `dst_index` on. Both may be the same table, and
-    /// the ranges may overlap.
+    /// Copies `len` elements of `src`, from `src_index` on, to `dst`, from `dst_index` on. Both may be the same table,
+    /// and the ranges may overlap.
     ///
     /// # Errors
-    /// When one of them is beyond the end of its table (nothing is changed then), or when elements of `src` are not of
-    /// the type that `dst` asks for.
+    /// Returns an error if one of them is beyond the end of its table, or elements of `src` do not fit `dst`. Nothing
+    /// is changed then.
     pub fn copy(
         mut store: impl AsContextMut,
         dst: &Self,
@@ -109,10 +110,11 @@ impl Table {
         })
     }
 
-    /// Adds `delta` elements of a value and says how many elements there were.
+    /// Adds `delta` elements of a value, and returns how many elements there were.
     ///
     /// # Errors
-    /// When its type, the store's limiter, or minirt's limit, does not allow that many, or when the value does not fit.
+    /// Returns an error if the table's type, the store's limiter or minirt's limit does not allow that many, or the
+    /// value does not fit.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, value: Ref) -> Result<u64> {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
@@ -122,6 +124,6 @@ impl Table {
         store.touched = true;
         // SAFETY: the instance is alive.
         unsafe { grow::table_grow(store, space, word, delta) }?
-            .ok_or_else(|| anyhow!("the table of {} elements can not grow by {delta}", space.len()))
+            .ok_or_else(|| anyhow!("the table of {} elements cannot grow by {delta}", space.len()))
     }
 }

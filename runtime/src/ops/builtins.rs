@@ -2,13 +2,13 @@
 //!
 //! The table is made from that list: a function that is missing here, or has other parameters, does not compile.
 //! Each builtin finds the instance by its vmctx and does one operation of `bulk` or `grow`. None of them panics or
-//! unwinds; a failure is a return value, and compiled code traps.
+//! unwinds: a failure is a return value, for which compiled code traps.
 
 use super::bulk;
 use super::grow;
 use crate::call::activation;
 use crate::pool::InstanceData;
-use crate::store::metering;
+use crate::store::epoch;
 use crate::store::{Failure, StoreInner};
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
@@ -16,36 +16,36 @@ use minirt_compiler::for_each_builtin;
 use minirt_compiler::instance::builtin::{Builtin, GROWTH_FAILED, GROWTH_REFUSED};
 use std::ptr::NonNull;
 
-/// A table of code addresses.
+/// The addresses of all builtins.
 #[repr(transparent)]
-pub(crate) struct Table([*const u8; Builtin::COUNT]);
+pub(crate) struct BuiltinTable([*const u8; Builtin::COUNT]);
 
 // SAFETY: addresses of functions, never written.
-unsafe impl Sync for Table {}
+unsafe impl Sync for BuiltinTable {}
 
 macro_rules! define_table {
     ($($(#[$doc:meta])* $name:ident = fn $function:ident($($param:ident: $ty:ty),*) -> $result:ty;)*) => {
         /// The table that every instance's host cell points to.
-        pub(crate) static TABLE: Table = {
+        pub(crate) static TABLE: BuiltinTable = {
             let mut table = [std::ptr::null(); Builtin::COUNT];
             $(
                 let function: unsafe extern "C" fn(VmContext $(, $ty)*) -> $result = $function;
                 table[Builtin::$name as usize] = function as *const u8;
             )*
-            Table(table)
+            BuiltinTable(table)
         };
     };
 }
 
 for_each_builtin!(define_table);
 
-impl Table {
+impl BuiltinTable {
     pub(crate) fn address(&'static self) -> *const u8 {
         self.0.as_ptr().cast()
     }
 }
 
-/// The calling instance.
+/// Returns a view of the calling instance.
 ///
 /// # Safety
 /// `vmctx` must be that of an instance whose code is calling. While it runs, nobody uses the description.
@@ -54,7 +54,7 @@ unsafe fn view<'a>(vmctx: VmContext) -> View<'a> {
     unsafe { InstanceData::shared(vmctx) }.view()
 }
 
-/// What is said of a space that was to grow. The limiter may have failed, or panicked.
+/// Grows a memory or table, and returns its old size as compiled code expects it. The limiter may fail or panic.
 ///
 /// # Safety
 /// As for [`store`].
@@ -70,7 +70,7 @@ unsafe fn grown(grow: impl FnOnce(&mut StoreInner) -> anyhow::Result<Option<u64>
     }
 }
 
-/// The store of the code that is calling.
+/// Returns the store of the calling code.
 ///
 /// # Safety
 /// There must be such code, and the caller uses the store only while nobody else does.
@@ -140,12 +140,12 @@ unsafe extern "C" fn check_subtype(_: VmContext, found: u32, wanted: u32) -> u32
 
 unsafe extern "C" fn new_epoch(_: VmContext, frame: *const usize) -> u32 {
     // SAFETY: see above. As for a host function, the trampoline's frame leads to those of the code.
-    let goes_on = unsafe {
+    let may_continue = unsafe {
         let activation = activation::current();
         (*activation).exit_frame = frame;
-        let goes_on = metering::goes_on(store());
+        let may_continue = epoch::may_continue(store());
         (*activation).exit_frame = std::ptr::null();
-        goes_on
+        may_continue
     };
-    u32::from(!goes_on)
+    u32::from(!may_continue)
 }

@@ -1,7 +1,7 @@
 //! The specification's operations on whole memories and tables: grow, copy, fill, init.
 //!
-//! One implementation serves compiled code (through `builtins`), instantiation and the embedder's handles.
-//! Everything here is checked against the current sizes; what cannot be done is a value, never a panic.
+//! One implementation serves compiled code (through `builtins`), instantiation and the embedder's handles. Everything
+//! is checked against the current sizes. An operation that cannot be done returns a trap, and never panics.
 
 use super::constant::evaluate;
 use crate::pool::InstanceData;
@@ -11,7 +11,7 @@ use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::{MEMORY_RESERVED, TablePlace};
 use minirt_compiler::module::RefKind;
 
-/// `at..at + len`, if that lies within `size`.
+/// Checks that `at..at + len` lies within `size`, and returns `at`.
 fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
     match at.checked_add(len) {
         Some(end) if end <= size => Ok(at as usize),
@@ -19,7 +19,7 @@ fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
     }
 }
 
-/// Where the elements `at..at + len` of a space are, if it has them all.
+/// Returns the address of the elements `at..at + len` of a space, which must have them all.
 ///
 /// # Safety
 /// The space must be of a live instance.
@@ -29,18 +29,18 @@ unsafe fn inside<E>(space: Space<E>, at: u64, len: u64, trap: Trap) -> Result<*m
     Ok(space.base.wrapping_add(checked(at, len, size, trap)?))
 }
 
-/// The same to write there: in a tracked slot that part may be read-only.
+/// Does the same, and makes them writable: in a tracked slot they may be read-only.
 ///
 /// # Safety
 /// The space must be of a live instance whose description nobody else uses.
 unsafe fn to_write<E>(space: Space<E>, at: u64, len: u64, trap: Trap) -> Result<*mut E, Trap> {
     // SAFETY: the caller's promise.
     let (at, owner) = unsafe { (inside(space, at, len, trap)?, InstanceData::of(space.owner)) };
-    // Without memory for another mapping there is nothing better than to fail like an access out of bounds.
+    // If the kernel has no memory for another mapping, the best that is left is to fail like an access out of bounds.
     owner.slot.make_writable(at.cast(), len as usize * size_of::<E>()).map_or(Err(trap), |()| Ok(at))
 }
 
-/// Where `len` bytes may be read.
+/// Returns the address at which `len` bytes can be read.
 ///
 /// # Safety
 /// As for [`inside`].
@@ -49,7 +49,7 @@ unsafe fn in_memory(memory: MemorySpace, at: u64, len: u64) -> Result<*mut u8, T
     unsafe { inside(memory, at, len, Trap::MemoryOutOfBounds) }
 }
 
-/// Where `len` elements may be read.
+/// Returns the address at which `len` elements can be read.
 ///
 /// # Safety
 /// As for [`inside`].
@@ -58,7 +58,7 @@ unsafe fn in_table(table: TableSpace, at: u64, len: u64) -> Result<*mut u64, Tra
     unsafe { inside(table, at, len, Trap::TableOutOfBounds) }
 }
 
-/// Where `len` bytes may be written.
+/// Returns the address at which `len` bytes can be written.
 ///
 /// # Safety
 /// As for [`to_write`].
@@ -67,7 +67,7 @@ unsafe fn memory_to_write(memory: MemorySpace, at: u64, len: u64) -> Result<*mut
     unsafe { to_write(memory, at, len, Trap::MemoryOutOfBounds) }
 }
 
-/// Where `len` elements may be written.
+/// Returns the address at which `len` elements can be written.
 ///
 /// # Safety
 /// As for [`to_write`].
@@ -76,7 +76,7 @@ unsafe fn table_to_write(table: TableSpace, at: u64, len: u64) -> Result<*mut u6
     unsafe { to_write(table, at, len, Trap::TableOutOfBounds) }
 }
 
-/// Grows a memory by `delta` pages and says how many it had; `None` if it cannot grow that far.
+/// Grows a memory by `delta` pages and returns how many it had; `None` if it cannot grow that far.
 ///
 /// # Safety
 /// The memory must be of a live instance whose description nobody else uses.
@@ -84,9 +84,9 @@ pub(crate) unsafe fn memory_grow(memory: MemorySpace, delta: u64) -> Option<u64>
     // SAFETY: the caller's promise.
     let (owner, bytes) = unsafe { (InstanceData::of(memory.owner), *memory.size) };
     let ty = owner.prototype.info().memories[memory.index as usize];
-    // 2^32 pages of one byte are more than a size of 32 bits can say.
-    let sayable = if ty.memory64 { u64::MAX } else { u64::from(u32::MAX) };
-    let most = ty.maximum.unwrap_or(sayable).min(sayable).min(MEMORY_RESERVED / ty.page_size());
+    // A size of 32 bits cannot express 2^32 pages of one byte.
+    let expressible = if ty.memory64 { u64::MAX } else { u64::from(u32::MAX) };
+    let most = ty.maximum.unwrap_or(expressible).min(expressible).min(MEMORY_RESERVED / ty.page_size());
     let old = bytes / ty.page_size();
     let new = old.checked_add(delta).filter(|pages| *pages <= most)?;
     if delta > 0 {
@@ -98,6 +98,8 @@ pub(crate) unsafe fn memory_grow(memory: MemorySpace, delta: u64) -> Option<u64>
     Some(old)
 }
 
+/// Copies within a memory, or from one to another.
+///
 /// # Safety
 /// Both memories must be of live instances, and no Rust reference may point into them.
 pub(crate) unsafe fn memory_copy(
@@ -115,6 +117,8 @@ pub(crate) unsafe fn memory_copy(
     Ok(())
 }
 
+/// Fills a part of a memory with one byte.
+///
 /// # Safety
 /// As for [`memory_copy`].
 pub(crate) unsafe fn memory_fill(memory: MemorySpace, at: u64, byte: u8, len: u64) -> Result<(), Trap> {
@@ -123,6 +127,8 @@ pub(crate) unsafe fn memory_fill(memory: MemorySpace, at: u64, byte: u8, len: u6
     Ok(())
 }
 
+/// Copies bytes of the host into a memory.
+///
 /// # Safety
 /// As for [`memory_copy`].
 pub(crate) unsafe fn memory_write(memory: MemorySpace, at: u64, bytes: &[u8]) -> Result<(), Trap> {
@@ -134,6 +140,8 @@ pub(crate) unsafe fn memory_write(memory: MemorySpace, at: u64, bytes: &[u8]) ->
     Ok(())
 }
 
+/// Copies a part of a data segment into a memory.
+///
 /// # Safety
 /// The view must be of a live instance, and no Rust reference may point into its memory.
 pub(crate) unsafe fn memory_init(
@@ -162,7 +170,7 @@ fn kind(table: TableSpace) -> RefKind {
     owner.prototype.info().tables[table.index as usize].element.heap.kind()
 }
 
-/// The element at `at`, as Wasm sees references.
+/// Returns the element at `at`, as Wasm sees references.
 ///
 /// # Safety
 /// The table must be of a live instance.
@@ -172,6 +180,8 @@ pub(crate) unsafe fn table_get(table: TableSpace, at: u64) -> Result<u64, Trap> 
     Ok(load_reference(kind(table), stored, table.owner))
 }
 
+/// Fills a part of a table with one reference.
+///
 /// # Safety
 /// The table must be of a live instance.
 pub(crate) unsafe fn table_fill(table: TableSpace, at: u64, value: u64, len: u64) -> Result<(), Trap> {
@@ -181,7 +191,7 @@ pub(crate) unsafe fn table_fill(table: TableSpace, at: u64, value: u64, len: u64
     Ok(())
 }
 
-/// Grows a table by `delta` elements of `value` and says how many it had; `None` if it cannot grow that far.
+/// Grows a table by `delta` elements of `value` and returns how many it had; `None` if it cannot grow that far.
 ///
 /// # Safety
 /// The table must be of a live instance.
@@ -199,6 +209,8 @@ pub(crate) unsafe fn table_grow(table: TableSpace, value: u64, delta: u64) -> Op
     Some(old)
 }
 
+/// Copies within a table, or from one to another.
+///
 /// # Safety
 /// Both tables must be of live instances.
 pub(crate) unsafe fn table_copy(
@@ -219,7 +231,7 @@ pub(crate) unsafe fn table_copy(
     Ok(())
 }
 
-/// Makes elements of `from`'s table elements of `to`'s: what is a distance from its owner has another one there.
+/// Converts elements that were copied from a table of `from` to one of `to`: a funcref is a distance from its owner.
 fn rebase(kind: RefKind, elements: &mut [u64], from: VmContext, to: VmContext) {
     match kind {
         RefKind::Func => elements
@@ -229,6 +241,8 @@ fn rebase(kind: RefKind, elements: &mut [u64], from: VmContext, to: VmContext) {
     }
 }
 
+/// Copies a part of an element segment into a table.
+///
 /// # Safety
 /// The view must be of a live instance whose globals are initialised.
 pub(crate) unsafe fn table_init(

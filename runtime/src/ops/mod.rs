@@ -1,6 +1,5 @@
-//! Operations that compiled code leaves to the runtime: constant expressions, whole memories and tables, growth.
-//!
-//! `builtins` is the table of their entry points.
+//! Operations that compiled code leaves to the runtime: constant expressions, operations on whole memories and tables,
+//! growth. `builtins` has their entry points.
 
 pub(crate) mod constant;
 pub(crate) mod bulk;

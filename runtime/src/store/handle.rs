@@ -1,7 +1,7 @@
-//! What an embedder holds: small copyable names for things that a store owns.
+//! Handles: small copyable names for things that a store owns.
 //!
-//! A handle is valid as long as its store; used with another store it is an error, never an access. What can
-//! be done with each kind stands in the file of its name.
+//! A handle is valid as long as its store. Using it with another store is an error or a panic, never an access. The
+//! methods of each kind stand in the file of its name.
 
 use crate::vmctx::FuncRecord;
 use std::cell::Cell;
@@ -15,7 +15,7 @@ pub(crate) struct StoreId(u64);
 impl StoreId {
     #[inline]
     pub(crate) fn next() -> Self {
-        /// Numbers that a thread takes at a time, so that threads seldom write to the same place.
+        /// How many numbers a thread takes at a time, so that threads seldom write to the same place.
         const BLOCK: u64 = 1 << 16;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         thread_local!(static MINE: Cell<u64> = const { Cell::new(0) });
@@ -27,10 +27,12 @@ impl StoreId {
         Self(id)
     }
 
+    /// Checks that a handle of this store is used with this store.
+    ///
     /// # Panics
-    /// When a handle of this store is used with `other`.
+    /// Panics if `other` is another store.
     #[inline]
-    pub(crate) fn check(self, other: Self) {
+    pub(crate) fn assert_same_store(self, other: Self) {
         assert!(self == other, "a handle was used with a store that it does not belong to");
     }
 }
@@ -39,11 +41,11 @@ impl StoreId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance {
     pub(crate) store: StoreId,
-    /// Which of the store's instances.
+    /// Its index among the store's instances.
     pub(crate) index: u32,
 }
 
-/// A function: of an instance, or of the host.
+/// A function of an instance or of the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Func {
     pub(crate) store: StoreId,
@@ -51,7 +53,7 @@ pub struct Func {
     pub(crate) record: NonNull<FuncRecord>,
 }
 
-// SAFETY: the pointer is only followed by who has the store as well, and the store changes threads as a whole.
+// SAFETY: the pointer is only followed by code that has the store as well, and the store changes threads as a whole.
 unsafe impl Send for Func {}
 // SAFETY: as above.
 unsafe impl Sync for Func {}
@@ -78,9 +80,7 @@ handles! {
     Global,
 }
 
-/// A value of the host that Wasm can hold and pass on, but not look into.
-///
-/// The value lives as long as the store.
+/// A value of the host that Wasm can hold and pass on, but not look into. It lives as long as the store.
 ///
 /// # Examples
 /// ```
@@ -107,10 +107,21 @@ pub enum Extern {
     Memory(Memory),
 }
 
+impl Extern {
+    pub(crate) fn store(self) -> StoreId {
+        match self {
+            Self::Func(Func { store, .. }) => store,
+            Self::Global(Global { instance, .. })
+            | Self::Table(Table { instance, .. })
+            | Self::Memory(Memory { instance, .. }) => instance.store,
+        }
+    }
+}
+
 macro_rules! extern_conversions {
     ($($name:ident $into:ident,)*) => {
         impl Extern {
-            $(/// The handle, if it is of this kind.
+            $(/// Returns the handle, if it is of this kind.
             pub fn $into(self) -> Option<$name> {
                 match self {
                     Self::$name(it) => Some(it),

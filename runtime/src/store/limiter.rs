@@ -1,72 +1,73 @@
-//! How much an embedder lets the instances of a store have: the question, and the usual answer.
+//! Limits on how much there may be in a store: the trait that answers, and the usual answers.
 //!
-//! Nothing here knows what memories, tables or stores are: [`Store::limiter`](crate::Store::limiter) is where it is used.
+//! Nothing here knows memories, tables or stores. [`Store::limiter`](crate::Store::limiter) puts a limiter to use.
 
 use anyhow::{Error, Result, bail};
 
-/// The most instances, tables and memories of a store, if its limiter does not say otherwise.
+/// The most instances, tables or memories of a store, unless its limiter says otherwise.
 const DEFAULT_COUNT: usize = 10_000;
 
 /// Decides how far memories and tables may grow, and how many there may be in a store
 /// ([`Store::limiter`](crate::Store::limiter)).
 ///
-/// It is asked when code grows a memory or table (`memory.grow`, `table.grow`), when the embedder does, and about the
-/// first sizes of all memories and tables that an instance or the embedder defines. Imported ones are those of whoever
-/// defines them, and were asked about then. Growing by nothing is never asked about.
+/// A store asks its limiter
+/// - when code (`memory.grow`, `table.grow`) or the embedder grows a memory or table, except by zero;
+/// - about the initial size of each memory and table that an instance or the embedder defines. Imported ones were asked
+///   about when they were defined.
 pub trait ResourceLimiter {
-    /// Whether a memory of `current` bytes may have `desired` bytes; `current` is 0 if it is about to be made.
-    /// `maximum` is what its type allows, in bytes; what is beyond fails whatever the answer is.
+    /// Returns whether a memory of `current` bytes may grow to `desired` bytes. `current` is 0 for a new memory.
+    /// `maximum` is what the memory's type allows, in bytes; growing beyond it fails whatever the answer is.
     ///
-    /// `Ok(false)` makes `memory.grow` return -1, [`Memory::grow`](crate::Memory::grow) an error, and an instantiation
-    /// fail.
+    /// After `Ok(false)`, `memory.grow` returns -1, [`Memory::grow`](crate::Memory::grow) returns an error, and an
+    /// instantiation fails.
     ///
     /// # Errors
-    /// An error stops the code that asked for more, as that of a host function does; its caller gets it.
+    /// An error stops the code that wanted to grow, like the error of a host function, and is what its caller gets.
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool>;
 
-    /// A memory could not grow although [`memory_growing`](Self::memory_growing) allowed it: because of its type, of
-    /// what is possible at all (4 GiB), or of the system.
+    /// Tells the limiter that a memory could not grow although [`memory_growing`](Self::memory_growing) allowed it:
+    /// because of its type, of the limit of 4 GiB, or of the system.
     ///
     /// # Errors
-    /// As `memory_growing`. By default there is none, and `memory.grow` returns -1.
+    /// The same as `memory_growing`. The default implementation returns `Ok`, and `memory.grow` returns -1.
     fn memory_grow_failed(&mut self, error: Error) -> Result<()> {
         drop(error);
         Ok(())
     }
 
-    /// Whether a table of `current` elements may have `desired` elements; `current` is 0 if it is about to be made.
-    /// `maximum` is what its type allows, in elements. An element takes 8 bytes.
+    /// Returns whether a table of `current` elements may grow to `desired` elements. `current` is 0 for a new table.
+    /// `maximum` is what the table's type allows, in elements. An element takes 8 bytes.
     ///
     /// # Errors
-    /// As [`memory_growing`](Self::memory_growing).
+    /// The same as [`memory_growing`](Self::memory_growing).
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool>;
 
-    /// A table could not grow although [`table_growing`](Self::table_growing) allowed it.
+    /// Tells the limiter that a table could not grow although [`table_growing`](Self::table_growing) allowed it.
     ///
     /// # Errors
-    /// As `table_growing`. By default there is none, and `table.grow` returns -1.
+    /// The same as `table_growing`. The default implementation returns `Ok`, and `table.grow` returns -1.
     fn table_grow_failed(&mut self, error: Error) -> Result<()> {
         drop(error);
         Ok(())
     }
 
-    /// The most instances that may be made in the store. Default: 10,000.
+    /// Returns how many instances may be made in the store. Default: 10,000.
     fn instances(&self) -> usize {
         DEFAULT_COUNT
     }
 
-    /// The most tables that may be defined in the store, by instances and by the embedder. Default: 10,000.
+    /// Returns how many tables instances and the embedder may define in the store. Default: 10,000.
     fn tables(&self) -> usize {
         DEFAULT_COUNT
     }
 
-    /// The most memories that may be defined in the store, by instances and by the embedder. Default: 10,000.
+    /// Returns how many memories instances and the embedder may define in the store. Default: 10,000.
     fn memories(&self) -> usize {
         DEFAULT_COUNT
     }
 }
 
-/// A limiter with fixed numbers, made by a [`StoreLimitsBuilder`]. By default, it allows any size.
+/// A limiter with fixed limits, made by a [`StoreLimitsBuilder`]. By default, it allows any size.
 ///
 /// ```
 /// use minirt::{Engine, Instance, Module, Store, StoreLimits, StoreLimitsBuilder};
@@ -104,59 +105,59 @@ impl Default for StoreLimits {
     }
 }
 
-/// Says what a [`StoreLimits`] allows.
+/// Builds a [`StoreLimits`].
 #[derive(Clone, Debug, Default)]
 pub struct StoreLimitsBuilder(StoreLimits);
 
 impl StoreLimitsBuilder {
-    /// Any size, and 10,000 instances, tables and memories.
+    /// Returns a builder that allows any size, and 10,000 instances, tables and memories.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The most bytes that each memory may have. Default: what its type allows.
+    /// Sets how many bytes each memory may have. Default: what its type allows.
     #[must_use]
     pub fn memory_size(mut self, bytes: usize) -> Self {
         self.0.memory_size = Some(bytes);
         self
     }
 
-    /// The most elements that each table may have. Default: what its type allows.
+    /// Sets how many elements each table may have. Default: what its type allows.
     #[must_use]
     pub fn table_elements(mut self, elements: usize) -> Self {
         self.0.table_elements = Some(elements);
         self
     }
 
-    /// The most instances that may be made in the store. Default: 10,000.
+    /// Sets how many instances may be made in the store. Default: 10,000.
     #[must_use]
     pub fn instances(mut self, most: usize) -> Self {
         self.0.instances = most;
         self
     }
 
-    /// The most tables that may be defined in the store. Default: 10,000.
+    /// Sets how many tables instances and the embedder may define in the store. Default: 10,000.
     #[must_use]
     pub fn tables(mut self, most: usize) -> Self {
         self.0.tables = most;
         self
     }
 
-    /// The most memories that may be defined in the store. Default: 10,000.
+    /// Sets how many memories instances and the embedder may define in the store. Default: 10,000.
     #[must_use]
     pub fn memories(mut self, most: usize) -> Self {
         self.0.memories = most;
         self
     }
 
-    /// Whether code is stopped when it can not grow a memory or table, instead of being told so by -1. Default: no.
+    /// Sets whether code that cannot grow a memory or table traps, instead of getting -1. Default: `false`.
     #[must_use]
     pub fn trap_on_grow_failure(mut self, trap: bool) -> Self {
         self.0.trap_on_grow_failure = trap;
         self
     }
 
-    /// The limits.
+    /// Returns the limits.
     pub fn build(self) -> StoreLimits {
         self.0
     }

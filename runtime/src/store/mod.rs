@@ -4,15 +4,17 @@
 
 mod handle;
 mod limiter;
-mod quota;
+mod extras;
 mod store;
-pub(crate) mod metering;
+mod context;
 pub(crate) mod resolve;
+pub(crate) mod quota;
+mod fuel;
+pub(crate) mod epoch;
 
+pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+pub use extras::UpdateDeadline;
 pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
-pub use limiter::ResourceLimiter;
-pub use limiter::{StoreLimits, StoreLimitsBuilder};
-pub use quota::UpdateDeadline;
-pub(crate) use quota::{AskLimiter, Counts};
-pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use limiter::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+pub use store::Store;
 pub(crate) use store::{Failure, HostFuncData, StackLimit, StoreData, StoreInner};

@@ -1,7 +1,8 @@
-//! What a name stands for: from exports to handles, and from handles to places and types.
+//! Resolves export names to handles, and handles to addresses and types.
 
+use super::context::AsContext;
 use super::handle::{Extern, Func, Global, Instance, Memory, Table};
-use super::store::{AsContext, StoreInner};
+use super::store::StoreInner;
 use crate::pool::InstanceData;
 use crate::pool::Prototype;
 use crate::vmctx::{GlobalCell, MemorySpace, Space, TableSpace};
@@ -9,13 +10,13 @@ use minirt_compiler::instance::layout::GlobalPlace;
 use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType};
 use std::ptr::NonNull;
 
-/// The export of this name.
+/// Returns the export with a name.
 pub(crate) fn export_of(store: &StoreInner, instance: u32, name: &str) -> Option<Extern> {
     let entity = store.instance(instance).prototype.info().export(name)?;
     Some(handle_of(store, instance, entity))
 }
 
-/// A handle to something that the instance exports.
+/// Returns a handle to something that the instance exports.
 pub(crate) fn handle_of(store: &StoreInner, instance: u32, entity: Entity) -> Extern {
     let of = Instance { store: store.id, index: instance };
     match entity {
@@ -26,7 +27,7 @@ pub(crate) fn handle_of(store: &StoreInner, instance: u32, entity: Entity) -> Ex
     }
 }
 
-/// A handle to a function that escapes.
+/// Returns a handle to a function that escapes.
 pub(crate) fn func_of(store: &StoreInner, instance: u32, func: u32) -> Func {
     let data = store.instance(instance);
     let record = data.prototype.layout().func_record(func).expect("a function that is handed out escapes");
@@ -34,7 +35,7 @@ pub(crate) fn func_of(store: &StoreInner, instance: u32, func: u32) -> Func {
     Func { store: store.id, record }
 }
 
-// Every method here panics when the handle belongs to another store.
+// Every method here panics if the handle belongs to another store.
 
 impl Func {
     pub(crate) fn type_number(self) -> u32 {
@@ -43,13 +44,13 @@ impl Func {
     }
 
     pub(crate) fn type_in(self, store: &StoreInner) -> FuncType {
-        self.store.check(store.id);
+        self.store.assert_same_store(store.id);
         store.engine.func_type(self.type_number())
     }
 }
 
 impl<E> Space<E> {
-    /// Its current size: bytes of a memory, elements of a table.
+    /// Returns its current size: bytes of a memory, elements of a table.
     pub(crate) fn len(self) -> u64 {
         // SAFETY: spaces belong to live instances, and the size is part of the state.
         unsafe { *self.size }
@@ -58,12 +59,12 @@ impl<E> Space<E> {
 
 impl Memory {
     pub(crate) fn space(self, store: &StoreInner) -> MemorySpace {
-        self.instance.store.check(store.id);
+        self.instance.store.assert_same_store(store.id);
         // SAFETY: the instance is alive, and its imports were written when it was made.
         unsafe { store.instance(self.instance.index).view().memory(self.index) }
     }
 
-    /// The type that its owner declares, with the current size as the minimum.
+    /// Returns the type that its owner declares, with the current size as the minimum.
     pub(crate) fn type_in(self, store: &StoreInner) -> MemoryType {
         let space = self.space(store);
         // SAFETY: the owner is alive, and only what never changes is read.
@@ -75,12 +76,12 @@ impl Memory {
 
 impl Table {
     pub(crate) fn space(self, store: &StoreInner) -> TableSpace {
-        self.instance.store.check(store.id);
+        self.instance.store.assert_same_store(store.id);
         // SAFETY: the instance is alive, and its imports were written when it was made.
         unsafe { store.instance(self.instance.index).view().table(self.index) }
     }
 
-    /// The type that its owner declares, with the current size as the minimum.
+    /// Returns the type that its owner declares, with the current size as the minimum.
     pub(crate) fn type_in(self, store: &StoreInner) -> TableType {
         let space = self.space(store);
         // SAFETY: the owner is alive, and only what never changes is read.
@@ -92,14 +93,14 @@ impl Table {
 
 impl Global {
     pub(crate) fn cell(self, store: &StoreInner) -> GlobalCell {
-        self.instance.store.check(store.id);
+        self.instance.store.assert_same_store(store.id);
         // SAFETY: the instance is alive, and its imports were written when it was made.
         unsafe { store.instance(self.instance.index).view().global(self.index) }
     }
 
-    /// The type that its owner declares. An instance that imports it may have asked for less.
+    /// Returns the type that its owner declares. An instance that imports it may have asked for less.
     pub(crate) fn type_in(self, store: &StoreInner) -> GlobalType {
-        self.instance.store.check(store.id);
+        self.instance.store.assert_same_store(store.id);
         let prototype = &store.instance(self.instance.index).prototype;
         match prototype.layout().global(self.index) {
             GlobalPlace::State(_) => global_type(prototype, self.index),
@@ -133,10 +134,10 @@ impl Extern {
         }
     }
 
-    /// Its type; memories and tables have their current size as the minimum.
+    /// Returns its type. Memories and tables have their current size as the minimum.
     ///
     /// # Panics
-    /// When it belongs to another store.
+    /// Panics if it belongs to another store.
     pub fn ty(&self, store: impl AsContext) -> ExternType {
         self.type_in(&store.as_context().0.inner)
     }

@@ -1,11 +1,11 @@
 //! A store: everything that lives and dies together.
 //!
-//! Instances, host functions and host values are made in a store and stay until it is dropped; handles
-//! are names for them. Since nothing in a store goes away before the store does, one instance may point to
-//! another without counting references.
+//! Instances, host functions and host values are made in a store and stay until it is dropped. Handles are names for
+//! them. Since nothing in a store goes away before the store does, one instance may point to another without counting
+//! references.
 
+use super::extras::Extras;
 use super::handle::StoreId;
-use super::quota::Control;
 use crate::engine::Engine;
 use crate::pool::InstanceData;
 use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
@@ -22,7 +22,7 @@ use std::sync::Arc;
 ///
 /// Dropping a store ends all its instances and makes their slots ready for the next ones.
 pub struct Store<T> {
-    // The engine's side holds addresses of the contents, so they must never move: a Box that is not touched as one.
+    // Host cells hold addresses of the contents, so they must never move: a Box that is not used as one.
     data: NonNull<StoreData<T>>,
     // Host functions know `T` and write it, so a store's `T` is exactly that, and no other lifetime will do.
     invariant: PhantomData<fn(T) -> T>,
@@ -35,26 +35,6 @@ pub(crate) struct StoreData<T> {
     pub(crate) data: T,
 }
 
-/// A host function that was defined for one lifetime must not run with data of a shorter one. This is as it should be:
-///
-/// ```
-/// fn same<'a>(store: minirt::Store<&'a str>) -> minirt::Store<&'a str> { store }
-/// ```
-///
-/// And this must not compile, nor must it for the types that stand for host functions:
-///
-/// ```compile_fail
-/// fn shorter<'a>(store: minirt::Store<&'static str>) -> minirt::Store<&'a str> { store }
-/// ```
-/// ```compile_fail
-/// fn longer<'a>(linker: minirt::Linker<&'a str>) -> minirt::Linker<&'static str> { linker }
-/// ```
-/// ```compile_fail
-/// fn longer<'a>(pre: minirt::InstancePre<&'a str>) -> minirt::InstancePre<&'static str> { pre }
-/// ```
-#[cfg(doctest)]
-pub struct DataIsInvariant;
-
 /// The part of a store that does not depend on `T`.
 pub(crate) struct StoreInner {
     pub(crate) id: StoreId,
@@ -62,20 +42,19 @@ pub(crate) struct StoreInner {
     pub(crate) instances: SmallVec<[NonNull<InstanceData>; 2]>,
     /// Host functions that were made in this store, each in an allocation of its own.
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
-    /// What the handles of externrefs mean: handle n is entry n - 1.
+    /// The values of externrefs: Wasm's reference n is entry n - 1.
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
-    /// The stack limit that all instances have now, and the thread for whose stack that is.
+    /// The stack limit that all instances have now, and the thread that it is for.
     pub(crate) stack: StackLimit,
-    /// How many stays in this store's Wasm there are on the stack.
+    /// How many calls into this store's Wasm are on the stack.
     pub(crate) depth: u32,
     /// Whether any instance may differ from its image: code ran, or the host wrote.
     pub(crate) touched: bool,
-    /// What a host function failed with, until the call that entered Wasm returns.
+    /// How a host function failed, until the call that entered Wasm returns.
     pub(crate) failure: Option<Failure>,
     /// How long its code may run. Its instances point here, and their code writes it.
     pub(crate) allowance: UnsafeCell<Allowance>,
-    /// What the embedder has said about limits.
-    pub(crate) control: Option<Box<Control>>,
+    pub(super) extras: Option<Box<Extras>>,
 }
 
 /// How far down Wasm may use a stack.
@@ -94,7 +73,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Runs what belongs to the embedder, in the middle of a call from Wasm: nothing may unwind through that.
+    /// Runs a closure of the embedder's in the middle of a call from Wasm, through which nothing may unwind.
     #[inline]
     pub(crate) fn catch<R>(run: impl FnOnce() -> Result<R>) -> Result<R, Self> {
         match catch_unwind(AssertUnwindSafe(run)) {
@@ -110,7 +89,7 @@ pub(crate) struct HostFuncData {
     pub(crate) record: FuncRecord,
     pub(crate) context: HostContext,
     /// The closure that `context` points to, for as long as it does.
-    pub(crate) _keep: Arc<dyn Any + Send + Sync>,
+    pub(crate) _closure: Arc<dyn Any + Send + Sync>,
 }
 
 impl StoreInner {
@@ -126,21 +105,21 @@ impl StoreInner {
             touched: false,
             failure: None,
             allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
-            control: None,
+            extras: None,
         }
     }
 
-    pub(crate) fn control(&mut self) -> &mut Control {
-        self.control.get_or_insert_default()
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 
-    /// An instance of this store.
+    /// Returns an instance of this store.
     pub(crate) fn instance(&self, index: u32) -> &InstanceData {
         // SAFETY: entries come from Box::into_raw and are freed only when the store is dropped.
         unsafe { self.instances[index as usize].as_ref() }
     }
 
-    /// The instance in whose slot an address lies, guards included.
+    /// Returns the instance in whose slot an address lies, guards included.
     pub(crate) fn at_address(&self, address: usize) -> Option<NonNull<InstanceData>> {
         // SAFETY: as in `instance`.
         let holds = |i: &NonNull<InstanceData>| unsafe { i.as_ref() }.slot.addresses().contains(&address);
@@ -167,19 +146,20 @@ impl StoreInner {
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
-        /// Closures are dropped on the way, and may panic as they are. The rest is ended all the same.
-        struct Ending<'a>(&'a mut StoreInner);
-        impl Drop for Ending<'_> {
+        /// Closures that are dropped on the way may panic. The rest is torn down all the same.
+        struct TearDown<'a>(&'a mut StoreInner);
+        impl Drop for TearDown<'_> {
             fn drop(&mut self) {
-                self.0.end();
+                self.0.tear_down();
             }
         }
-        Ending(self).0.end();
+        TearDown(self).0.tear_down();
     }
 }
 
 impl StoreInner {
-    fn end(&mut self) {
+    /// Gives all slots back, and frees what instances pointed to.
+    fn tear_down(&mut self) {
         while let Some(instance) = self.instances.pop() {
             // SAFETY: it came from Box::into_raw, and has left the list.
             let mut data = unsafe { Box::from_raw(instance.as_ptr()) };
@@ -207,38 +187,38 @@ unsafe impl<T: Send> Send for Store<T> {}
 unsafe impl<T: Sync> Sync for Store<T> {}
 
 impl<T> Store<T> {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new(engine: &Engine, data: T) -> Self {
         let data = Box::new(StoreData { inner: StoreInner::new(engine), data });
         Self { data: NonNull::from(Box::leak(data)), invariant: PhantomData }
     }
 
-    fn contents(&self) -> &StoreData<T> {
+    pub(super) fn contents(&self) -> &StoreData<T> {
         // SAFETY: the pointer is to the leaked Box, which is freed only by `drop` or `into_data`.
         unsafe { self.data.as_ref() }
     }
 
-    fn contents_mut(&mut self) -> &mut StoreData<T> {
+    pub(super) fn contents_mut(&mut self) -> &mut StoreData<T> {
         // SAFETY: as above, and `self` is borrowed exclusively.
         unsafe { self.data.as_mut() }
     }
 
-    /// The engine whose modules can be instantiated here.
+    /// Returns the engine whose modules can be instantiated here.
     pub fn engine(&self) -> &Engine {
         &self.contents().inner.engine
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data.
     pub fn data(&self) -> &T {
         &self.contents().data
     }
 
-    /// The embedder's data.
+    /// Returns the embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.contents_mut().data
     }
 
-    /// Ends the store and gives the embedder's data back.
+    /// Drops the store and returns the embedder's data.
     pub fn into_data(self) -> T {
         let this = std::mem::ManuallyDrop::new(self);
         // SAFETY: the pointer is to the leaked Box, and `this` is never dropped or used again.
@@ -260,148 +240,8 @@ impl<T: std::fmt::Debug> std::fmt::Debug for Store<T> {
     }
 }
 
-impl<T: std::fmt::Debug> std::fmt::Debug for StoreContext<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreContext").field("data", self.data()).finish_non_exhaustive()
-    }
-}
-
-impl<T: std::fmt::Debug> std::fmt::Debug for StoreContextMut<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreContextMut").field("data", self.data()).finish_non_exhaustive()
-    }
-}
-
 impl<T: Default> Default for Store<T> {
     fn default() -> Self {
         Self::new(&Engine::default(), T::default())
-    }
-}
-
-/// A shared view of a store, from wherever one is at hand.
-pub struct StoreContext<'a, T>(pub(crate) &'a StoreData<T>);
-
-/// An exclusive view of a store, from wherever one is at hand.
-pub struct StoreContextMut<'a, T>(pub(crate) &'a mut StoreData<T>);
-
-impl<T> Clone for StoreContext<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for StoreContext<'_, T> {}
-
-impl<'a, T> StoreContext<'a, T> {
-    /// The embedder's data.
-    pub fn data(&self) -> &'a T {
-        &self.0.data
-    }
-
-    /// The store's engine.
-    pub fn engine(&self) -> &'a Engine {
-        &self.0.inner.engine
-    }
-}
-
-impl<T> StoreContextMut<'_, T> {
-    /// The embedder's data.
-    pub fn data(&self) -> &T {
-        &self.0.data
-    }
-
-    /// The embedder's data.
-    pub fn data_mut(&mut self) -> &mut T {
-        &mut self.0.data
-    }
-
-    /// The store's engine.
-    pub fn engine(&self) -> &Engine {
-        &self.0.inner.engine
-    }
-}
-
-/// Anything that gives shared access to a store: the store itself, a `Caller`, a reference to either.
-pub trait AsContext {
-    /// The embedder's data.
-    type Data;
-
-    /// The store.
-    fn as_context(&self) -> StoreContext<'_, Self::Data>;
-}
-
-/// Anything that gives exclusive access to a store.
-pub trait AsContextMut: AsContext {
-    /// The store.
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
-}
-
-impl<T> AsContext for Store<T> {
-    type Data = T;
-
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.contents())
-    }
-}
-
-impl<T> AsContextMut for Store<T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(self.contents_mut())
-    }
-}
-
-impl<T> AsContext for StoreContext<'_, T> {
-    type Data = T;
-
-    fn as_context(&self) -> StoreContext<'_, T> {
-        *self
-    }
-}
-
-impl<T> AsContext for StoreContextMut<'_, T> {
-    type Data = T;
-
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.0)
-    }
-}
-
-impl<T> AsContextMut for StoreContextMut<'_, T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(self.0)
-    }
-}
-
-impl<S: AsContext> AsContext for &S {
-    type Data = S::Data;
-
-    fn as_context(&self) -> StoreContext<'_, S::Data> {
-        S::as_context(self)
-    }
-}
-
-impl<S: AsContext> AsContext for &mut S {
-    type Data = S::Data;
-
-    fn as_context(&self) -> StoreContext<'_, S::Data> {
-        S::as_context(self)
-    }
-}
-
-impl<S: AsContextMut> AsContextMut for &mut S {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, S::Data> {
-        S::as_context_mut(self)
-    }
-}
-
-impl<'a, S: AsContext> From<&'a S> for StoreContext<'a, S::Data> {
-    fn from(store: &'a S) -> Self {
-        store.as_context()
-    }
-}
-
-impl<'a, S: AsContextMut> From<&'a mut S> for StoreContextMut<'a, S::Data> {
-    fn from(store: &'a mut S) -> Self {
-        store.as_context_mut()
     }
 }

@@ -8,8 +8,8 @@ use minirt_compiler::module::{HeapType, RefKind, RefType, ValType};
 use std::any::Any;
 use std::ptr::NonNull;
 
-/// A value of any type. Floats are kept as their bits, so that no NaN changes on the way; the lanes of a vector as one
-/// number, lane 0 in the lowest bits.
+/// A value of any type. Floats are kept as their bits, so that no NaN changes on the way. A vector is one number, with
+/// lane 0 in the lowest bits.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "each is a value of the type of its name")]
 pub enum Val {
@@ -22,7 +22,7 @@ pub enum Val {
     ExternRef(Option<ExternRef>),
 }
 
-/// A reference: what tables hold.
+/// A reference, as tables hold them.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "each is a reference of the type of its name")]
 pub enum Ref {
@@ -31,7 +31,7 @@ pub enum Ref {
 }
 
 impl Ref {
-    /// Null, where references are to `heap`.
+    /// Returns the null reference of a kind.
     #[inline]
     pub const fn null(heap: HeapType) -> Self {
         match heap.kind() {
@@ -40,12 +40,12 @@ impl Ref {
         }
     }
 
-    /// Whether it is null.
+    /// Returns whether it is null.
     pub const fn is_null(&self) -> bool {
         matches!(self, Self::Func(None) | Self::Extern(None))
     }
 
-    /// Whether it is not null.
+    /// Returns whether it is not null.
     pub const fn is_non_null(&self) -> bool {
         !self.is_null()
     }
@@ -61,7 +61,7 @@ impl From<Ref> for Val {
 }
 
 impl Val {
-    /// Null, where references are to `heap`.
+    /// Returns the null reference of a kind.
     pub const fn null_ref(heap: HeapType) -> Self {
         match heap.kind() {
             RefKind::Func => Self::null_func_ref(),
@@ -69,17 +69,17 @@ impl Val {
         }
     }
 
-    /// A function reference that is null.
+    /// Returns the function reference that is null.
     pub const fn null_func_ref() -> Self {
         Self::FuncRef(None)
     }
 
-    /// An external reference that is null.
+    /// Returns the external reference that is null.
     pub const fn null_extern_ref() -> Self {
         Self::ExternRef(None)
     }
 
-    /// Its type. A reference has the general type of its kind.
+    /// Returns its type. For a reference, that is the most general type of its kind: `funcref` or `externref`.
     pub fn ty(&self) -> ValType {
         match self {
             Self::I32(_) => ValType::I32,
@@ -92,14 +92,14 @@ impl Val {
         }
     }
 
-    /// What a local of this type starts with (specification, section 4.2.1): zero or null. `None` for references
-    /// that are never null.
+    /// Returns the value that a local of this type starts with (specification, section 4.2.1): zero or null. `None` for
+    /// references that are never null.
     pub fn default_for_ty(ty: ValType) -> Option<Self> {
         let default = !matches!(ty, ValType::Ref(RefType { nullable: false, .. }));
         default.then(|| Self::placeholder(ty))
     }
 
-    /// Something to be replaced by a value of the type: its default, or null where it has none.
+    /// Returns something to be replaced by a value of the type: its default, or null where it has none.
     #[inline]
     pub(crate) fn placeholder(ty: ValType) -> Self {
         match ty {
@@ -112,7 +112,7 @@ impl Val {
         }
     }
 
-    /// The reference, if it is one.
+    /// Returns the reference, if it is one.
     pub fn ref_(&self) -> Option<Ref> {
         match self {
             Self::FuncRef(func) => Some(Ref::Func(*func)),
@@ -121,7 +121,7 @@ impl Val {
         }
     }
 
-    /// Whether it may stand where `ty` is asked for.
+    /// Returns whether it can be used where `ty` is expected.
     #[inline]
     pub(crate) fn matches(&self, ty: ValType, store: &StoreInner) -> bool {
         match (self.ref_(), ty) {
@@ -130,10 +130,11 @@ impl Val {
         }
     }
 
-    /// The value as Wasm sees it.
+    /// Returns the value as Wasm sees it.
     ///
     /// # Errors
-    /// When a reference belongs to another store, or a host function's way in can not be compiled.
+    /// Returns an error if a reference belongs to another store, or a host function's exit trampoline cannot be
+    /// compiled.
     #[inline]
     pub(crate) fn into_raw(self, store: &mut StoreInner) -> Result<Raw> {
         Ok(Raw(match self {
@@ -147,7 +148,7 @@ impl Val {
         }))
     }
 
-    /// A value that Wasm gave us, of a type that validation vouches for.
+    /// Returns the value that Wasm sees as `raw`. Validation vouches for its type.
     #[inline]
     pub(crate) fn from_raw(raw: Raw, ty: ValType, store: &StoreInner) -> Self {
         let bits = raw.0;
@@ -177,7 +178,8 @@ impl Ref {
         }
     }
 
-    /// Whether it may stand where `ty` is asked for. A function of another store never does where that would matter.
+    /// Returns whether it can be used where `ty` is expected. A function of another store never matches a concrete
+    /// type.
     pub(crate) fn matches(&self, ty: RefType, store: &StoreInner) -> bool {
         match (self, ty.heap) {
             (Self::Func(None), heap) => ty.nullable && heap.kind() == RefKind::Func,
@@ -200,7 +202,7 @@ pub(crate) fn func_to_raw(func: Option<Func>, store: &mut StoreInner) -> Result<
     // is borrowed exclusively.
     let record = unsafe { &mut *func.record.as_ptr() };
     if record.code.is_null() {
-        record.code = store.engine.exit(record.type_id)?;
+        record.code = store.engine.exit_trampoline(record.type_id)?;
     }
     Ok(func.record.as_ptr() as u64)
 }
@@ -224,17 +226,17 @@ pub(crate) fn extern_from_raw(word: u64, store: &StoreInner) -> Option<ExternRef
 }
 
 impl ExternRef {
-    /// Gives Wasm a value to hold. It lives as long as the store.
+    /// Creates a reference to a value, for Wasm to hold. The value lives as long as the store.
     pub fn new(mut store: impl crate::store::AsContextMut, value: impl Any + Send + Sync) -> Self {
         let inner = &mut store.as_context_mut().0.inner;
         inner.externs.push(Box::new(value));
         Self { store: inner.id, index: inner.externs.len() as u32 - 1 }
     }
 
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
-    /// When the reference belongs to another store.
+    /// Returns an error if the reference belongs to another store.
     pub fn data<'a, T: 'a>(
         &self,
         store: impl Into<crate::store::StoreContext<'a, T>>,
@@ -250,34 +252,34 @@ impl ExternRef {
 macro_rules! references {
     ($($variant:ident($ty:ty): $is:ident $as:ident $unwrap:ident; $val:ident $get:ident $unwrap_val:ident;)*) => {
         impl Ref {
-            $(/// Whether it is of this kind, null or not.
+            $(/// Returns whether it is of this kind, null or not.
             pub const fn $is(&self) -> bool {
                 matches!(self, Self::$variant(_))
             }
 
-            /// What it refers to, if it is of this kind. `Some(None)` is null.
+            /// Returns what it refers to, if it is of this kind. `Some(None)` is null.
             pub const fn $as(&self) -> Option<Option<$ty>> {
                 if let Self::$variant(it) = self { Some(*it) } else { None }
             }
 
-            /// What it refers to. `None` is null.
+            /// Returns what it refers to. `None` is null.
             ///
             /// # Panics
-            /// When it is of another kind.
+            /// Panics if it is of another kind.
             pub fn $unwrap(&self) -> Option<$ty> {
                 self.$as().unwrap_or_else(|| panic!("expected {}, found {self:?}", stringify!($get)))
             })*
         }
         impl Val {
-            $(/// What it refers to, if it is a reference of this kind. `Some(None)` is null.
+            $(/// Returns what it refers to, if it is a reference of this kind. `Some(None)` is null.
             pub const fn $get(&self) -> Option<Option<$ty>> {
                 if let Self::$val(it) = self { Some(*it) } else { None }
             }
 
-            /// What it refers to. `None` is null.
+            /// Returns what it refers to. `None` is null.
             ///
             /// # Panics
-            /// When it is not a reference of this kind.
+            /// Panics if it is not a reference of this kind.
             pub fn $unwrap_val(&self) -> Option<$ty> {
                 self.$get().unwrap_or_else(|| panic!("expected {}, found {}", stringify!($get), self.ty()))
             })*
@@ -319,16 +321,16 @@ macro_rules! val_from {
             }
         })*
         impl Val {
-            $(/// The number in it, if it is of this type.
+            $(/// Returns the number, if it is of this type.
             pub fn $get(&self) -> Option<$ty> {
                 let from: fn(_) -> $ty = $from;
                 if let Self::$variant(value) = self { Some(from(*value)) } else { None }
             }
 
-            /// The number in it.
+            /// Returns the number.
             ///
             /// # Panics
-            /// When it is of another type.
+            /// Panics if it is of another type.
             pub fn $unwrap(&self) -> $ty {
                 self.$get().unwrap_or_else(|| panic!("expected {}, found {}", stringify!($ty), self.ty()))
             })*

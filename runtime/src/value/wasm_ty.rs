@@ -13,18 +13,18 @@ pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn valtype() -> ValType;
     #[doc(hidden)]
-    fn write(self, store: &mut sealed::Context<'_>) -> Result<u128>;
+    fn write(self, store: &mut sealed::StoreAccess<'_>) -> Result<u128>;
     #[doc(hidden)]
-    fn read(bits: u128, store: &sealed::Context<'_>) -> Self;
+    fn read(bits: u128, store: &sealed::StoreAccess<'_>) -> Self;
 }
 
 pub(crate) mod sealed {
-    //! What keeps `WasmTy` ours: nobody outside can name these.
+    //! Keeps others from implementing `WasmTy`: nobody outside can name these.
     pub trait Sealed {}
 
-    /// A store, for values that need one to be understood.
+    /// The store, for references, which mean nothing without one.
     #[allow(missing_debug_implementations, reason = "nobody outside can have one")]
-    pub struct Context<'a>(pub(crate) &'a mut crate::store::StoreInner);
+    pub struct StoreAccess<'a>(pub(crate) &'a mut crate::store::StoreInner);
 }
 
 macro_rules! numbers {
@@ -36,12 +36,12 @@ macro_rules! numbers {
                 ValType::$valtype
             }
             #[inline]
-            fn write(self, _: &mut sealed::Context<'_>) -> Result<u128> {
+            fn write(self, _: &mut sealed::StoreAccess<'_>) -> Result<u128> {
                 let to: fn($ty) -> $bits = $to;
                 Ok(u128::from(to(self)))
             }
             #[inline]
-            fn read(bits: u128, _: &sealed::Context<'_>) -> Self {
+            fn read(bits: u128, _: &sealed::StoreAccess<'_>) -> Self {
                 let from: fn($bits) -> $ty = $from;
                 from(bits as $bits)
             }
@@ -66,10 +66,10 @@ macro_rules! references {
             fn valtype() -> ValType {
                 ValType::Ref(RefType::new(true, HeapType::$heap))
             }
-            fn write(self, store: &mut sealed::Context<'_>) -> Result<u128> {
+            fn write(self, store: &mut sealed::StoreAccess<'_>) -> Result<u128> {
                 $to(self, store.0).map(u128::from)
             }
-            fn read(bits: u128, store: &sealed::Context<'_>) -> Self {
+            fn read(bits: u128, store: &sealed::StoreAccess<'_>) -> Self {
                 $from(bits as u64, store.0)
             }
         }
@@ -78,10 +78,10 @@ macro_rules! references {
             fn valtype() -> ValType {
                 ValType::Ref(RefType::new(false, HeapType::$heap))
             }
-            fn write(self, store: &mut sealed::Context<'_>) -> Result<u128> {
+            fn write(self, store: &mut sealed::StoreAccess<'_>) -> Result<u128> {
                 $to(Some(self), store.0).map(u128::from)
             }
-            fn read(bits: u128, store: &sealed::Context<'_>) -> Self {
+            fn read(bits: u128, store: &sealed::StoreAccess<'_>) -> Self {
                 $from(bits as u64, store.0).expect("validation keeps null out of this type")
             }
         })*

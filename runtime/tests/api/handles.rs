@@ -175,3 +175,35 @@ fn each_kind_of_handle_knows_its_store() {
         catch_unwind(AssertUnwindSafe(|| used(&mut other))).unwrap_or_else(|_| panic!("{name} works in its own store"));
     }
 }
+
+#[test]
+fn an_invalid_type_makes_no_memory_and_no_table() {
+    let mut store = Store::new(&Engine::default(), ());
+    let ty = |memory64, minimum, maximum, page_size_log2| MemoryType { memory64, minimum, maximum, page_size_log2 };
+    for (ty, expected) in [
+        (ty(false, 2, Some(1), 16), "a minimum of 2 pages with a maximum of 1"),
+        (ty(true, 2, Some(1), 16), "a minimum of 2 pages with a maximum of 1"),
+        (ty(false, 65_537, None, 16), "65537 pages, where at most 65536 are possible"),
+        (ty(false, 0, Some(65_537), 16), "65537 pages, where at most 65536 are possible"),
+        (ty(true, 0, Some((1 << 48) + 1), 16), "281474976710657 pages, where at most 281474976710656 are possible"),
+        (ty(false, 0, Some(1 << 32), 0), "4294967296 pages, where at most 4294967295 are possible"),
+        (ty(false, 3, None, 12), "pages of 2^12 bytes, where 65,536 bytes or one are possible"),
+    ] {
+        let error = Memory::new(&mut store, ty).unwrap_err().to_string();
+        assert_eq!(error, format!("invalid memory type: {expected}"));
+    }
+    let ty = |table64, minimum, maximum| TableType { element: RefType::FUNCREF, minimum, maximum, table64 };
+    for (ty, expected) in [
+        (ty(false, 2, Some(1)), "a minimum of 2 elements with a maximum of 1"),
+        (ty(true, 1 << 40, Some(1)), "a minimum of 1099511627776 elements with a maximum of 1"),
+        (ty(false, 0, Some(1 << 32)), "4294967296 elements, where at most 4294967295 are possible"),
+    ] {
+        let error = Table::new(&mut store, ty, Ref::Func(None)).unwrap_err().to_string();
+        assert_eq!(error, format!("invalid table type: {expected}"));
+    }
+    Memory::new(&mut store, MemoryType::new(0, Some(65_536))).unwrap();
+    Memory::new(&mut store, MemoryType::new64(0, Some(1 << 48))).unwrap();
+    for make in [|| MemoryType::new(2, Some(1)), || MemoryType::new64(2, Some(1))] {
+        assert!(std::panic::catch_unwind(make).is_err(), "such a type cannot be made either");
+    }
+}

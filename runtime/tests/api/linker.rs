@@ -124,7 +124,7 @@ fn there_is_no_default_value_for_references_that_are_never_null() {
         let mut linker = Linker::new(&engine);
         let mut store = Store::new(&engine, ());
         let error = linker.define_unknown_imports_as_default_values(&mut store, &module).unwrap_err().to_string();
-        assert!(error.contains("`h::it`") && error.contains("can not be a default value"), "{error}");
+        assert!(error.contains("`h::it`") && error.contains("cannot be a default value"), "{error}");
     }
 }
 
@@ -147,5 +147,5 @@ fn what_a_module_name_runs_is_its_function_without_a_name_or_its_start() {
     let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
     linker.define(&store, "wrong", "", memory).unwrap();
     let error = run(&linker, &mut store, "wrong").unwrap_err().to_string();
-    assert!(error.contains("`wrong::` can not be run"), "{error}");
+    assert!(error.contains("`wrong::` cannot be run"), "{error}");
 }

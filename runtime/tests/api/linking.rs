@@ -233,6 +233,84 @@ fn a_handle_used_with_another_store_is_caught() {
     let _ = instance.get_memory(&mut other, "m");
 }
 
+/// Exports one of each kind.
+const ONE_OF_EACH: &str = r#"(module (func (export "f")) (global (export "g") i32 (i32.const 7))
+  (memory (export "m") 1) (table (export "t") 1 funcref))"#;
+
+#[test]
+fn imports_of_another_store_are_errors_that_name_them() {
+    let engine = Engine::default();
+    let (owner, exporter) = common::instance(&engine, ONE_OF_EACH);
+    for (name, text) in [
+        ("f", r#"(module (import "a" "f" (func)))"#),
+        ("g", r#"(module (import "a" "g" (global i32)))"#),
+        ("m", r#"(module (import "a" "m" (memory 1)))"#),
+        ("t", r#"(module (import "a" "t" (table 1 funcref)))"#),
+    ] {
+        let module = Module::new(&engine, text).unwrap();
+        let foreign = exporter.get_export(&owner, name).unwrap();
+        let mut linker = Linker::new(&engine);
+        linker.define(&owner, "a", name, foreign).unwrap();
+        let pre = linker.instantiate_pre(&module).unwrap();
+        let mut store = Store::new(&engine, ());
+        for result in [
+            Instance::new(&mut store, &module, &[foreign]),
+            linker.instantiate(&mut store, &module),
+            pre.instantiate(&mut store),
+        ] {
+            let expected = format!("`a::{name}` cannot be imported: it belongs to another store");
+            assert_eq!(format!("{:#}", result.unwrap_err()), expected);
+        }
+        assert_eq!(engine.stats().live, 1, "{name}: no slot is lost");
+    }
+}
+
+#[test]
+fn a_linker_takes_nothing_of_another_store_or_engine() {
+    let engine = Engine::default();
+    let (owner, exporter) = common::instance(&engine, ONE_OF_EACH);
+    let store = Store::new(&engine, ());
+    let mut linker = Linker::new(&engine);
+    for name in ["f", "g", "m", "t"] {
+        let foreign = exporter.get_export(&owner, name).unwrap();
+        let error = linker.define(&store, "a", name, foreign).unwrap_err();
+        assert_eq!(format!("{error:#}"), format!("`a::{name}` cannot be defined: it belongs to another store"));
+    }
+    let error = linker.instance(&store, "a", exporter).unwrap_err();
+    assert_eq!(error.to_string(), "`a` cannot be defined: the instance belongs to another store");
+    let mut elsewhere = Linker::new(&Engine::default());
+    let error = elsewhere.instance(&owner, "a", exporter).unwrap_err();
+    assert!(error.to_string().contains("another engine"), "{error}");
+}
+
+#[test]
+fn a_linker_checks_types_before_there_is_a_store() {
+    let engine = Engine::default();
+    let (mut store, exporter) = common::instance(&engine, ONE_OF_EACH);
+    let mut linker = Linker::new(&engine);
+    linker.instance(&store, "a", exporter).unwrap();
+    linker.func_wrap("h", "f", |_: i32| {}).unwrap();
+    for (import, wanted, found) in [
+        (r#""h" "f" (func (param i64))"#, "(func (param i64))", "(func (param i32))"),
+        (r#""a" "f" (func (param i32))"#, "(func (param i32))", "(func)"),
+        (r#""a" "g" (global (mut i32))"#, "(global (mut i32))", "(global i32)"),
+        (r#""a" "t" (table 1 externref)"#, "(table 1 externref)", "(table 1 funcref)"),
+        (r#""a" "m" (memory 1 2)"#, "(memory 1 2)", "(memory 1)"),
+        (r#""a" "m" (func)"#, "(func)", "(memory 1)"),
+    ] {
+        let module = Module::new(&engine, format!("(module (import {import}))")).unwrap();
+        let error = linker.instantiate_pre(&module).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("the module asks for `{wanted}`, but `{found}` was given")), "{error}");
+        assert_eq!(error, linker.instantiate(&mut store, &module).unwrap_err().to_string());
+    }
+    // What is too small now may have grown when an instance is made.
+    let module = Module::new(&engine, r#"(module (import "a" "m" (memory 2)))"#).unwrap();
+    let pre = linker.instantiate_pre(&module).unwrap();
+    assert!(pre.instantiate(&mut store).unwrap_err().to_string().contains("`(memory 2)`, but `(memory 1)`"));
+    exporter.get_memory(&store, "m").unwrap().grow(&mut store, 1).unwrap();
+    pre.instantiate(&mut store).unwrap();
+}
+
 #[test]
 fn a_module_of_another_engine_is_refused() {
     let module = Module::new(&Engine::default(), "(module)").unwrap();
@@ -287,7 +365,7 @@ fn host_functions_of_run_time_types_check_what_they_return() {
     let swap = instance.get_typed_func::<(i32, f64), (f64, i32)>(&store, "swap").unwrap();
     assert_eq!(swap.call(&mut store, (3, 4.5)).unwrap(), (4.5, 3));
     let error = call(&mut store, instance, "bad", &[]).unwrap_err();
-    assert!(format!("{error:#}").contains("returned i64 as result 0, where its type has i32"), "{error:#}");
+    assert!(format!("{error:#}").contains("returned i64 as result 0, but its type has i32"), "{error:#}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod configuration;
 mod linking;
 mod handles;
 mod linker;

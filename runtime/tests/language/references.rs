@@ -124,7 +124,7 @@ fn a_typed_function_that_takes_functions_of_one_type_checks_each_that_it_gets() 
         maybe.call(&mut store, Some(wrong)).unwrap_err(),
     ];
     for (error, at) in errors.iter().zip([1, 1, 0]) {
-        assert!(error.to_string().contains(&format!("argument {at} is no reference of the type (ref ")), "{error}");
+        assert!(error.to_string().contains(&format!("argument {at} is not a reference of the type (ref ")), "{error}");
     }
     assert!(call.call(&mut store, (2, foreign)).unwrap_err().to_string().contains("another store"));
     let get = instance.get_typed_func::<(), Option<Func>>(&store, "get").unwrap();
@@ -155,7 +155,7 @@ fn a_host_function_can_not_return_a_reference_of_another_type() {
     called(0).unwrap();
     for which in [1, 2] {
         let error = format!("{:#}", called(which).unwrap_err());
-        assert!(error.contains("returned funcref as result 0, where its type has (ref "), "{error}");
+        assert!(error.contains("returned funcref as result 0, but its type has (ref "), "{error}");
     }
 }
 

@@ -153,7 +153,7 @@ fn a_type_can_extend_only_what_is_open_and_what_it_can_stand_in_for() {
         (to(false, HeapType::Func), to(true, HeapType::Extern)),
     ] {
         let error = engine.sub_type(Finality::Final, Some(&open), &FuncType::new([param], [result])).unwrap_err();
-        assert!(error.to_string().contains("can not extend"), "{error}");
+        assert!(error.to_string().contains("cannot extend"), "{error}");
     }
     assert!(engine.sub_type(Finality::Final, Some(&open), &nothing).is_err(), "another number of them");
 }

@@ -62,8 +62,8 @@ fn a_guest_gets_so_much_memory_and_so_many_elements_and_no_more() {
         let table = instance.get_table(&store, "table").unwrap();
         assert_eq!((memory.data_size(&store), table.size(&store)), (MIB, 4001));
         // The host may not do more either.
-        assert!(text(memory.grow(&mut store, 1)).contains("can not grow by 1"));
-        assert!(text(table.grow(&mut store, 1000, Ref::Func(None))).contains("can not grow by 1000"));
+        assert!(text(memory.grow(&mut store, 1)).contains("cannot grow by 1"));
+        assert!(text(table.grow(&mut store, 1000, Ref::Func(None))).contains("cannot grow by 1000"));
         assert_eq!(table.grow(&mut store, 999, Ref::Func(None)).unwrap(), 4001);
         // What it cannot have leaves it as it was.
         assert_eq!(grow(&mut store, instance, "memory.grow", 1).unwrap(), -1);
@@ -230,12 +230,29 @@ fn a_limiter_is_asked_about_every_size_in_bytes_or_elements() {
     let expected = [
         "memory 65536 196608 None",
         "memory 196608 281474976841728 None",
-        "failed: a memory of 3 pages can not grow by 4294967295",
+        "failed: a memory of 3 pages cannot grow by 4294967295",
         "memory 0 393216 Some(327680)",
-        "failed: a memory of 0 pages can not grow by 6",
+        "failed: a memory of 0 pages cannot grow by 6",
         "table 1 5 None",
     ];
     assert_eq!(store.data().asked, expected);
+}
+
+#[test]
+fn a_limiter_is_asked_about_first_sizes_that_are_not_possible() {
+    let mut store = Store::new(&Engine::default(), Recorder::default());
+    store.limiter(|recorder| recorder);
+    let memory = MemoryType::new64(1 << 40, None);
+    let table = TableType::new64(RefType::FUNCREF, 1 << 40, Some(1 << 41));
+    assert!(text(Memory::new(&mut store, memory)).contains("at most 65536 are possible"));
+    assert!(text(Table::new(&mut store, table, Ref::Func(None))).contains("are possible"));
+    let asked = ["memory 0 72057594037927936 None", "table 0 1099511627776 Some(2199023255552)"];
+    assert_eq!(store.data().asked, asked);
+    store.data_mut().answer = Some(|| Err(Error::msg("not today")));
+    assert_eq!(text(Memory::new(&mut store, memory)), "not today");
+    assert_eq!(text(Table::new(&mut store, table, Ref::Func(None))), "not today");
+    store.data_mut().answer = Some(|| Ok(false));
+    assert!(text(Memory::new(&mut store, memory)).ends_with("exceeds memory limits"));
 }
 
 #[test]

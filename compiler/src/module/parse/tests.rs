@@ -122,25 +122,64 @@ fn what_is_used_of_a_feature_that_is_not_there_is_named() {
 
 #[test]
 fn a_feature_that_is_switched_off_is_named() {
-    use Feature::{FunctionReferences, Memory64, MultiMemory};
-    let features = Features { function_references: false, memory64: false, multi_memory: false };
+    use Feature::*;
     let cases = [
-        ("(module (func (param (ref func))))", FunctionReferences),
-        ("(module (table 1 (ref func) (ref.func 0)) (func))", FunctionReferences),
-        ("(module (rec (type (func)) (type (func))))", FunctionReferences),
-        ("(module (memory i64 1))", Memory64),
-        ("(module (table i64 1 funcref))", Memory64),
-        ("(module (memory 1) (memory 1))", MultiMemory),
-        ("(module (import \"\" \"\" (memory 1)) (memory 1))", MultiMemory),
-        ("(module (import \"\" \"\" (memory 1)) (import \"\" \"\" (memory 1)))", MultiMemory),
+        (BulkMemory, "(module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))))"),
+        (BulkMemory, "(module (memory 1) (func (memory.copy (i32.const 0) (i32.const 0) (i32.const 0))))"),
+        (BulkMemory, "(module (data \"passive\"))"),
+        (BulkMemory, "(module (elem func))"),
+        (
+            BulkMemory,
+            "(module (memory 1) (data \"x\") (func (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1))))",
+        ),
+        (CustomPageSizes, "(module (memory 1 (pagesize 1)))"),
+        (ExtendedConst, "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))"),
+        (FunctionReferences, "(module (func (param (ref func))))"),
+        (FunctionReferences, "(module (table 1 (ref func) (ref.func 0)) (func))"),
+        (FunctionReferences, "(module (rec (type (func)) (type (func))))"),
+        (Memory64, "(module (memory i64 1))"),
+        (Memory64, "(module (table i64 1 funcref))"),
+        (MultiMemory, "(module (memory 1) (memory 1))"),
+        (MultiMemory, "(module (import \"\" \"\" (memory 1)) (memory 1))"),
+        (MultiMemory, "(module (import \"\" \"\" (memory 1)) (import \"\" \"\" (memory 1)))"),
+        (MultiValue, "(module (func (result i32 i32) (i32.const 1) (i32.const 2)))"),
+        (MultiValue, "(module (func (drop (i32.const 1) (block (param i32) (result i32)))))"),
+        (ReferenceTypes, "(module (table 1 externref))"),
+        (ReferenceTypes, "(module (func (param externref)))"),
+        (ReferenceTypes, "(module (table 1 funcref) (table 1 funcref))"),
+        (ReferenceTypes, "(module (import \"\" \"\" (table 1 funcref)) (table 1 funcref))"),
+        (ReferenceTypes, "(module (func (drop (ref.null func))))"),
+        (ReferenceTypes, "(module (table 1 funcref) (func (drop (table.size 0))))"),
+        (RelaxedSimd, "(module (func (param v128) (drop (i32x4.relaxed_trunc_f32x4_s (local.get 0)))))"),
+        (Simd, "(module (func (param v128)))"),
+        (Simd, "(module (func (drop (v128.const i64x2 0 0))))"),
+        (Simd, "(module (global v128 (v128.const i64x2 0 0)))"),
+        (TailCall, "(module (func (return_call 0)))"),
+        (WideArithmetic, "(module (func (param i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 0))))"),
     ];
-    for (wat, feature) in cases {
-        let error = features.explain(validate(&wat::parse_str(wat).unwrap(), features).expect_err("switched off"));
+    for (feature, wat) in cases {
+        let bytes = wat::parse_str(wat).unwrap();
+        let mut features = Features::default();
+        assert!(validate(&bytes, features).is_ok(), "{wat}");
+        features.set(feature, false);
+        let error = features.explain(validate(&bytes, features).expect_err(wat));
         assert_eq!(error.kind(), CompileErrorKind::Disabled(feature), "{wat}: {error}");
         assert_eq!(error.message(), format!("{feature} are switched off"), "{wat}");
         assert!(error.offset().is_some_and(|at| at > 8), "{wat}: {error}");
-        assert!(validate(&wat::parse_str(wat).unwrap(), Features::default()).is_ok(), "{wat}");
+        features.set(feature, true);
+        assert!(validate(&bytes, features).is_ok(), "{wat}");
     }
+    assert!(Features::SWITCHES.iter().all(|switch| cases.iter().any(|(feature, _)| feature == switch)));
+}
+
+#[test]
+fn a_feature_goes_with_the_one_that_it_builds_on() {
+    let mut features = Features::default();
+    features.set(Feature::Simd, false);
+    features.set(Feature::ReferenceTypes, false);
+    let has = Features::SWITCHES.into_iter().filter(|feature| features.has(*feature));
+    assert_eq!(has.count(), Features::SWITCHES.len() - 4);
+    assert!(!features.has(Feature::RelaxedSimd) && !features.has(Feature::FunctionReferences));
 }
 
 #[test]

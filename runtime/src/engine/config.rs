@@ -1,0 +1,194 @@
+//! What an embedder chooses before an engine is made.
+
+use crate::cow::ResetStrategy;
+use crate::pool::Limits;
+use minirt_compiler::base::error::Feature;
+use minirt_compiler::{OptLevel, Settings};
+
+/// The default of [`Config::max_instances`], and the most that 47 bits of addresses hold.
+const MAX_INSTANCES: usize = 16_384;
+
+/// The default of [`Config::keep_resident`], in bytes.
+const KEEP_RESIDENT: usize = 256 << 20;
+
+/// The default of [`Config::max_wasm_stack`], in bytes.
+const MAX_WASM_STACK: usize = 512 << 10;
+
+/// Configures an [`Engine`](crate::Engine). The defaults suit most uses; nothing has to be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(super) settings: Settings,
+    pub(super) memory_init_cow: bool,
+    pub(super) check_artifacts: bool,
+    pub(super) limits: Limits,
+    pub(super) max_wasm_stack: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// Returns the default configuration.
+    pub fn new() -> Self {
+        let strategy = ResetStrategy::default();
+        Self {
+            settings: Settings::default(),
+            memory_init_cow: true,
+            check_artifacts: false,
+            limits: Limits { instances: MAX_INSTANCES, keep_resident: KEEP_RESIDENT, strategy },
+            max_wasm_stack: MAX_WASM_STACK,
+        }
+    }
+
+    /// Sets whether instances start from a copy-on-write image, or are filled by copying, as on systems without memory
+    /// files. Default: `true`.
+    pub fn memory_init_cow(&mut self, enable: bool) -> &mut Self {
+        self.memory_init_cow = enable;
+        self
+    }
+
+    /// Sets whether loading an artifact compares every byte of it with the digest in it. Default: `false`, because that
+    /// reads the whole file (about 0.1 ms for each MiB that is in the page cache). Version, target and description are
+    /// always checked.
+    pub fn check_artifacts(&mut self, check: bool) -> &mut Self {
+        self.check_artifacts = check;
+        self
+    }
+
+    /// Sets how the engine cleans an instance slot for its next instance. Default: [`ResetStrategy::Adaptive`]. The
+    /// others are for tests and measurements.
+    pub fn reset_strategy(&mut self, strategy: ResetStrategy) -> &mut Self {
+        self.limits.strategy = strategy;
+        self
+    }
+
+    /// Sets how many bytes of memory the idle slots of the engine may keep between them. Pages that are kept are copied
+    /// back at a reset; others are given back to the system, and faulted in again. Default: 256 MiB.
+    pub fn keep_resident(&mut self, bytes: usize) -> &mut Self {
+        self.limits.keep_resident = bytes;
+        self
+    }
+
+    /// Sets how many instances of the engine may be alive at a time. Default, and the most that the addresses of a
+    /// process hold: 16,384. With a lower limit, idle slots of one module are reused for another sooner.
+    pub fn max_instances(&mut self, instances: usize) -> &mut Self {
+        self.limits.instances = instances;
+        self
+    }
+
+    /// Sets how many bytes of the host's stack Wasm functions may use before they trap with
+    /// [`Trap::StackOverflow`](crate::Trap::StackOverflow). Default: 512 KiB. Whatever is set, the last 128 KiB of a
+    /// thread's stack are left for host functions.
+    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
+        self.max_wasm_stack = bytes;
+        self
+    }
+
+    /// Sets whether code pays for what it executes with its store's fuel, and traps with
+    /// [`Trap::OutOfFuel`](crate::Trap::OutOfFuel) when there is none left. Default: `false`.
+    ///
+    /// A new store has no fuel: give it some with [`Store::set_fuel`](crate::Store::set_fuel), which also says what an
+    /// instruction costs. Code that counts fuel is typically 6 to 30 % slower, and up to 2.1 times slower in a loop of
+    /// one instruction. An artifact can only be loaded with the setting that it was made with.
+    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
+        self.settings.metering.fuel = enable;
+        self
+    }
+
+    /// Sets whether code compares the engine's epoch with its store's deadline
+    /// ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)) in every loop and at the start of every
+    /// function, and stops when the deadline has passed. Default: `false`.
+    ///
+    /// Epochs cost less than fuel, but where code stops differs from run to run. An artifact can only be loaded with
+    /// the setting that it was made with.
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
+        self.settings.metering.epochs = enable;
+        self
+    }
+
+    /// Sets how much effort Cranelift puts into optimising code. Default: [`OptLevel::Speed`].
+    pub fn cranelift_opt_level(&mut self, level: OptLevel) -> &mut Self {
+        self.settings.opt_level = level;
+        self
+    }
+
+    /// Sets whether modules may use bulk memory instructions (`memory.copy`, `memory.fill`, `table.init`, ...) and passive
+    /// segments. Default: `true`.
+    pub fn wasm_bulk_memory(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::BulkMemory, enable)
+    }
+
+    /// Sets whether memories may have pages of one byte. Default: `true`.
+    pub fn wasm_custom_page_sizes(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::CustomPageSizes, enable)
+    }
+
+    /// Sets whether constant expressions may add, subtract and multiply. Default: `true`.
+    pub fn wasm_extended_const(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::ExtendedConst, enable)
+    }
+
+    /// Sets whether modules may use typed function references: references to functions of one type, references that are
+    /// never null, and types that name or extend each other. Default: `true`. Without reference types, there are none.
+    pub fn wasm_function_references(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::FunctionReferences, enable)
+    }
+
+    /// Sets whether memories and tables may have 64-bit addresses. Default: `true`. No memory is larger than 4 GiB in any
+    /// case.
+    pub fn wasm_memory64(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::Memory64, enable)
+    }
+
+    /// Sets whether modules may have more than one memory. Default: `true`.
+    pub fn wasm_multi_memory(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::MultiMemory, enable)
+    }
+
+    /// Sets whether functions may have several results, and blocks may have parameters. Default: `true`.
+    pub fn wasm_multi_value(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::MultiValue, enable)
+    }
+
+    /// Sets whether modules may use references as values (`funcref`, `externref`), and have more than one table. Default:
+    /// `true`.
+    pub fn wasm_reference_types(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::ReferenceTypes, enable)
+    }
+
+    /// Sets whether modules may use relaxed vector instructions, whose results may differ between processors. Default:
+    /// `true`. Without vector instructions, there are none.
+    pub fn wasm_relaxed_simd(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::RelaxedSimd, enable)
+    }
+
+    /// Sets whether modules may use vectors of 128 bits. Default: `true`.
+    pub fn wasm_simd(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::Simd, enable)
+    }
+
+    /// Sets whether modules may use tail calls. Default: `true`.
+    pub fn wasm_tail_call(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::TailCall, enable)
+    }
+
+    /// Sets whether modules may use arithmetic on 128 bits. Default: `true`.
+    pub fn wasm_wide_arithmetic(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::WideArithmetic, enable)
+    }
+
+    /// Sets whether a large module is compiled on several threads. However many modules are compiled at a time, fewer
+    /// threads than there are processors are started to help, and they end with the module. Default: `true`.
+    pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
+        self.settings.parallel = parallel;
+        self
+    }
+
+    fn feature(&mut self, feature: Feature, enable: bool) -> &mut Self {
+        self.settings.features.set(feature, enable);
+        self
+    }
+}

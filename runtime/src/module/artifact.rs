@@ -1,0 +1,115 @@
+//! Modules as artifacts: written to bytes, and loaded from bytes or from a file that is mapped.
+
+use super::load::process_parts;
+use super::module::Module;
+use crate::code::LoadedCode;
+use crate::engine::Engine;
+use crate::pool::Remaining;
+use crate::sys::mapping::FileView;
+use crate::sys::memfd::ImageFile;
+use anyhow::{Context, Result, ensure};
+use minirt_compiler::base::bytes::Bytes;
+use minirt_compiler::instance::image::{InitialImage, MemoryImage};
+use minirt_compiler::instance::layout::{HOST, MemoryPlace};
+use minirt_compiler::{Artifact, ArtifactError, Compiled};
+use rustix::fd::{AsFd, OwnedFd};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+impl Module {
+    /// Returns the module as the bytes of an artifact, for [`Module::deserialize`] and [`Module::deserialize_file`].
+    ///
+    /// # Errors
+    /// Returns an error if there is no memory for it.
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        let prototype = self.prototype();
+        let (mut state, memory, size) = prototype.image.parts();
+        process_parts(prototype.info(), prototype.layout(), |at, len| state[at..at + len].fill(0));
+        let Remaining { globals, tables, first_element, first_data, start, snapshot } = prototype.remaining.clone();
+        let image = InitialImage {
+            state,
+            memory,
+            memory_size: size as u64,
+            others: self.extra_memories().iter().map(Self::memory_image).collect(),
+            dynamic_globals: globals,
+            dynamic_tables: tables,
+            first_dynamic_element: first_element,
+            first_dynamic_data: first_data,
+            start,
+            snapshot,
+        };
+        let (module, layout) = (prototype.info().clone(), prototype.layout().clone());
+        let code = prototype.program.code.code();
+        Ok(self.engine().compiler().serialize(&Compiled { module, layout, image, code }))
+    }
+
+    /// Returns the initial contents of a module that has nothing but a memory.
+    fn memory_image(&self) -> MemoryImage {
+        let prototype = self.prototype();
+        let (state, extents, _) = prototype.image.parts();
+        let MemoryPlace::Slot { size } = prototype.layout().memory(0) else { unreachable!("it is the first") };
+        let at = (i64::from(size) - i64::from(HOST) - prototype.layout().host_size as i64) as usize;
+        let size = state[at..at + 8].try_into().expect("eight bytes");
+        MemoryImage { size: u64::from_le_bytes(size), extents }
+    }
+
+    /// Loads an artifact from memory, by copying it.
+    ///
+    /// # Errors
+    /// Returns an error if the artifact is damaged, or was made by another version or for another machine. It downcasts
+    /// to [`ArtifactError`](crate::ArtifactError).
+    ///
+    /// # Safety
+    /// The bytes must come from [`Module::serialize`], [`Engine::precompile_module`] or
+    /// [`Snapshot::save`](crate::Snapshot::save). They are machine code, which will run. The checks find accidents,
+    /// not malice.
+    pub unsafe fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let bytes = Bytes::from(bytes.as_ref().to_vec());
+        let Artifact { compiled, .. } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
+        Self::from_compiled(engine, compiled)
+    }
+
+    /// Loads an artifact from a file, by mapping it. Code and memory are only read when they are used.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read or mapped, and the same as [`Module::deserialize`].
+    ///
+    /// # Safety
+    /// The same as for [`Module::deserialize`]. In addition, nobody may write to the file or shorten it while the
+    /// module or any instance of it exists. To replace the file, write another and rename it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use minirt::{Engine, Module};
+    /// # let engine = Engine::default();
+    /// let path = std::env::temp_dir().join(format!("example-{}.cwasm", std::process::id()));
+    /// std::fs::write(&path, Module::new(&engine, "(module)")?.serialize()?)?;
+    /// // SAFETY: the file was made above, and nobody writes to it.
+    /// let module = unsafe { Module::deserialize_file(&engine, &path)? };
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
+    pub unsafe fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let load = || {
+            let file = File::open(path)?;
+            let about = file.metadata()?;
+            ensure!(about.is_file(), "it is not a regular file");
+            if about.len() == 0 {
+                return Err(ArtifactError::NotAnArtifact.into());
+            }
+            let file = Arc::new(OwnedFd::from(file));
+            // SAFETY: the caller's promise.
+            let view = unsafe { FileView::new(file.as_fd(), about.len() as usize) }?;
+            let bytes = Bytes::new(Arc::new(view));
+            let Artifact { compiled, text, memory } =
+                engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
+            let Compiled { module, layout, image, code } = compiled;
+            let code = LoadedCode::from_file(code, file.as_fd(), text.start, text.len())?;
+            let memory = memory.map(|range| ImageFile::part(file, range.start, range.len()));
+            Self::from_loaded(engine, module, layout, image, code, memory)
+        };
+        load().with_context(|| format!("could not load the artifact `{}`", path.display()))
+    }
+}

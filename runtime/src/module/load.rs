@@ -1,0 +1,149 @@
+//! From bytes to a module: compiles them, places their code, and completes the image with what only this process knows.
+
+use super::module::Module;
+use crate::code::LoadedCode;
+use crate::cow::ImageParts;
+use crate::engine::{Engine, binary_format, refuse_artifact};
+use crate::pool::{Program, Remaining};
+use crate::sys::mapping::PAGE;
+use crate::sys::memfd::ImageFile;
+use anyhow::{Context, Result};
+use minirt_compiler::instance::image::{InitialImage, MemoryImage};
+use minirt_compiler::instance::layout::{HOST, HOST_PAGE, Layout, func_record};
+use minirt_compiler::module::{MemoryType, ModuleInfo, WASM_PAGE};
+use minirt_compiler::{Compiled, Compiler};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+impl Module {
+    /// Compiles a module from the binary format, or with the feature `wat` from the text format.
+    ///
+    /// # Errors
+    /// Returns an error if the module is not valid, uses a feature that minirt lacks, or exceeds a limit. It downcasts
+    /// to [`CompileError`](crate::CompileError), which has the byte offset.
+    pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        Self::from_binary(engine, &binary_format(bytes.as_ref())?)
+    }
+
+    /// Compiles a module from the binary format. Text is an error, also with the feature `wat`.
+    ///
+    /// # Errors
+    /// The same as [`Module::new`].
+    pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
+        refuse_artifact(binary)?;
+        Self::from_compiled(engine, engine.compiler().compile(binary)?)
+    }
+
+    /// Compiles the module in a file.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, and the same as [`Module::new`].
+    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))?;
+        Self::new(engine, bytes).with_context(|| format!("could not compile `{}`", path.display()))
+    }
+
+    /// Checks that bytes are a valid module in the binary format. Nothing is compiled.
+    ///
+    /// # Errors
+    /// The same as [`Module::new`].
+    pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<()> {
+        refuse_artifact(bytes)?;
+        Ok(engine.compiler().validate(bytes)?)
+    }
+
+    pub(crate) fn from_compiled(engine: &Engine, compiled: Compiled) -> Result<Self> {
+        let Compiled { module, layout, image, code } = compiled;
+        Self::from_loaded(engine, module, layout, image, LoadedCode::new(code)?, None)
+    }
+
+    pub(super) fn from_loaded(
+        engine: &Engine,
+        info: ModuleInfo,
+        layout: Layout,
+        mut image: InitialImage,
+        code: Arc<LoadedCode>,
+        memory_file: Option<ImageFile>,
+    ) -> Result<Self> {
+        let ids = engine.type_ids(&info);
+        complete_state(&mut image.state, &info, &layout, &code, &ids);
+        let remaining = Remaining {
+            globals: image.dynamic_globals,
+            tables: image.dynamic_tables,
+            first_element: image.first_dynamic_element,
+            first_data: image.first_dynamic_data,
+            start: image.start,
+            snapshot: image.snapshot,
+        };
+        let own = info.memories.iter().skip(info.num_imported_memories as usize);
+        let extra_memories = own.skip(1).zip(image.others).map(|(ty, image)| Self::of_memory(engine, *ty, image));
+        let extra_memories = extra_memories.collect::<Result<_>>()?;
+        let program = Arc::new(Program { info, layout, code, type_ids: ids });
+        let parts = ImageParts {
+            state: image.state,
+            extents: image.memory,
+            memory: image.memory_size as usize,
+            memory_file,
+            ..image_parts(&program.layout)
+        };
+        Self::from_parts(engine, program, parts, remaining, extra_memories)
+    }
+
+    /// Makes a module that has nothing but a memory.
+    fn of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<Self> {
+        let ty = MemoryType { minimum: start.size / ty.page_size(), ..ty };
+        let mut compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
+        compiled.image.memory = start.extents;
+        Self::from_compiled(engine, compiled)
+    }
+}
+
+/// Returns what the layout says about an image. Offsets of a layout count from vmctx, those of an image from the slot's
+/// start.
+pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
+    let in_slot = |range: &Range<i32>| range.start.wrapping_sub(HOST) as usize..range.end.wrapping_sub(HOST) as usize;
+    ImageParts {
+        state_at: layout.host_size as usize,
+        mutable: in_slot(&layout.mutable),
+        tables: in_slot(&layout.table_space),
+        room: (layout.host_size + layout.state_room) as usize,
+        ..ImageParts::default()
+    }
+}
+
+/// Calls `part` with the offset and length of each place in the state that only this process can fill.
+pub(super) fn process_parts(info: &ModuleInfo, layout: &Layout, mut part: impl FnMut(usize, usize)) {
+    let start = i64::from(HOST) + layout.host_size as i64;
+    let mut at = |distance: i32, len: usize| part((i64::from(distance) - start) as usize, len);
+    (0..info.types.len() as u32).for_each(|ty| at(layout.type_id(ty), size_of::<u32>()));
+    for record in (info.num_imported_funcs..info.funcs.len() as u32).filter_map(|func| layout.func_record(func)) {
+        at(record + func_record::CODE, size_of::<u64>());
+        at(record + func_record::TYPE_ID, size_of::<u32>());
+        at(record + func_record::ENTRY, size_of::<u64>());
+    }
+}
+
+/// Fills these places: with type numbers, and in funcref records with the addresses of code.
+fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &LoadedCode, ids: &[u32]) {
+    let start = i64::from(HOST) + layout.host_size as i64;
+    let mut put = |at: i32, bytes: &[u8]| {
+        let from = (i64::from(at) - start) as usize;
+        state[from..from + bytes.len()].copy_from_slice(bytes);
+    };
+    for (ty, id) in ids.iter().enumerate() {
+        put(layout.type_id(ty as u32), &id.to_le_bytes());
+    }
+    for (defined, range) in code.tables().funcs.iter().enumerate() {
+        let func = info.num_imported_funcs + defined as u32;
+        let Some(record) = layout.func_record(func) else { continue };
+        let ty = info.funcs[func as usize].ty;
+        let entry = code.tables().entry(info.canonical_types[ty as usize]).expect("an escaping type has an entry");
+        put(record + func_record::CODE, &(code.address(range.start) as u64).to_le_bytes());
+        put(record + func_record::TYPE_ID, &ids[ty as usize].to_le_bytes());
+        put(record + func_record::ENTRY, &(code.address(entry) as u64).to_le_bytes());
+    }
+}
+
+const _: () = assert!((WASM_PAGE as usize).is_multiple_of(PAGE) && HOST_PAGE as usize == PAGE);
