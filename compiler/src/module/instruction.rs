@@ -23,6 +23,7 @@ macro_rules! families {
             $(#[$doc])*
             #[derive(Clone, Debug)]
             #[allow(dead_code, reason = "some fields only matter to validation")]
+            #[allow(clippy::enum_variant_names, reason = "the names are wasmparser's")]
             pub(crate) enum $family $(<$life>)? {
                 $($op $({ $($field: $ty),* })?,)*
             }
