@@ -68,6 +68,10 @@ traps! {
     OutOfFuel = 14: "all fuel consumed by WebAssembly",
     /// The store's epoch deadline has passed (`Store::set_epoch_deadline`).
     Interrupt = 15: "interrupt",
+    /// An atomic access was not aligned to its size.
+    HeapMisaligned = 16: "unaligned atomic",
+    /// `memory.atomic.wait32` or `wait64` was executed on a memory that is not shared: nobody could end the wait.
+    AtomicWaitNonSharedMemory = 17: "expected shared memory",
 }
 
 impl Trap {
@@ -92,7 +96,7 @@ mod tests {
     #[test]
     fn every_code_names_its_own_trap_and_no_other() {
         let known: Vec<Trap> = (0..=u8::MAX).filter_map(Trap::from_code).collect();
-        assert_eq!(known.len(), 15);
+        assert_eq!(known.len(), 17);
         for trap in known {
             assert_eq!(Trap::from_code(trap.code()), Some(trap));
         }

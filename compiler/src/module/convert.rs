@@ -7,7 +7,8 @@ use super::externs::{GlobalType, MemoryType, TableType};
 use super::types::{FuncType, HeapType, RefType, TypeDef, ValType};
 use crate::base::error::{CompileError, Feature};
 use wasmparser::{
-    AbstractHeapType, BrTable, CompositeInnerType, Ieee32, Ieee64, MemArgTarget, PackedIndex, UnpackedIndex, V128,
+    AbstractHeapType, BrTable, CompositeInnerType, Ieee32, Ieee64, MemArgTarget, Ordering, PackedIndex, UnpackedIndex,
+    V128,
 };
 
 /// What a valid module uses, and minirt does not have.
@@ -47,7 +48,7 @@ macro_rules! unchanged {
     };
 }
 
-unchanged! { u8, u32, i32, i64, Ieee32, Ieee64, V128, [u8; 16], }
+unchanged! { u8, u32, i32, i64, Ieee32, Ieee64, V128, Ordering, [u8; 16], }
 
 impl<'a> FromParser<BrTable<'a>> for BrTable<'a> {
     fn from_parser(read: Self) -> Result<Self, Missing> {

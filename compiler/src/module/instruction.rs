@@ -11,7 +11,7 @@
 use super::convert::{BlockType, FromParser, MemArg, Missing};
 use super::types::{HeapType, ValType};
 use crate::base::error::{CompileError, Feature};
-use wasmparser::{BrTable, FunctionBody, Ieee32, Ieee64, Operator, V128};
+use wasmparser::{BrTable, FunctionBody, Ieee32, Ieee64, Operator, Ordering, V128};
 
 /// Defines an enum for each family, and [`Instruction`] over all of them. Fields have wasmparser's names and minirt's
 /// types.
@@ -133,6 +133,45 @@ families! {
         V128Store { memarg: MemArg }
         I32Store8 { memarg: MemArg } I32Store16 { memarg: MemArg }
         I64Store8 { memarg: MemArg } I64Store16 { memarg: MemArg } I64Store32 { memarg: MemArg }
+    }
+    /// Accesses that no other thread can divide.
+    Atomic {
+        AtomicFence { ordering: Ordering } MemoryAtomicNotify { memarg: MemArg }
+        MemoryAtomicWait32 { memarg: MemArg } MemoryAtomicWait64 { memarg: MemArg }
+        I32AtomicLoad { memarg: MemArg } I64AtomicLoad { memarg: MemArg }
+        I32AtomicLoad8U { memarg: MemArg } I32AtomicLoad16U { memarg: MemArg }
+        I64AtomicLoad8U { memarg: MemArg } I64AtomicLoad16U { memarg: MemArg } I64AtomicLoad32U { memarg: MemArg }
+        I32AtomicStore { memarg: MemArg } I64AtomicStore { memarg: MemArg }
+        I32AtomicStore8 { memarg: MemArg } I32AtomicStore16 { memarg: MemArg }
+        I64AtomicStore8 { memarg: MemArg } I64AtomicStore16 { memarg: MemArg } I64AtomicStore32 { memarg: MemArg }
+        I32AtomicRmwAdd { memarg: MemArg } I64AtomicRmwAdd { memarg: MemArg }
+        I32AtomicRmw8AddU { memarg: MemArg } I32AtomicRmw16AddU { memarg: MemArg }
+        I64AtomicRmw8AddU { memarg: MemArg } I64AtomicRmw16AddU { memarg: MemArg }
+        I64AtomicRmw32AddU { memarg: MemArg }
+        I32AtomicRmwSub { memarg: MemArg } I64AtomicRmwSub { memarg: MemArg }
+        I32AtomicRmw8SubU { memarg: MemArg } I32AtomicRmw16SubU { memarg: MemArg }
+        I64AtomicRmw8SubU { memarg: MemArg } I64AtomicRmw16SubU { memarg: MemArg }
+        I64AtomicRmw32SubU { memarg: MemArg }
+        I32AtomicRmwAnd { memarg: MemArg } I64AtomicRmwAnd { memarg: MemArg }
+        I32AtomicRmw8AndU { memarg: MemArg } I32AtomicRmw16AndU { memarg: MemArg }
+        I64AtomicRmw8AndU { memarg: MemArg } I64AtomicRmw16AndU { memarg: MemArg }
+        I64AtomicRmw32AndU { memarg: MemArg }
+        I32AtomicRmwOr { memarg: MemArg } I64AtomicRmwOr { memarg: MemArg }
+        I32AtomicRmw8OrU { memarg: MemArg } I32AtomicRmw16OrU { memarg: MemArg }
+        I64AtomicRmw8OrU { memarg: MemArg } I64AtomicRmw16OrU { memarg: MemArg }
+        I64AtomicRmw32OrU { memarg: MemArg }
+        I32AtomicRmwXor { memarg: MemArg } I64AtomicRmwXor { memarg: MemArg }
+        I32AtomicRmw8XorU { memarg: MemArg } I32AtomicRmw16XorU { memarg: MemArg }
+        I64AtomicRmw8XorU { memarg: MemArg } I64AtomicRmw16XorU { memarg: MemArg }
+        I64AtomicRmw32XorU { memarg: MemArg }
+        I32AtomicRmwXchg { memarg: MemArg } I64AtomicRmwXchg { memarg: MemArg }
+        I32AtomicRmw8XchgU { memarg: MemArg } I32AtomicRmw16XchgU { memarg: MemArg }
+        I64AtomicRmw8XchgU { memarg: MemArg } I64AtomicRmw16XchgU { memarg: MemArg }
+        I64AtomicRmw32XchgU { memarg: MemArg }
+        I32AtomicRmwCmpxchg { memarg: MemArg } I64AtomicRmwCmpxchg { memarg: MemArg }
+        I32AtomicRmw8CmpxchgU { memarg: MemArg } I32AtomicRmw16CmpxchgU { memarg: MemArg }
+        I64AtomicRmw8CmpxchgU { memarg: MemArg } I64AtomicRmw16CmpxchgU { memarg: MemArg }
+        I64AtomicRmw32CmpxchgU { memarg: MemArg }
     }
     /// Constants.
     Constant {
@@ -314,7 +353,6 @@ macro_rules! account_for {
     (@refused memory_control $op:ident) => { Some(Feature::MemoryControl) };
     (@refused shared_everything_threads $op:ident) => { Some(Feature::SharedEverythingThreads) };
     (@refused stack_switching $op:ident) => { Some(Feature::StackSwitching) };
-    (@refused threads $op:ident) => { Some(Feature::Threads) };
     // All others are there. "Cannot find value ... in module `known`" means an instruction that is in no family.
     (@refused $there:ident $op:ident) => {{
         const { known::$op };

@@ -27,6 +27,8 @@ const ALL: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::FUNCTION_REFERENCES)
+    // For atomic instructions; `convert` refuses shared memories.
+    .union(WasmFeatures::THREADS)
     // wasmparser knows what types of functions need beyond that (recursive groups, subtypes, references that are always
     // null) as garbage collection only; `convert` and `instruction` refuse the rest of it.
     .union(WasmFeatures::GC);

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod atomics;
 mod bad_input;
 mod memories;
 mod references;

@@ -73,8 +73,13 @@ impl Translator<'_, '_> {
             O::I64Store32 { memarg } => (memarg, I32),
         };
         let value = self.pop();
-        let value = if self.b.func.dfg.value_type(value) == ty { value } else { self.b.ins().ireduce(ty, value) };
+        let value = self.reduced(value, ty);
         self.store_to(memarg, value);
+    }
+
+    /// Returns the low bits of an integer, as many as `ty` has.
+    pub(super) fn reduced(&mut self, value: Value, ty: Type) -> Value {
+        if self.b.func.dfg.value_type(value) == ty { value } else { self.b.ins().ireduce(ty, value) }
     }
 
     /// Pops an index and loads what is there.

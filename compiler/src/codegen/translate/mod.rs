@@ -7,6 +7,7 @@ mod state;
 mod meter;
 mod numeric;
 mod memory;
+mod atomic;
 mod simd;
 mod bulk;
 mod table;
@@ -145,6 +146,7 @@ impl Translator<'_, '_> {
             I::BulkMemory(op) => self.bulk_memory(op),
             I::Load(op) => self.load_instruction(op),
             I::Store(op) => self.store_instruction(op),
+            I::Atomic(op) => self.atomic(op),
             I::Constant(op) => self.constant(op),
             I::IntegerArithmetic(op) => self.integer_arithmetic(op),
             I::IntegerComparison(op) => self.integer_comparison(op),

@@ -259,7 +259,33 @@ pub(super) fn all_functions() -> String {
             }
         }
     }
-    funcs + OTHERS + REFERENCES + CONTROL
+    funcs + &atomic_functions() + OTHERS + REFERENCES + CONTROL
+}
+
+/// A function for each atomic instruction.
+fn atomic_functions() -> String {
+    let mut funcs = String::from(
+        "(func atomic.fence)
+         (func (param i32 i32) (result i32) (memory.atomic.notify offset=8 (local.get 0) (local.get 1)))
+         (func (param i32 i64) (result i32) (memory.atomic.wait32 (local.get 0) (i32.const 0) (local.get 1)))
+         (func (param i32 i64) (result i32) (memory.atomic.wait64 (local.get 0) (i64.const 0) (local.get 1)))",
+    );
+    for (ty, bits) in [("i32", ["", "8", "16"].as_slice()), ("i64", &["", "8", "16", "32"])] {
+        for bits in bits {
+            let u = if bits.is_empty() { "" } else { "_u" };
+            funcs += &format!("(func (param i32) (result {ty}) ({ty}.atomic.load{bits}{u} (local.get 0)))\n");
+            funcs += &format!("(func (param i32 {ty}) ({ty}.atomic.store{bits} (local.get 0) (local.get 1)))\n");
+            for op in ["add", "sub", "and", "or", "xor", "xchg"] {
+                let op = format!("{ty}.atomic.rmw{bits}.{op}{u}");
+                funcs += &format!("(func (param i32 {ty}) (result {ty}) ({op} (local.get 0) (local.get 1)))\n");
+            }
+            funcs += &format!(
+                "(func (param i32 {ty} {ty}) (result {ty})
+                   ({ty}.atomic.rmw{bits}.cmpxchg{u} (local.get 0) (local.get 1) (local.get 2)))\n"
+            );
+        }
+    }
+    funcs
 }
 
 fn compiler(opt_level: OptLevel) -> Compiler {
