@@ -91,7 +91,7 @@ mod misuse;
 #[cfg(feature = "wasi")]
 pub mod wasi;
 
-pub use anyhow::{Error, Result};
+pub use anyhow::{Error, Result, bail, ensure, format_err};
 pub use call::{FrameInfo, WasmBacktrace};
 pub use cow::{PageStats, ResetStrategy};
 pub use engine::{Config, Engine};
@@ -111,6 +111,31 @@ pub use store::{
     StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, UpdateDeadline,
 };
 pub use value::{Ref, Val, WasmTy};
+
+/// Errors, and how to add context to them. They are those of the crate `anyhow`.
+///
+/// # Examples
+/// ```
+/// use minirt::error::Context;
+/// use minirt::{Engine, Instance, Module, Result, Store, bail, ensure};
+///
+/// fn answer(text: &str) -> Result<i32> {
+///     let engine = Engine::default();
+///     let mut store = Store::new(&engine, ());
+///     let module = Module::new(&engine, text).context("this is not a module")?;
+///     let instance = Instance::new(&mut store, &module, &[])?;
+///     let Some(answer) = instance.get_global(&store, "answer") else { bail!("there is no answer") };
+///     let answer = answer.get(&store).i32().context("the answer is not a number")?;
+///     ensure!(answer == 42, "{answer} is not the answer");
+///     Ok(answer)
+/// }
+/// assert_eq!(answer("(oops)").unwrap_err().to_string(), "this is not a module");
+/// assert_eq!(answer("(module)").unwrap_err().to_string(), "there is no answer");
+/// assert_eq!(answer("(module (global (export \"answer\") i32 (i32.const 42)))").unwrap(), 42);
+/// ```
+pub mod error {
+    pub use anyhow::{Context, Error, Result, bail, ensure, format_err};
+}
 
 /// The programs in README.md compile, and the first one runs.
 #[cfg(doctest)]

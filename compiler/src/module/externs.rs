@@ -81,9 +81,14 @@ impl MemoryType {
         self.memory64
     }
 
-    /// Bytes in a page.
+    /// Returns how many bytes a page has: 65,536 or 1.
     pub fn page_size(&self) -> u64 {
         1 << self.page_size_log2
+    }
+
+    /// Returns the binary logarithm of [`MemoryType::page_size`]: 16 or 0.
+    pub fn page_size_log2(&self) -> u8 {
+        self.page_size_log2
     }
 
     /// Bytes at the start. Types with more than a `u64` can say are valid, but not possible.

@@ -61,35 +61,178 @@ impl HeapType {
             Self::Extern | Self::NoExtern => RefKind::Extern,
         }
     }
+
+    /// Returns whether it is `func`: any function.
+    pub const fn is_func(&self) -> bool {
+        matches!(self, Self::Func)
+    }
+
+    /// Returns whether it is `nofunc`: no function.
+    pub const fn is_no_func(&self) -> bool {
+        matches!(self, Self::NoFunc)
+    }
+
+    /// Returns whether it is `extern`: any value of the host.
+    pub const fn is_extern(&self) -> bool {
+        matches!(self, Self::Extern)
+    }
+
+    /// Returns whether it is `noextern`: no value of the host.
+    pub const fn is_no_extern(&self) -> bool {
+        matches!(self, Self::NoExtern)
+    }
+
+    /// Returns whether it is one certain type of functions.
+    pub const fn is_concrete(&self) -> bool {
+        self.as_concrete_func().is_some()
+    }
+
+    /// Returns whether it is not concrete.
+    pub const fn is_abstract(&self) -> bool {
+        !self.is_concrete()
+    }
+
+    /// Returns the number of the type, if it is one certain type of functions.
+    pub const fn as_concrete_func(&self) -> Option<u32> {
+        if let Self::ConcreteFunc(number) = self { Some(*number) } else { None }
+    }
+
+    /// Returns the most general type of its kind.
+    pub const fn top(&self) -> Self {
+        match self.kind() {
+            RefKind::Func => Self::Func,
+            RefKind::Extern => Self::Extern,
+        }
+    }
+
+    /// Returns the type of its kind that every other matches: that of null references.
+    pub const fn bottom(&self) -> Self {
+        match self.kind() {
+            RefKind::Func => Self::NoFunc,
+            RefKind::Extern => Self::NoExtern,
+        }
+    }
+
+    /// Returns whether references to this can be used where references to `other` are expected, as far as that follows
+    /// from the two alone. Of two different concrete types, only the engine knows whether one extends the other: ask the
+    /// runtime's `Engine::matches`.
+    pub fn matches(&self, other: &Self) -> bool {
+        self == other || *other == self.top() || (*self == other.bottom())
+    }
 }
 
 impl RefType {
     /// `(ref null func)`
     pub const FUNCREF: Self = Self { nullable: true, heap: HeapType::Func };
+    /// `(ref null nofunc)`
+    pub const NULLFUNCREF: Self = Self { nullable: true, heap: HeapType::NoFunc };
     /// `(ref null extern)`
     pub const EXTERNREF: Self = Self { nullable: true, heap: HeapType::Extern };
+    /// `(ref null noextern)`
+    pub const NULLEXTERNREF: Self = Self { nullable: true, heap: HeapType::NoExtern };
 
-    /// References to `heap`.
+    /// Returns the type of references to `heap`.
     pub const fn new(nullable: bool, heap: HeapType) -> Self {
         Self { nullable, heap }
     }
 
-    /// Whether null is among its values.
+    /// Returns whether null is among its values.
     pub const fn is_nullable(&self) -> bool {
         self.nullable
     }
 
-    /// What its other values point to.
+    /// Returns what its other values point to.
     pub const fn heap_type(&self) -> HeapType {
         self.heap
+    }
+
+    /// Returns whether it can be used where `other` is expected, as far as [`HeapType::matches`] can tell.
+    pub fn matches(&self, other: &Self) -> bool {
+        (other.nullable || !self.nullable) && self.heap.matches(&other.heap)
+    }
+}
+
+impl From<RefType> for ValType {
+    fn from(ty: RefType) -> Self {
+        Self::Ref(ty)
     }
 }
 
 impl ValType {
     /// `(ref null func)`
     pub const FUNCREF: Self = Self::Ref(RefType::FUNCREF);
+    /// `(ref null nofunc)`
+    pub const NULLFUNCREF: Self = Self::Ref(RefType::NULLFUNCREF);
     /// `(ref null extern)`
     pub const EXTERNREF: Self = Self::Ref(RefType::EXTERNREF);
+    /// `(ref null noextern)`
+    pub const NULLEXTERNREF: Self = Self::Ref(RefType::NULLEXTERNREF);
+
+    /// Returns whether it is a number: `i32`, `i64`, `f32` or `f64`.
+    pub const fn is_num(&self) -> bool {
+        matches!(self, Self::I32 | Self::I64 | Self::F32 | Self::F64)
+    }
+
+    /// Returns whether it is `i32`.
+    pub const fn is_i32(&self) -> bool {
+        matches!(self, Self::I32)
+    }
+
+    /// Returns whether it is `i64`.
+    pub const fn is_i64(&self) -> bool {
+        matches!(self, Self::I64)
+    }
+
+    /// Returns whether it is `f32`.
+    pub const fn is_f32(&self) -> bool {
+        matches!(self, Self::F32)
+    }
+
+    /// Returns whether it is `f64`.
+    pub const fn is_f64(&self) -> bool {
+        matches!(self, Self::F64)
+    }
+
+    /// Returns whether it is `v128`.
+    pub const fn is_v128(&self) -> bool {
+        matches!(self, Self::V128)
+    }
+
+    /// Returns whether it is a reference type.
+    pub const fn is_ref(&self) -> bool {
+        matches!(self, Self::Ref(_))
+    }
+
+    /// Returns whether it is `funcref`, which is `(ref null func)`.
+    pub const fn is_funcref(&self) -> bool {
+        matches!(self, Self::Ref(RefType { nullable: true, heap: HeapType::Func }))
+    }
+
+    /// Returns whether it is `externref`, which is `(ref null extern)`.
+    pub const fn is_externref(&self) -> bool {
+        matches!(self, Self::Ref(RefType { nullable: true, heap: HeapType::Extern }))
+    }
+
+    /// Returns the reference type, if it is one.
+    pub const fn as_ref(&self) -> Option<&RefType> {
+        if let Self::Ref(ty) = self { Some(ty) } else { None }
+    }
+
+    /// Returns the reference type.
+    ///
+    /// # Panics
+    /// Panics if it is not a reference type.
+    pub fn unwrap_ref(&self) -> &RefType {
+        self.as_ref().unwrap_or_else(|| panic!("expected a reference type, found {self}"))
+    }
+
+    /// Returns whether values of the type can be used where `other` is expected, as far as [`HeapType::matches`] can tell.
+    pub fn matches(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ref(ty), Self::Ref(other)) => ty.matches(other),
+            _ => self == other,
+        }
+    }
 }
 
 /// Whether other types may extend a type.
@@ -119,12 +262,22 @@ impl FuncType {
         Self { params: params.into_iter().collect(), results: results.into_iter().collect(), number: None }
     }
 
-    /// The types of the parameters, in order.
+    /// Returns the type of a parameter, if there are so many.
+    pub fn param(&self, index: usize) -> Option<ValType> {
+        self.params.get(index).copied()
+    }
+
+    /// Returns the type of a result, if there are so many.
+    pub fn result(&self, index: usize) -> Option<ValType> {
+        self.results.get(index).copied()
+    }
+
+    /// Returns the types of the parameters, in order.
     pub fn params(&self) -> &[ValType] {
         &self.params
     }
 
-    /// The types of the results, in order.
+    /// Returns the types of the results, in order.
     pub fn results(&self) -> &[ValType] {
         &self.results
     }

@@ -7,7 +7,7 @@ use crate::sys::fork::{self, Guard, Locks};
 use anyhow::{Context, Result, ensure};
 use minirt_compiler::artifact::is_artifact;
 use minirt_compiler::module::canonical::TypeTable;
-use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, ModuleInfo, TypeDef};
+use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, ModuleInfo, TypeDef, ValType};
 use minirt_compiler::{CompileError, Compiler, Metering};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -298,6 +298,12 @@ impl Engine {
         let func = FuncType::new(ty.params().iter().copied(), ty.results().iter().copied());
         let number = types.number_alone(TypeDef { func, supertype, is_final: finality == Finality::Final });
         Ok(types.get(number).expect("it has just been numbered").func.clone())
+    }
+
+    /// Returns whether values of the type `ty` can be used where `other` is expected. Unlike [`ValType::matches`], an engine
+    /// knows which function types extend each other.
+    pub fn matches(&self, ty: &ValType, other: &ValType) -> bool {
+        self.types().val_matches(*ty, *other)
     }
 
     /// Returns the type of something that a module imports, defines or exports.

@@ -118,6 +118,21 @@ impl Memory {
         self.ty(store).page_size()
     }
 
+    /// Returns the binary logarithm of [`Memory::page_size`]: 16, or 0 if its type says so.
+    pub fn page_size_log2(&self, store: impl AsContext) -> u8 {
+        self.ty(store).page_size_log2()
+    }
+
+    /// Returns the address of its first byte, for reading. Dereferencing it is unsafe: it is valid for
+    /// [`Memory::data_size`] bytes, as long as the store lives, while no Rust reference from [`Memory::data_mut`] exists
+    /// and no other thread uses the store.
+    ///
+    /// Do not write through it: pages may be read-only, and what the host writes must be known to be undone.
+    /// [`Memory::data_mut`], [`Memory::write`] and [`Memory::parts_mut`] see to that.
+    pub fn data_ptr(&self, store: impl AsContext) -> *mut u8 {
+        self.space(&store.as_context().0.inner).base
+    }
+
     /// Returns its size in bytes.
     pub fn data_size(&self, store: impl AsContext) -> usize {
         self.space(&store.as_context().0.inner).len() as usize

@@ -250,7 +250,7 @@ impl ExternRef {
 }
 
 macro_rules! references {
-    ($($variant:ident($ty:ty): $is:ident $as:ident $unwrap:ident; $val:ident $get:ident $unwrap_val:ident;)*) => {
+    ($($variant:ident($ty:ty): $is:ident $as:ident $unwrap:ident; $val:ident [$($get:ident $unwrap_val:ident)*];)*) => {
         impl Ref {
             $(/// Returns whether it is of this kind, null or not.
             pub const fn $is(&self) -> bool {
@@ -267,11 +267,11 @@ macro_rules! references {
             /// # Panics
             /// Panics if it is of another kind.
             pub fn $unwrap(&self) -> Option<$ty> {
-                self.$as().unwrap_or_else(|| panic!("expected {}, found {self:?}", stringify!($get)))
+                self.$as().unwrap_or_else(|| panic!("expected {}, found {self:?}", stringify!($val)))
             })*
         }
         impl Val {
-            $(/// Returns what it refers to, if it is a reference of this kind. `Some(None)` is null.
+            $($(/// Returns what it refers to, if it is a reference of this kind. `Some(None)` is null.
             pub const fn $get(&self) -> Option<Option<$ty>> {
                 if let Self::$val(it) = self { Some(*it) } else { None }
             }
@@ -281,8 +281,8 @@ macro_rules! references {
             /// # Panics
             /// Panics if it is not a reference of this kind.
             pub fn $unwrap_val(&self) -> Option<$ty> {
-                self.$get().unwrap_or_else(|| panic!("expected {}, found {}", stringify!($get), self.ty()))
-            })*
+                self.$get().unwrap_or_else(|| panic!("expected {}, found {}", stringify!($val), self.ty()))
+            })*)*
         }
         $(impl From<Option<$ty>> for Ref {
             fn from(it: Option<$ty>) -> Self {
@@ -308,8 +308,8 @@ macro_rules! references {
 }
 
 references! {
-    Func(Func): is_func as_func unwrap_func; FuncRef funcref unwrap_funcref;
-    Extern(ExternRef): is_extern as_extern unwrap_extern; ExternRef externref unwrap_externref;
+    Func(Func): is_func as_func unwrap_func; FuncRef [funcref unwrap_funcref func_ref unwrap_func_ref];
+    Extern(ExternRef): is_extern as_extern unwrap_extern; ExternRef [externref unwrap_externref extern_ref unwrap_extern_ref];
 }
 
 macro_rules! val_from {

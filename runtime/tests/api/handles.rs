@@ -125,6 +125,7 @@ fn references_are_asked_for_their_kind_and_null_is_of_one() {
     assert!(matches!(Val::null_ref(HeapType::Func).funcref(), Some(None)));
     assert!(Val::null_extern_ref().unwrap_externref().is_none() && Val::I32(0).ref_().is_none());
     assert!(catch_unwind(|| Val::null_extern_ref().unwrap_funcref()).is_err());
+    assert!(Val::null_func_ref().unwrap_func_ref().is_none() && Val::null_func_ref().extern_ref().is_none());
 }
 
 #[test]
@@ -206,4 +207,68 @@ fn an_invalid_type_makes_no_memory_and_no_table() {
     for make in [|| MemoryType::new(2, Some(1)), || MemoryType::new64(2, Some(1))] {
         assert!(std::panic::catch_unwind(make).is_err(), "such a type cannot be made either");
     }
+}
+
+#[test]
+fn types_are_asked_for_what_they_are() {
+    let all = [ValType::I32, ValType::I64, ValType::F32, ValType::F64, ValType::V128, ValType::FUNCREF];
+    let asked = [ValType::is_i32, ValType::is_i64, ValType::is_f32, ValType::is_f64, ValType::is_v128, ValType::is_ref];
+    for (i, ty) in all.iter().enumerate() {
+        for (j, is) in asked.iter().enumerate() {
+            assert_eq!(is(ty), i == j, "{ty}");
+        }
+        assert_eq!((ty.is_num(), ty.as_ref().is_some()), (i < 4, i == 5), "{ty}");
+    }
+    assert!(ValType::FUNCREF.is_funcref() && !ValType::NULLFUNCREF.is_funcref() && !ValType::EXTERNREF.is_funcref());
+    assert!(ValType::EXTERNREF.is_externref() && !ValType::NULLEXTERNREF.is_externref());
+    assert_eq!(ValType::from(RefType::FUNCREF).unwrap_ref().heap_type(), HeapType::Func);
+    assert!(catch_unwind(|| *ValType::I32.unwrap_ref()).is_err());
+    let ty = FuncType::new([ValType::I32, ValType::F64], [ValType::V128]);
+    assert_eq!((ty.param(1), ty.param(2), ty.result(0)), (Some(ValType::F64), None, Some(ValType::V128)));
+    let heaps = [HeapType::Func, HeapType::NoFunc, HeapType::Extern, HeapType::NoExtern, HeapType::ConcreteFunc(7)];
+    let asked =
+        [HeapType::is_func, HeapType::is_no_func, HeapType::is_extern, HeapType::is_no_extern, HeapType::is_concrete];
+    for (i, heap) in heaps.iter().enumerate() {
+        for (j, is) in asked.iter().enumerate() {
+            assert_eq!(is(heap), i == j, "{heap}");
+        }
+        let ends = if heap.kind() == minirt::RefKind::Func { [heaps[0], heaps[1]] } else { [heaps[2], heaps[3]] };
+        assert_eq!([heap.top(), heap.bottom()], ends, "{heap}");
+        assert_eq!((heap.as_concrete_func(), heap.is_abstract()), (if i == 4 { Some(7) } else { None }, i < 4));
+    }
+}
+
+#[test]
+fn a_type_matches_what_its_values_fit_and_an_engine_knows_what_extends_what() {
+    let engine = Engine::default();
+    let signature = FuncType::new([], []);
+    let animal = engine.sub_type(Finality::NonFinal, None, &signature).unwrap();
+    let dog = engine.sub_type(Finality::Final, Some(&animal), &signature).unwrap();
+    let [animal, dog] = [animal, dog].map(|ty| HeapType::ConcreteFunc(engine.type_number(&ty)));
+    let heaps = [HeapType::Func, HeapType::NoFunc, HeapType::Extern, HeapType::NoExtern, animal, dog];
+    let references = heaps.map(|heap| [false, true].map(|nullable| ValType::Ref(RefType::new(nullable, heap))));
+    let mut types = vec![ValType::I32, ValType::I64, ValType::V128];
+    types.extend(references.into_iter().flatten());
+    let heap = |ty: &ValType| ty.as_ref().map(RefType::heap_type);
+    for ty in &types {
+        for other in &types {
+            // All but this follows from the two types alone.
+            let extends = (heap(ty), heap(other)) == (Some(dog), Some(animal));
+            let known = ty.matches(other);
+            let nullable = |ty: &ValType| ty.as_ref().is_some_and(RefType::is_nullable);
+            let fits = known || extends && (nullable(other) || !nullable(ty));
+            assert_eq!(engine.matches(ty, other), fits, "{ty} for {other}");
+            assert!(!(known && extends), "{ty} for {other}");
+        }
+    }
+    assert!(HeapType::NoFunc.matches(&animal) && !animal.matches(&HeapType::NoFunc) && !dog.matches(&animal));
+}
+
+#[test]
+fn a_memory_says_where_it_is_and_how_large_its_pages_are() {
+    let (store, instance) = common::instance(&Engine::default(), r#"(module (memory (export "m") 1 (pagesize 1)))"#);
+    let memory = instance.get_memory(&store, "m").unwrap();
+    assert_eq!((memory.page_size(&store), memory.page_size_log2(&store)), (1, 0));
+    assert_eq!(memory.data_ptr(&store).cast_const(), memory.data(&store).as_ptr());
+    assert_eq!(MemoryType::new(1, None).page_size_log2(), 16);
 }
