@@ -1,7 +1,7 @@
 //! What a module's image holds, what it does not hold, and why: for people who wonder what an instance costs.
 
 use super::module::Module;
-use minirt_compiler::module::{ConstExpr, ConstOp, ModuleInfo, SegmentMode};
+use minirt_compiler::module::{ConstExpr, ModuleInfo, SegmentMode};
 use std::ops::Range;
 
 /// The image that instances of a module start from ([`Module::image_info`]). Sizes are in bytes.
@@ -58,12 +58,13 @@ impl Module {
         steps.extend(
             remaining.tables.iter().map(|table| step(format!("first elements of table {table}"), IMPORTED_VALUE)),
         );
-        let modes = info.elements.iter().map(|segment| &segment.mode);
-        let first = |i: usize| why_element(info, i);
-        steps.extend(segments("element", modes, remaining.first_element, first));
-        let modes = info.data.iter().map(|segment| &segment.mode);
-        let first = |i: usize| why_data(info, i);
-        steps.extend(segments("data", modes, remaining.first_data, first));
+        if remaining.first_element.is_some() || remaining.first_data.is_some() {
+            let values = Values::new(info);
+            let modes = info.elements.iter().map(|segment| &segment.mode);
+            steps.extend(segments("element", modes, remaining.first_element, |i| values.why_element(i)));
+            let modes = info.data.iter().map(|segment| &segment.mode);
+            steps.extend(segments("data", modes, remaining.first_data, |i| values.why_data(i)));
+        }
         steps.extend(remaining.start.map(|func| step(format!("function {func}"), "it is the start function")));
         steps
     }
@@ -91,56 +92,62 @@ fn segments<'a>(
     active.map(step).collect()
 }
 
-fn why_element(info: &ModuleInfo, index: usize) -> &'static str {
-    let segment = &info.elements[index];
-    let SegmentMode::Active { target, offset } = &segment.mode else { return LATER };
-    if *target < info.num_imported_tables {
-        return "its table is imported";
-    }
-    if info.table_inits.iter().any(|(table, init)| table == target && depends_on_import(info, init)) {
-        return "its table is filled before, and with what depends on an import";
-    }
-    if depends_on_import(info, offset) {
-        return IMPORTED_OFFSET;
-    }
-    if segment.items.iter().any(|item| depends_on_import(info, item)) {
-        return "one of its elements depends on an import";
-    }
-    OUT_OF_BOUNDS
+/// The values of a module's constant expressions, as far as they do not depend on imports.
+struct Values<'a> {
+    info: &'a ModuleInfo,
+    /// Those of the globals that it defines, in order.
+    globals: Vec<Option<u128>>,
 }
 
-fn why_data(info: &ModuleInfo, index: usize) -> &'static str {
-    let segment = &info.data[index];
-    let SegmentMode::Active { target, offset } = &segment.mode else { return LATER };
-    if *target < info.num_imported_memories {
-        return "its memory is imported";
+impl<'a> Values<'a> {
+    fn new(info: &'a ModuleInfo) -> Self {
+        let mut values = Self { info, globals: Vec::with_capacity(info.global_inits.len()) };
+        for init in &info.global_inits {
+            // An initial value names earlier globals only, so each is evaluated once.
+            let value = values.of(init);
+            values.globals.push(value);
+        }
+        values
     }
-    if depends_on_import(info, offset) {
-        return IMPORTED_OFFSET;
-    }
-    let end = value(info, offset).saturating_add(segment.bytes.len() as u64);
-    if end > info.memories[*target as usize].initial_bytes() {
-        return OUT_OF_BOUNDS;
-    }
-    "an element segment changes an imported table before"
-}
 
-/// Returns whether a constant expression reads an imported global, by itself or through other globals.
-fn depends_on_import(info: &ModuleInfo, expr: &ConstExpr) -> bool {
-    expr.0.iter().any(|op| match op {
-        ConstOp::GlobalGet(index) => match index.checked_sub(info.num_imported_globals) {
-            None => true,
-            Some(defined) => depends_on_import(info, &info.global_inits[defined as usize]),
-        },
-        _ => false,
-    })
-}
+    /// Returns the value of an expression; `None` if it depends on an import. A function counts as 0.
+    fn of(&self, expr: &ConstExpr) -> Option<u128> {
+        let global = |index: u32| {
+            let defined = index.checked_sub(self.info.num_imported_globals)?;
+            *self.globals.get(defined as usize)?
+        };
+        expr.evaluate(|_| Some(0), global)
+    }
 
-/// Returns the value of an expression that does not depend on imports.
-fn value(info: &ModuleInfo, expr: &ConstExpr) -> u64 {
-    let global = |index: u32| {
-        let init = info.global_inits.get(index.checked_sub(info.num_imported_globals)? as usize)?;
-        Some(u128::from(value(info, init)))
-    };
-    expr.evaluate(|_| Some(0), global).unwrap_or(0) as u64
+    fn why_element(&self, index: usize) -> &'static str {
+        let segment = &self.info.elements[index];
+        let SegmentMode::Active { target, offset } = &segment.mode else { return LATER };
+        if *target < self.info.num_imported_tables {
+            return "its table is imported";
+        }
+        if self.info.table_inits.iter().any(|(table, init)| table == target && self.of(init).is_none()) {
+            return "its table is filled before, and with what depends on an import";
+        }
+        if self.of(offset).is_none() {
+            return IMPORTED_OFFSET;
+        }
+        if segment.items.iter().any(|item| self.of(item).is_none()) {
+            return "one of its elements depends on an import";
+        }
+        OUT_OF_BOUNDS
+    }
+
+    fn why_data(&self, index: usize) -> &'static str {
+        let segment = &self.info.data[index];
+        let SegmentMode::Active { target, offset } = &segment.mode else { return LATER };
+        if *target < self.info.num_imported_memories {
+            return "its memory is imported";
+        }
+        let Some(start) = self.of(offset) else { return IMPORTED_OFFSET };
+        let end = (start as u64).saturating_add(segment.bytes.len() as u64);
+        if end > self.info.memories[*target as usize].initial_bytes() {
+            return OUT_OF_BOUNDS;
+        }
+        "an element segment changes an imported table before"
+    }
 }

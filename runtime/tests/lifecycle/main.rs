@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod artifact;
+mod image_info;
 #[cfg(feature = "wasi")]
 mod programs;
 mod reset;
