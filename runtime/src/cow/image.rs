@@ -144,6 +144,12 @@ impl Image {
         (self.state_len, head, self.memory, self.extents.iter().map(in_memory).collect())
     }
 
+    /// Counts the pages that every slot has of its own: those of the host cell, which each instance writes, and of the head,
+    /// which every reset writes.
+    pub(crate) fn own_pages(&self) -> usize {
+        self.head[0].end.div_ceil(PAGE)
+    }
+
     /// Returns where the part of memory begins that is zero in every fresh instance.
     pub(super) fn zeros_from(&self) -> usize {
         self.extents.last().map_or(MEMORY_AT, |extent| extent.range.end)

@@ -90,9 +90,14 @@ enum State {
     Poisoned,
 }
 
-/// Private pages that a clean slot keeps in memory, besides the head.
+/// If host cell and head take no more pages than this, they are not counted.
+const FEW_OWN_PAGES: usize = 4;
+
+/// Private pages that a clean slot keeps in memory.
 #[derive(Debug, Default)]
 struct Residue {
+    /// Pages of host cell and head, if they are more than a few.
+    own_pages: usize,
     /// Pages of state and initial memory.
     pages: usize,
     /// Pages behind the initial memory, left by instances that had grown. They are zero.
@@ -155,9 +160,15 @@ impl Slot {
         self.accessible
     }
 
-    /// Counts the private pages that this slot keeps in memory while it is clean.
+    /// Counts the private pages that this slot keeps in memory while it is clean, besides its host cell and head.
     pub(crate) fn resident_pages(&self) -> usize {
         self.residue.pages + self.residue.grown_pages
+    }
+
+    /// Counts the pages of host cell and head, if they are more than a few. They stay until the slot is unmapped.
+    #[inline]
+    pub(crate) fn own_pages(&self) -> usize {
+        self.residue.own_pages
     }
 
     // Bind.
@@ -183,6 +194,7 @@ impl Slot {
             Ok(()) => {
                 self.image = Some(Arc::clone(image));
                 self.state = State::Clean;
+                self.residue.own_pages = Some(image.own_pages()).filter(|pages| *pages > FEW_OWN_PAGES).unwrap_or(0);
             }
             Err(_) => _ = self.unmap(), // If this fails as well, the slot stays poisoned.
         }

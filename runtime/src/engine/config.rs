@@ -67,6 +67,9 @@ impl Config {
 
     /// Sets how many bytes of memory the idle slots of the engine may keep between them. Pages that are kept are copied
     /// back at a reset; others are given back to the system, and faulted in again. Default: 256 MiB.
+    ///
+    /// A slot's host cell and head ([`ImageInfo`](crate::ImageInfo) has their sizes) only count if they have more than
+    /// 16 KiB, as with hundreds of imports. If there is no room for them, the slot is unmapped.
     pub fn keep_resident(&mut self, bytes: usize) -> &mut Self {
         self.limits.keep_resident = bytes;
         self
@@ -115,8 +118,8 @@ impl Config {
         self
     }
 
-    /// Sets whether modules may use bulk memory instructions (`memory.copy`, `memory.fill`, `table.init`, ...) and passive
-    /// segments. Default: `true`.
+    /// Sets whether modules may use bulk memory instructions (`memory.copy`, `memory.fill`, `table.init`, ...) and
+    /// passive segments. Default: `true`.
     pub fn wasm_bulk_memory(&mut self, enable: bool) -> &mut Self {
         self.feature(Feature::BulkMemory, enable)
     }
@@ -137,8 +140,8 @@ impl Config {
         self.feature(Feature::FunctionReferences, enable)
     }
 
-    /// Sets whether memories and tables may have 64-bit addresses. Default: `true`. No memory is larger than 4 GiB in any
-    /// case.
+    /// Sets whether memories and tables may have 64-bit addresses. Default: `true`. No memory is larger than 4 GiB in
+    /// any case.
     pub fn wasm_memory64(&mut self, enable: bool) -> &mut Self {
         self.feature(Feature::Memory64, enable)
     }
@@ -153,8 +156,8 @@ impl Config {
         self.feature(Feature::MultiValue, enable)
     }
 
-    /// Sets whether modules may use references as values (`funcref`, `externref`), and have more than one table. Default:
-    /// `true`.
+    /// Sets whether modules may use references as values (`funcref`, `externref`), and have more than one table.
+    /// Default: `true`.
     pub fn wasm_reference_types(&mut self, enable: bool) -> &mut Self {
         self.feature(Feature::ReferenceTypes, enable)
     }

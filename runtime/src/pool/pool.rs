@@ -35,7 +35,8 @@ pub(crate) struct Pool {
     limits: Limits,
     /// Slots that exist, idle or in use.
     total: AtomicUsize,
-    /// Pages that slots keep in memory to copy them back. Written only when a slot's number changes.
+    /// Pages that slots keep in memory to copy them back, and those of idle ones' large host cells and heads. Written only
+    /// when a slot's number changes.
     kept: AtomicUsize,
 }
 
@@ -154,6 +155,7 @@ impl Pool {
         let mut mine = self.shards.mine();
         let data = mine.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop)?;
         mine.counts.warm += 1;
+        self.recount(data.slot.own_pages(), 0);
         Some(data)
     }
 
@@ -162,6 +164,7 @@ impl Pool {
         for mut idle in self.shards.all() {
             if let Some(data) = idle.clean.get_mut(&Arc::as_ptr(prototype)).and_then(Vec::pop) {
                 idle.counts.warm += 1;
+                self.recount(data.slot.own_pages(), 0);
                 return Ok(data);
             }
         }
@@ -216,7 +219,7 @@ impl Pool {
     fn take_from_another(&self) -> Result<Option<Slot>> {
         let idle = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop));
         let Some(mut slot) = idle.map(|data| data.slot) else { return Ok(None) };
-        self.recount(slot.resident_pages(), 0);
+        self.recount(slot.resident_pages() + slot.own_pages(), 0);
         slot.unmap().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst))?;
         Ok(Some(slot))
     }
@@ -225,7 +228,7 @@ impl Pool {
     fn reset(&self, data: &mut InstanceData) -> rustix::io::Result<ResetKind> {
         let before = data.slot.resident_pages();
         let others = self.kept.load(Relaxed).saturating_sub(before);
-        let resident_budget = (self.limits.keep_resident / PAGE).saturating_sub(others);
+        let resident_budget = self.budget().saturating_sub(others);
         let way = data.slot.reset(ResetRules { strategy: self.limits.strategy, resident_budget });
         self.recount(before, data.slot.resident_pages()); // Also after a failure half-way: the slot may have changed it.
         way
@@ -239,6 +242,11 @@ impl Pool {
         let way = self.reset(data)?;
         self.shards.mine().counts.resets[way as usize] += 1;
         Ok(())
+    }
+
+    /// Returns how many pages all slots together may keep in memory.
+    fn budget(&self) -> usize {
+        self.limits.keep_resident / PAGE
     }
 
     #[inline]
@@ -257,7 +265,11 @@ impl Pool {
             mine.counts.resets[way as usize] += 1;
             // Both flags are read under the lock: who clears one does that first, and then looks into every shard.
             released = data.release();
-            if !data.prototype.retired.load(SeqCst) {
+            // No reset discards a slot's own pages. If it has many, and there are too many in all, the slot is unmapped.
+            let own = data.slot.own_pages();
+            let fits = own == 0 || self.kept.load(Relaxed) + own <= self.budget();
+            if fits && !data.prototype.retired.load(SeqCst) {
+                self.recount(0, own);
                 mine.clean.entry(Arc::as_ptr(&data.prototype)).or_default().push(data);
                 drop(mine); // Closures are dropped without the lock: nobody knows what they do then.
                 drop(released);
@@ -286,7 +298,10 @@ impl Pool {
         for mut shard in self.shards.all() {
             let idle = shard.clean.remove(&Arc::as_ptr(prototype));
             drop(shard); // `put_blank` takes a lock.
-            idle.into_iter().flatten().for_each(|data| self.put_blank(data.slot));
+            for data in idle.into_iter().flatten() {
+                self.recount(data.slot.own_pages(), 0);
+                self.put_blank(data.slot);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::alone;
 use crate::common::{self, call, engines, instance};
-use minirt::{Engine, Instance, Module, Store, Trap, Val};
+use minirt::{Config, Engine, Instance, Linker, Module, Store, Trap, Val};
 
 #[test]
 fn two_bytes_far_apart_do_not_cost_what_lies_between() {
@@ -112,4 +112,48 @@ fn image_file_sizes() -> Vec<(u64, u64)> {
     let images =
         entries.filter(|path| std::fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("minirt-")));
     images.filter_map(|path| std::fs::metadata(path).ok()).map(|file| (file.len(), file.blocks() * 512)).collect()
+}
+
+#[test]
+fn idle_instances_with_many_imports_keep_no_more_than_they_may() {
+    let _alone = alone();
+    const IMPORTS: usize = 20_000;
+    const KEEP: usize = 8 << 20;
+    let engine = Engine::new(Config::new().keep_resident(KEEP)).unwrap();
+    let text = format!("(module {})", r#"(import "h" "f" (func))"#.repeat(IMPORTS));
+    let module = Module::new(&engine, text).unwrap();
+    let host_cell = module.image_info().host_cell;
+    assert!(host_cell > 1 << 20);
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("h", "f", || {}).unwrap();
+    let many = |count: usize| {
+        let stores = (0..count).map(|_| {
+            let mut store = Store::new(&engine, ());
+            linker.instantiate(&mut store, &module).unwrap();
+            store
+        });
+        drop(stores.collect::<Vec<_>>());
+    };
+    many(1);
+    let before = resident();
+    for _ in 0..3 {
+        many(50);
+        let stats = engine.stats();
+        assert!(stats.idle == 50 && stats.kept_bytes <= KEEP && stats.kept_bytes > KEEP / 2, "{stats:?}");
+        // The allocator may have kept what 50 lists of closures took.
+        let most = before + KEEP + 50 * IMPORTS * size_of::<[usize; 2]>() + (4 << 20);
+        assert!(most < before + 50 * host_cell / 2 && resident() < most, "{before} became {}", resident());
+    }
+    // As many as fit are warm.
+    let warm = engine.stats().warm_instantiations;
+    many(50);
+    let warm = (engine.stats().warm_instantiations - warm) as usize;
+    assert!(warm > 0 && warm <= KEEP / host_cell, "{warm}");
+    drop((linker, module));
+    assert_eq!(engine.stats().kept_bytes, 0);
+}
+
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
