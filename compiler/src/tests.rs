@@ -33,8 +33,11 @@ fn the_same_module_gives_the_same_code_on_one_thread_and_on_several() {
     for _ in 0..3 {
         assert_eq!(compiler(true).compile(&module).unwrap().code, alone.code);
     }
-    assert_eq!(alone.code.funcs.len(), 200);
-    assert!(alone.code.funcs.iter().is_sorted_by_key(|func| func.start), "functions are in the order of their indices");
+    assert_eq!(alone.code.tables.funcs.len(), 200);
+    assert!(
+        alone.code.tables.funcs.iter().is_sorted_by_key(|func| func.start),
+        "functions are in the order of their indices"
+    );
 }
 
 #[test]
@@ -52,7 +55,7 @@ fn every_optimisation_level_compiles() {
     let module = large(&[]);
     for opt_level in [OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize] {
         let compiler = Compiler::new(&Settings { opt_level, ..Settings::default() }).unwrap();
-        assert_eq!(compiler.compile(&module).unwrap().code.funcs.len(), 200);
+        assert_eq!(compiler.compile(&module).unwrap().code.tables.funcs.len(), 200);
     }
 }
 
@@ -65,7 +68,7 @@ fn more_values_than_registers_can_be_passed_and_returned() {
         many = "i64 f32 ".repeat(40),
         gets = (0..80).map(|i| format!("(local.get {i})")).collect::<String>(),
     ));
-    assert_eq!((module.code.entries.len(), module.code.exits.len()), (1, 1));
+    assert_eq!((module.code.tables.entries.len(), module.code.tables.exits.len()), (1, 1));
 }
 
 #[test]
@@ -77,9 +80,13 @@ fn trampolines_are_made_for_the_types_that_need_them() {
             (func (type $private)) (func (export \"f\") (type $exported) (i64.const 0)))",
     );
     let types = |table: &[(u32, u32)]| table.iter().map(|(ty, _)| *ty).collect::<Vec<_>>();
-    assert_eq!(types(&module.code.entries), [2, 4]);
-    assert_eq!(types(&module.code.exits), [2]);
-    assert!(module.code.exit(2).is_some() && module.code.entry(4).is_some() && module.code.entry(1).is_none());
+    assert_eq!(types(&module.code.tables.entries), [2, 4]);
+    assert_eq!(types(&module.code.tables.exits), [2]);
+    assert!(
+        module.code.tables.exit(2).is_some()
+            && module.code.tables.entry(4).is_some()
+            && module.code.tables.entry(1).is_none()
+    );
 }
 
 #[test]
@@ -87,13 +94,13 @@ fn traps_and_places_lead_back_to_the_instruction() {
     let bytes = wat::parse_str("(module (func $f (export \"f\") (call $f) unreachable))").unwrap();
     let code = compiler(false).compile(&bytes).unwrap().code;
     assert!(
-        code.traps.iter().is_sorted_by_key(|site| site.offset)
-            && code.places.iter().is_sorted_by_key(|place| place.offset)
+        code.tables.traps.iter().is_sorted_by_key(|site| site.offset)
+            && code.tables.places.iter().is_sorted_by_key(|place| place.offset)
     );
     let place = |trap: Trap| {
-        let site = code.traps.iter().find(|site| site.code == trap.code()).unwrap();
-        assert_eq!((code.trap_at(site.offset), code.func_at(site.offset)), (Some(trap), Some(0)));
-        code.wasm_offset(site.offset).unwrap() as usize
+        let site = code.tables.traps.iter().find(|site| site.code == trap.code()).unwrap();
+        assert_eq!((code.tables.trap_at(site.offset), code.tables.func_at(site.offset)), (Some(trap), Some(0)));
+        code.tables.wasm_offset(site.offset).unwrap() as usize
     };
     assert_eq!(bytes[place(Trap::UnreachableCodeReached)], 0x00);
     let call = bytes.windows(2).rposition(|pair| pair == [0x10, 0x00]).unwrap();
@@ -104,8 +111,8 @@ fn traps_and_places_lead_back_to_the_instruction() {
 fn the_end_of_the_stack_is_blamed_on_the_function_that_met_it() {
     let bytes = wat::parse_str("(module (func (call 0)) (func (call 1)) (func (call 2)))").unwrap();
     let code = compiler(false).compile(&bytes).unwrap().code;
-    let stops = code.traps.iter().filter(|site| site.code == Trap::StackOverflow.code());
-    let places: Vec<u32> = stops.map(|site| code.wasm_offset(site.offset).unwrap()).collect();
+    let stops = code.tables.traps.iter().filter(|site| site.code == Trap::StackOverflow.code());
+    let places: Vec<u32> = stops.map(|site| code.tables.wasm_offset(site.offset).unwrap()).collect();
     assert_eq!(places.len(), 3);
     for (func, place) in places.into_iter().enumerate() {
         let call = bytes.windows(2).position(|pair| pair == [0x10, func as u8]).unwrap();
@@ -117,8 +124,8 @@ fn the_end_of_the_stack_is_blamed_on_the_function_that_met_it() {
 fn an_exit_trampoline_stands_alone_at_the_start_of_its_text() {
     let ty = FuncType::new([ValType::I32, ValType::F64], [ValType::I64]);
     let code = compiler(false).exit_trampoline(&ty).unwrap();
-    assert_eq!(code.exits, [(0, 0)]);
-    assert_eq!(code.traps.iter().map(|site| site.code).collect::<Vec<_>>(), [Trap::HostError.code()]);
+    assert_eq!(code.tables.exits, [(0, 0)]);
+    assert_eq!(code.tables.traps.iter().map(|site| site.code).collect::<Vec<_>>(), [Trap::HostError.code()]);
 }
 
 #[test]

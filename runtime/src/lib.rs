@@ -107,8 +107,8 @@ pub use module::{ExportType, ImageInfo, ImportType, Module, RemainingStep};
 pub use object::{MemoryAccessError, MemoryMut};
 pub use pool::EngineStats;
 pub use store::{
-    AsContext, AsContextMut, Extern, ExternRef, Func, Global, Instance, Memory, ResourceLimiter, Store, StoreContext,
-    StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, UpdateDeadline,
+    AsContext, AsContextMut, Extern, ExternRef, Func, Global, Instance, LimitExceeded, Memory, ResourceLimiter, Store,
+    StoreContext, StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, UpdateDeadline,
 };
 pub use value::{Ref, Val, WasmTy};
 

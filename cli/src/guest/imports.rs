@@ -2,7 +2,7 @@
 
 use super::input::shown;
 use crate::output::report::Report;
-use minirt::{Error, Linker, Module, Store};
+use minirt::{Error, LimitExceeded, Linker, Module, Store};
 
 /// The name under which WASI preview 1 is offered.
 const WASI: &str = "wasi_snapshot_preview1";
@@ -18,8 +18,7 @@ pub(crate) fn unlinked<T>(
     let what = format!("{} can not be instantiated", shown(file));
     let missing = module.imports().find(|import| linker.get(&mut *store, import.module(), import.name()).is_none());
     let help = match missing.map(|import| (import.module(), import.name())) {
-        // What the store's limiter said no to.
-        None if error.root_cause().to_string().ends_with(" limits") => {
+        None if matches!(error.downcast_ref(), Some(LimitExceeded::MemorySize(_) | LimitExceeded::TableSize(_))) => {
             "allow it more with -W max-memory-size=N or -W max-table-elements=N".to_owned()
         }
         None => "give it what it asks for: --preload NAME=FILE offers other exports under NAME".to_owned(),

@@ -4,9 +4,9 @@ use super::error::ArtifactError;
 use super::header::PAGE;
 use super::wire::{Damaged, Here, Reader, Wire, Writer, structs};
 use crate::base::bytes::{Bytes, Table};
-use crate::instance::code::{Code, FuncRange, Place, TrapSite};
+use crate::instance::code::{Code, CodeTables, FuncRange, Place, TrapSite};
 use crate::instance::compiled::Compiled;
-use crate::instance::image::{Extent, InitialImage, MemoryImage};
+use crate::instance::image::{Extent, InitialImage, MemoryImage, Remaining};
 use crate::instance::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
 use crate::module::ModuleInfo;
 use std::ops::Range;
@@ -19,8 +19,8 @@ const SMALL_IMAGE: u64 = 1 << 20;
 pub(super) struct Description {
     module: ModuleInfo,
     sizes: Sizes,
-    code: CodeTables,
-    image: ImageWithoutMemory,
+    code: CodeOnFile,
+    image: ImageOnFile,
     pub(super) memory: MemoryPlan,
 }
 
@@ -33,9 +33,9 @@ struct Sizes {
     mutable: Range<i32>,
 }
 
-/// [`Code`] without its text. Where functions start has to be right, because it is jumped to; what only explains the
-/// text is set aside and trusted as far as the text is.
-struct CodeTables {
+/// A text's length, and its tables. Where functions start has to be right, because it is jumped to; what only explains
+/// the text is set aside and trusted as far as the text is.
+struct CodeOnFile {
     text_len: usize,
     funcs: Here,
     entries: Vec<(u32, u32)>,
@@ -45,18 +45,13 @@ struct CodeTables {
 }
 
 /// [`InitialImage`] without its memory, and without the pages of zeros in the state.
-struct ImageWithoutMemory {
+struct ImageOnFile {
     state_len: usize,
     /// Where each run of pages starts in the state, and what is there.
     state: Vec<(usize, Here)>,
     memory_size: u64,
-    others: Vec<MemoryImage>,
-    dynamic_globals: Vec<u32>,
-    dynamic_tables: Vec<u32>,
-    first_dynamic_element: Option<u32>,
-    first_dynamic_data: Option<u32>,
-    start: Option<u32>,
-    snapshot: bool,
+    extra_memories: Vec<MemoryImage>,
+    remaining: Remaining,
 }
 
 /// Which extents are in the memory section.
@@ -71,10 +66,9 @@ pub(super) struct MemoryPlan {
 structs! {
     Description { module sizes code image memory }
     Sizes { host state room mutable }
-    CodeTables { text_len funcs entries exits traps places }
-    ImageWithoutMemory {
-        state_len state memory_size others dynamic_globals dynamic_tables first_dynamic_element first_dynamic_data start snapshot
-    }
+    CodeOnFile { text_len funcs entries exits traps places }
+    ImageOnFile { state_len state memory_size extra_memories remaining }
+    Remaining { globals tables first_element first_data start snapshot }
     MemoryPlan { extents flat }
     MemoryImage { size extents }
     Extent { offset bytes }
@@ -87,8 +81,8 @@ impl Description {
         Self {
             module: module.clone(),
             sizes: Sizes::of(layout),
-            code: CodeTables::of(code),
-            image: ImageWithoutMemory::of(image),
+            code: CodeOnFile::of(code),
+            image: ImageOnFile::of(image),
             memory: MemoryPlan::of(&image.memory),
         }
     }
@@ -106,7 +100,7 @@ impl Description {
             return Err(ArtifactError::damaged("another build of this version laid its instances out differently"));
         }
         let code = code.complete(text).ok_or_else(|| unfit("its code"))?;
-        if code.funcs.len() + module.num_imported_funcs as usize != module.funcs.len() {
+        if code.tables.funcs.len() + module.num_imported_funcs as usize != module.funcs.len() {
             return Err(unfit("its functions"));
         }
         let own = module.memories.len() - module.num_imported_memories as usize;
@@ -114,7 +108,7 @@ impl Description {
             let accessible = other.size.checked_next_multiple_of(HOST_PAGE);
             accessible.is_some_and(|size| MemoryPlan::of(&other.extents).places(size).is_some())
         };
-        if image.others.len() != own.saturating_sub(1) || !image.others.iter().all(fits) {
+        if image.extra_memories.len() != own.saturating_sub(1) || !image.extra_memories.iter().all(fits) {
             return Err(unfit("its memories"));
         }
         let extents = plan.extents(memory, image.memory_size).ok_or_else(|| unfit("its memory"))?;
@@ -150,9 +144,10 @@ impl Sizes {
     }
 }
 
-impl CodeTables {
+impl CodeOnFile {
     fn of(code: &Code) -> Self {
-        let Code { text, funcs, entries, exits, traps, places } = code.clone();
+        let Code { text, tables } = code.clone();
+        let CodeTables { funcs, entries, exits, traps, places } = tables;
         Self { text_len: text.len(), funcs: Here(funcs.as_bytes().clone()), entries, exits, traps, places }
     }
 
@@ -164,53 +159,27 @@ impl CodeTables {
         let inside = funcs.iter().all(|func| func.start <= func.end && func.end as usize <= text_len)
             && entries.iter().chain(&exits).all(|(_, offset)| (*offset as usize) < text_len)
             && section.len() == text_len.checked_next_multiple_of(PAGE)?;
-        inside.then_some(Code { text, funcs, entries, exits, traps, places })
+        inside.then_some(Code { text, tables: CodeTables { funcs, entries, exits, traps, places } })
     }
 }
 
-impl ImageWithoutMemory {
+impl ImageOnFile {
     fn of(image: &InitialImage) -> Self {
-        let InitialImage {
-            state,
-            memory: _,
-            memory_size,
-            others,
-            dynamic_globals,
-            dynamic_tables,
-            first_dynamic_element,
-            first_dynamic_data,
-            start,
-            snapshot,
-        } = image;
+        // The memory has a section of its own.
+        let InitialImage { state, memory: _, memory_size, extra_memories, remaining } = image;
         Self {
             state_len: state.len(),
             state: not_zero(state),
             memory_size: *memory_size,
-            others: others.clone(),
-            dynamic_globals: dynamic_globals.clone(),
-            dynamic_tables: dynamic_tables.clone(),
-            first_dynamic_element: *first_dynamic_element,
-            first_dynamic_data: *first_dynamic_data,
-            start: *start,
-            snapshot: *snapshot,
+            extra_memories: extra_memories.clone(),
+            remaining: remaining.clone(),
         }
     }
 
     /// The image with its memory. `None` if the state is not as long as the layout allows: in a snapshot, tables may
     /// have grown.
     fn complete(self, layout: &Layout, memory: Vec<Extent>) -> Option<InitialImage> {
-        let Self {
-            state_len,
-            state: runs,
-            memory_size,
-            others,
-            dynamic_globals,
-            dynamic_tables,
-            first_dynamic_element,
-            first_dynamic_data,
-            start,
-            snapshot,
-        } = self;
+        let Self { state_len, state: runs, memory_size, extra_memories, remaining } = self;
         if !(layout.state_size..=layout.state_room).contains(&(state_len as u64)) {
             return None;
         }
@@ -218,18 +187,7 @@ impl ImageWithoutMemory {
         for (at, Here(bytes)) in runs {
             state.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(&bytes);
         }
-        Some(InitialImage {
-            state,
-            memory,
-            memory_size,
-            others,
-            dynamic_globals,
-            dynamic_tables,
-            first_dynamic_element,
-            first_dynamic_data,
-            start,
-            snapshot,
-        })
+        Some(InitialImage { state, memory, memory_size, extra_memories, remaining })
     }
 }
 

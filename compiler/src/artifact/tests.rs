@@ -2,6 +2,7 @@
 
 use super::header::PAGE;
 use super::*;
+use crate::instance::image::Remaining;
 use crate::settings::Metering;
 use crate::{Compiler, OptLevel, Settings};
 use cranelift_codegen::settings::Configurable;
@@ -109,7 +110,7 @@ fn a_snapshot_keeps_what_has_grown() {
     let image = &mut compiled.image;
     image.state.resize(compiled.layout.state_room as usize, 0);
     *image.state.last_mut().unwrap() = 7;
-    (image.memory_size, image.start, image.snapshot) = (100 * crate::module::WASM_PAGE, None, true);
+    (image.memory_size, image.remaining) = (100 * crate::module::WASM_PAGE, Remaining::of_snapshot());
     assert_eq!(read(COMPILER.serialize(&compiled), true).unwrap().compiled, compiled);
 }
 
@@ -125,7 +126,8 @@ fn what_is_large_is_used_where_it_lies_in_the_file() {
     let file = Bytes::from(RICH_FILE.clone());
     let Artifact { compiled: Compiled { module, image, code, .. }, .. } = COMPILER.deserialize(&file, true).unwrap();
     let whole = file.as_ptr_range();
-    let tables = [code.funcs.as_bytes(), code.traps.as_bytes(), code.places.as_bytes(), &code.text];
+    let tables =
+        [code.tables.funcs.as_bytes(), code.tables.traps.as_bytes(), code.tables.places.as_bytes(), &code.text];
     for part in tables.into_iter().chain([&module.data_bytes]).chain(image.memory.iter().map(|e| &e.bytes)) {
         assert!(!part.is_empty() && whole.contains(&part.as_ptr()));
     }
@@ -215,7 +217,8 @@ fn a_flipped_bit_behind_the_metadata_is_found_when_asked_for_and_else_does_no_ha
         let error = read(flipped(&RICH_FILE, bit), true).unwrap_err();
         assert!(error.to_string().contains("its code or data is not as it was written"), "{error}");
         let Compiled { module, code, .. } = read(flipped(&RICH_FILE, bit), false).unwrap().compiled;
-        (0..code.text.len() as u32).for_each(|at| _ = (code.trap_at(at), code.func_at(at), code.wasm_offset(at)));
+        (0..code.text.len() as u32)
+            .for_each(|at| _ = (code.tables.trap_at(at), code.tables.func_at(at), code.tables.wasm_offset(at)));
         (0..9).for_each(|func| _ = module.func_name(func));
     }
 }
@@ -227,7 +230,7 @@ fn what_code_relies_on_is_always_checked_even_where_it_is_used_in_place() {
     let compiled = compiled(SMALL);
     let metadata = sections(&written(SMALL)).metadata;
     let file = written(SMALL);
-    for part in [&compiled.code.funcs.as_bytes()[..], &compiled.image.state[..8]] {
+    for part in [&compiled.code.tables.funcs.as_bytes()[..], &compiled.image.state[..8]] {
         assert!(file[metadata.clone()].windows(part.len()).any(|window| window == part));
     }
 }
@@ -342,12 +345,12 @@ fn what_lies_outside_is_refused() {
         let error = read(COMPILER.serialize(&compiled), true).unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     };
-    refused(|c| c.code.entries[0].1 = u32::MAX, "its code");
+    refused(|c| c.code.tables.entries[0].1 = u32::MAX, "its code");
     refused(
-        |c| c.code.funcs = [crate::instance::code::FuncRange { start: 0, end: 1 << 20 }].into_iter().collect(),
+        |c| c.code.tables.funcs = [crate::instance::code::FuncRange { start: 0, end: 1 << 20 }].into_iter().collect(),
         "its code",
     );
-    refused(|c| c.code.funcs = Default::default(), "its functions");
+    refused(|c| c.code.tables.funcs = Default::default(), "its functions");
     refused(|c| c.module.data[0].bytes = 0..1000, "its description");
     refused(|c| c.module.num_imported_globals = u32::MAX, "its description");
     refused(|c| c.image.state.clear(), "its state");

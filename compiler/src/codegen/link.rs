@@ -11,7 +11,7 @@ use super::abi::from_trap_code;
 use super::compile::{Compiled, Piece};
 use super::memory_provider::TextBuffer;
 use crate::base::error::CompileError;
-use crate::instance::code::{Code, FuncRange, Place, TrapSite};
+use crate::instance::code::{Code, CodeTables, FuncRange, Place, TrapSite};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
@@ -114,14 +114,14 @@ fn place(isa: &OwnedTargetIsa, room: usize, compiled: &[Compiled]) -> Result<(Ve
 }
 
 fn tables(text: Vec<u8>, pieces: &[Piece], compiled: &[Compiled], starts: &[u32]) -> Result<Code, CompileError> {
-    let mut code = Code { text: text.into(), ..Code::default() };
+    let mut tables = CodeTables::default();
     let (mut funcs, mut traps, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for ((piece, function), start) in pieces.iter().zip(compiled).zip(starts.iter().copied()) {
         match *piece {
             Piece::Body(_) => funcs.push(FuncRange { start, end: start + function.bytes.len() as u32 }),
             Piece::NewEpoch => {}
-            Piece::Entry(ty) => code.entries.push((ty, start)),
-            Piece::Exit(ty) => code.exits.push((ty, start)),
+            Piece::Entry(ty) => tables.entries.push((ty, start)),
+            Piece::Exit(ty) => tables.exits.push((ty, start)),
         }
         for (offset, trap) in &function.traps {
             let trap = from_trap_code(*trap).ok_or_else(|| CompileError::internal(format!("unknown trap {trap}")))?;
@@ -130,10 +130,10 @@ fn tables(text: Vec<u8>, pieces: &[Piece], compiled: &[Compiled], starts: &[u32]
         places.extend(function.places.iter().map(|(offset, wasm)| Place { offset: start + offset, wasm: *wasm }));
     }
     traps.sort_unstable_by_key(|site: &TrapSite| site.offset);
-    code.funcs = funcs.into_iter().collect();
-    code.traps = traps.into_iter().collect();
-    code.places = places.into_iter().collect();
-    Ok(code)
+    tables.funcs = funcs.into_iter().collect();
+    tables.traps = traps.into_iter().collect();
+    tables.places = places.into_iter().collect();
+    Ok(Code { text: text.into(), tables })
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn calls_are_distances_within_the_text() {
         let code = linked(&[2, 1, 0].map(calls)).unwrap();
-        for (caller, callee) in code.funcs.iter().zip(code.funcs.iter().rev()) {
+        for (caller, callee) in code.tables.funcs.iter().zip(code.tables.funcs.iter().rev()) {
             assert_eq!(caller.start % 32, 0);
             let distance = &code.text[caller.start as usize + 1..caller.end as usize];
             let distance = i32::from_le_bytes(distance.try_into().unwrap());

@@ -7,13 +7,20 @@ use crate::base::bytes::{Bytes, Record, Table};
 use crate::base::trap::Trap;
 use std::ops::Range;
 
-/// The finished text of a module and what is needed to run, debug and stop it.
-///
-/// Offsets count bytes from the start of `text`, except where a comment says otherwise.
+/// The machine code of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Code {
-    /// The machine code. It calls within itself only, by distances, so it runs wherever it is placed.
+    /// The finished text. It calls within itself only, by distances, so it runs wherever it is placed.
     pub text: Bytes,
+    /// What explains it.
+    pub tables: CodeTables,
+}
+
+/// What is needed to enter a text, to find out where it is, and what it means if it stops.
+///
+/// Offsets count bytes from the start of the text, except where a comment says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeTables {
     /// The defined functions, in index order.
     pub funcs: Table<FuncRange>,
     /// Host to Wasm: for each canonical type of a function that escapes, its entry trampoline. Sorted by type.
@@ -87,7 +94,7 @@ impl Record for Place {
     }
 }
 
-impl Code {
+impl CodeTables {
     /// What a fault at exactly this offset means; `None` if no instruction there may trap.
     pub fn trap_at(&self, offset: u32) -> Option<Trap> {
         let site = self.traps.get(self.traps.partition_point(|site| site.offset < offset))?;

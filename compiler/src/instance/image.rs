@@ -1,8 +1,7 @@
-//! The image: an instance as it stands right after instantiation, before any code ran.
+//! The image: an instance as it is right after instantiation, before any code has run.
 //!
-//! Where the specification's steps of instantiation (section 4.7.2) have a result that is known before
-//! anything is imported, they are carried out here, once for all instances. What is left over is listed, in order, for the
-//! runtime to do each time.
+//! Some of the specification's steps of instantiation (section 4.7.2) have a result that is known before anything is
+//! imported. `initialise` carries those out, once for all instances. The [`Remaining`] ones are the runtime's, each time.
 
 use crate::base::bytes::Bytes;
 
@@ -16,21 +15,42 @@ pub struct InitialImage {
     pub memory: Vec<Extent>,
     /// Bytes that are accessible of that memory at the start: its size in whole host pages, and 0 where there is none.
     pub memory_size: u64,
-    /// The other memories that the module defines, in order. Each is an instance of its own, of a module that has only
-    /// this memory.
-    pub others: Vec<MemoryImage>,
+    /// The other memories that the module defines, in order. Each belongs to an instance of its own, of a module that has
+    /// only this memory.
+    pub extra_memories: Vec<MemoryImage>,
+    /// What else it takes to make an instance of it.
+    pub remaining: Remaining,
+}
+
+/// The steps of instantiation that the image does not hold, in the order in which they are done. They depend on imports,
+/// or run code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remaining {
     /// Defined globals (counted from 0, without imports) whose value depends on an import.
-    pub dynamic_globals: Vec<u32>,
-    /// Defined tables whose first elements depend on an import. Segments come after them.
-    pub dynamic_tables: Vec<u32>,
-    /// The first active element segment that has to be applied at run time, and with it all later ones.
-    pub first_dynamic_element: Option<u32>,
-    /// The first active data segment that has to be applied at run time, and with it all later ones.
-    pub first_dynamic_data: Option<u32>,
-    /// The start function, if it is still to be run. A snapshot has none.
+    pub globals: Vec<u32>,
+    /// Tables (counted with imports) whose first elements depend on an import. Segments come after them.
+    pub tables: Vec<u32>,
+    /// The first active element segment that has to be applied; all later ones have to be applied with it.
+    pub first_element: Option<u32>,
+    /// The first active data segment that has to be applied; all later ones have to be applied with it.
+    pub first_data: Option<u32>,
+    /// The start function, if it has to be run.
     pub start: Option<u32>,
-    /// Whether this is an instance that has run, frozen.
+    /// Whether the image is a snapshot: of an instance that has run, so that no step remains.
     pub snapshot: bool,
+}
+
+impl Remaining {
+    /// Returns what remains of a snapshot: nothing.
+    pub fn of_snapshot() -> Self {
+        Self { snapshot: true, ..Self::default() }
+    }
+
+    /// Returns whether nothing has to be initialised, although there may be a start function.
+    pub fn is_initialised(&self) -> bool {
+        let Self { globals, tables, first_element, first_data, start: _, snapshot: _ } = self;
+        globals.is_empty() && tables.is_empty() && first_element.is_none() && first_data.is_none()
+    }
 }
 
 /// What a memory starts with.

@@ -9,7 +9,7 @@
 //! targets an imported table, no data segment is applied here. A dynamic segment into an own table publishes
 //! nothing: if it traps, nobody ever sees the instance.
 
-use super::image::{Extent, InitialImage, MemoryImage};
+use super::image::{Extent, InitialImage, MemoryImage, Remaining};
 use super::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record};
 use crate::module::{ConstExpr, MemoryType, ModuleInfo, SegmentMode, ValType};
 use std::collections::BTreeMap;
@@ -19,7 +19,8 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let state = vec![0; layout.state_size as usize];
     let own = info.memories.get(info.num_imported_memories as usize);
     let memory_size = own.map_or(0, |memory| memory.initial_bytes().next_multiple_of(HOST_PAGE));
-    let image = InitialImage { state, memory_size, start: info.start, ..InitialImage::default() };
+    let remaining = Remaining { start: info.start, ..Remaining::default() };
+    let image = InitialImage { state, memory_size, remaining, ..InitialImage::default() };
     let pages = info.memories[info.num_imported_memories as usize..].iter().map(|_| BTreeMap::new()).collect();
     let mut builder = Builder { info, layout, image, globals: Vec::new(), pages };
     builder.sizes();
@@ -32,7 +33,7 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let mut images = own.iter().zip(builder.pages);
     builder.image.memory = images.next().map_or_else(Vec::new, |(_, pages)| extents(pages));
     let image = |(ty, pages): (&MemoryType, Pages)| MemoryImage { size: ty.initial_bytes(), extents: extents(pages) };
-    builder.image.others = images.map(image).collect();
+    builder.image.extra_memories = images.map(image).collect();
     builder.image
 }
 
@@ -85,7 +86,7 @@ impl Builder<'_> {
             self.globals.push(value);
             let global = self.info.num_imported_globals + defined as u32;
             let (Some(value), GlobalPlace::State(at)) = (value, self.layout.global(global)) else {
-                self.image.dynamic_globals.push(defined as u32);
+                self.image.remaining.globals.push(defined as u32);
                 continue;
             };
             match self.info.globals[global as usize].content {
@@ -108,7 +109,7 @@ impl Builder<'_> {
     fn tables(&mut self) {
         for (table, init) in &self.info.table_inits {
             let (Some(value), TablePlace::State { base, .. }) = (self.evaluate(init), self.layout.table(*table)) else {
-                self.image.dynamic_tables.push(*table);
+                self.image.remaining.tables.push(*table);
                 continue;
             };
             if value != 0 {
@@ -125,11 +126,11 @@ impl Builder<'_> {
                 SegmentMode::Passive => {}
                 SegmentMode::Declared => self.put(flag, &[1]),
                 SegmentMode::Active { target, offset } => {
-                    if self.image.first_dynamic_element.is_some() {
+                    if self.image.remaining.first_element.is_some() {
                         continue;
                     }
                     let Some(entries) = self.static_elements(i, *target, offset) else {
-                        self.image.first_dynamic_element = Some(i as u32);
+                        self.image.remaining.first_element = Some(i as u32);
                         continue;
                     };
                     entries.into_iter().for_each(|(at, value)| self.put_word(at, value));
@@ -142,7 +143,7 @@ impl Builder<'_> {
     /// Where a segment's elements go and what they are, if both are the same in every instance.
     fn static_elements(&self, segment: usize, table: u32, offset: &ConstExpr) -> Option<Vec<(i32, u64)>> {
         let TablePlace::State { base, .. } = self.layout.table(table) else { return None };
-        if self.image.dynamic_tables.contains(&table) {
+        if self.image.remaining.tables.contains(&table) {
             return None;
         }
         let items = &self.info.elements[segment].items;
@@ -155,7 +156,7 @@ impl Builder<'_> {
     }
 
     fn publishes(&self) -> bool {
-        let first = self.image.first_dynamic_element.map_or(usize::MAX, |first| first as usize);
+        let first = self.image.remaining.first_element.map_or(usize::MAX, |first| first as usize);
         let dynamic = self.info.elements.iter().skip(first);
         dynamic.into_iter().any(|segment| match segment.mode {
             SegmentMode::Active { target, .. } => target < self.info.num_imported_tables,
@@ -170,8 +171,8 @@ impl Builder<'_> {
             applying = applying && self.static_data(i, *target, offset);
             if applying {
                 self.put(self.layout.data_dropped(i as u32), &[1]);
-            } else if self.image.first_dynamic_data.is_none() {
-                self.image.first_dynamic_data = Some(i as u32);
+            } else if self.image.remaining.first_data.is_none() {
+                self.image.remaining.first_data = Some(i as u32);
             }
         }
     }

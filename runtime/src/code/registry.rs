@@ -9,7 +9,7 @@
 
 use crate::sys::fork;
 use minirt_compiler::Trap;
-use minirt_compiler::instance::code::Code;
+use minirt_compiler::instance::code::CodeTables;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 #[derive(Clone)]
 struct Entry {
     addresses: Range<usize>,
-    tables: *const Code,
+    tables: *const CodeTables,
 }
 
 static LIST: AtomicPtr<Vec<Entry>> = AtomicPtr::new(std::ptr::null_mut());
@@ -40,7 +40,7 @@ pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
 ///
 /// # Safety
 /// The tables must stay where they are until [`remove`] has returned for these addresses.
-pub(super) unsafe fn add(addresses: Range<usize>, tables: *const Code) {
+pub(super) unsafe fn add(addresses: Range<usize>, tables: *const CodeTables) {
     let entry = Entry { addresses, tables };
     replace(|list| {
         let at = list.partition_point(|e| e.addresses.start < entry.addresses.start);
@@ -100,7 +100,7 @@ extern "C" fn forget_readers() {
 }
 
 /// Calls `f` with the offset of `pc` into the text it lies in, and that text's tables.
-fn look_up<R>(pc: usize, f: impl FnOnce(u32, &Code) -> Option<R>) -> Option<R> {
+fn look_up<R>(pc: usize, f: impl FnOnce(u32, &CodeTables) -> Option<R>) -> Option<R> {
     let readers = announce();
     // SAFETY: having announced ourselves before the load, whatever list we get is not freed until we leave.
     let list = unsafe { LIST.load(SeqCst).as_ref() };
@@ -127,12 +127,12 @@ mod tests {
     /// A text that is known until it is dropped. Nothing reads it: its addresses are enough.
     struct Known {
         text: Box<[u8; 100]>,
-        _tables: Box<Code>,
+        _tables: Box<CodeTables>,
     }
 
     impl Known {
         fn new() -> Self {
-            let (text, tables) = (Box::new([0; 100]), Box::<Code>::default());
+            let (text, tables) = (Box::new([0; 100]), Box::<CodeTables>::default());
             let start = text.as_ptr() as usize;
             // SAFETY: the tables live in a Box, until after `drop`.
             unsafe { add(start..start + text.len(), &raw const *tables) };
@@ -159,7 +159,7 @@ mod tests {
     impl Reader {
         fn inside(pc: usize) -> Self {
             let ((enter, entered), (leave, left)) = (channel(), channel::<()>());
-            let look = move |_: u32, _: &Code| {
+            let look = move |_: u32, _: &CodeTables| {
                 enter.send(()).unwrap();
                 left.recv().ok()
             };

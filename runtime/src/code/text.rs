@@ -4,7 +4,7 @@ use super::registry;
 use crate::sys::mapping::{Access, PAGE, Reservation, whole_pages};
 use anyhow::{Context, Result};
 use minirt_compiler::base::bytes::Bytes;
-use minirt_compiler::instance::code::Code;
+use minirt_compiler::instance::code::{Code, CodeTables};
 use rustix::fd::BorrowedFd;
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,8 +15,7 @@ pub(crate) struct LoadedCode {
     text: Reservation,
     /// Bytes of text; the rest of its last page is zeros.
     len: usize,
-    /// The tables that explain the text; their own copy of it is gone.
-    code: Code,
+    tables: CodeTables,
 }
 
 impl LoadedCode {
@@ -26,7 +25,7 @@ impl LoadedCode {
     /// Returns an error if the kernel gives no memory, or refuses to make it executable.
     pub(crate) fn new(code: Code) -> Result<Arc<Self>> {
         let text = place(&code.text).context("could not place machine code in executable memory")?;
-        Ok(Self::register(text, code))
+        Ok(Self::register(text, code.text.len(), code.tables))
     }
 
     /// Maps code from a file: `len` bytes at `offset`, whole pages.
@@ -40,20 +39,20 @@ impl LoadedCode {
             unsafe { text.map_file(0..len, file, offset, Access::ReadExecute) }?;
             rustix::io::Result::Ok(text)
         };
-        Ok(Self::register(map().context("could not map an artifact's machine code")?, code))
+        let text = map().context("could not map an artifact's machine code")?;
+        Ok(Self::register(text, code.text.len(), code.tables))
     }
 
-    fn register(text: Reservation, code: Code) -> Arc<Self> {
-        let len = code.text.len();
-        let loaded = Arc::new(Self { text, len, code: Code { text: Bytes::default(), ..code } });
+    fn register(text: Reservation, len: usize, tables: CodeTables) -> Arc<Self> {
+        let loaded = Arc::new(Self { text, len, tables });
         // SAFETY: `drop` takes it out again before the tables go, and the Arc keeps them where they are.
-        unsafe { registry::add(loaded.addresses(), &loaded.code) };
+        unsafe { registry::add(loaded.addresses(), &loaded.tables) };
         loaded
     }
 
-    /// What it was made from.
-    pub(crate) fn code(self: &Arc<Self>) -> Code {
-        Code { text: Bytes::new(Arc::<Self>::clone(self)), ..self.code.clone() }
+    /// Returns what it was made from. The text is this one, not a copy.
+    pub(crate) fn to_code(self: &Arc<Self>) -> Code {
+        Code { text: Bytes::new(Arc::<Self>::clone(self)), tables: self.tables.clone() }
     }
 
     /// The address of an offset into the text.
@@ -73,8 +72,8 @@ impl LoadedCode {
     }
 
     /// The tables that explain the text.
-    pub(crate) fn tables(&self) -> &Code {
-        &self.code
+    pub(crate) fn tables(&self) -> &CodeTables {
+        &self.tables
     }
 
     /// The addresses of the text, without the zeros behind it.

@@ -141,12 +141,7 @@ unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
 /// Initialises globals, tables, elements and data that depend on imports, in that order.
 fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
     let prototype = &store.instance(instance.index).prototype;
-    let remaining = &prototype.remaining;
-    if remaining.globals.is_empty()
-        && remaining.tables.is_empty()
-        && remaining.first_element.is_none()
-        && remaining.first_data.is_none()
-    {
+    if prototype.remaining.is_initialised() {
         return Ok(());
     }
     let prototype = Arc::clone(prototype);

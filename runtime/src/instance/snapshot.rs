@@ -10,10 +10,10 @@ use crate::cow::PageStats;
 use crate::module::Module;
 use crate::module::load::image_parts;
 use crate::pool::InstanceData;
-use crate::pool::Remaining;
 use crate::store::Instance;
 use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
+use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::instance::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
 use minirt_compiler::module::{Entity, RefKind, ValType};
 use std::fs::File;
@@ -179,8 +179,8 @@ fn freeze(store: &StoreInner, index: u32, extra_memories: Vec<Module>) -> Result
     let parts = image_parts(prototype.layout());
     let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
     let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
-    let remaining = Remaining { snapshot: true, ..Remaining::default() };
-    Module::from_parts(&store.engine, prototype.program.clone(), parts, remaining, extra_memories)
+    let program = prototype.program.clone();
+    Module::from_parts(&store.engine, program, parts, Remaining::of_snapshot(), extra_memories)
 }
 
 /// Returns where the state ends now, as an offset from the slot's start. Tables may have grown.

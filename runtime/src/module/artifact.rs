@@ -4,7 +4,6 @@ use super::load::process_parts;
 use super::module::Module;
 use crate::code::LoadedCode;
 use crate::engine::Engine;
-use crate::pool::Remaining;
 use crate::sys::mapping::FileView;
 use crate::sys::memfd::ImageFile;
 use anyhow::{Context, Result, ensure};
@@ -26,21 +25,15 @@ impl Module {
         let prototype = self.prototype();
         let (mut state, memory, size) = prototype.image.parts();
         process_parts(prototype.info(), prototype.layout(), |at, len| state[at..at + len].fill(0));
-        let Remaining { globals, tables, first_element, first_data, start, snapshot } = prototype.remaining.clone();
         let image = InitialImage {
             state,
             memory,
             memory_size: size as u64,
-            others: self.extra_memories().iter().map(Self::memory_image).collect(),
-            dynamic_globals: globals,
-            dynamic_tables: tables,
-            first_dynamic_element: first_element,
-            first_dynamic_data: first_data,
-            start,
-            snapshot,
+            extra_memories: self.extra_memories().iter().map(Self::memory_image).collect(),
+            remaining: prototype.remaining.clone(),
         };
         let (module, layout) = (prototype.info().clone(), prototype.layout().clone());
-        let code = prototype.program.code.code();
+        let code = prototype.program.code.to_code();
         Ok(self.engine().compiler().serialize(&Compiled { module, layout, image, code }))
     }
 

@@ -4,7 +4,7 @@ use super::module::Module;
 use crate::code::LoadedCode;
 use crate::cow::ImageParts;
 use crate::engine::{Engine, binary_format, refuse_artifact};
-use crate::pool::{Program, Remaining};
+use crate::pool::Program;
 use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
 use anyhow::{Context, Result};
@@ -69,16 +69,9 @@ impl Module {
     ) -> Result<Self> {
         let ids = engine.type_ids(&info);
         complete_state(&mut image.state, &info, &layout, &code, &ids);
-        let remaining = Remaining {
-            globals: image.dynamic_globals,
-            tables: image.dynamic_tables,
-            first_element: image.first_dynamic_element,
-            first_data: image.first_dynamic_data,
-            start: image.start,
-            snapshot: image.snapshot,
-        };
         let own = info.memories.iter().skip(info.num_imported_memories as usize);
-        let extra_memories = own.skip(1).zip(image.others).map(|(ty, image)| Self::of_memory(engine, *ty, image));
+        let extra_memories =
+            own.skip(1).zip(image.extra_memories).map(|(ty, image)| Self::of_memory(engine, *ty, image));
         let extra_memories = extra_memories.collect::<Result<_>>()?;
         let program = Arc::new(Program { info, layout, code, type_ids: ids });
         let parts = ImageParts {
@@ -88,7 +81,7 @@ impl Module {
             memory_file,
             ..image_parts(&program.layout)
         };
-        Self::from_parts(engine, program, parts, remaining, extra_memories)
+        Self::from_parts(engine, program, parts, image.remaining, extra_memories)
     }
 
     /// Makes a module that has nothing but a memory.

@@ -2,8 +2,9 @@
 
 use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;
-use crate::pool::{Program, Prototype, Remaining};
+use crate::pool::{Program, Prototype};
 use anyhow::{Context, Result};
+use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::module::{Entity, ExternType, ModuleInfo};
 use std::sync::Arc;
 

@@ -9,6 +9,6 @@ mod pool;
 
 pub use pool::EngineStats;
 pub(crate) use pool::{Limits, Pool};
-pub(crate) use prototype::{Program, Prototype, Remaining};
+pub(crate) use prototype::{Program, Prototype};
 pub(crate) use sharded::Sharded;
 pub(crate) use tenant::{Closures, InstanceData, Keep, Role};

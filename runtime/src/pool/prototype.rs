@@ -5,6 +5,7 @@
 
 use crate::code::LoadedCode;
 use crate::cow::Image;
+use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::instance::layout::Layout;
 use minirt_compiler::module::ModuleInfo;
 use minirt_compiler::module::canonical::Renumber;
@@ -30,18 +31,6 @@ pub(crate) struct Program {
     /// The engine's number for each type. There is none where the embedder defines something: its description names
     /// types by the engine's numbers from the start.
     pub(crate) type_ids: Vec<u32>,
-}
-
-/// The steps of instantiation that the image does not hold: they depend on imports, or run code.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Remaining {
-    pub(crate) globals: Vec<u32>,
-    pub(crate) tables: Vec<u32>,
-    pub(crate) first_element: Option<u32>,
-    pub(crate) first_data: Option<u32>,
-    pub(crate) start: Option<u32>,
-    /// Whether the image is of an instance that has run, so that there is nothing left at all.
-    pub(crate) snapshot: bool,
 }
 
 impl Prototype {

@@ -3,9 +3,43 @@
 //! Nothing here knows memories, tables or stores. [`Store::limiter`](crate::Store::limiter) puts a limiter to use.
 
 use anyhow::{Error, Result, bail};
+use std::fmt;
 
 /// The most instances, tables or memories of a store, unless its limiter says otherwise.
 const DEFAULT_COUNT: usize = 10_000;
+
+/// What a store's limiter did not allow when something was to be made. The error of what failed downcasts to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LimitExceeded {
+    /// There would be more of something than its limiter allows: of `"instance"`, `"table"` or `"memory"`.
+    Count {
+        /// What it is.
+        what: &'static str,
+        /// How many there would be.
+        count: usize,
+        /// How many are allowed.
+        most: usize,
+    },
+    /// A memory would start with this many pages.
+    MemorySize(u64),
+    /// A table would start with this many elements.
+    TableSize(u64),
+}
+
+impl fmt::Display for LimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count { what, count, most } => {
+                write!(f, "resource limit exceeded: {what} count too high at {count}, with at most {most}")
+            }
+            Self::MemorySize(pages) => write!(f, "memory minimum size of {pages} pages exceeds memory limits"),
+            Self::TableSize(elements) => write!(f, "table minimum size of {elements} elements exceeds table limits"),
+        }
+    }
+}
+
+impl std::error::Error for LimitExceeded {}
 
 /// Decides how far memories and tables may grow, and how many there may be in a store
 /// ([`Store::limiter`](crate::Store::limiter)).

@@ -15,6 +15,6 @@ pub(crate) mod epoch;
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use extras::UpdateDeadline;
 pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
-pub use limiter::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+pub use limiter::{LimitExceeded, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 pub use store::Store;
 pub(crate) use store::{Failure, HostFuncData, StackLimit, StoreData, StoreInner};

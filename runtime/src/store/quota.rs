@@ -4,7 +4,7 @@
 
 use super::context::AsContextMut;
 use super::extras::{Counts, LimiterCallback};
-use super::limiter::ResourceLimiter;
+use super::limiter::{LimitExceeded, ResourceLimiter};
 use super::store::{Store, StoreData, StoreInner};
 use crate::pool::{InstanceData, Role};
 use anyhow::{Error, Result, ensure};
@@ -114,7 +114,7 @@ impl StoreInner {
             ("table", counts.tables, most.tables),
             ("memory", counts.memories, most.memories),
         ] {
-            ensure!(count <= most, "resource limit exceeded: {what} count too high at {count}, with at most {most}");
+            ensure!(count <= most, LimitExceeded::Count { what, count, most });
         }
         self.ask_about_first_sizes(data)?;
         self.extras().counts = counts;
@@ -145,8 +145,7 @@ impl StoreInner {
     /// Returns an error if the limiter refuses, or the limiter's own.
     pub(crate) fn ask_about_new_memory(&mut self, ty: &MemoryType, desired: u64) -> Result<()> {
         let allowed = self.ask_memory_growing(Growth { current: 0, desired, maximum: maximum_bytes(ty) })?;
-        let pages = desired / ty.page_size();
-        ensure!(allowed, "memory minimum size of {pages} pages exceeds memory limits");
+        ensure!(allowed, LimitExceeded::MemorySize(desired / ty.page_size()));
         Ok(())
     }
 
@@ -156,7 +155,7 @@ impl StoreInner {
     /// Returns an error if the limiter refuses, or the limiter's own.
     pub(crate) fn ask_about_new_table(&mut self, ty: &TableType, desired: u64) -> Result<()> {
         let allowed = self.ask_table_growing(Growth { current: 0, desired, maximum: ty.maximum })?;
-        ensure!(allowed, "table minimum size of {desired} elements exceeds table limits");
+        ensure!(allowed, LimitExceeded::TableSize(desired));
         Ok(())
     }
 

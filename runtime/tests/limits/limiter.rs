@@ -2,8 +2,8 @@
 
 use crate::common::{call_i32, each_config, instance};
 use minirt::{
-    Config, Engine, Error, Instance, Linker, Memory, MemoryType, Module, Ref, RefType, ResourceLimiter, Result, Store,
-    StoreLimits, StoreLimitsBuilder, Table, TableType, Trap, Val,
+    Config, Engine, Error, Instance, LimitExceeded, Linker, Memory, MemoryType, Module, Ref, RefType, ResourceLimiter,
+    Result, Store, StoreLimits, StoreLimitsBuilder, Table, TableType, Trap, Val,
 };
 
 use std::panic::AssertUnwindSafe;
@@ -93,6 +93,21 @@ fn a_guest_that_cannot_grow_is_stopped_if_that_is_wanted() {
     // The store is as usable as before.
     assert_eq!(grow(&mut store, instance, "table.grow", 9).unwrap(), 1);
     assert_eq!(memory.size(&store), 16);
+}
+
+#[test]
+fn a_refusal_says_by_its_type_what_was_refused() {
+    let engine = Engine::default();
+    let limits = StoreLimitsBuilder::new().memory_size(2 * PAGE).table_elements(10).memories(1);
+    for (wat, expected) in [
+        ("(module (memory 3))", LimitExceeded::MemorySize(3)),
+        ("(module (table 11 funcref))", LimitExceeded::TableSize(11)),
+        ("(module (memory 1) (memory 1))", LimitExceeded::Count { what: "memory", count: 2, most: 1 }),
+    ] {
+        let mut store = limited(&engine, limits.clone());
+        let error = Instance::new(&mut store, &Module::new(&engine, wat).unwrap(), &[]).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&expected), "{error:#}");
+    }
 }
 
 #[test]

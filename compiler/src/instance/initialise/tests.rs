@@ -116,7 +116,7 @@ fn a_global_that_depends_on_an_import_is_dynamic() {
         "(module (import \"a\" \"b\" (global i32))
             (global i32 (i32.const 1)) (global i32 (global.get 0)) (global i32 (i32.add (global.get 0) (i32.const 1))))",
     );
-    assert_eq!(module.image.dynamic_globals, [1, 2]);
+    assert_eq!(module.image.remaining.globals, [1, 2]);
     assert_eq!(module.global(1), 1);
 }
 
@@ -124,7 +124,7 @@ fn a_global_that_depends_on_an_import_is_dynamic() {
 fn a_global_may_follow_from_an_earlier_one() {
     let module = compiled("(module (global i32 (i32.const 1)) (global i32 (i32.add (global.get 0) (global.get 0))))");
     assert_eq!(module.global(1), 2);
-    assert_eq!(module.image.dynamic_globals, []);
+    assert_eq!(module.image.remaining.globals, []);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_table_starts_with_the_value_it_is_given() {
     let elements: Vec<i64> = (0..3).map(|i| module.element(0, i)).collect();
     assert_eq!(elements, [module.record(0), module.record(1), module.record(0)]);
     assert_eq!([module.element(1, 0), module.element(1, 1)], [0, 0]);
-    assert_eq!((module.image.dynamic_tables, module.image.first_dynamic_element), (vec![], None));
+    assert_eq!((module.image.remaining.tables, module.image.remaining.first_element), (vec![], None));
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_table_whose_first_elements_depend_on_an_import_is_dynamic_and_so_are_its_se
             (elem (table 0) (i32.const 0) func $f) (elem (table 1) (i32.const 0) func $f)
             (elem (table 0) (i32.const 1) func $f))",
     );
-    assert_eq!((module.image.dynamic_tables.clone(), module.image.first_dynamic_element), (vec![1], Some(1)));
+    assert_eq!((module.image.remaining.tables.clone(), module.image.remaining.first_element), (vec![1], Some(1)));
     assert_eq!([module.element(0, 0), module.element(0, 1)], [module.record(0), 0]);
     assert_eq!(module.dropped_elements(), [1, 0, 0]);
 }
@@ -161,14 +161,14 @@ fn static_element_segments_are_applied_in_order() {
     let elements: Vec<i64> = (0..4).map(|element| module.element(0, element)).collect();
     assert_eq!(elements, [0, 0, module.record(1), 0]);
     assert_eq!(module.dropped_elements(), [1, 1, 1, 1]);
-    assert_eq!(module.image.first_dynamic_element, None);
+    assert_eq!(module.image.remaining.first_element, None);
 }
 
 #[test]
 fn declared_element_segments_are_dropped_and_passive_ones_are_not() {
     let module = compiled("(module (func $f) (elem declare func $f) (elem func $f))");
     assert_eq!(module.dropped_elements(), [1, 0]);
-    assert_eq!(module.image.first_dynamic_element, None);
+    assert_eq!(module.image.remaining.first_element, None);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn from_the_first_dynamic_element_segment_on_all_active_ones_are_dynamic() {
             (elem (i32.const 0) func $f) (elem func $f) (elem (global.get 0) func $f)
             (elem (i32.const 1) func $f) (elem declare func $f))",
     );
-    assert_eq!(module.image.first_dynamic_element, Some(2));
+    assert_eq!(module.image.remaining.first_element, Some(2));
     assert_eq!(module.dropped_elements(), [1, 0, 0, 0, 1]);
     assert_eq!(module.element(0, 0), module.record(0));
     assert_eq!(module.element(0, 1), 0);
@@ -187,10 +187,10 @@ fn from_the_first_dynamic_element_segment_on_all_active_ones_are_dynamic() {
 #[test]
 fn an_element_segment_out_of_bounds_is_dynamic() {
     let module = compiled("(module (func $f) (table 2 9 funcref) (elem (i32.const 1) func $f $f))");
-    assert_eq!(module.image.first_dynamic_element, Some(0));
+    assert_eq!(module.image.remaining.first_element, Some(0));
     assert_eq!(module.element(0, 1), 0, "nothing of it is applied");
     let module = compiled("(module (table 2 funcref) (elem (i32.const 3) func))");
-    assert_eq!(module.image.first_dynamic_element, Some(0), "not even if it is empty");
+    assert_eq!(module.image.remaining.first_element, Some(0), "not even if it is empty");
 }
 
 #[test]
@@ -199,14 +199,14 @@ fn an_element_that_depends_on_an_import_makes_its_segment_dynamic() {
         "(module (import \"a\" \"b\" (global funcref)) (func $f) (table 2 funcref)
             (elem (i32.const 0) funcref (ref.func $f) (global.get 0)))",
     );
-    assert_eq!(module.image.first_dynamic_element, Some(0));
+    assert_eq!(module.image.remaining.first_element, Some(0));
     assert_eq!(module.element(0, 0), 0, "nothing of it is applied");
 }
 
 #[test]
 fn an_element_offset_is_unsigned() {
     let module = compiled("(module (table 2 funcref) (elem (i32.const -1) func))");
-    assert_eq!(module.image.first_dynamic_element, Some(0));
+    assert_eq!(module.image.remaining.first_element, Some(0));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn static_data_segments_are_applied_in_order_and_dropped() {
     );
     assert_eq!(module.memory(3, 6), b"\0abX\0\0");
     assert_eq!(module.dropped_data(), [1, 0, 1, 1, 1]);
-    assert_eq!(module.image.first_dynamic_data, None);
+    assert_eq!(module.image.remaining.first_data, None);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn from_the_first_dynamic_data_segment_on_all_active_ones_are_dynamic() {
         "(module (import \"a\" \"b\" (global i32)) (memory 1)
             (data (i32.const 0) \"a\") (data (global.get 0) \"b\") (data (i32.const 2) \"c\"))",
     );
-    assert_eq!(module.image.first_dynamic_data, Some(1));
+    assert_eq!(module.image.remaining.first_data, Some(1));
     assert_eq!(module.dropped_data(), [1, 0, 0]);
     assert_eq!(module.memory(0, 4), b"a\0\0\0");
 }
@@ -236,7 +236,7 @@ fn data_outside_the_initial_memory_is_dynamic() {
     let cases = ["(data (i32.const 65535) \"ab\")", "(data (i32.const 65537) \"\")", "(data (i32.const -1) \"a\")"];
     for segment in cases {
         let module = compiled(&format!("(module (memory 1 2) {segment} (data (i32.const 0) \"a\"))"));
-        assert_eq!(module.image.first_dynamic_data, Some(0), "{segment}");
+        assert_eq!(module.image.remaining.first_data, Some(0), "{segment}");
         assert_eq!(module.image.memory, []);
     }
 }
@@ -244,7 +244,7 @@ fn data_outside_the_initial_memory_is_dynamic() {
 #[test]
 fn data_of_an_imported_memory_is_dynamic() {
     let module = compiled("(module (import \"a\" \"b\" (memory 1)) (data (i32.const 0) \"a\"))");
-    assert_eq!(module.image.first_dynamic_data, Some(0));
+    assert_eq!(module.image.remaining.first_data, Some(0));
     assert_eq!(module.image.memory, []);
 }
 
@@ -254,8 +254,8 @@ fn data_waits_for_elements_that_publish_functions() {
         "(module (import \"a\" \"b\" (table 1 funcref)) (func $f) (memory 1)
             (elem (i32.const 0) func $f) (data (i32.const 0) \"a\"))",
     );
-    assert_eq!(module.image.first_dynamic_element, Some(0));
-    assert_eq!(module.image.first_dynamic_data, Some(0));
+    assert_eq!(module.image.remaining.first_element, Some(0));
+    assert_eq!(module.image.remaining.first_data, Some(0));
     assert_eq!((module.dropped_data(), module.image.memory.len()), (vec![0], 0));
 }
 
@@ -266,8 +266,8 @@ fn data_does_not_wait_for_elements_of_an_own_table() {
             (table $own 1 funcref) (memory 1)
             (elem (table $own) (global.get 0) func $f) (data (i32.const 0) \"a\"))",
     );
-    assert_eq!(module.image.first_dynamic_element, Some(0));
-    assert_eq!(module.image.first_dynamic_data, None);
+    assert_eq!(module.image.remaining.first_element, Some(0));
+    assert_eq!(module.image.remaining.first_data, None);
     assert_eq!(module.memory(0, 1), b"a");
 }
 
