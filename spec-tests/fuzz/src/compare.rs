@@ -1,11 +1,12 @@
 //! One module on all runtimes: whether they take it, how it starts, and what every step leads to.
 
-use crate::guest::Guest;
-use crate::minirt_side::{self, Configured};
+use crate::copies;
+use crate::engines::{self, Configured, start_on_minirt, start_on_wasmi, start_on_wasmtime};
 use crate::plan::{After, Step, plan};
-use crate::value::{Outcome, State, difference};
-use crate::{copies, wasmi_side, wasmtime_side};
+use crate::shape::Shape;
 use anyhow::{Result, anyhow, bail, ensure};
+use minirt_runtimes::value::{Outcome, State, difference};
+use minirt_runtimes::{Guest, minirt, wasmi, wasmtime};
 
 /// The runtimes, made once.
 pub(crate) struct Runtimes {
@@ -50,8 +51,8 @@ impl Checked {
 
 impl Runtimes {
     pub(crate) fn new(wasmi: bool) -> Result<Self> {
-        let minirt = minirt_side::configurations()?;
-        Ok(Self { minirt, wasmtime: wasmtime_side::engine()?, wasmi: wasmi.then(wasmi_side::engine) })
+        let minirt = engines::configurations()?;
+        Ok(Self { minirt, wasmtime: engines::wasmtime()?, wasmi: wasmi.then(engines::wasmi) })
     }
 
     pub(crate) fn configuration(&self, seed: u64) -> &Configured {
@@ -77,10 +78,10 @@ impl Runtimes {
         };
         let third = self.wasmi.as_ref().and_then(|engine| Some((engine, wasmi::Module::new(engine, wasm).ok()?)));
         counts.not_for_wasmi = u64::from(third.is_none());
-        let shape = minirt_side::shape(&ours);
-        let live = minirt_side::start(&ours, &shape);
-        let wasmtime = wasmtime_side::start(&theirs, &shape);
-        let wasmi = third.map(|(engine, third)| wasmi_side::start(engine, &third, &shape));
+        let shape = Shape::of(&ours);
+        let live = start_on_minirt(&ours, &shape);
+        let wasmtime = start_on_wasmtime(&theirs, &shape);
+        let wasmi = third.map(|(engine, third)| start_on_wasmi(engine, &third, &shape));
         let how = [live.as_ref().err(), wasmtime.as_ref().err(), wasmi.as_ref().and_then(|it| it.as_ref().err())];
         if let Some(overflow) = how.iter().flatten().find(|how| how.is_overflow()) {
             counts.overflows = 1;

@@ -2,14 +2,15 @@
 //! comes to a state, it holds the same and does the same from there.
 
 use crate::compare::{Counts, same, same_state};
-use crate::guest::Guest;
-use crate::minirt_side::{Live, start};
+use crate::engines::start_on_minirt;
 use crate::plan::{After, Step};
 use crate::rng::Rng;
 use crate::shape::Shape;
-use crate::value::{Content, Outcome, State, Value};
 use anyhow::{Context, Result, anyhow, ensure};
-use minirt::{Module, Snapshot};
+use minirt_runtimes::Guest;
+use minirt_runtimes::minirt::{Module, Snapshot};
+use minirt_runtimes::on_minirt::Live;
+use minirt_runtimes::value::{Content, Outcome, State, Value};
 
 /// A module, and what the first of its instances did.
 pub(crate) struct Subject<'a> {
@@ -39,7 +40,7 @@ pub(crate) fn check(subject: &Subject<'_>, live: Live, counts: &mut Counts) -> R
 
 /// Modules that do not start, start no better a second time.
 pub(crate) fn check_stillborn(module: &Module, shape: &Shape, how: &Outcome) -> Result<()> {
-    let again = start(module, shape).err();
+    let again = start_on_minirt(module, shape).err();
     ensure!(
         how.is_overflow() || again.as_ref() == Some(how),
         "the second instantiation: {again:?}, the first: {how:?}"
@@ -71,7 +72,7 @@ impl Subject<'_> {
     }
 
     fn fresh(&self) -> Result<Live> {
-        start(self.module, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))
+        start_on_minirt(self.module, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))
     }
 
     fn check_reset(&self, mut live: Live, rng: &mut Rng) -> Result<()> {
@@ -97,7 +98,7 @@ impl Subject<'_> {
         let bytes = self.module.serialize()?;
         // SAFETY: these are the bytes of an artifact.
         let module = unsafe { Module::deserialize(self.module.engine(), bytes) }?;
-        let mut live = start(&module, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))?;
+        let mut live = start_on_minirt(&module, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))?;
         self.expect(&mut live, 0)?;
         self.follow(&mut live, 0..self.steps.len())
     }
@@ -144,7 +145,7 @@ impl Subject<'_> {
     }
 
     fn thaw(&self, snapshot: &Module) -> Result<Live> {
-        start(snapshot, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))
+        start_on_minirt(snapshot, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))
     }
 
     /// Values of the host, and functions of the host, which may be in any reference that is not null.

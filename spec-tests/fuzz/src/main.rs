@@ -7,16 +7,11 @@
 
 // In reading order: a file uses only what stands above it.
 mod rng;
-mod value;
 mod shape;
-mod guest;
 mod plan;
 mod generate;
 mod report;
-mod live;
-mod minirt_side;
-mod wasmtime_side;
-mod wasmi_side;
+mod engines;
 mod copies;
 mod compare;
 mod options;
@@ -26,8 +21,6 @@ use std::process::ExitCode;
 
 /// Bytes of stack that each thread has.
 const STACK: usize = 8 << 20;
-/// Bytes of stack that Wasm may use, in every runtime.
-const WASM_STACK: usize = 1 << 20;
 
 fn main() -> ExitCode {
     let result = options::parse(std::env::args().skip(1)).and_then(|options| match options {

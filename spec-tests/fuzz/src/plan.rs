@@ -1,9 +1,9 @@
 //! What is done to an instance of a module: calls, and what a host does besides. It follows from the seed.
 
-use crate::guest::Guest;
 use crate::rng::Rng;
 use crate::shape::Shape;
-use crate::value::{Outcome, State, Value};
+use minirt_runtimes::value::{Outcome, State, Value};
+use minirt_runtimes::{Guest, HowToWrite};
 
 /// The export that says how many loops and calls are left; see `generate`.
 pub(crate) const FUEL: &str = "minirt-fuzz fuel";
@@ -16,13 +16,6 @@ pub(crate) enum Step {
     Write { memory: String, at: u64, bytes: Vec<u8>, how: HowToWrite },
     /// The host lets a memory grow by a page.
     Grow { memory: String },
-}
-
-/// minirt treats these differently: a slice may be written by whoever, at any time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum HowToWrite {
-    Method,
-    Slice,
 }
 
 /// What a step led to.
@@ -62,7 +55,7 @@ pub(crate) fn plan(seed: u64, shape: &Shape) -> Vec<Step> {
             if rng.one_in(8) && !shape.memories.is_empty() {
                 steps.push(host_step(&mut rng, shape));
             }
-            let arguments = function.params.iter().map(|ty| Value::random(*ty, &mut rng)).collect();
+            let arguments = function.params.iter().map(|ty| rng.value(*ty)).collect();
             steps.push(Step::Call { name: function.name.clone(), arguments, results: function.results, fuel });
         }
     }

@@ -1,4 +1,6 @@
-//! Numbers from a seed: the same on every machine, so that a seed names a test.
+//! Numbers and values from a seed: the same on every machine, so that a seed names a test.
+
+use minirt_runtimes::value::{Type, Value};
 
 /// SplitMix64.
 pub(crate) struct Rng(u64);
@@ -34,4 +36,39 @@ impl Rng {
     pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(len).collect()
     }
+
+    /// A value of a type, often an interesting one. References to functions are null.
+    pub(crate) fn value(&mut self, ty: Type) -> Value {
+        match ty {
+            Type::I32 => Value::I32(self.number() as u32),
+            Type::I64 => Value::I64(self.number()),
+            Type::F32 if self.one_in(2) => Value::F32((self.number() as i32 as f32).to_bits()),
+            Type::F32 => Value::F32(quiet_32(self.next() as u32)),
+            Type::F64 if self.one_in(2) => Value::F64((self.number() as i64 as f64).to_bits()),
+            Type::F64 => Value::F64(quiet_64(self.next())),
+            Type::V128 => Value::V128(u128::from(self.number()) << 64 | u128::from(self.number())),
+            Type::Func => Value::Func { null: true },
+            Type::Extern => Value::Extern((!self.one_in(3)).then(|| self.below(100) as u32)),
+        }
+    }
+
+    /// A number that is often an interesting one.
+    fn number(&mut self) -> u64 {
+        const EDGES: [u64; 10] =
+            [0, 1, u64::MAX, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, u64::MAX >> 1, 0xfffc, 0x1_0000];
+        match self.below(3) {
+            0 => self.pick(&EDGES),
+            1 => self.below(1 << 17),
+            _ => self.next(),
+        }
+    }
+}
+
+/// Signalling NaNs may become quiet whenever a host touches them, so there are none among the arguments.
+fn quiet_32(bits: u32) -> u32 {
+    if f32::from_bits(bits).is_nan() { f32::NAN.to_bits() } else { bits }
+}
+
+fn quiet_64(bits: u64) -> u64 {
+    if f64::from_bits(bits).is_nan() { f64::NAN.to_bits() } else { bits }
 }

@@ -1,7 +1,10 @@
 //! What a module asks for and offers, in words that no runtime owns, and what the host gives it.
 
 use crate::rng::Rng;
-use crate::value::{Type, Value};
+use minirt_runtimes::minirt::{ExternType, Module};
+use minirt_runtimes::on_minirt::type_of;
+use minirt_runtimes::value::{Type, Value};
+use minirt_runtimes::{Answer, Host};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
@@ -16,19 +19,61 @@ pub(crate) struct Shape {
     pub(crate) memories: Vec<String>,
     /// All exports in the module's order.
     pub(crate) exports: Vec<String>,
-    /// Whether nothing that an instance may change belongs to others. Else a reset can not bring everything back.
+    /// Whether nothing that an instance may change belongs to others. Otherwise a reset cannot bring everything back.
     pub(crate) owns_its_state: bool,
     pub(crate) imports_functions: bool,
 }
 
+impl Shape {
+    /// Asks minirt, so that all runtimes are asked for the same.
+    pub(crate) fn of(module: &Module) -> Self {
+        let constant = |ty: &ExternType| match ty {
+            ExternType::Func(_) => true,
+            ExternType::Global(ty) => !ty.mutable,
+            _ => false,
+        };
+        let mut shape = Self {
+            owns_its_state: module.imports().all(|import| constant(&import.ty())),
+            imports_functions: module.imports().any(|import| matches!(import.ty(), ExternType::Func(_))),
+            ..Self::default()
+        };
+        for export in module.exports() {
+            let name = export.name().to_owned();
+            shape.exports.push(name.clone());
+            match export.ty() {
+                ExternType::Func(ty) => {
+                    let params = ty.params().iter().map(type_of).collect();
+                    shape.functions.push(Function { name, params, results: ty.results().len() });
+                }
+                ExternType::Memory(_) => shape.memories.push(name),
+                _ => {}
+            }
+        }
+        shape
+    }
+}
+
+/// A host whose functions return what follows from the import's names and the arguments, and nothing else.
+pub(crate) struct AnswersByArguments;
+
+impl Host for AnswersByArguments {
+    fn function(&self, module: &str, name: &str) -> Answer {
+        let import = number(module, name);
+        Box::new(move |arguments, results| answer(import, arguments, results))
+    }
+
+    fn global(&self, module: &str, name: &str, ty: Type) -> Value {
+        Rng::new(number(module, name), 2).value(ty)
+    }
+}
+
 /// A number for an import. Not its place: wasmi lists imports in another order than the others.
-pub(crate) fn number(module: &str, name: &str) -> u64 {
+fn number(module: &str, name: &str) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     [module, "\0", name].iter().flat_map(|part| part.bytes()).fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
-/// What the host's function for an import answers: it depends on nothing but the arguments.
-pub(crate) fn answer(import: u64, arguments: &[Value], results: &[Type]) -> Vec<Value> {
+fn answer(import: u64, arguments: &[Value], results: &[Type]) -> Vec<Value> {
     let mix = |hash: u64, value: &Value| {
         let bits = match *value {
             Value::I32(bits) | Value::F32(bits) => u64::from(bits),
@@ -40,10 +85,5 @@ pub(crate) fn answer(import: u64, arguments: &[Value], results: &[Type]) -> Vec<
         Rng::new(hash, bits).next()
     };
     let mut rng = Rng::new(arguments.iter().fold(import, mix), 1);
-    results.iter().map(|ty| Value::random(*ty, &mut rng)).collect()
-}
-
-/// What an imported global starts with.
-pub(crate) fn initial(import: u64, ty: Type) -> Value {
-    Value::random(ty, &mut Rng::new(import, 2))
+    results.iter().map(|ty| rng.value(*ty)).collect()
 }

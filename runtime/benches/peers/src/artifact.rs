@@ -1,10 +1,10 @@
 //! Precompiled modules: from a file on disk to a module, and to an instance that has run.
 
-use crate::guest::Peer;
+use crate::contestants::{NAMES, RATIOS, peers, ratios_of_times};
 use crate::modules::{BULK, bulky};
-use crate::peers::{NAMES, RATIOS, peers, ratios_of_times};
 use crate::race::{Contestant, Lap, Pace, processors, race};
 use crate::report::{Sheet, micros, nothing};
+use crate::work::Peer;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 

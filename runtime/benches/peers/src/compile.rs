@@ -1,9 +1,9 @@
 //! Compiling real programs: how long, and how much machine code comes of it.
 
-use crate::guest::Peer;
-use crate::peers::{NAMES, RATIOS, peers, ratios_of_times};
+use crate::contestants::{NAMES, RATIOS, peers, ratios_of_times};
 use crate::race::{Contestant, Lap, Pace, race_anywhere};
 use crate::report::{Sheet, kib, micros, nothing};
+use crate::work::Peer;
 use anyhow::{Context, Result};
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! What live instances hold: memory, page tables, mappings. Each contestant counts in a process of its own, so that
 //! nothing of one is taken for another's.
 
+use crate::contestants::{NAMES, peer};
 use crate::modules::{SMALL, Table, toucher};
 use crate::options::{COUNT_LIVE, CountLive};
-use crate::peers::{NAMES, peer};
 use crate::report::{Sheet, kib, nothing, short};
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
@@ -56,13 +56,13 @@ fn count_in_child(count: &CountLive) -> Result<Holding> {
 /// The child's part: prints what the parent reads.
 pub(crate) fn count_in_this_process(count: &CountLive) -> Result<()> {
     let live = u32::try_from(count.instances)? + 1;
-    let guest = peer(&count.peer, Some(live))?.load(&toucher(SMALL, count.table)?)?;
+    let program = peer(&count.peer, Some(live))?.load(&toucher(SMALL, count.table)?)?;
     let mut stores = Vec::with_capacity(live as usize);
     // What the first instance alone brings along is not counted.
-    stores.push(guest.live()?);
+    stores.push(program.live()?);
     let before = Holding::of_this_process()?;
     for number in 0..count.instances {
-        stores.push(guest.live().with_context(|| format!("after {number} instances"))?);
+        stores.push(program.live().with_context(|| format!("after {number} instances"))?);
     }
     let after = Holding::of_this_process()?;
     let each = |of: fn(&Holding) -> f64| (of(&after) - of(&before)) / count.instances as f64;

@@ -25,7 +25,7 @@
 //!
 //! # How it is fair
 //!
-//! What is timed is one piece of text, compiled once for each runtime (`guest.rs`). Contestants take turns in short
+//! What is timed is one piece of text, compiled once for each runtime (`work.rs`). Contestants take turns in short
 //! slices, round after round, and the median round counts, so that whatever else the machine does meets all of them.
 //! Every runtime is first seen to do the work: a fresh instance has its initial data, and a store to it lasts. The
 //! cargo profile is the plain release profile, which is what an embedder gets.
@@ -35,11 +35,8 @@ mod report;
 mod modules;
 mod race;
 mod options;
-mod guest;
-mod minirt_side;
-mod wasmtime_side;
-mod wasmi_side;
-mod peers;
+mod work;
+mod contestants;
 mod pagemap;
 mod floor;
 mod round_trip;

@@ -17,7 +17,7 @@ const FUNCTIONS: usize = 2000;
 const PATTERN: &[u8; 16] = b"0123456789abcdef";
 
 /// What the four bytes at [`STORE_AT`] are in a fresh instance with data.
-pub(crate) const INITIAL: i32 = i32::from_le_bytes([b'0', b'1', b'2', b'3']);
+pub(crate) const INITIAL: u32 = u32::from_le_bytes([b'0', b'1', b'2', b'3']);
 const _: () = assert!(STORE_AT.is_multiple_of(PATTERN.len()));
 
 /// How large a module's memory is, and how much of it has initial data.

@@ -1,11 +1,11 @@
 //! A fresh instance that dirties `k` host pages, with one thread and with two.
 
+use crate::contestants::{NAMES, RATIOS, load_checked, peers, ratios_of_rates, ratios_of_times};
 use crate::floor::{self, Way};
-use crate::guest::{Guest, round_trips};
 use crate::modules::{LARGE, MIDDLE, Memory, SMALL, Table, toucher};
-use crate::peers::{NAMES, RATIOS, load_checked, peers, ratios_of_rates, ratios_of_times};
 use crate::race::{Contestant, Pace, processors, race};
 use crate::report::{Sheet, micros, nothing, ratio, thousands};
+use crate::work::{Program, round_trips};
 use anyhow::Result;
 
 /// Which modules run, and how many pages they dirty.
@@ -28,10 +28,10 @@ pub(crate) fn measure(pace: &Pace) -> Result<()> {
     let mut alone = Sheet::new(&LABELS, NAMES.into_iter().chain(floors).chain(RATIOS).chain(["/ raw"]));
     let mut together = Sheet::new(&LABELS, NAMES.into_iter().chain(floors).chain(RATIOS));
     for (memory, table, ks) in CASES {
-        let guests = load_checked(&peers, &toucher(memory, table)?)?;
+        let programs = load_checked(&peers, &toucher(memory, table)?)?;
         for k in ks {
             eprintln!("  {} memory, table: {}, k = {k}", memory.name, table.name());
-            let contestants = contestants(&guests, memory, *k);
+            let contestants = contestants(&programs, memory, *k);
             let labels = [memory.name.to_owned(), table.name().to_owned(), k.to_string()];
             let one = race(&contestants, &processors[..1], pace)?;
             alone.row(labels.iter().cloned().chain(times(&one, *k)));
@@ -49,9 +49,9 @@ pub(crate) fn measure(pace: &Pace) -> Result<()> {
 
 const LABELS: [&str; 3] = ["memory", "table", "k"];
 
-fn contestants(guests: &[Box<dyn Guest>], memory: Memory, k: usize) -> Vec<Contestant<'_>> {
+fn contestants(programs: &[Box<dyn Program>], memory: Memory, k: usize) -> Vec<Contestant<'_>> {
     let floors = Way::ALL.map(|way| floor::contestant(way, memory, k));
-    guests.iter().map(|guest| round_trips(guest.as_ref(), k)).chain(floors).collect()
+    programs.iter().map(|program| round_trips(program.as_ref(), k)).chain(floors).collect()
 }
 
 /// The cells of the table for one thread.

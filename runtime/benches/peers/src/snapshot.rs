@@ -1,22 +1,21 @@
 //! minirt against itself: instances that start from a snapshot, and instances that start from their module.
 
-use crate::race::Pace;
-use anyhow::Result;
+use crate::contestants::Minirt;
+use crate::modules::{LARGE, SMALL, Table, toucher};
+use crate::race::{Pace, processors, race};
+use crate::report::{Sheet, micros, ratio};
+use crate::work::{Peer, check, probe, round_trips};
+use anyhow::{Result, ensure};
 
 pub(crate) fn measure(pace: &Pace) -> Result<()> {
-    use crate::guest::{Peer, check, round_trips};
-    use crate::modules::{LARGE, SMALL, Table, toucher};
-    use crate::race::{processors, race};
-    use crate::report::{Sheet, micros, ratio};
-
-    let peer = crate::minirt_side::Minirt::new()?;
+    let peer = Minirt::new()?;
     let mut sheet = Sheet::new(&["memory", "table"], ["from its module", "from a snapshot", "ratio"]);
     for (memory, table) in [(SMALL, Table::None), (SMALL, Table::Idle), (LARGE, Table::None), (LARGE, Table::Idle)] {
         let wasm = toucher(memory, table)?;
         let (module, snapshot) = (peer.load(&wasm)?, peer.load_snapshot(&wasm)?);
         check(module.as_ref())?;
         // The snapshot was taken after `touch(1)`, and must keep that.
-        anyhow::ensure!(snapshot.probe()? == (1, 1), "a snapshot forgot what was stored before");
+        ensure!(probe(snapshot.as_ref())? == (1, 1), "a snapshot forgot what was stored before");
         let contestants = [round_trips(module.as_ref(), 1), round_trips(snapshot.as_ref(), 1)];
         let rates = race(&contestants, &processors()?[..1], pace)?;
         let times = rates.iter().map(|rate| micros(1e9 / rate));

@@ -115,10 +115,14 @@ macro_rules! program {
 }
 
 mod on_wasmtime {
+    use minirt_runtimes::wasmtime;
+
     program!(wasmtime, |engine| wasmtime::FuncType::new(engine, [ValType::I64], [ValType::I64]));
 }
 
 mod on_minirt {
+    use minirt_runtimes::minirt;
+
     program!(minirt, |_: &Engine| minirt::FuncType::new([ValType::I64], [ValType::I64]));
 }
 

@@ -1,39 +1,21 @@
 //! wasmi, an interpreter: it shares no code generator with the other two.
 
+use crate::guest::{Answer, Guest, Host, HowToWrite, place};
 use crate::live::live;
-use crate::shape::{Shape, answer, initial, number};
-use crate::value::{Outcome, TrapKind, Type, Value};
+use crate::value::{Content, Outcome, State, TrapKind, Type, Value};
+use wasmi::ValType;
 use wasmi::errors::{ErrorKind, InstantiationError};
-use wasmi::{Config, Engine, Error, Extern, ExternRef, ExternType, Func, FuncType, Global, Instance, Memory, Module};
-use wasmi::{Nullable, Ref, Store, Table, TrapCode, Val, ValType};
+use wasmi::{
+    Error, Extern, ExternRef, ExternType, FuncType, Global, Memory, Nullable, Ref, Store, Table, TrapCode, Val,
+};
 
 live!(wasmi);
 
-pub(crate) fn engine() -> Engine {
-    let mut config = Config::default();
-    config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
-    config
-        .wasm_custom_page_sizes(true)
-        .wasm_wide_arithmetic(true)
-        .set_max_recursion_depth(100_000)
-        .set_max_stack_height(crate::WASM_STACK);
-    Engine::new(&config)
-}
-
-/// A fresh instance, or how that ended.
-pub(crate) fn start(engine: &Engine, module: &Module, shape: &Shape) -> Result<Live, Outcome> {
-    let mut store = Store::new(engine, ());
-    let imports = module.imports().map(|it| import(&mut store, number(it.module(), it.name()), it.ty()));
-    let imports: Vec<_> = imports.collect::<Result<_, _>>().map_err(|error| outcome(&error))?;
-    let instance = Instance::new(&mut store, module, &imports).map_err(|error| outcome(&error))?;
-    Ok(Live::new(store, instance, shape))
-}
-
-fn import(store: &mut Store<()>, number: u64, ty: &ExternType) -> Result<Extern, Error> {
+fn import(store: &mut Store<()>, host: &dyn Host, module: &str, name: &str, ty: &ExternType) -> Result<Extern, Error> {
     Ok(match ty {
-        ExternType::Func(ty) => host_function(store, number, ty.clone()).into(),
+        ExternType::Func(ty) => host_function(store, host.function(module, name), ty.clone()).into(),
         ExternType::Global(ty) => {
-            let value = to_val(&mut *store, initial(number, type_of(&ty.content())));
+            let value = to_val(&mut *store, host.global(module, name, type_of(&ty.content())));
             Global::new(store, value, ty.mutability()).into()
         }
         ExternType::Memory(ty) => Memory::new(store, *ty)?.into(),
@@ -41,15 +23,8 @@ fn import(store: &mut Store<()>, number: u64, ty: &ExternType) -> Result<Extern,
     })
 }
 
-fn host_function(store: &mut Store<()>, number: u64, ty: FuncType) -> Func {
-    let types: Vec<Type> = ty.results().iter().map(type_of).collect();
-    Func::new(store, ty, move |mut caller, arguments, results| {
-        let arguments: Vec<_> = arguments.iter().map(|value| to_value(&mut caller, value.clone())).collect();
-        for (result, value) in results.iter_mut().zip(answer(number, &arguments, &types)) {
-            *result = to_val(&mut caller, value);
-        }
-        Ok(())
-    })
+fn results_of(ty: &FuncType) -> Vec<Type> {
+    ty.results().iter().map(type_of).collect()
 }
 
 fn type_of(ty: &ValType) -> Type {
@@ -77,10 +52,10 @@ fn to_val(mut store: impl wasmi::AsContextMut, value: Value) -> Val {
     }
 }
 
-fn to_value(store: impl wasmi::AsContextMut, value: Val) -> Value {
+fn to_value(store: impl wasmi::AsContextMut, value: &Val) -> Value {
     match value {
-        Val::I32(value) => Value::I32(value as u32),
-        Val::I64(value) => Value::I64(value as u64),
+        Val::I32(value) => Value::I32(*value as u32),
+        Val::I64(value) => Value::I64(*value as u64),
         Val::F32(value) => Value::F32(value.to_bits()),
         Val::F64(value) => Value::F64(value.to_bits()),
         Val::V128(value) => Value::V128(value.as_u128()),
@@ -91,10 +66,6 @@ fn to_value(store: impl wasmi::AsContextMut, value: Val) -> Value {
             Value::Extern(Some(*number.expect("a number")))
         }
     }
-}
-
-fn reference(store: &mut Store<()>, element: Ref) -> Value {
-    to_value(store, element.into())
 }
 
 fn outcome(error: &Error) -> Outcome {

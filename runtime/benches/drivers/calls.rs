@@ -1,14 +1,18 @@
-//! Calls an empty Wasm function over and over. For `perf` and `valgrind --tool=callgrind`.
+//! Calls an empty Wasm function over and over, for `perf` and `valgrind --tool=callgrind`.
 //!
 //! ```sh
-//! cargo run --release -p minirt --example calls -- 100000000
+//! cargo bench -p minirt --bench drive_calls -- 100000000
 //! ```
+//!
+//! With `--no-run` instead of a number, cargo prints where the program is.
 
 use minirt::{Engine, Instance, Module, Result, Store};
 use std::time::Instant;
 
 fn main() -> Result<()> {
-    let count: u32 = std::env::args().nth(1).map_or(Ok(10_000_000), |count| count.parse())?;
+    // Cargo adds `--bench`.
+    let count = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let count: u32 = count.map_or(Ok(10_000_000), |count| count.parse())?;
     let engine = Engine::default();
     let module = Module::new(&engine, r#"(module (func (export "nop")))"#)?;
     let mut store = Store::new(&engine, ());

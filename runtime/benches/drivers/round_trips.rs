@@ -1,11 +1,12 @@
 //! Makes instances, runs a function in each, and drops them, as fast as possible on some threads.
 //!
 //! ```sh
-//! # 10,000,000 instances on each of two threads; each dirties one page, of a 64 KiB memory
-//! cargo run --release -p minirt --example round_trips -- 10000000 1 2
+//! # 10,000,000 instances on each of two threads; each dirties one page of a memory of 64 KiB
+//! cargo bench -p minirt --bench drive_round_trips -- 10000000 1 2
 //! # In the steady state, no system call is made: the counts are the same for any number of instances.
-//! strace -c -f target/release/examples/round_trips 1000 1
-//! strace -c -f target/release/examples/round_trips 100000 1
+//! cargo bench -p minirt --bench drive_round_trips --no-run    # prints where PROGRAM is
+//! strace -c -f PROGRAM 1000 1
+//! strace -c -f PROGRAM 100000 1
 //! ```
 //!
 //! Without a number of pages, nothing runs in the instances.
@@ -28,7 +29,9 @@ const MODULE: &str = r#"(module
         (br $next))))))"#;
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u32>().expect("a number"));
+    // Cargo adds `--bench`.
+    let arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let mut arguments = arguments.map(|argument| argument.parse::<u32>().expect("a number"));
     let count = arguments.next().unwrap_or(1_000_000);
     let pages = arguments.next();
     let threads = arguments.next().unwrap_or(1);

@@ -1,13 +1,15 @@
 //! wasmtime, in three configurations.
 
-use crate::guest::{Guest, Peer, guest};
+use crate::work::{compiled_peer, work};
 use anyhow::{Context, Result};
-use std::path::Path;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, Linker, Module, PoolingAllocationConfig};
+use minirt_runtimes::on_wasmtime::Live;
+use minirt_runtimes::wasmtime::{self, Config, Enabled, Engine, FuncType, Linker, Module, ValType};
+use minirt_runtimes::wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
 
 type Pre = wasmtime::InstancePre<()>;
 
-guest!(wasmtime);
+work!(wasmtime);
+compiled_peer!(wasmtime, Wasmtime);
 
 pub(crate) struct Wasmtime {
     engine: Engine,
@@ -48,36 +50,11 @@ impl Wasmtime {
 
     fn new(config: &Config) -> Result<Self> {
         let engine = Engine::new(config)?;
-        let mut linker = Linker::new(&engine);
-        linker.func_wrap("host", "identity", |x: i32| x)?;
-        let unary = wasmtime::FuncType::new(&engine, [wasmtime::ValType::I32], [wasmtime::ValType::I32]);
-        linker.func_new("host", "any_identity", unary, |_, arguments, results| {
-            results[0] = arguments[0];
-            Ok(())
-        })?;
+        let linker = linker(&engine, FuncType::new(&engine, [ValType::I32], [ValType::I32]))?;
         Ok(Self { engine, linker })
-    }
-
-    fn guest(&self, module: &Module) -> Result<Box<dyn Guest>> {
-        Ok(Box::new(Loaded { engine: self.engine.clone(), pre: self.linker.instantiate_pre(module)? }))
     }
 }
 
-impl Peer for Wasmtime {
-    fn load(&self, wasm: &[u8]) -> Result<Box<dyn Guest>> {
-        self.guest(&Module::new(&self.engine, wasm)?)
-    }
-
-    fn compile(&self, wasm: &[u8]) -> Result<Option<usize>> {
-        Ok(Some(Module::new(&self.engine, wasm)?.text().len()))
-    }
-
-    fn precompile(&self, wasm: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(Some(Module::new(&self.engine, wasm)?.serialize()?))
-    }
-
-    unsafe fn load_precompiled(&self, path: &Path) -> Result<Box<dyn Guest>> {
-        // SAFETY: the caller says that the file is what `serialize` gave, and stays so.
-        self.guest(&unsafe { Module::deserialize_file(&self.engine, path) }?)
-    }
+fn code_size(module: &Module) -> usize {
+    module.text().len()
 }

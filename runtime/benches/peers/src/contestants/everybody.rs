@@ -1,10 +1,10 @@
-//! Who takes part, and how the others stand beside minirt.
+//! All contestants, and how the others stand beside minirt.
 
-use crate::guest::{Guest, Peer, check};
-use crate::minirt_side::Minirt;
+use super::minirt::Minirt;
+use super::wasmi::Wasmi;
+use super::wasmtime::Wasmtime;
 use crate::report::{nothing, ratio};
-use crate::wasmi_side::Wasmi;
-use crate::wasmtime_side::Wasmtime;
+use crate::work::{Peer, Program, check};
 use anyhow::{Context, Result, bail};
 use std::ops::Range;
 
@@ -36,18 +36,18 @@ pub(crate) fn peers() -> Result<Vec<Box<dyn Peer>>> {
 }
 
 /// The same module in everybody's hands.
-pub(crate) fn load(peers: &[Box<dyn Peer>], wasm: &[u8]) -> Result<Vec<Box<dyn Guest>>> {
+pub(crate) fn load(peers: &[Box<dyn Peer>], wasm: &[u8]) -> Result<Vec<Box<dyn Program>>> {
     let load = |(name, peer): (_, &dyn Peer)| peer.load(wasm).with_context(|| format!("{name} did not load it"));
     NAMES.into_iter().zip(peers.iter().map(Box::as_ref)).map(load).collect()
 }
 
 /// As [`load`], for modules with `touch` and `peek`: everybody has been seen to do the work.
-pub(crate) fn load_checked(peers: &[Box<dyn Peer>], wasm: &[u8]) -> Result<Vec<Box<dyn Guest>>> {
-    let guests = load(peers, wasm)?;
-    for (guest, name) in guests.iter().zip(NAMES) {
-        check(guest.as_ref()).with_context(|| format!("{name} did something else"))?;
+pub(crate) fn load_checked(peers: &[Box<dyn Peer>], wasm: &[u8]) -> Result<Vec<Box<dyn Program>>> {
+    let programs = load(peers, wasm)?;
+    for (program, name) in programs.iter().zip(NAMES) {
+        check(program.as_ref()).with_context(|| format!("{name} did something else"))?;
     }
-    Ok(guests)
+    Ok(programs)
 }
 
 /// minirt's figure beside that of the best wasmtime and of wasmtime as it comes. Absentees have none.

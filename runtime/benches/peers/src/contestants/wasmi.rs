@@ -1,13 +1,14 @@
 //! wasmi, an interpreter, with nothing configured. It has no way to look imports up once for many instances, and no
 //! precompiled modules.
 
-use crate::guest::{Guest, Peer, guest};
+use crate::work::{Peer, Program, work};
 use anyhow::{Result, bail};
+use minirt_runtimes::on_wasmi::Live;
+use minirt_runtimes::wasmi::{self, Engine, FuncType, Linker, Module, ValType};
 use std::path::Path;
 use std::sync::Arc;
-use wasmi::{Engine, Linker, Module};
 
-guest!(wasmi);
+work!(wasmi);
 
 /// What wasmi has in place of an `InstancePre`: the linker and the module.
 struct Pre {
@@ -29,19 +30,13 @@ pub(crate) struct Wasmi {
 impl Wasmi {
     pub(crate) fn new() -> Result<Self> {
         let engine = Engine::default();
-        let mut linker = Linker::new(&engine);
-        linker.func_wrap("host", "identity", |x: i32| x)?;
-        let unary = wasmi::FuncType::new([wasmi::ValType::I32], [wasmi::ValType::I32]);
-        linker.func_new("host", "any_identity", unary, |_, arguments, results| {
-            results[0] = arguments[0].clone();
-            Ok(())
-        })?;
+        let linker = linker(&engine, FuncType::new([ValType::I32], [ValType::I32]))?;
         Ok(Self { engine, linker: Arc::new(linker) })
     }
 }
 
 impl Peer for Wasmi {
-    fn load(&self, wasm: &[u8]) -> Result<Box<dyn Guest>> {
+    fn load(&self, wasm: &[u8]) -> Result<Box<dyn Program>> {
         let pre = Pre { linker: self.linker.clone(), module: Module::new(&self.engine, wasm)? };
         Ok(Box::new(Loaded { engine: self.engine.clone(), pre }))
     }
@@ -54,7 +49,7 @@ impl Peer for Wasmi {
         Ok(None)
     }
 
-    unsafe fn load_precompiled(&self, _: &Path) -> Result<Box<dyn Guest>> {
+    unsafe fn load_precompiled(&self, _: &Path) -> Result<Box<dyn Program>> {
         bail!("wasmi has no precompiled modules")
     }
 }

@@ -1,0 +1,122 @@
+//! What the three runtimes have in common: they name things alike.
+
+/// Defines `Live`, a live instance in one runtime. The module around it says what that runtime does in its own way:
+/// `type_of`, `results_of`, `to_val`, `to_value`, `import` and `outcome`.
+macro_rules! live {
+    ($runtime:ident) => {
+        /// A live instance and its store.
+        pub struct Live {
+            /// The store, with this instance and what it imports.
+            pub store: $runtime::Store<()>,
+            /// The instance.
+            pub instance: $runtime::Instance,
+            exports: Vec<String>,
+        }
+
+        impl std::fmt::Debug for Live {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct("Live").field("exports", &self.exports).finish_non_exhaustive()
+            }
+        }
+
+        impl Live {
+            /// Puts an instance and its store together. `exports` are those that [`look`](Guest::look) looks at.
+            pub fn new(store: $runtime::Store<()>, instance: $runtime::Instance, exports: Vec<String>) -> Self {
+                Self { store, instance, exports }
+            }
+
+            /// Instantiates a module with what the host gives it.
+            ///
+            /// # Errors
+            /// How that ended.
+            pub fn start(
+                mut store: $runtime::Store<()>,
+                module: &$runtime::Module,
+                host: &dyn Host,
+                exports: Vec<String>,
+            ) -> Result<Self, Outcome> {
+                let imports = module.imports().map(|it| import(&mut store, host, it.module(), it.name(), it.ty()));
+                let imports: Vec<_> = imports.collect::<Result<_, _>>().map_err(|error| outcome(&error))?;
+                let instance =
+                    $runtime::Instance::new(&mut store, module, &imports).map_err(|error| outcome(&error))?;
+                Ok(Self::new(store, instance, exports))
+            }
+
+            fn export(&mut self, name: &str) -> $runtime::Extern {
+                self.instance.get_export(&mut self.store, name).expect("an export of the module")
+            }
+
+            fn memory(&mut self, name: &str) -> $runtime::Memory {
+                self.export(name).into_memory().expect("a memory")
+            }
+
+            fn content(&mut self, name: &str) -> Option<Content> {
+                Some(match self.export(name) {
+                    $runtime::Extern::Global(global) => {
+                        let value = global.get(&mut self.store);
+                        Content::Global(to_value(&mut self.store, &value))
+                    }
+                    $runtime::Extern::Memory(memory) => Content::Memory(memory.data(&self.store).to_vec()),
+                    $runtime::Extern::Table(table) => {
+                        let elements = (0..table.size(&self.store)).map(|index| {
+                            let element = table.get(&mut self.store, index).expect("an element below the size");
+                            to_value(&mut self.store, &element.into())
+                        });
+                        Content::Table(elements.collect())
+                    }
+                    _ => return None,
+                })
+            }
+        }
+
+        impl Guest for Live {
+            fn call(&mut self, name: &str, arguments: &[Value], results: usize) -> Outcome {
+                let func = self.export(name).into_func().expect("a function");
+                let arguments: Vec<_> = arguments.iter().map(|value| to_val(&mut self.store, *value)).collect();
+                let mut values = vec![$runtime::Val::I32(0); results];
+                if let Err(error) = func.call(&mut self.store, &arguments, &mut values) {
+                    return outcome(&error);
+                }
+                Outcome::Returned(values.iter().map(|value| to_value(&mut self.store, value)).collect())
+            }
+
+            fn look(&mut self) -> State {
+                let names = self.exports.clone();
+                names.into_iter().filter_map(|name| self.content(&name).map(|it| (name, it))).collect()
+            }
+
+            fn set_i32(&mut self, name: &str, value: u32) {
+                let global = self.export(name).into_global().expect("a global");
+                global.set(&mut self.store, $runtime::Val::I32(value as i32)).expect("a mutable global of i32");
+            }
+
+            fn write(&mut self, memory: &str, at: u64, bytes: &[u8], how: HowToWrite) {
+                let memory = self.memory(memory);
+                let size = memory.data(&self.store).len();
+                let Some(place) = place(at, bytes.len(), size) else { return };
+                let bytes = &bytes[..place.len()];
+                match how {
+                    HowToWrite::Method => memory.write(&mut self.store, place.start, bytes).expect("a place inside"),
+                    HowToWrite::Slice => memory.data_mut(&mut self.store)[place].copy_from_slice(bytes),
+                }
+            }
+
+            fn grow(&mut self, memory: &str) -> Option<u64> {
+                self.memory(memory).grow(&mut self.store, 1).ok()
+            }
+        }
+
+        fn host_function(store: &mut $runtime::Store<()>, answer: Answer, ty: $runtime::FuncType) -> $runtime::Func {
+            let types = results_of(&ty);
+            $runtime::Func::new(store, ty, move |mut caller, arguments, results| {
+                let arguments: Vec<_> = arguments.iter().map(|value| to_value(&mut caller, value)).collect();
+                for (result, value) in results.iter_mut().zip(answer(&arguments, &types)) {
+                    *result = to_val(&mut caller, value);
+                }
+                Ok(())
+            })
+        }
+    };
+}
+
+pub(crate) use live;
