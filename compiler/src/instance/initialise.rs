@@ -163,7 +163,9 @@ impl Builder<'_> {
         if end > self.info.tables[table as usize].minimum {
             return None;
         }
-        (at..).zip(items).map(|(at, item)| Some((element(base, at), self.evaluate(item)? as u64))).collect()
+        let func = |index| Some(i64::from(self.layout.func_record(index)?) as u64);
+        let values = items.values(0, func, |expr| self.evaluate(expr).map(|value| value as u64));
+        (at..).zip(values).map(|(at, value)| Some((element(base, at), value?))).collect()
     }
 
     fn publishes(&self) -> bool {

@@ -103,7 +103,7 @@ fn why_element(info: &ModuleInfo, index: usize) -> &'static str {
     if depends_on_import(info, offset) {
         return IMPORTED_OFFSET;
     }
-    if segment.items.iter().any(|item| depends_on_import(info, item)) {
+    if segment.items.values(0, |_| false, |item| depends_on_import(info, item)).any(|depends| depends) {
         return "one of its elements depends on an import";
     }
     OUT_OF_BOUNDS
