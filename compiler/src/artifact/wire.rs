@@ -8,8 +8,8 @@
 
 use crate::base::bytes::{Bytes, Record, Table};
 use crate::module::{
-    ConstExpr, ConstOp, DataSegment, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType, HeapType, Import,
-    MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, TypeDef, ValType,
+    ConstExpr, ConstOp, DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType,
+    HeapType, Import, MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, TypeDef, ValType,
 };
 use std::ops::Range;
 
@@ -195,6 +195,7 @@ enums! {
     ValType { 0 = I32, 1 = I64, 2 = F32, 3 = F64, 4 = V128, 5 = Ref(ty), }
     HeapType { 0 = Func, 1 = Extern, 2 = NoFunc, 3 = NoExtern, 4 = ConcreteFunc(ty), }
     Entity { 0 = Func(index), 1 = Table(index), 2 = Memory(index), 3 = Global(index), }
+    ElementItems { 0 = Functions(indices), 1 = Expressions(exprs), }
     SegmentMode { 0 = Active { target offset }, 1 = Passive, 2 = Declared, }
     ConstOp {
         0 = I32Const(value), 1 = I64Const(value), 2 = F32Const(bits), 3 = F64Const(bits), 4 = V128Const(value),

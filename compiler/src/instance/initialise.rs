@@ -14,6 +14,16 @@ use super::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPl
 use crate::module::{ConstExpr, MemoryType, ModuleInfo, SegmentMode, ValType};
 use std::collections::BTreeMap;
 
+/// The most elements that a table's initial value fills in the image. A module of some bytes can ask for megabytes of
+/// them; such a table is filled when an instance is made, which the store's limiter can refuse.
+const FILL_MAX: u64 = 1 << 17;
+
+/// The most bytes of memory that data segments may take in the image, whatever their own size.
+const SPARSE_MAX: usize = 16 << 20;
+/// Beyond that, how many bytes of the image a byte of data may take. Each segment that is far from the others takes a
+/// page, so a small module could ask for a large image. Its instances are filled when they are made.
+const SPARSE_FACTOR: usize = 8;
+
 /// Computes the image of a module's instances.
 pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let state = vec![0; layout.state_size as usize];
@@ -22,7 +32,7 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let remaining = Remaining { start: info.start, ..Remaining::default() };
     let image = InitialImage { state, memory_size, remaining, ..InitialImage::default() };
     let pages = info.memories[info.num_imported_memories as usize..].iter().map(|_| BTreeMap::new()).collect();
-    let mut builder = Builder { info, layout, image, globals: Vec::new(), pages };
+    let mut builder = Builder { info, layout, image, globals: Vec::new(), pages, data_bytes: 0 };
     builder.sizes();
     builder.records();
     builder.globals();
@@ -45,6 +55,8 @@ struct Builder<'a> {
     globals: Vec<Option<u128>>,
     /// What is known of each memory that the module defines.
     pages: Vec<Pages>,
+    /// Bytes of the data segments that were copied there.
+    data_bytes: usize,
 }
 
 impl Builder<'_> {
@@ -108,13 +120,13 @@ impl Builder<'_> {
 
     fn tables(&mut self) {
         for (table, init) in &self.info.table_inits {
-            let (Some(value), TablePlace::State { base, .. }) = (self.evaluate(init), self.layout.table(*table)) else {
-                self.image.remaining.tables.push(*table);
-                continue;
-            };
-            if value != 0 {
-                let elements = 0..self.info.tables[*table as usize].minimum;
-                elements.for_each(|i| self.put_word(element(base, i), value as u64));
+            let elements = self.info.tables[*table as usize].minimum;
+            match (self.evaluate(init), self.layout.table(*table)) {
+                (Some(0), TablePlace::State { .. }) => {}
+                (Some(value), TablePlace::State { base, .. }) if elements <= FILL_MAX => {
+                    (0..elements).for_each(|i| self.put_word(element(base, i), value as u64));
+                }
+                _ => self.image.remaining.tables.push(*table),
             }
         }
     }
@@ -152,7 +164,9 @@ impl Builder<'_> {
         if end > self.info.tables[table as usize].minimum {
             return None;
         }
-        (at..).zip(items).map(|(at, item)| Some((element(base, at), self.evaluate(item)? as u64))).collect()
+        let func = |index| Some(i64::from(self.layout.func_record(index)?) as u64);
+        let values = items.values(0, func, |expr| self.evaluate(expr).map(|value| value as u64));
+        (at..).zip(values).map(|(at, value)| Some((element(base, at), value?))).collect()
     }
 
     fn publishes(&self) -> bool {
@@ -187,7 +201,13 @@ impl Builder<'_> {
         if at.checked_add(bytes.len() as u64).is_none_or(|end| end > size) {
             return false;
         }
-        copy_to_pages(&mut self.pages[own as usize], at, bytes);
+        self.data_bytes += bytes.len();
+        let pages = &mut self.pages[own as usize];
+        let image = (pages.len() + bytes.len() / HOST_PAGE as usize + 2) * HOST_PAGE as usize;
+        if image > SPARSE_MAX && image > SPARSE_FACTOR * self.data_bytes {
+            return false;
+        }
+        copy_to_pages(pages, at, bytes);
         true
     }
 }

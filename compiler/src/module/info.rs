@@ -74,8 +74,46 @@ pub struct ElementSegment {
     pub ty: RefType,
     /// When it is used.
     pub mode: SegmentMode,
-    /// Its elements, one expression each.
-    pub items: Vec<ConstExpr>,
+    /// Its elements.
+    pub items: ElementItems,
+}
+
+/// The elements of a segment, in order. Toolchains write functions; these take four bytes each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ElementItems {
+    /// References to functions, by their indices.
+    Functions(Vec<u32>),
+    /// Whatever else.
+    Expressions(Vec<ConstExpr>),
+}
+
+impl ElementItems {
+    /// Counts the elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Functions(funcs) => funcs.len(),
+            Self::Expressions(exprs) => exprs.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the values of the elements from `start` on, given what stands for a function and the value of an
+    /// expression.
+    pub fn values<V>(
+        &self,
+        start: usize,
+        func: impl Fn(u32) -> V,
+        expression: impl Fn(&ConstExpr) -> V,
+    ) -> impl Iterator<Item = V> {
+        (start..self.len()).map(move |at| match self {
+            Self::Functions(funcs) => func(funcs[at]),
+            Self::Expressions(exprs) => expression(&exprs[at]),
+        })
+    }
 }
 
 /// A data segment.

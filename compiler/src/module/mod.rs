@@ -18,6 +18,6 @@ pub(crate) use convert::{BlockType, FromParser, MemArg};
 
 pub use const_expr::{ConstExpr, ConstOp};
 pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType, WASM_PAGE};
-pub use info::{DataSegment, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};
+pub use info::{DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};
 pub use names::Names;
 pub use types::{Finality, FuncType, HeapType, RefKind, RefType, TypeDef, ValType};

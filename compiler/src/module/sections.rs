@@ -5,14 +5,15 @@
 use super::const_expr::{ConstExpr, ConstOp};
 use super::convert::{FromParser, Missing};
 use super::externs::{GlobalType, MemoryType, TableType};
-use super::info::{DataSegment, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};
+use super::info::{
+    DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode,
+};
 use super::instruction::Instruction;
 use super::names::Names;
 use super::types::{HeapType, RefType, TypeDef};
 use crate::base::error::{CompileError, Feature};
 use wasmparser::{
-    DataKind, ElementItems, ElementKind, ExternalKind, KnownCustom, Name, NameSectionReader, Operator, Payload,
-    TableInit, TypeRef,
+    DataKind, ElementKind, ExternalKind, KnownCustom, Name, NameSectionReader, Operator, Payload, TableInit, TypeRef,
 };
 
 /// Collects what the sections say.
@@ -204,22 +205,22 @@ impl Sections {
         Ok(())
     }
 
-    fn items(&mut self, items: ElementItems<'_>) -> Result<(RefType, Vec<ConstExpr>), CompileError> {
-        let mut exprs = Vec::new();
+    fn items(&mut self, items: wasmparser::ElementItems<'_>) -> Result<(RefType, ElementItems), CompileError> {
         match items {
-            ElementItems::Functions(funcs) => {
-                for func in funcs {
-                    let func = func?;
-                    self.escapes(func);
-                    exprs.push(ConstExpr(vec![ConstOp::RefFunc(func)]));
-                }
-                Ok((RefType { nullable: false, heap: HeapType::Func }, exprs))
+            wasmparser::ElementItems::Functions(funcs) => {
+                let funcs = funcs.into_iter().collect::<Result<Vec<u32>, _>>()?;
+                funcs.iter().for_each(|func| self.escapes(*func));
+                Ok((RefType { nullable: false, heap: HeapType::Func }, ElementItems::Functions(funcs)))
             }
-            ElementItems::Expressions(ty, items) => {
-                for item in items {
-                    exprs.push(self.expression(&item?)?);
-                }
-                Ok((RefType::from_parser(ty).map_err(|missing| self.refuse(missing))?, exprs))
+            wasmparser::ElementItems::Expressions(ty, items) => {
+                let exprs = items.into_iter().map(|item| self.expression(&item?)).collect::<Result<Vec<_>, _>>()?;
+                let ty = RefType::from_parser(ty).map_err(|missing| self.refuse(missing))?;
+                let func = |expr: &ConstExpr| match expr.0[..] {
+                    [ConstOp::RefFunc(func)] => Some(func),
+                    _ => None,
+                };
+                let funcs = exprs.iter().map(func).collect::<Option<Vec<u32>>>();
+                Ok((ty, funcs.map_or(ElementItems::Expressions(exprs), ElementItems::Functions)))
             }
         }
     }

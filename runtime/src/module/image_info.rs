@@ -1,6 +1,7 @@
 //! What a module's image holds, what it does not hold, and why: for people who wonder what an instance costs.
 
 use super::module::Module;
+use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::module::{ConstExpr, ModuleInfo, SegmentMode};
 use std::ops::Range;
 
@@ -55,11 +56,14 @@ impl Module {
         let step = |what: String, why| RemainingStep { what, why };
         let global = |defined: &u32| step(format!("global {}", info.num_imported_globals + defined), IMPORTED_VALUE);
         let mut steps: Vec<RemainingStep> = remaining.globals.iter().map(global).collect();
+        let values = Values::new(info, remaining);
         steps.extend(
-            remaining.tables.iter().map(|table| step(format!("first elements of table {table}"), IMPORTED_VALUE)),
+            remaining
+                .tables
+                .iter()
+                .map(|table| step(format!("first elements of table {table}"), values.why_table(*table))),
         );
         if remaining.first_element.is_some() || remaining.first_data.is_some() {
-            let values = Values::new(info);
             let modes = info.elements.iter().map(|segment| &segment.mode);
             steps.extend(segments("element", modes, remaining.first_element, |i| values.why_element(i)));
             let modes = info.data.iter().map(|segment| &segment.mode);
@@ -95,13 +99,14 @@ fn segments<'a>(
 /// The values of a module's constant expressions, as far as they do not depend on imports.
 struct Values<'a> {
     info: &'a ModuleInfo,
+    remaining: &'a Remaining,
     /// Those of the globals that it defines, in order.
     globals: Vec<Option<u128>>,
 }
 
 impl<'a> Values<'a> {
-    fn new(info: &'a ModuleInfo) -> Self {
-        let mut values = Self { info, globals: Vec::with_capacity(info.global_inits.len()) };
+    fn new(info: &'a ModuleInfo, remaining: &'a Remaining) -> Self {
+        let mut values = Self { info, remaining, globals: Vec::with_capacity(info.global_inits.len()) };
         for init in &info.global_inits {
             // An initial value names earlier globals only, so each is evaluated once.
             let value = values.of(init);
@@ -119,19 +124,27 @@ impl<'a> Values<'a> {
         expr.evaluate(|_| Some(0), global)
     }
 
+    fn why_table(&self, table: u32) -> &'static str {
+        let init = self.info.table_inits.iter().find(|(filled, _)| *filled == table);
+        match init.and_then(|(_, init)| self.of(init)) {
+            None => IMPORTED_VALUE,
+            Some(_) => "they are so many that an image of them would be large",
+        }
+    }
+
     fn why_element(&self, index: usize) -> &'static str {
         let segment = &self.info.elements[index];
         let SegmentMode::Active { target, offset } = &segment.mode else { return LATER };
         if *target < self.info.num_imported_tables {
             return "its table is imported";
         }
-        if self.info.table_inits.iter().any(|(table, init)| table == target && self.of(init).is_none()) {
-            return "its table is filled before, and with what depends on an import";
+        if self.remaining.tables.contains(target) {
+            return "its table is filled before, for each instance";
         }
         if self.of(offset).is_none() {
             return IMPORTED_OFFSET;
         }
-        if segment.items.iter().any(|item| self.of(item).is_none()) {
+        if segment.items.values(0, |_| false, |item| self.of(item).is_none()).any(|depends| depends) {
             return "one of its elements depends on an import";
         }
         OUT_OF_BOUNDS
@@ -148,6 +161,9 @@ impl<'a> Values<'a> {
         if end > self.info.memories[*target as usize].initial_bytes() {
             return OUT_OF_BOUNDS;
         }
-        "an element segment changes an imported table before"
+        match self.remaining.first_element {
+            Some(_) => "an element segment changes an imported table before",
+            None => "the module's data lies so far apart that an image of it would be large",
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! One implementation serves compiled code (through `builtins`), instantiation and the embedder's handles. Everything
 //! is checked against the current sizes. An operation that cannot be done returns a trap, and never panics.
 
-use super::constant::evaluate;
+use super::constant::{evaluate, function};
 use crate::pool::InstanceData;
 use crate::sys::mapping::PAGE;
 use crate::vmctx::{MemorySpace, Space, TableSpace, View, VmContext, load_reference, store_reference};
@@ -256,13 +256,15 @@ pub(crate) unsafe fn table_init(
     // SAFETY: the flag is part of the state; the range is checked against what is there, `from` against the segment.
     unsafe {
         let dropped = *view.vmctx.at::<u8>(view.layout.element_dropped(segment)) != 0;
-        let items = if dropped { &[][..] } else { &view.module.elements[segment as usize].items };
+        let items = &view.module.elements[segment as usize].items;
+        let length = if dropped { 0 } else { items.len() };
         let space = view.table(table);
-        let from = checked(from, len, items.len() as u64, Trap::TableOutOfBounds)?;
+        let from = checked(from, len, length as u64, Trap::TableOutOfBounds)?;
         let to = table_to_write(space, at, len)?;
         let kind = kind(space);
-        for (i, item) in items[from..from + len as usize].iter().enumerate() {
-            *to.add(i) = store_reference(kind, evaluate(view, item) as u64, space.owner);
+        let values = items.values(from, |func| function(view, func), |expr| evaluate(view, expr));
+        for (i, value) in values.take(len as usize).enumerate() {
+            *to.add(i) = store_reference(kind, value as u64, space.owner);
         }
     }
     Ok(())

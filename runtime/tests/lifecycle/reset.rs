@@ -648,3 +648,31 @@ fn what_is_kept_stays_within_its_limit() {
         }
     });
 }
+
+#[test]
+fn what_is_too_large_for_an_image_is_there_in_every_instance_and_after_a_reset() {
+    let data: String = (0..6000).map(|i| format!("(data (i32.const {}) \"x\")", i * 8192)).collect();
+    let text = format!(
+        r#"(module (memory (export "m") 800) (table 200000 funcref (ref.func $f)) {data}
+          (func $f (result i32) (i32.const 42))
+          (func (export "last element") (result i32) (call_indirect (result i32) (i32.const 199999)))
+          (func (export "last data") (result i32) (i32.load8_u (i32.const {last})))
+          (func (export "spoil") (i32.store8 (i32.const {last}) (i32.const 0))
+            (table.fill (i32.const 100000) (ref.null func) (i32.const 100000))))"#,
+        last = 5999 * 8192
+    );
+    each_config(|_, _, mut config| {
+        let engine = Engine::new(config.max_instances(1)).unwrap();
+        let module = Module::new(&engine, &text).unwrap();
+        for _ in 0..2 {
+            let mut store = Store::new(&engine, ());
+            let it = Instance::new(&mut store, &module, &[]).unwrap();
+            for _ in 0..2 {
+                assert_eq!(call_i32(&mut store, it, "last element", &[]).unwrap(), 42);
+                assert_eq!(call_i32(&mut store, it, "last data", &[]).unwrap(), i32::from(b'x'));
+                call(&mut store, it, "spoil", &[]).unwrap();
+                it.reset(&mut store).unwrap();
+            }
+        }
+    });
+}

@@ -299,3 +299,29 @@ fn a_described_memory_may_not_be_larger_than_its_address_space() {
         assert_eq!(Compiler::without_code(info).is_ok(), possible, "{minimum}");
     }
 }
+
+#[test]
+fn a_small_module_cannot_ask_for_a_large_table_in_the_image() {
+    let table = |elements: u64| compiled(&format!("(module (table {elements} funcref (ref.func 0)) (func))"));
+    assert_eq!(table(FILL_MAX).image.remaining.tables, vec![]);
+    let large = table(FILL_MAX + 1);
+    assert_eq!(large.image.remaining.tables, vec![0]);
+    assert_eq!(large.element(0, 0), 0);
+    // Null is what fresh memory is anyway.
+    assert_eq!(compiled("(module (table 10000000 funcref (ref.null func)))").image.remaining.tables, vec![]);
+}
+
+#[test]
+fn a_small_module_cannot_ask_for_a_large_memory_image() {
+    let segments = |count: u32, apart: u32| {
+        let data: String = (0..count).map(|i| format!("(data (i32.const {}) \"x\")", i * apart)).collect();
+        compiled(&format!("(module (memory 65536) {data})"))
+    };
+    // A page each: more than 16 MiB for some thousand bytes.
+    let sparse = segments(6000, 8192);
+    let first = sparse.image.remaining.first_data.expect("some are left for the instance");
+    assert!((first as usize) < SPARSE_MAX / HOST_PAGE as usize, "{first}");
+    assert!(sparse.image.memory.iter().map(|extent| extent.bytes.len()).sum::<usize>() <= SPARSE_MAX);
+    // As many that lie close together.
+    assert_eq!(segments(6000, 64).image.remaining.first_data, None);
+}
