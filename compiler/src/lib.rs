@@ -3,11 +3,11 @@
 //! The pipeline, in the order in which [`Compiler::compile`] goes through it:
 //!
 //! 1. `parse` reads and validates the sections into a plain description ([`module::ModuleInfo`]).
-//! 2. [`layout`] decides where everything of an instance will sit, relative to vmctx.
-//! 3. `initialise` computes what an instance looks like at the start ([`image::InitialImage`]).
-//! 4. `codegen` validates each function body while `translate` turns it into Cranelift IR, and compiles it, on
-//!    several threads where that pays.
-//! 5. `link` puts the functions into one position-independent text ([`code::Code`]).
+//! 2. [`instance::layout`] decides where everything of an instance will sit, relative to vmctx.
+//! 3. `validate` checks the function bodies. A module that is refused has been refused by now.
+//! 4. `translate` turns each body into Cranelift IR, and Cranelift compiles it, on several threads where that pays.
+//! 5. `link` puts the functions into one position-independent text ([`instance::code::Code`]).
+//! 6. `initialise` computes what an instance looks like at the start ([`instance::image::InitialImage`]).
 //!
 //! [`artifact`] turns the result into a file and back.
 //!
@@ -35,15 +35,15 @@ pub use settings::{Features, Metering, OptLevel, Settings};
 
 use artifact::Target;
 use base::bytes::Bytes;
-use codegen::compile::{self, Piece};
-use codegen::{link, translate};
+use codegen::piece::{self, Piece};
+use codegen::{compile, link, translate};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::Configurable;
 use instance::code::Code;
 use instance::initialise;
 use instance::layout::Layout;
-use module::parse;
 use module::{FuncType, ModuleInfo};
+use module::{parse, validate};
 use translate::ModuleContext;
 
 /// Compiles modules for the processor it runs on.
@@ -71,7 +71,8 @@ impl Compiler {
     /// # Errors
     /// When it breaks a rule of the specification, or uses a feature that is not there.
     pub fn validate(&self, bytes: &[u8]) -> Result<(), CompileError> {
-        parse::validate(bytes, self.features).map_err(|error| self.features.explain(error))
+        let valid = parse::parse(bytes, self.features).and_then(|parsed| validate::bodies(parsed.bodies));
+        valid.map_err(|error| self.features.explain(error))
     }
 
     /// Compiles a module in the binary format.
@@ -84,9 +85,12 @@ impl Compiler {
 
     fn compile_all(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
-        // A body that is not valid is the more useful news than a limit that is exceeded.
-        let layout = Layout::new(&info).or_else(|limit| parse::validate(bytes, self.features).and(Err(limit)))?;
-        let pieces = compile::pieces(&info, self.metering);
+        let layout = match Layout::new(&info) {
+            Ok(layout) => layout,
+            // A body that is not valid is more useful news than a limit that is exceeded.
+            Err(limit) => return Err(validate::bodies(bodies).err().unwrap_or(limit)),
+        };
+        let pieces = piece::pieces(&info, self.metering);
         let module = ModuleContext { info: &info, layout: &layout, isa: &*self.isa, metering: self.metering };
         let compiled = compile::compile(&module, &pieces, bodies, self.parallel)?;
         let code = link::link(&self.isa, &pieces, &compiled)?;
@@ -110,7 +114,7 @@ impl Compiler {
     /// # Errors
     /// When Cranelift fails, which would be a bug.
     pub fn exit_trampoline(&self, ty: &FuncType) -> Result<Code, CompileError> {
-        let compiled = compile::compile_exit(&*self.isa, ty)?;
+        let compiled = piece::compile_exit(&*self.isa, ty)?;
         link::link(&self.isa, &[Piece::Exit(0)], &[compiled])
     }
 

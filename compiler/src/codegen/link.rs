@@ -8,8 +8,8 @@
 //! says. So everything is checked before it begins.
 
 use super::abi::from_trap_code;
-use super::compile::{Compiled, Piece};
 use super::memory_provider::TextBuffer;
+use super::piece::{CompiledFunction, Piece};
 use crate::base::error::CompileError;
 use crate::instance::code::{Code, CodeTables, FuncRange, Place, TrapSite};
 use cranelift_codegen::binemit::Reloc;
@@ -28,7 +28,11 @@ const TEXT_MAX: usize = i32::MAX as usize - ADDEND_MAX as usize;
 ///
 /// # Errors
 /// When the text gets too large; or when a piece refers to anything outside the text, which is a bug here.
-pub(crate) fn link(isa: &OwnedTargetIsa, pieces: &[Piece], compiled: &[Compiled]) -> Result<Code, CompileError> {
+pub(crate) fn link(
+    isa: &OwnedTargetIsa,
+    pieces: &[Piece],
+    compiled: &[CompiledFunction],
+) -> Result<Code, CompileError> {
     let room = room(compiled.iter().map(|function| (function.bytes.len(), function.alignment)))?;
     check(compiled)?;
     check_profile()?;
@@ -47,7 +51,7 @@ fn room(mut functions: impl Iterator<Item = (usize, u64)>) -> Result<usize, Comp
 
 /// Checks that every relocation is a distance from a place in its function to a place in the text. Anything else would
 /// bind the text to where it lies, or to this process.
-fn check(compiled: &[Compiled]) -> Result<(), CompileError> {
+fn check(compiled: &[CompiledFunction]) -> Result<(), CompileError> {
     let outside = |reloc: &ModuleReloc| {
         let ModuleReloc { offset, kind, name, .. } = reloc;
         CompileError::internal(format!("the code refers to something outside: {kind:?} {name:?} at {offset:#x}"))
@@ -59,7 +63,7 @@ fn check(compiled: &[Compiled]) -> Result<(), CompileError> {
     Ok(())
 }
 
-fn is_distance(reloc: &ModuleReloc, function: &Compiled, compiled: &[Compiled]) -> bool {
+fn is_distance(reloc: &ModuleReloc, function: &CompiledFunction, compiled: &[CompiledFunction]) -> bool {
     let size = match reloc.kind {
         Reloc::X86CallPCRel4 | Reloc::X86PCRel4 => 4,
         _ => return false,
@@ -90,7 +94,11 @@ fn check_profile() -> Result<(), CompileError> {
 }
 
 /// Places all functions in a buffer of `room` bytes. Returns the text and where each function starts in it.
-fn place(isa: &OwnedTargetIsa, room: usize, compiled: &[Compiled]) -> Result<(Vec<u8>, Vec<u32>), CompileError> {
+fn place(
+    isa: &OwnedTargetIsa,
+    room: usize,
+    compiled: &[CompiledFunction],
+) -> Result<(Vec<u8>, Vec<u32>), CompileError> {
     let internal = |error: ModuleError| CompileError::internal(format!("linking failed: {error}"));
     let (buffer, text) = TextBuffer::new(room);
     // A library call would be asked for its name here, but none passes the check.
@@ -103,7 +111,7 @@ fn place(isa: &OwnedTargetIsa, room: usize, compiled: &[Compiled]) -> Result<(Ve
         module.declare_anonymous_function(&signature).map_err(internal)?;
     }
     let ids = || (0..compiled.len() as u32).map(FuncId::from_u32);
-    for (id, Compiled { bytes, alignment, relocations, .. }) in ids().zip(compiled) {
+    for (id, CompiledFunction { bytes, alignment, relocations, .. }) in ids().zip(compiled) {
         module.define_function_bytes(id, *alignment, bytes, relocations).map_err(internal)?;
     }
     module.finalize_definitions().map_err(internal)?;
@@ -113,7 +121,12 @@ fn place(isa: &OwnedTargetIsa, room: usize, compiled: &[Compiled]) -> Result<(Ve
     Ok((text, starts))
 }
 
-fn tables(text: Vec<u8>, pieces: &[Piece], compiled: &[Compiled], starts: &[u32]) -> Result<Code, CompileError> {
+fn tables(
+    text: Vec<u8>,
+    pieces: &[Piece],
+    compiled: &[CompiledFunction],
+    starts: &[u32],
+) -> Result<Code, CompileError> {
     let mut tables = CodeTables::default();
     let (mut funcs, mut traps, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for ((piece, function), start) in pieces.iter().zip(compiled).zip(starts.iter().copied()) {
@@ -144,25 +157,31 @@ mod tests {
     use cranelift_codegen::ir::{KnownSymbol, LibCall};
 
     /// A function that is one call, of five bytes.
-    fn refers_to(kind: Reloc, name: ModuleRelocTarget) -> Compiled {
+    fn refers_to(kind: Reloc, name: ModuleRelocTarget) -> CompiledFunction {
         let relocations = vec![ModuleReloc { offset: 1, kind, name, addend: -4 }];
-        Compiled { bytes: vec![0xe8, 0, 0, 0, 0], alignment: 32, relocations, traps: Vec::new(), places: Vec::new() }
+        CompiledFunction {
+            bytes: vec![0xe8, 0, 0, 0, 0],
+            alignment: 32,
+            relocations,
+            traps: Vec::new(),
+            places: Vec::new(),
+        }
     }
 
     fn function(index: u32) -> ModuleRelocTarget {
         ModuleRelocTarget::user(0, index)
     }
 
-    fn calls(index: u32) -> Compiled {
+    fn calls(index: u32) -> CompiledFunction {
         refers_to(Reloc::X86CallPCRel4, function(index))
     }
 
-    fn linked(compiled: &[Compiled]) -> Result<Code, CompileError> {
+    fn linked(compiled: &[CompiledFunction]) -> Result<Code, CompileError> {
         let pieces: Vec<Piece> = (0..compiled.len() as u32).map(Piece::Body).collect();
         link(&Compiler::new(&Settings::default()).unwrap().isa, &pieces, compiled)
     }
 
-    fn refused(function: Compiled) -> String {
+    fn refused(function: CompiledFunction) -> String {
         let error = linked(&[function]).unwrap_err();
         assert_eq!(error.kind(), CompileErrorKind::Internal);
         assert!(error.message().contains("outside"), "{error}");

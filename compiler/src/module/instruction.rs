@@ -10,8 +10,8 @@
 
 use super::convert::{BlockType, FromParser, MemArg, Missing};
 use super::types::{HeapType, ValType};
-use crate::base::error::{CompileError, Feature};
-use wasmparser::{BrTable, FunctionBody, Ieee32, Ieee64, Operator, Ordering, V128};
+use crate::base::error::Feature;
+use wasmparser::{BrTable, Ieee32, Ieee64, Operator, Ordering, V128};
 
 /// Defines an enum for each family, and [`Instruction`] over all of them. Fields have wasmparser's names and minirt's
 /// types.
@@ -361,21 +361,3 @@ macro_rules! account_for {
 }
 
 wasmparser::for_each_operator!(account_for);
-
-/// Checks a whole body that wasmparser finds valid.
-///
-/// # Errors
-/// When it uses an instruction or a type that minirt does not have.
-pub(crate) fn check_body(body: &FunctionBody<'_>) -> Result<(), CompileError> {
-    let mut locals = body.get_locals_reader()?;
-    for _ in 0..locals.get_count() {
-        let offset = locals.original_position() as usize;
-        let (_, ty) = locals.read()?;
-        ValType::from_parser(ty).map_err(|missing| missing.at(offset))?;
-    }
-    for op in body.get_operators_reader()?.into_iter_with_offsets() {
-        let (op, offset) = op?;
-        Instruction::new(op).map_err(|missing| missing.at(offset as usize))?;
-    }
-    Ok(())
-}

@@ -3,7 +3,6 @@
 //! Function bodies are handed on together with what validates them. Nothing here knows where things will sit in memory.
 
 use super::info::ModuleInfo;
-use super::instruction;
 use super::preamble;
 use super::sections::Sections;
 use crate::base::error::{CompileError, Feature};
@@ -84,7 +83,7 @@ impl From<wasmparser::Error> for CompileError {
     }
 }
 
-/// A module whose sections are valid, and whose bodies are still to be validated.
+/// A module whose sections are valid, and whose bodies are for `validate`.
 pub(crate) struct Parsed<'a> {
     pub(crate) info: ModuleInfo,
     pub(crate) bodies: Vec<Body<'a>>,
@@ -197,21 +196,6 @@ impl<'a> PayloadReader<'a> {
             },
         }
     }
-}
-
-/// Validates a module with all its bodies.
-///
-/// # Errors
-/// As [`parse`], and when a body is not valid or uses what minirt does not have.
-pub(crate) fn validate(bytes: &[u8], features: Features) -> Result<(), CompileError> {
-    let mut allocations = wasmparser::FuncValidatorAllocations::default();
-    for Body { validator, body } in parse(bytes, features)?.bodies {
-        let mut validator = validator.into_validator(allocations);
-        validator.validate(&body)?;
-        instruction::check_body(&body)?;
-        allocations = validator.into_allocations();
-    }
-    Ok(())
 }
 
 #[cfg(test)]

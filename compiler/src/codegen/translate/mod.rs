@@ -1,7 +1,7 @@
-//! One function body to Cranelift IR: validated and translated in the same pass.
+//! One function body to Cranelift IR.
 //!
-//! [`state`] holds what is known on the way; the other files add the instructions, a family each. Nothing here
-//! knows other functions' bodies, or what becomes of the IR.
+//! [`state`] holds what is known on the way. The other files add the instructions, a family each
+//! ([`Instruction`] lists the families). Nothing here knows other functions' bodies, or what becomes of the IR.
 
 mod state;
 mod meter;
@@ -30,7 +30,7 @@ use cranelift_codegen::ir::{Function, GlobalValueData, InstBuilder, MemFlagsData
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use state::Translator;
-use wasmparser::{FuncValidator, FunctionBody, ValidatorResources};
+use wasmparser::FunctionBody;
 
 /// What all bodies of a module have in common.
 pub(crate) struct ModuleContext<'a> {
@@ -40,15 +40,14 @@ pub(crate) struct ModuleContext<'a> {
     pub(crate) metering: Metering,
 }
 
-/// Validates a body and translates it into `target`, which must be empty.
+/// Translates a valid body into `target`, which must be empty.
 ///
 /// # Errors
-/// When the body is not valid; the offset is that of the instruction in the module.
+/// None that validation would not have reported.
 pub(crate) fn translate(
     module: &ModuleContext<'_>,
     func: u32,
     body: &FunctionBody<'_>,
-    validator: &mut FuncValidator<ValidatorResources>,
     target: &mut Function,
     context: &mut FunctionBuilderContext,
 ) -> Result<(), CompileError> {
@@ -66,9 +65,9 @@ pub(crate) fn translate(
     for (ty, value) in ty.params().iter().zip(&params[1..]) {
         translator.declare_local(*ty, *value);
     }
-    declare_locals(&mut translator, body, validator)?;
+    declare_locals(&mut translator, body)?;
     translator.push_body(ty.results());
-    translate_operators(&mut translator, body, validator)?;
+    translate_operators(&mut translator, body)?;
     translator.b.finalize(module.isa.frontend_config());
     Ok(())
 }
@@ -81,16 +80,11 @@ fn set_stack_limit(target: &mut Function) {
     target.stack_limit = Some(target.create_global_value(limit));
 }
 
-fn declare_locals(
-    translator: &mut Translator<'_, '_>,
-    body: &FunctionBody<'_>,
-    validator: &mut FuncValidator<ValidatorResources>,
-) -> Result<(), CompileError> {
+fn declare_locals(translator: &mut Translator<'_, '_>, body: &FunctionBody<'_>) -> Result<(), CompileError> {
     let mut locals = body.get_locals_reader()?;
     for _ in 0..locals.get_count() {
         let offset = locals.original_position();
         let (count, ty) = locals.read()?;
-        validator.define_locals(offset, count, ty)?;
         let ty = ValType::from_parser(ty).map_err(|missing| missing.at(offset as usize))?;
         let zero = zero(translator, ty);
         for _ in 0..count {
@@ -110,16 +104,11 @@ fn zero(translator: &mut Translator<'_, '_>, ty: ValType) -> Value {
     }
 }
 
-fn translate_operators(
-    translator: &mut Translator<'_, '_>,
-    body: &FunctionBody<'_>,
-    validator: &mut FuncValidator<ValidatorResources>,
-) -> Result<(), CompileError> {
+fn translate_operators(translator: &mut Translator<'_, '_>, body: &FunctionBody<'_>) -> Result<(), CompileError> {
     let mut operators = body.get_operators_reader()?;
     translator.meter_entry(SourceLoc::new(operators.original_position() as u32));
     while !operators.eof() {
         let (op, offset) = operators.read_with_offset()?;
-        validator.op(offset, &op)?;
         let instruction = Instruction::new(op).map_err(|missing| missing.at(offset as usize))?;
         translator.b.set_srcloc(SourceLoc::new(offset as u32));
         translator.pay_for(&instruction);

@@ -5,6 +5,7 @@ use super::{ModuleContext, translate};
 use crate::instance::layout::Layout;
 use crate::module::instruction::NAMES;
 use crate::module::parse::{Parsed, parse};
+use crate::module::validate;
 use crate::{CompileError, Compiler, Features, OptLevel, Settings};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
@@ -12,7 +13,7 @@ use cranelift_codegen::ir::Function;
 use cranelift_codegen::{Context, verify_function};
 use cranelift_frontend::FunctionBuilderContext;
 use std::collections::BTreeSet;
-use wasmparser::{FuncValidatorAllocations, Parser, Payload};
+use wasmparser::{Parser, Payload};
 
 /// Operand types, result types, and the numeric instructions that have them.
 const NUMERIC: &[(&str, &str, &str)] = &[
@@ -294,14 +295,14 @@ fn compiler(opt_level: OptLevel) -> Compiler {
 
 /// Validates and translates all functions of a module.
 pub(super) fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, CompileError> {
+    validate::bodies(parse(bytes, Features::default())?.bodies)?;
     let Parsed { info, bodies } = parse(bytes, Features::default())?;
     let layout = Layout::new(&info)?;
     let module = ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa, metering: compiler.metering };
     let mut context = FunctionBuilderContext::new();
     let funcs = bodies.into_iter().zip(info.num_imported_funcs..).map(|(body, func)| {
-        let mut validator = body.validator.into_validator(FuncValidatorAllocations::default());
         let mut target = Function::new();
-        translate(&module, func, &body.body, &mut validator, &mut target, &mut context)?;
+        translate(&module, func, &body.body, &mut target, &mut context)?;
         Ok(target)
     });
     funcs.collect()

@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::base::error::CompileErrorKind;
+use crate::module::validate::bodies;
 use crate::module::{ConstExpr, ConstOp, Entity, ExternType, MemoryType};
+
+fn validate(bytes: &[u8], features: Features) -> Result<(), CompileError> {
+    parse(bytes, features).and_then(|parsed| bodies(parsed.bodies))
+}
 
 fn error(bytes: &[u8]) -> CompileError {
     validate(bytes, Features::default()).expect_err("these bytes must be refused")

@@ -1,0 +1,160 @@
+//! The pieces of code that a module's text consists of, and how one of them is compiled.
+//!
+//! What comes out is bytes with relocations; `link` puts them together.
+
+use super::trampoline;
+use super::translate::{ModuleContext, translate};
+use crate::base::error::CompileError;
+use crate::module::{FuncType, ModuleInfo};
+use crate::settings::Metering;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{Function, TrapCode};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::print_errors::pretty_error;
+use cranelift_codegen::{CodegenError, Context, Final, MachBufferFinalized};
+use cranelift_frontend::FunctionBuilderContext;
+use cranelift_module::{FuncId, ModuleReloc};
+use wasmparser::FunctionBody;
+
+/// A compiled function, not yet in its place.
+pub(crate) struct CompiledFunction {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) alignment: u64,
+    /// What the linker has to fill in.
+    pub(crate) relocations: Vec<ModuleReloc>,
+    /// Offsets in `bytes` of instructions that may trap.
+    pub(crate) traps: Vec<(u32, TrapCode)>,
+    /// Offsets in `bytes` at which the code of a Wasm instruction starts, and the byte of the module where that is.
+    pub(crate) places: Vec<(u32, u32)>,
+}
+
+/// Which function of the module a piece of code is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A defined function, counted without imports.
+    Body(u32),
+    /// What bodies call when their epoch deadline has passed.
+    NewEpoch,
+    /// The entry trampoline of a canonical type.
+    Entry(u32),
+    /// The exit trampoline of a canonical type.
+    Exit(u32),
+}
+
+/// Everything a module's text consists of: bodies in order, then trampolines in order of their types.
+pub(crate) fn pieces(info: &ModuleInfo, metering: Metering) -> Vec<Piece> {
+    // Bodies know it by its place behind them.
+    let new_epoch = metering.epochs.then_some(Piece::NewEpoch);
+    let bodies = 0..info.funcs.len() as u32 - info.num_imported_funcs;
+    let canonical = |ty: u32| info.canonical_types[ty as usize];
+    let mut entries: Vec<u32> = info.funcs.iter().filter(|f| f.escapes).map(|f| canonical(f.ty)).collect();
+    let imported = &info.funcs[..info.num_imported_funcs as usize];
+    let mut exits: Vec<u32> = imported.iter().map(|f| canonical(f.ty)).collect();
+    for types in [&mut entries, &mut exits] {
+        types.sort_unstable();
+        types.dedup();
+    }
+    let trampolines = entries.into_iter().map(Piece::Entry).chain(exits.into_iter().map(Piece::Exit));
+    bodies.map(Piece::Body).chain(new_epoch).chain(trampolines).collect()
+}
+
+/// Compiles an exit trampoline by itself.
+///
+/// # Errors
+/// When Cranelift fails, which is a bug here.
+pub(crate) fn compile_exit(isa: &dyn TargetIsa, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+    let mut worker = Worker::default();
+    trampoline::exit(isa, ty, &mut worker.context.func, &mut worker.builder);
+    worker.emit(isa, 0, None)
+}
+
+/// What a thread reuses from one function to the next.
+pub(super) struct Worker {
+    context: Context,
+    builder: FunctionBuilderContext,
+    control: ControlPlane,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self { context: Context::new(), builder: FunctionBuilderContext::new(), control: ControlPlane::default() }
+    }
+}
+
+impl Worker {
+    /// Compiles a piece, of which `index` is the place among the module's and `body` the body, if it is one.
+    pub(super) fn run(
+        &mut self,
+        module: &ModuleContext<'_>,
+        index: usize,
+        piece: Piece,
+        body: Option<&FunctionBody<'_>>,
+    ) -> Result<CompiledFunction, CompileError> {
+        self.context.clear();
+        let (target, builder) = (&mut self.context.func, &mut self.builder);
+        match piece {
+            Piece::Body(defined) => {
+                let body = body.ok_or_else(|| CompileError::internal("a body is missing"))?;
+                translate(module, module.info.num_imported_funcs + defined, body, target, builder)?;
+            }
+            Piece::NewEpoch => trampoline::new_epoch(module.isa, target, builder),
+            Piece::Entry(ty) => trampoline::entry(module.isa, module.info.type_at(ty), target, builder),
+            Piece::Exit(ty) => trampoline::exit(module.isa, module.info.type_at(ty), target, builder),
+        }
+        self.emit(module.isa, index, body.map(|body| body.range().start as u32))
+    }
+
+    /// `index` is the piece's own; `start` is where the body starts in the module, if there is one.
+    fn emit(
+        &mut self,
+        isa: &dyn TargetIsa,
+        index: usize,
+        start: Option<u32>,
+    ) -> Result<CompiledFunction, CompileError> {
+        self.context.compile(isa, &mut self.control).map_err(|error| failed(error.func, error.inner))?;
+        let code = self.context.take_compiled_code().ok_or_else(|| CompileError::internal("no code"))?;
+        let buffer = &code.buffer;
+        let func = &self.context.func;
+        let id = FuncId::from_u32(index as u32);
+        let relocations = buffer.relocs().iter().map(|reloc| ModuleReloc::from_mach_reloc(reloc, func, id)).collect();
+        Ok(CompiledFunction {
+            bytes: buffer.data().to_vec(),
+            alignment: u64::from(buffer.alignment.max(isa.function_alignment().preferred)),
+            relocations,
+            traps: buffer.traps().iter().map(|trap| (trap.offset, trap.code)).collect(),
+            places: start.map_or_else(Vec::new, |start| places(buffer, start)),
+        })
+    }
+}
+
+/// Where the code of each instruction starts. What belongs to none is put down to the start of the body: the stack
+/// may end there, in the prologue's check, and what traps then is behind all other code.
+fn places(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
+    let mut places: Vec<(u32, u32)> = Vec::new();
+    let mut push = |offset: u32, wasm: u32| {
+        if places.last().is_none_or(|(_, previous)| *previous != wasm) {
+            places.push((offset, wasm));
+        }
+    };
+    let mut end = 0;
+    for range in buffer.get_srclocs_sorted().iter().filter(|range| !range.loc.is_default()) {
+        if range.start > end {
+            push(end, start);
+        }
+        push(range.start, range.loc.bits());
+        end = range.end;
+    }
+    if (end as usize) < buffer.data().len() {
+        push(end, start);
+    }
+    places
+}
+
+fn failed(func: &Function, error: CodegenError) -> CompileError {
+    match error {
+        CodegenError::CodeTooLarge | CodegenError::ImplLimitExceeded => {
+            CompileError::limit("a function is too large to be compiled")
+        }
+        other => CompileError::internal(format!("Cranelift failed: {}", pretty_error(func, other))),
+    }
+}
