@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The number of the signal that Ctrl-C sends.
@@ -48,6 +50,13 @@ fn large(folder: &tempfile::TempDir, functions: usize) -> String {
     file.to_str().unwrap().to_owned()
 }
 
+/// Makes sure that programs started from here end at SIGINT. Where the tests run in the background of a shell, the signal is
+/// ignored, and programs inherit that; what a process catches is as at first in the programs that it starts.
+fn catch_interrupts() {
+    let by_default = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_default(SIGINT, by_default).unwrap();
+}
+
 fn interrupt(child: &Child) {
     kill_process(Pid::from_child(child), Signal::INT).unwrap();
 }
@@ -77,6 +86,7 @@ fn a_long_compilation_shows_a_line_that_is_gone_afterwards() {
 
 #[test]
 fn ctrl_c_while_compiling_erases_the_line_and_ends_by_the_signal() {
+    catch_interrupts();
     let folder = tempfile::tempdir().unwrap();
     let file = large(&folder, 3000);
     let (mut screen, program) = terminal();
@@ -96,6 +106,7 @@ fn ctrl_c_while_compiling_erases_the_line_and_ends_by_the_signal() {
 
 #[test]
 fn ctrl_c_ends_a_running_guest_by_the_signal() {
+    catch_interrupts();
     for guest in [&["--invoke", "spin"][..], &["--invoke", "sleep"], &["-W", "timeout=1h", "--invoke", "spin"]] {
         let args = [&["run"], guest, &["guests/endless.wat"]].concat();
         let mut child = minirt(&args).stderr(Stdio::null()).spawn().unwrap();
