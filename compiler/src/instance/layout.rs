@@ -396,6 +396,17 @@ impl Layout {
         self.globals[global as usize]
     }
 
+    /// Returns the global at a distance from vmctx, if a global of the state is there.
+    pub fn global_at(&self, distance: i32) -> Option<u32> {
+        // Imported ones come first; the others are placed in order.
+        let below = |place: &GlobalPlace| match place {
+            GlobalPlace::Import(_) => true,
+            GlobalPlace::State(at) => *at < distance,
+        };
+        let index = self.globals.partition_point(below);
+        (self.globals.get(index) == Some(&GlobalPlace::State(distance))).then_some(index as u32)
+    }
+
     /// Where a table is.
     pub fn table(&self, table: u32) -> TablePlace {
         self.tables[table as usize]

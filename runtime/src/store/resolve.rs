@@ -113,9 +113,8 @@ impl GlobalCell {
     fn type_at_owner(self) -> GlobalType {
         // SAFETY: cells belong to live instances, and only what never changes is read.
         let prototype = &unsafe { InstanceData::shared(self.owner) }.prototype;
-        let place = GlobalPlace::State((self.address as usize).wrapping_sub(self.owner.address()) as i32);
-        let mut all = 0..prototype.info().globals.len() as u32;
-        let index = all.find(|index| prototype.layout().global(*index) == place);
+        let distance = (self.address as usize).wrapping_sub(self.owner.address()) as i32;
+        let index = prototype.layout().global_at(distance);
         global_type(prototype, index.expect("a global is in the state of the instance that defines it"))
     }
 }

@@ -406,3 +406,31 @@ fn a_closure_that_panics_as_it_is_dropped_takes_no_instance_with_it() {
     assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"dropped"));
     assert_eq!((engine.stats().live, engine.stats().idle), (0, 3));
 }
+
+#[test]
+fn importing_globals_that_are_exported_again_takes_little_longer_than_importing_them_once() {
+    use std::time::Instant;
+    const COUNT: usize = 20_000;
+    let all = |item: &dyn Fn(usize) -> String| (0..COUNT).map(item).collect::<String>();
+    let kind = |i: usize| if i.is_multiple_of(3) { "v128" } else { "i64" };
+    let zero = |i: usize| if i.is_multiple_of(3) { "(v128.const i64x2 0 0)" } else { "(i64.const 0)" };
+    let own = all(&|i| format!("(global (export \"{i}\") {} {})", kind(i), zero(i)));
+    let passed_on = all(&|i| format!("(global (export \"{i}\") (import \"own\" \"{i}\") {})", kind(i)));
+    let last = all(&|i| format!("(import \"passed on\" \"{i}\" (global {}))", kind(i)));
+    let engine = Engine::default();
+    let module = |items: String| Module::new(&engine, format!("(module {items})")).unwrap();
+    let (own, passed_on, last) = (module(own), module(passed_on), module(last));
+    let mut store = Store::new(&engine, ());
+    let own = Instance::new(&mut store, &own, &[]).unwrap();
+    let exports =
+        |store: &Store<()>, it: Instance| it.exports(store).map(minirt::Export::into_extern).collect::<Vec<_>>();
+    let imports = exports(&store, own);
+    let start = Instant::now();
+    let passed_on = Instance::new(&mut store, &passed_on, &imports).unwrap();
+    let once = start.elapsed();
+    let imports = exports(&store, passed_on);
+    let start = Instant::now();
+    Instance::new(&mut store, &last, &imports).unwrap();
+    let again = start.elapsed();
+    assert!(again < 10 * once, "{once:?} became {again:?}");
+}
