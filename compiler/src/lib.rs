@@ -42,8 +42,8 @@ use cranelift_codegen::settings::Configurable;
 use instance::code::Code;
 use instance::initialise;
 use instance::layout::Layout;
-use module::{FuncType, ModuleInfo};
-use module::{parse, validate};
+use module::validate::{self, Limits};
+use module::{FuncType, ModuleInfo, parse};
 use translate::ModuleContext;
 
 /// Compiles modules for the processor it runs on.
@@ -52,6 +52,7 @@ pub struct Compiler {
     parallel: bool,
     features: Features,
     metering: Metering,
+    max_function_instructions: u64,
 }
 
 impl Compiler {
@@ -62,8 +63,8 @@ impl Compiler {
     pub fn new(settings: &Settings) -> Result<Self, CompileError> {
         let isa = cranelift_native::builder().map_err(CompileError::internal)?;
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
-        let Settings { parallel, features, metering, .. } = *settings;
-        Ok(Self { isa, parallel, features, metering })
+        let Settings { parallel, features, metering, max_function_instructions, .. } = *settings;
+        Ok(Self { isa, parallel, features, metering, max_function_instructions })
     }
 
     /// Validates a module in the binary format.
@@ -71,7 +72,8 @@ impl Compiler {
     /// # Errors
     /// When it breaks a rule of the specification, or uses a feature that is not there.
     pub fn validate(&self, bytes: &[u8]) -> Result<(), CompileError> {
-        let valid = parse::parse(bytes, self.features).and_then(|parsed| validate::bodies(parsed.bodies));
+        let valid = parse::parse(bytes, self.features)
+            .and_then(|parsed| validate::bodies(parsed.bodies, self.limits(&parsed.info)));
         valid.map_err(|error| self.features.explain(error))
     }
 
@@ -83,16 +85,20 @@ impl Compiler {
         self.compile_all(bytes).map_err(|error| self.features.explain(error))
     }
 
+    fn limits<'m>(&self, info: &'m ModuleInfo) -> Limits<'m> {
+        Limits { info, instructions: self.max_function_instructions }
+    }
+
     fn compile_all(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
         let layout = match Layout::new(&info) {
             Ok(layout) => layout,
             // A body that is not valid is more useful news than a limit that is exceeded.
-            Err(limit) => return Err(validate::bodies(bodies).err().unwrap_or(limit)),
+            Err(limit) => return Err(validate::bodies(bodies, self.limits(&info)).err().unwrap_or(limit)),
         };
         let pieces = piece::pieces(&info, self.metering);
         let module = ModuleContext { info: &info, layout: &layout, isa: &*self.isa, metering: self.metering };
-        let compiled = compile::compile(&module, &pieces, bodies, self.parallel)?;
+        let compiled = compile::compile(&module, &pieces, bodies, self.limits(&info), self.parallel)?;
         let code = link::link(&self.isa, &pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);
         Ok(Compiled { module: info, layout, image, code })

@@ -25,7 +25,13 @@ pub struct Settings {
     pub features: Features,
     /// How code can be made to stop.
     pub metering: Metering,
+    /// The most instructions that a function may have. A call counts as one more for each parameter and result.
+    pub max_function_instructions: u64,
 }
+
+/// The default of [`Settings::max_function_instructions`]. The time that a function takes to compile grows faster than its
+/// length: one of this many loads takes about ten seconds.
+const MAX_FUNCTION_INSTRUCTIONS: u64 = 2_000_000;
 
 /// What code does at run time so that its store can make it stop. Off, it costs nothing: the code is the same as if there
 /// were no such thing. All code that shares a store has to be compiled alike.
@@ -44,6 +50,7 @@ impl Default for Settings {
             parallel: true,
             features: Features::default(),
             metering: Metering::default(),
+            max_function_instructions: MAX_FUNCTION_INSTRUCTIONS,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::piece::{CompiledFunction, Piece, Worker};
 use super::translate::ModuleContext;
 use crate::base::error::CompileError;
 use crate::module::parse::Body;
-use crate::module::validate;
+use crate::module::validate::{self, Limits};
 use wasmparser::FunctionBody;
 
 /// Below this many bytes of bodies, one thread compiles them faster than it starts others.
@@ -20,16 +20,17 @@ const VALIDATED_TOGETHER: usize = 64 * 1024;
 /// Validates all bodies, and then compiles all pieces, in their order.
 ///
 /// # Errors
-/// The first error in a body, before anything was compiled; or Cranelift's, which is a bug here.
+/// The first error in a body, or the limit that one exceeds, before anything was compiled; or Cranelift's, which is a bug here.
 pub(crate) fn compile(
     module: &ModuleContext<'_>,
     pieces: &[Piece],
     bodies: Vec<Body<'_>>,
+    limits: Limits<'_>,
     parallel: bool,
 ) -> Result<Vec<CompiledFunction>, CompileError> {
     let code: Vec<FunctionBody<'_>> = bodies.iter().map(|body| body.body.clone()).collect();
     let total: usize = code.iter().map(size).sum();
-    validate_all(bodies, parallel && total >= VALIDATE_PARALLEL_FROM)?;
+    validate_all(bodies, limits, parallel && total >= VALIDATE_PARALLEL_FROM)?;
     let body_of = |piece: Piece| match piece {
         Piece::Body(defined) => code.get(defined as usize),
         Piece::NewEpoch | Piece::Entry(_) | Piece::Exit(_) => None,
@@ -47,11 +48,11 @@ pub(crate) fn compile(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-fn validate_all(bodies: Vec<Body<'_>>, parallel: bool) -> Result<(), CompileError> {
+fn validate_all(bodies: Vec<Body<'_>>, limits: Limits<'_>, parallel: bool) -> Result<(), CompileError> {
     if !parallel {
-        return validate::bodies(bodies);
+        return validate::bodies(bodies, limits);
     }
-    let results = run_all(together(bodies), || (), |(), bodies| validate::bodies(bodies));
+    let results = run_all(together(bodies), || (), |(), bodies| validate::bodies(bodies, limits));
     // Each group's error is its first, so the first of these is the module's.
     let first = results.into_iter().filter_map(Result::err).min_by_key(CompileError::offset);
     first.map_or(Ok(()), Err)
@@ -100,7 +101,9 @@ mod tests {
         let module = ModuleContext { info, layout, isa: &*compiler.isa, metering: compiler.metering };
         let mut pieces = pieces(info, compiler.metering);
         pieces.insert(0, Piece::Body(u32::MAX));
-        let Err(error) = compile(&module, &pieces, parsed.bodies, parallel) else { panic!("a body is missing") };
+        let Err(error) = compile(&module, &pieces, parsed.bodies, Limits::none(&parsed.info), parallel) else {
+            panic!("a body is missing")
+        };
         error.kind()
     }
 

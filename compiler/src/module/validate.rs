@@ -3,24 +3,72 @@
 //! All bodies of a module are validated before any is compiled, so a module that will be refused costs no more than that.
 
 use super::convert::FromParser;
-use super::instruction::Instruction;
+use super::info::ModuleInfo;
+use super::instruction::{Call, Instruction};
 use super::parse::Body;
 use super::types::ValType;
 use crate::base::error::CompileError;
 use wasmparser::FuncValidatorAllocations;
 
+/// What bodies are held to, besides the rules of the specification.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits<'m> {
+    pub(crate) info: &'m ModuleInfo,
+    /// The most instructions of a function. A call counts as one more for each parameter and result.
+    pub(crate) instructions: u64,
+}
+
+impl<'m> Limits<'m> {
+    /// No limits beyond wasmparser's own.
+    #[cfg(test)]
+    pub(crate) fn none(info: &'m ModuleInfo) -> Self {
+        Self { info, instructions: u64::MAX }
+    }
+
+    #[inline]
+    fn weight(&self, instruction: &Instruction<'_>) -> u64 {
+        let Instruction::Call(call) = instruction else { return 1 };
+        let ty = match call {
+            Call::Call { function_index } | Call::ReturnCall { function_index } => self.info.func_type(*function_index),
+            Call::CallIndirect { type_index, .. }
+            | Call::CallRef { type_index }
+            | Call::ReturnCallIndirect { type_index, .. }
+            | Call::ReturnCallRef { type_index } => self.info.type_at(*type_index),
+        };
+        1 + (ty.params().len() + ty.results().len()) as u64
+    }
+
+    #[cold]
+    fn exceeded(&self, func: u32) -> CompileError {
+        /// Characters of a name, which the module has chosen.
+        const MOST: usize = 60;
+        let name = self.info.func_name(func).unwrap_or_default();
+        let mut shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
+        if name.chars().nth(MOST).is_some() {
+            shown += "...";
+        }
+        let name = if name.is_empty() { String::new() } else { format!(" `{shown}`") };
+        CompileError::limit(format!(
+            "function {func}{name} has more than {} instructions, where a call counts one more for each parameter and \
+             result; its compilation would take long",
+            self.instructions
+        ))
+    }
+}
+
 /// Validates bodies, given in order.
 ///
 /// # Errors
 /// That of the first body that breaks a rule of the specification or uses what minirt does not have, with the offset of
-/// the instruction in the module.
-pub(crate) fn bodies<'a>(bodies: impl IntoIterator<Item = Body<'a>>) -> Result<(), CompileError> {
+/// the instruction in the module, or that exceeds a limit.
+pub(crate) fn bodies<'a>(bodies: impl IntoIterator<Item = Body<'a>>, limits: Limits<'_>) -> Result<(), CompileError> {
     let mut allocations = FuncValidatorAllocations::default();
-    bodies.into_iter().try_for_each(|it| body(it, &mut allocations))
+    bodies.into_iter().try_for_each(|it| body(it, limits, &mut allocations))
 }
 
-fn body(it: Body<'_>, allocations: &mut FuncValidatorAllocations) -> Result<(), CompileError> {
+fn body(it: Body<'_>, limits: Limits<'_>, allocations: &mut FuncValidatorAllocations) -> Result<(), CompileError> {
     let Body { validator, body } = it;
+    let func = validator.index;
     let mut validator = validator.into_validator(std::mem::take(allocations));
     let mut locals = body.get_locals_reader()?;
     for _ in 0..locals.get_count() {
@@ -30,12 +78,55 @@ fn body(it: Body<'_>, allocations: &mut FuncValidatorAllocations) -> Result<(), 
         ValType::from_parser(ty).map_err(|missing| missing.at(offset as usize))?;
     }
     let mut operators = body.get_operators_reader()?;
+    let mut weight = 0;
     while !operators.eof() {
         let (op, offset) = operators.read_with_offset()?;
         validator.op(offset, &op)?;
-        Instruction::new(op).map_err(|missing| missing.at(offset as usize))?;
+        let instruction = Instruction::new(op).map_err(|missing| missing.at(offset as usize))?;
+        weight += limits.weight(&instruction);
     }
     operators.finish()?;
+    if weight > limits.instructions {
+        return Err(limits.exceeded(func));
+    }
     *allocations = validator.into_allocations();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::error::CompileErrorKind;
+    use crate::{Compiler, Settings};
+
+    /// A function that calls one of `values` parameters and results, so many times.
+    fn calls(values: usize, calls: usize) -> Vec<u8> {
+        let types = " i32".repeat(values);
+        let arguments = "(i32.const 0)".repeat(values);
+        let call = format!("(call $f {arguments}) {}", "drop ".repeat(values));
+        let text = format!(
+            "(module (func $f (param{types}) (result{types}) unreachable) (func $\"caller\\1b\" {}))",
+            call.repeat(calls)
+        );
+        wat::parse_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_function_that_would_take_long_to_compile_is_refused_by_name_and_the_limit_can_be_set() {
+        let compiler =
+            |most| Compiler::new(&Settings { max_function_instructions: most, ..Settings::default() }).unwrap();
+        // Each call: ten constants, ten drops, and 21; at the end of a body, `end`.
+        let module = calls(10, 5);
+        assert!(compiler(5 * 41 + 1).compile(&module).is_ok());
+        for refused in [compiler(5 * 41).compile(&module).map(drop), compiler(5 * 41).validate(&module)] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind(), CompileErrorKind::Limit);
+            assert!(error.to_string().contains("function 1 `caller\\u{1b}` has more than 205 instructions"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_small_module_cannot_keep_the_compiler_busy_for_a_minute() {
+        let error = Compiler::new(&Settings::default()).unwrap().compile(&calls(1000, 1000)).unwrap_err();
+        assert_eq!(error.kind(), CompileErrorKind::Limit);
+    }
 }

@@ -5,7 +5,7 @@ use super::{ModuleContext, translate};
 use crate::instance::layout::Layout;
 use crate::module::instruction::NAMES;
 use crate::module::parse::{Parsed, parse};
-use crate::module::validate;
+use crate::module::validate::{self, Limits};
 use crate::{CompileError, Compiler, Features, OptLevel, Settings};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
@@ -295,7 +295,8 @@ fn compiler(opt_level: OptLevel) -> Compiler {
 
 /// Validates and translates all functions of a module.
 pub(super) fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, CompileError> {
-    validate::bodies(parse(bytes, Features::default())?.bodies)?;
+    let parsed = parse(bytes, Features::default())?;
+    validate::bodies(parsed.bodies, Limits::none(&parsed.info))?;
     let Parsed { info, bodies } = parse(bytes, Features::default())?;
     let layout = Layout::new(&info)?;
     let module = ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa, metering: compiler.metering };

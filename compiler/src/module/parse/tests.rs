@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::base::error::CompileErrorKind;
-use crate::module::validate::bodies;
+use crate::module::validate::{Limits, bodies};
 use crate::module::{ConstExpr, ConstOp, Entity, ExternType, MemoryType};
 
 fn validate(bytes: &[u8], features: Features) -> Result<(), CompileError> {
-    parse(bytes, features).and_then(|parsed| bodies(parsed.bodies))
+    parse(bytes, features).and_then(|parsed| bodies(parsed.bodies, Limits::none(&parsed.info)))
 }
 
 fn error(bytes: &[u8]) -> CompileError {
