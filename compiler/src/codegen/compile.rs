@@ -6,21 +6,20 @@ use super::translate::ModuleContext;
 use crate::base::error::CompileError;
 use crate::module::parse::Body;
 use crate::module::validate::{self, Limits};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use wasmparser::FunctionBody;
 
-/// Below this many bytes of bodies, one thread compiles them faster than it starts others.
-const COMPILE_PARALLEL_FROM: usize = 16 * 1024;
-
-/// The same for validation, which takes a fiftieth of the time.
-const VALIDATE_PARALLEL_FROM: usize = 256 * 1024;
+/// Below this many bytes of bodies, one thread is faster than starting others.
+const PARALLEL_FROM: usize = 16 * 1024;
 
 /// Bytes of bodies that are validated as one job.
-const VALIDATED_TOGETHER: usize = 64 * 1024;
+const VALIDATED_TOGETHER: usize = 16 * 1024;
 
-/// Validates all bodies, and then compiles all pieces, in their order.
+/// Validates all bodies, then compiles all pieces, in their order. Nothing is compiled of a module with a body that is
+/// refused, except for what some threads begin with while others validate the last bodies.
 ///
 /// # Errors
-/// The first error in a body, or the limit that one exceeds, before anything was compiled; or Cranelift's, which is a bug here.
+/// The first error in a body, or the first limit that one exceeds; or Cranelift's, which is a bug here.
 pub(crate) fn compile(
     module: &ModuleContext<'_>,
     pieces: &[Piece],
@@ -29,33 +28,65 @@ pub(crate) fn compile(
     parallel: bool,
 ) -> Result<Vec<CompiledFunction>, CompileError> {
     let code: Vec<FunctionBody<'_>> = bodies.iter().map(|body| body.body.clone()).collect();
-    let total: usize = code.iter().map(size).sum();
-    validate_all(bodies, limits, parallel && total >= VALIDATE_PARALLEL_FROM)?;
     let body_of = |piece: Piece| match piece {
         Piece::Body(defined) => code.get(defined as usize),
         Piece::NewEpoch | Piece::Entry(_) | Piece::Exit(_) => None,
     };
-    let mut jobs: Vec<(usize, Piece)> = pieces.iter().copied().enumerate().collect();
-    if !parallel || total < COMPILE_PARALLEL_FROM {
+    let total: usize = code.iter().map(size).sum();
+    let mut compile: Vec<(usize, Piece)> = pieces.iter().copied().enumerate().collect();
+    if !parallel || total < PARALLEL_FROM {
+        validate::bodies(bodies, limits)?;
         let mut worker = Worker::default();
-        return jobs.into_iter().map(|(index, piece)| worker.run(module, index, piece, body_of(piece))).collect();
+        return compile.into_iter().map(|(index, piece)| worker.run(module, index, piece, body_of(piece))).collect();
     }
     // The largest first, so that none of them is what everybody waits for at the end.
-    jobs.sort_by_key(|(_, piece)| std::cmp::Reverse(body_of(*piece).map_or(0, size)));
-    let run = |worker: &mut Worker, (index, piece)| (index, worker.run(module, index, piece, body_of(piece)));
-    let mut done = run_all(jobs, Worker::default, run);
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
+    compile.sort_by_key(|(_, piece)| std::cmp::Reverse(body_of(*piece).map_or(0, size)));
+    let compile = compile.into_iter().map(|(index, piece)| Job::Compile(index, piece));
+    let validate = together(bodies).into_iter().enumerate().map(|(index, bodies)| Job::Validate(index, bodies));
+    let jobs = validate.chain(compile).collect();
+    let refused = AtomicBool::new(false);
+    let done = run_all(jobs, Worker::default, |worker, job| match job {
+        Job::Validate(index, bodies) => {
+            Done::Validated(index, validate::bodies(bodies, limits).inspect_err(|_| refused.store(true, Relaxed)))
+        }
+        Job::Compile(..) if refused.load(Relaxed) => Done::Skipped,
+        Job::Compile(index, piece) => Done::Compiled(index, worker.run(module, index, piece, body_of(piece))),
+    });
+    in_order(done)
 }
 
-fn validate_all(bodies: Vec<Body<'_>>, limits: Limits<'_>, parallel: bool) -> Result<(), CompileError> {
-    if !parallel {
-        return validate::bodies(bodies, limits);
+/// What a thread is asked to do. Jobs are begun in order: first all validation, then the pieces.
+enum Job<'a> {
+    /// Bodies, and the group's place among all.
+    Validate(usize, Vec<Body<'a>>),
+    /// A piece, and its place among all.
+    Compile(usize, Piece),
+}
+
+/// What came of a job.
+enum Done {
+    Validated(usize, Result<(), CompileError>),
+    Compiled(usize, Result<CompiledFunction, CompileError>),
+    /// Not compiled, because the module is refused.
+    Skipped,
+}
+
+/// Returns the functions in order, or the first error in a body.
+fn in_order(done: Vec<Done>) -> Result<Vec<CompiledFunction>, CompileError> {
+    let (mut refusals, mut compiled) = (Vec::new(), Vec::with_capacity(done.len()));
+    for done in done {
+        match done {
+            Done::Validated(index, result) => refusals.extend(result.err().map(|error| (index, error))),
+            Done::Compiled(index, result) => compiled.push((index, result)),
+            Done::Skipped => {}
+        }
     }
-    let results = run_all(together(bodies), || (), |(), bodies| validate::bodies(bodies, limits));
-    // Each group's error is its first, so the first of these is the module's.
-    let first = results.into_iter().filter_map(Result::err).min_by_key(CompileError::offset);
-    first.map_or(Ok(()), Err)
+    // Each is the first of its group, and all groups have been validated.
+    if let Some((_, first)) = refusals.into_iter().min_by_key(|(index, _)| *index) {
+        return Err(first);
+    }
+    compiled.sort_by_key(|(index, _)| *index);
+    compiled.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Returns the bodies in groups that are worth a job.
@@ -93,7 +124,7 @@ mod tests {
     use crate::{Compiler, Feature, Features, Settings};
 
     /// The error of a module that is compiled together with a body that it does not have.
-    fn refused(wat: &str, parallel: bool) -> CompileErrorKind {
+    fn refused(wat: &str) -> CompileErrorKind {
         let compiler = Compiler::new(&Settings::default()).unwrap();
         let bytes = wat::parse_str(wat).unwrap();
         let parsed = parse(&bytes, Features::default()).unwrap();
@@ -101,23 +132,30 @@ mod tests {
         let module = ModuleContext { info, layout, isa: &*compiler.isa, metering: compiler.metering };
         let mut pieces = pieces(info, compiler.metering);
         pieces.insert(0, Piece::Body(u32::MAX));
-        let Err(error) = compile(&module, &pieces, parsed.bodies, Limits::none(&parsed.info), parallel) else {
-            panic!("a body is missing")
-        };
+        let limits = Limits::none(info);
+        let Err(error) = compile(&module, &pieces, parsed.bodies, limits, false) else { panic!("a body is missing") };
         error.kind()
     }
 
     #[test]
     fn nothing_is_compiled_of_a_module_with_a_body_that_is_refused() {
         // What is compiled first is the body that is missing, which is an internal error.
-        assert_eq!(refused("(module (func))", false), CompileErrorKind::Internal);
-        let large = "(drop (i32.add (i32.const 1) (i32.const 2)))".repeat(60_000);
-        for (last, expected) in [
-            ("(func (i32.const 0))", CompileErrorKind::Malformed { cut_off: false }),
-            ("(func (drop (ref.i31 (i32.const 0))))", CompileErrorKind::Unsupported(Feature::Gc)),
-        ] {
-            assert_eq!(refused(&format!("(module (func) {last})"), false), expected);
-            assert_eq!(refused(&format!("(module (func {large}) {last})"), true), expected);
-        }
+        assert_eq!(refused("(module (func))"), CompileErrorKind::Internal);
+        let malformed = CompileErrorKind::Malformed { cut_off: false };
+        assert_eq!(refused("(module (func) (func (i32.const 0)))"), malformed);
+        let unsupported = CompileErrorKind::Unsupported(Feature::Gc);
+        assert_eq!(refused("(module (func) (func (drop (ref.i31 (i32.const 0)))))"), unsupported);
+    }
+
+    #[test]
+    fn groups_have_every_body_once_and_in_order() {
+        let func = |i: usize| format!("(func {})", "(nop)".repeat(i * 700 % 40_000));
+        let bytes = wat::parse_str(format!("(module {})", (0..60).map(func).collect::<String>())).unwrap();
+        let bodies = || parse(&bytes, Features::default()).unwrap().bodies;
+        let starts = |bodies: &[Body<'_>]| bodies.iter().map(|it| it.body.range().start).collect::<Vec<_>>();
+        let groups = together(bodies());
+        assert_eq!(groups.iter().flat_map(|group| starts(group)).collect::<Vec<_>>(), starts(&bodies()));
+        let len = |group: &Vec<Body<'_>>| group.iter().map(|it| size(&it.body)).sum::<usize>();
+        assert!(groups.len() > 10 && groups.iter().all(|group| group.len() == 1 || len(group) <= VALIDATED_TOGETHER));
     }
 }

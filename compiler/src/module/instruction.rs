@@ -329,18 +329,23 @@ families! {
 /// Goes through wasmparser's list.
 macro_rules! account_for {
     ($(@$proposal:ident $op:ident $({ $($field:ident: $ty:ty),* })? => $visit:ident ($($arity:tt)*))*) => {
-        /// What an instruction that is in no family would need.
+        /// For each instruction, the feature that minirt would need to have it.
+        #[allow(non_upper_case_globals, reason = "the names are wasmparser's")]
+        pub(super) mod needs {
+            use super::{Feature, known};
+            $(pub(crate) const $op: Option<Feature> = account_for!(@refused $proposal $op);)*
+        }
+
         #[cold]
         fn missing(op: &Operator<'_>) -> Missing {
             let feature = match op {
-                $(Operator::$op { .. } => account_for!(@refused $proposal $op),)*
+                $(Operator::$op { .. } => needs::$op,)*
                 _ => None,
             };
             // A name, and perhaps fields.
             let text = format!("{op:?}");
             let name = text.split([' ', '{']).next().unwrap_or_default();
-            let feature = feature.unwrap_or_else(|| unreachable!("validation has admitted {name}"));
-            Missing::new(feature, format!("the instruction {name}"))
+            unavailable(name, feature.unwrap_or_else(|| unreachable!("validation has admitted {name}")))
         }
     };
 
@@ -361,3 +366,9 @@ macro_rules! account_for {
 }
 
 wasmparser::for_each_operator!(account_for);
+
+/// What is missing for an instruction that needs a feature.
+#[cold]
+pub(super) fn unavailable(name: &str, needs: Feature) -> Missing {
+    Missing::new(needs, format!("the instruction {name}"))
+}

@@ -13,6 +13,7 @@ pub(crate) mod instruction;
 mod preamble;
 mod sections;
 pub(crate) mod parse;
+mod visitor;
 pub(crate) mod validate;
 
 pub(crate) use convert::{BlockType, FromParser, MemArg};

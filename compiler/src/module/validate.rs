@@ -1,12 +1,10 @@
-//! Function bodies: whether they are valid, and whether minirt has what they use.
+//! Function bodies: whether they are valid, whether minirt has what they use, and whether they keep to its limits.
 //!
 //! All bodies of a module are validated before any is compiled, so a module that will be refused costs no more than that.
 
-use super::convert::FromParser;
 use super::info::ModuleInfo;
-use super::instruction::{Call, Instruction};
 use super::parse::Body;
-use super::types::ValType;
+use super::visitor::{Check, Found, Visitor};
 use crate::base::error::CompileError;
 use wasmparser::FuncValidatorAllocations;
 
@@ -23,19 +21,6 @@ impl<'m> Limits<'m> {
     #[cfg(test)]
     pub(crate) fn none(info: &'m ModuleInfo) -> Self {
         Self { info, instructions: u64::MAX }
-    }
-
-    #[inline]
-    fn weight(&self, instruction: &Instruction<'_>) -> u64 {
-        let Instruction::Call(call) = instruction else { return 1 };
-        let ty = match call {
-            Call::Call { function_index } | Call::ReturnCall { function_index } => self.info.func_type(*function_index),
-            Call::CallIndirect { type_index, .. }
-            | Call::CallRef { type_index }
-            | Call::ReturnCallIndirect { type_index, .. }
-            | Call::ReturnCallRef { type_index } => self.info.type_at(*type_index),
-        };
-        1 + (ty.params().len() + ty.results().len()) as u64
     }
 
     #[cold]
@@ -75,18 +60,21 @@ fn body(it: Body<'_>, limits: Limits<'_>, allocations: &mut FuncValidatorAllocat
         let offset = locals.original_position();
         let (count, ty) = locals.read()?;
         validator.define_locals(offset, count, ty)?;
-        ValType::from_parser(ty).map_err(|missing| missing.at(offset as usize))?;
+        ty.check().map_err(|missing| missing.at(offset as usize))?;
     }
-    let mut operators = body.get_operators_reader()?;
-    let mut weight = 0;
-    while !operators.eof() {
-        let (op, offset) = operators.read_with_offset()?;
-        validator.op(offset, &op)?;
-        let instruction = Instruction::new(op).map_err(|missing| missing.at(offset as usize))?;
-        weight += limits.weight(&instruction);
+    let mut reader = body.get_binary_reader_for_operators()?;
+    let (mut found, mut instructions) = (Found::default(), 0);
+    while !reader.eof() {
+        let offset = reader.original_position();
+        let valid = validator.visitor(offset);
+        reader.visit_operator(&mut Visitor { valid, info: limits.info, found: &mut found })??;
+        if let Some(missing) = found.missing {
+            return Err(missing.at(offset as usize));
+        }
+        instructions += 1;
     }
-    operators.finish()?;
-    if weight > limits.instructions {
+    reader.finish_expression(&validator.visitor(reader.original_position()))?;
+    if instructions + found.call_values > limits.instructions {
         return Err(limits.exceeded(func));
     }
     *allocations = validator.into_allocations();

@@ -1,0 +1,140 @@
+//! What is looked for in an instruction when it is validated.
+
+use super::convert::{BlockType, FromParser, MemArg, Missing};
+use super::info::ModuleInfo;
+use super::instruction::{needs, unavailable};
+use super::types::{FuncType, HeapType, RefType, ValType};
+use wasmparser::{BrTable, FrameKind, FrameStack, Ordering, ResumeTable, TryTable, VisitOperator, VisitSimdOperator};
+
+/// Validates an instruction with `valid`, and notes what is found.
+pub(super) struct Visitor<'m, V> {
+    pub(super) valid: V,
+    pub(super) info: &'m ModuleInfo,
+    pub(super) found: &'m mut Found,
+}
+
+/// What is found in a body that is valid so far.
+#[derive(Default)]
+pub(super) struct Found {
+    /// What minirt does not have: the last instruction, or a type in it.
+    pub(super) missing: Option<Missing>,
+    /// Parameters and results of all calls.
+    pub(super) call_values: u64,
+}
+
+macro_rules! visit {
+    ($(@$proposal:ident $op:ident $({ $($field:ident: $ty:ty),* })? => $visit:ident ($($arity:tt)*))*) => {
+        $(
+            #[inline]
+            fn $visit(&mut self $($(, $field: $ty)*)?) -> Self::Output {
+                $($(
+                    if let Err(missing) = $field.check() {
+                        self.found.missing = Some(missing);
+                    }
+                )*)?
+                if let Some(feature) = needs::$op {
+                    self.found.missing = Some(unavailable(stringify!($op), feature));
+                }
+                self.valid.$visit($($($field),*)?)?;
+                visit!(@call self $op $($($field)*)?);
+                Ok(())
+            }
+        )*
+    };
+
+    // Calls, with the index of what they call.
+    (@call $self:ident Call $func:ident) => { $self.called($self.info.func_type($func)) };
+    (@call $self:ident ReturnCall $func:ident) => { $self.called($self.info.func_type($func)) };
+    (@call $self:ident CallIndirect $ty:ident $table:ident) => { $self.called($self.info.type_at($ty)) };
+    (@call $self:ident ReturnCallIndirect $ty:ident $table:ident) => { $self.called($self.info.type_at($ty)) };
+    (@call $self:ident CallRef $ty:ident) => { $self.called($self.info.type_at($ty)) };
+    (@call $self:ident ReturnCallRef $ty:ident) => { $self.called($self.info.type_at($ty)) };
+    (@call $self:ident $other:ident $($field:ident)*) => {};
+}
+
+impl<V> Visitor<'_, V> {
+    fn called(&mut self, ty: &FuncType) {
+        self.found.call_values += (ty.params().len() + ty.results().len()) as u64;
+    }
+}
+
+impl<'a, V: VisitOperator<'a, Output = wasmparser::Result<()>>> VisitOperator<'a> for Visitor<'_, V> {
+    type Output = wasmparser::Result<()>;
+
+    /// minirt has all instructions on vectors.
+    fn simd_visitor(&mut self) -> Option<&mut dyn VisitSimdOperator<'a, Output = Self::Output>> {
+        self.valid.simd_visitor()
+    }
+
+    wasmparser::for_each_visit_operator!(visit);
+}
+
+macro_rules! assert_there {
+    ($(@$proposal:ident $op:ident $({ $($field:ident: $ty:ty),* })? => $visit:ident ($($arity:tt)*))*) => {
+        const _: () = assert!(true $(&& needs::$op.is_none())*);
+    };
+}
+wasmparser::for_each_visit_simd_operator!(assert_there);
+
+impl<V: FrameStack> FrameStack for Visitor<'_, V> {
+    fn current_frame(&self) -> Option<FrameKind> {
+        self.valid.current_frame()
+    }
+}
+
+/// What an instruction says besides its name.
+pub(super) trait Check {
+    /// Checks that minirt has the types in it.
+    fn check(&self) -> Result<(), Missing>;
+}
+
+macro_rules! check {
+    ($($ty:ty as $as:ty,)*) => {
+        $(impl Check for $ty {
+            #[inline]
+            fn check(&self) -> Result<(), Missing> {
+                <$as>::from_parser(*self).map(drop)
+            }
+        })*
+    };
+    ($($plain:ty,)*) => {
+        $(impl Check for $plain {
+            #[inline]
+            fn check(&self) -> Result<(), Missing> {
+                Ok(())
+            }
+        })*
+    };
+}
+
+check! {
+    wasmparser::ValType as ValType,
+    wasmparser::HeapType as HeapType,
+    wasmparser::RefType as RefType,
+    wasmparser::BlockType as BlockType,
+    wasmparser::MemArg as MemArg,
+}
+
+// What has no types in it.
+check! {
+    u32,
+    i32,
+    i64,
+    wasmparser::Ieee32,
+    wasmparser::Ieee64,
+    Ordering,
+    BrTable<'_>,
+    ResumeTable,
+}
+
+impl Check for TryTable {
+    fn check(&self) -> Result<(), Missing> {
+        self.ty.check()
+    }
+}
+
+impl Check for Vec<wasmparser::ValType> {
+    fn check(&self) -> Result<(), Missing> {
+        self.iter().try_for_each(Check::check)
+    }
+}
