@@ -75,6 +75,7 @@ mod sys;
 mod vmctx;
 mod cow;
 mod code;
+mod types;
 mod pool;
 mod engine;
 mod module;

@@ -1,18 +1,20 @@
 //! When two types are the same, and when one may stand where another is asked for (specification, sections 3.3.1 to 3.3.10).
 //!
-//! Types are equal if their recursive groups are, and they have the same place in them. A [`TypeTable`] gives equal types
-//! equal numbers, so that afterwards a comparison of numbers is all there is to it. A module has such a table for a
-//! moment, to find equal types; an engine has one for all its modules.
+//! Types are equal if their recursive groups are, and they have the same place in them. Whoever gives equal groups equal
+//! numbers ([`Group`]) has only numbers to compare afterwards. A module does that for a moment, to find its equal types.
+//! The runtime does it for all modules of an engine.
 
 use super::externs::{ExternType, GlobalType, TableType};
 use super::info::ModuleInfo;
 use super::types::{FuncType, HeapType, RefType, TypeDef, ValType};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::iter::successors;
+use std::ops::Range;
 
 /// Something that names types by numbers, which can be exchanged for other numbers.
 pub trait Renumber {
-    /// The same with `number(n)` for each number `n`.
+    /// Returns the same with `number(n)` for each number `n`.
     #[must_use]
     fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self;
 }
@@ -77,78 +79,90 @@ impl Renumber for ExternType {
     }
 }
 
-/// Marks a number as a place in the group that is being looked up. Numbers of the table stay below.
+/// Marks a number as a place in the group itself. Numbers for types stay below.
 const WITHIN: u32 = 1 << 31;
 
-/// Types by number: equal types have equal numbers. In what it says of a type, other types go by their numbers too.
-#[derive(Clone, Debug, Default)]
-pub struct TypeTable {
-    /// The number of a group's first type, by what the group consists of; the others follow. Types of the same group
-    /// go by their place in it, so that the same group is found again wherever a module has it.
-    groups: HashMap<Box<[TypeDef]>, u32>,
-    types: Vec<TypeDef>,
+/// How many numbers for types there can be.
+pub const NUMBERS: u32 = WITHIN;
+
+/// A recursive group of types, in the form in which equal groups are equal: types of the same group go by their place in
+/// it, and all others by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Group(Box<[TypeDef]>);
+
+impl From<TypeDef> for Group {
+    /// Makes the group of a type that is alone in it.
+    fn from(ty: TypeDef) -> Self {
+        Self(Box::new([ty]))
+    }
 }
 
-impl TypeTable {
-    /// The numbers of a module's types, by type index.
-    pub fn number_module(&mut self, info: &ModuleInfo) -> Vec<u32> {
-        let mut numbers = Vec::with_capacity(info.types.len());
-        for group in info.groups() {
-            let number = |index: u32| match index.checked_sub(group.start) {
-                Some(place) => WITHIN | place,
-                None => numbers[index as usize],
-            };
-            let types = &info.types[group.start as usize..group.end as usize];
-            let first = self.number_group(types.iter().map(|ty| ty.renumber(&number)).collect());
-            numbers.extend(first..first + types.len() as u32);
-        }
-        numbers
+impl Group {
+    /// Makes the group of a module's types in a range of type indices. `numbers` are those of all types before it.
+    pub fn of_module(info: &ModuleInfo, range: Range<u32>, numbers: &[u32]) -> Self {
+        let number = |index: u32| match index.checked_sub(range.start) {
+            Some(place) => WITHIN | place,
+            None => numbers[index as usize],
+        };
+        Self(info.types[range.start as usize..range.end as usize].iter().map(|ty| ty.renumber(&number)).collect())
     }
 
-    /// The number of a function type.
-    ///
-    /// # Panics
-    /// When the type got its number from another table.
-    pub fn number(&mut self, ty: &FuncType) -> u32 {
-        let Some(number) = ty.number else { return self.number_alone(ty.clone().into()) };
-        assert!(self.get(number).is_some_and(|def| def.func == *ty), "the function type `{ty}` is of another engine");
-        number
+    /// Returns how many types it has.
+    pub fn len(&self) -> u32 {
+        self.0.len() as u32
     }
 
-    /// The number of a type that is a group by itself.
-    pub fn number_alone(&mut self, ty: TypeDef) -> u32 {
-        self.number_group(Box::new([ty]))
+    /// Returns whether it has no types.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    fn number_group(&mut self, group: Box<[TypeDef]>) -> u32 {
-        if let Some(first) = self.groups.get(&group) {
-            return *first;
-        }
-        let first = self.types.len() as u32;
-        assert!(self.types.len() + group.len() < WITHIN as usize, "numbers for types have run out");
-        let number = |n: u32| if n < WITHIN { n } else { first + (n - WITHIN) };
-        for (ty, own) in group.iter().zip(first..) {
+    /// Returns the numbers of other groups' types that it names, once for each time.
+    pub fn names(&self) -> Vec<u32> {
+        self.0.iter().flat_map(numbers_in).filter(|number| *number < WITHIN).collect()
+    }
+
+    /// Returns its types with numbers for their own group as well, given that of the first. The others follow.
+    pub fn numbered(&self, first: u32) -> impl Iterator<Item = TypeDef> {
+        let number = move |n: u32| if n < WITHIN { n } else { first + (n - WITHIN) };
+        self.0.iter().zip(first..).map(move |(ty, own)| {
             let mut numbered = ty.renumber(&number);
-            let says_everything = *group == [numbered.func.clone().into()];
+            let says_everything = *self.0 == [numbered.func.clone().into()];
             numbered.func.number = (!says_everything).then_some(own);
-            self.types.push(numbered);
-        }
-        self.groups.insert(group, first);
-        first
+            numbered
+        })
     }
+}
 
-    /// The type with a number.
-    pub fn get(&self, number: u32) -> Option<&TypeDef> {
-        self.types.get(number as usize)
+/// Returns the numbers that something names, once for each time.
+pub fn numbers_in(it: &impl Renumber) -> Vec<u32> {
+    let numbers = RefCell::new(Vec::new());
+    let _ = it.renumber(&|number| {
+        numbers.borrow_mut().push(number);
+        number
+    });
+    numbers.into_inner()
+}
+
+impl FuncType {
+    /// Returns the number of the type, if its parameters and results do not say everything about it.
+    pub fn number(&self) -> Option<u32> {
+        self.number
     }
+}
 
-    /// Whether the type `sub` is `of`, or extends it by any number of steps.
-    pub fn is_subtype(&self, sub: u32, of: u32) -> bool {
+/// Types by number, of which equal ones have equal numbers: what they say about each other.
+pub trait NumberedTypes {
+    /// Returns the type with a number, if there is one.
+    fn get(&self, number: u32) -> Option<&TypeDef>;
+
+    /// Returns whether the type `sub` is `of`, or extends it by any number of steps.
+    fn is_subtype(&self, sub: u32, of: u32) -> bool {
         successors(Some(sub), |number| self.get(*number)?.supertype).any(|number| number == of)
     }
 
-    /// Whether whatever `sub` is of may stand where `of` is asked for.
-    pub fn heap_matches(&self, sub: HeapType, of: HeapType) -> bool {
+    /// Returns whether references to `sub` can be used where references to `of` are expected.
+    fn heap_matches(&self, sub: HeapType, of: HeapType) -> bool {
         match (sub, of) {
             (HeapType::ConcreteFunc(sub), HeapType::ConcreteFunc(of)) => self.is_subtype(sub, of),
             // The bottom types: each is below everything of its kind.
@@ -158,21 +172,22 @@ impl TypeTable {
         }
     }
 
-    /// The same for reference types.
-    pub fn ref_matches(&self, sub: RefType, of: RefType) -> bool {
+    /// Does the same for reference types.
+    fn ref_matches(&self, sub: RefType, of: RefType) -> bool {
         (of.nullable || !sub.nullable) && self.heap_matches(sub.heap, of.heap)
     }
 
-    /// The same for value types.
-    pub fn val_matches(&self, sub: ValType, of: ValType) -> bool {
+    /// Does the same for value types.
+    fn val_matches(&self, sub: ValType, of: ValType) -> bool {
         match (sub, of) {
             (ValType::Ref(sub), ValType::Ref(of)) => self.ref_matches(sub, of),
             _ => sub == of,
         }
     }
 
-    /// Whether a function that takes and returns what `sub` says may stand where `of` is asked for, as far as that goes.
-    pub fn signature_matches(&self, sub: &FuncType, of: &FuncType) -> bool {
+    /// Returns whether functions that take and return what `sub` says can be used where those of `of` are expected, as far
+    /// as parameters and results go.
+    fn signature_matches(&self, sub: &FuncType, of: &FuncType) -> bool {
         let all = |sub: &[ValType], of: &[ValType]| {
             sub.len() == of.len() && sub.iter().zip(of).all(|(sub, of)| self.val_matches(*sub, *of))
         };
@@ -181,7 +196,7 @@ impl TypeTable {
 }
 
 impl ModuleInfo {
-    /// Whether the type with the index `sub` is the one with the index `of`, or extends it by any number of steps.
+    /// Returns whether the type with the index `sub` is the one with the index `of`, or extends it by any number of steps.
     pub(crate) fn extends(&self, sub: u32, of: u32) -> bool {
         let canonical = |index: u32| self.canonical_types[index as usize];
         successors(Some(sub), |index| self.types[*index as usize].supertype).any(|it| canonical(it) == canonical(of))
@@ -189,9 +204,15 @@ impl ModuleInfo {
 
     /// Fills in `canonical_types`.
     pub(crate) fn find_equal_types(&mut self) {
-        let mut first: HashMap<u32, u32> = HashMap::new();
-        let numbers = TypeTable::default().number_module(self).into_iter().zip(0..);
-        self.canonical_types = numbers.map(|(number, index)| *first.entry(number).or_insert(index)).collect();
+        let mut groups: HashMap<Group, u32> = HashMap::new();
+        let mut numbers: Vec<u32> = Vec::with_capacity(self.types.len());
+        for range in self.groups() {
+            // A group that is new is known by its own indices.
+            let group = Group::of_module(self, range.clone(), &numbers);
+            let (first, len) = (*groups.entry(group).or_insert(range.start), range.end - range.start);
+            numbers.extend(first..first + len);
+        }
+        self.canonical_types = numbers;
     }
 }
 
@@ -204,73 +225,71 @@ mod tests {
         FuncType::new([ValType::Ref(RefType { nullable: true, heap: HeapType::ConcreteFunc(number) })], [])
     }
 
-    fn module(rec_groups: &[u32], types: impl IntoIterator<Item = TypeDef>) -> ModuleInfo {
+    /// The canonical indices of types in groups of these lengths.
+    fn canonical(rec_groups: &[u32], types: impl IntoIterator<Item = TypeDef>) -> Vec<u32> {
         let mut info = ModuleInfo { types: types.into_iter().collect(), ..ModuleInfo::default() };
         info.rec_groups = rec_groups.to_vec();
-        info
+        info.find_equal_types();
+        info.canonical_types
     }
 
     #[test]
     fn equal_groups_have_equal_numbers_wherever_they_are() {
         let plain = TypeDef::from(FuncType::new([], []));
-        let (pair, moved) = ([takes(1), takes(0)], [takes(2), takes(1)]);
-        let mut table = TypeTable::default();
-        let first = table.number_module(&module(&[2], pair.map(TypeDef::from)));
-        let types = std::iter::once(plain).chain(moved.map(TypeDef::from));
-        let second = table.number_module(&module(&[1, 2], types));
-        assert_eq!(first, second[1..]);
-        assert_ne!(first[0], first[1]);
+        let pair = |at: u32| [takes(at + 1), takes(at)].map(TypeDef::from);
+        let types = [pair(0).to_vec(), vec![plain], pair(3).to_vec()].concat();
+        assert_eq!(canonical(&[2, 1, 2], types), [0, 1, 2, 0, 1]);
     }
 
     #[test]
     fn types_that_are_alike_are_not_the_same_in_groups_of_another_size() {
-        let types = || vec![TypeDef::from(FuncType::new([], [])); 2];
-        let mut table = TypeTable::default();
-        let alone = table.number_module(&module(&[1, 1], types()));
-        let together = table.number_module(&module(&[2], types()));
-        assert_eq!(alone[0], alone[1]);
-        assert!(together[0] != together[1] && !together.contains(&alone[0]));
-        assert_eq!(table.number(&FuncType::new([], [])), alone[0]);
+        let types = vec![TypeDef::from(FuncType::new([], [])); 4];
+        assert_eq!(canonical(&[1, 2, 1], types), [0, 1, 2, 0]);
     }
 
     #[test]
-    fn a_type_that_names_itself_is_named_by_number_afterwards() {
-        let mut table = TypeTable::default();
-        table.number(&FuncType::new([ValType::I32], []));
-        let own = table.number_module(&module(&[1], [takes(0).into()]))[0];
-        let named = &table.get(own).expect("the type").func;
-        assert_eq!(named.params(), takes(own).params());
-        assert_eq!(named.to_string(), format!("(func (type {own}) (param (ref null {own})))"));
+    fn types_that_name_equal_types_are_equal() {
+        let plain = FuncType::new([], []);
+        let types = [plain.clone(), plain, takes(0), takes(1), takes(2), takes(3)];
+        assert_eq!(canonical(&[1; 6], types.map(TypeDef::from)), [0, 0, 2, 2, 4, 4]);
     }
 
     #[test]
-    fn a_type_of_which_parameters_and_results_do_not_say_everything_is_equal_to_itself_only() {
-        let plain = FuncType::new([ValType::I32], []);
-        let open = TypeDef { func: plain.clone(), supertype: None, is_final: false };
-        let extends = TypeDef { func: plain.clone(), supertype: Some(1), is_final: true };
-        let together = vec![TypeDef::from(plain.clone()); 2];
-        let mut table = TypeTable::default();
-        let module = module(&[1, 1, 1, 2], [vec![plain.clone().into(), open, extends], together].concat());
-        let numbers = table.number_module(&module);
-        let types: Vec<_> = numbers.iter().map(|number| table.get(*number).expect("a type").func.clone()).collect();
-        assert_eq!(types[0], plain);
-        for (a, ty) in types.iter().enumerate() {
-            assert_eq!(table.number(ty), numbers[a], "it is found again");
-            assert!(types.iter().enumerate().all(|(b, other)| (a == b) == (ty == other)), "{ty}");
-        }
+    fn a_group_gets_numbers_for_itself_and_keeps_those_of_others() {
+        let types = [FuncType::new([], []), takes(2), takes(0)].map(TypeDef::from);
+        let info = ModuleInfo { types: types.to_vec(), rec_groups: vec![1, 2], ..ModuleInfo::default() };
+        let group = Group::of_module(&info, 1..3, &[70]);
+        assert_eq!((group.len(), group.names()), (2, vec![70]));
+        let numbered: Vec<_> = group.numbered(90).map(|ty| ty.func).collect();
+        let params = numbered.iter().map(FuncType::params).collect::<Vec<_>>();
+        assert_eq!(params, [takes(91).params(), takes(70).params()]);
+        assert_eq!(numbered.iter().map(FuncType::number).collect::<Vec<_>>(), [Some(90), Some(91)]);
+        let alone = Group::from(TypeDef::from(FuncType::new([], [])));
+        assert_eq!(alone.numbered(5).next().expect("one").func.number(), None, "it says everything");
+    }
+
+    #[test]
+    fn a_type_that_names_itself_prints_its_number() {
+        let info = ModuleInfo { types: vec![takes(0).into()], rec_groups: vec![1], ..ModuleInfo::default() };
+        let named = Group::of_module(&info, 0..1, &[]).numbered(7).next().expect("one").func;
+        assert_eq!(named.to_string(), "(func (type 7) (param (ref null 7)))");
     }
 
     #[test]
     fn a_subtype_stands_in_for_all_that_it_extends() {
+        struct List(Vec<TypeDef>);
+        impl NumberedTypes for List {
+            fn get(&self, number: u32) -> Option<&TypeDef> {
+                self.0.get(number as usize)
+            }
+        }
         let open = |supertype| TypeDef { func: FuncType::new([], []), supertype, is_final: false };
-        let mut table = TypeTable::default();
-        let [a, b, c] = table.number_module(&module(&[1, 1, 1], [open(None), open(Some(0)), open(Some(1))]))[..] else {
-            panic!("three types")
-        };
-        assert!(table.is_subtype(c, a) && table.is_subtype(b, b));
-        assert!(!table.is_subtype(a, c));
+        let types = List(vec![open(None), open(Some(0)), open(Some(1))]);
+        let (a, b, c) = (0, 1, 2);
+        assert!(types.is_subtype(c, a) && types.is_subtype(b, b));
+        assert!(!types.is_subtype(a, c));
         let to = |nullable, heap| RefType { nullable, heap };
-        let matches = |sub, of| table.ref_matches(sub, of);
+        let matches = |sub, of| types.ref_matches(sub, of);
         assert!(matches(to(false, HeapType::ConcreteFunc(c)), to(true, HeapType::ConcreteFunc(a))));
         assert!(!matches(to(true, HeapType::ConcreteFunc(c)), to(false, HeapType::ConcreteFunc(a))));
         assert!(matches(to(true, HeapType::NoFunc), to(true, HeapType::ConcreteFunc(a))));

@@ -4,16 +4,16 @@ use super::config::Config;
 use crate::code::LoadedCode;
 use crate::pool::{EngineStats, Pool, Prototype, Sharded};
 use crate::sys::fork::{self, Guard, Locks};
+use crate::types::{TypeRegistry, Types};
 use anyhow::{Context, Result, ensure};
 use minirt_compiler::artifact::is_artifact;
-use minirt_compiler::module::canonical::TypeTable;
-use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, ModuleInfo, TypeDef, ValType};
+use minirt_compiler::module::canonical::NumberedTypes;
+use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, TypeDef, ValType};
 use minirt_compiler::{CompileError, Compiler, Metering};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A compiler, and the instance slots of all modules made with it. Cloning gives another handle to the same
 /// engine, which threads can share.
@@ -32,10 +32,7 @@ struct EngineInner {
     spare: Sharded<usize>,
     compiler: Compiler,
     pool: Pool,
-    /// Equal types have equal numbers in all modules of an engine.
-    types: RwLock<TypeTable>,
-    /// Exit trampolines for host functions that are reached through references alone, by type number.
-    exit_trampolines: Mutex<HashMap<u32, Arc<LoadedCode>>>,
+    types: Arc<TypeRegistry>,
     memory_init_cow: bool,
     check_artifacts: bool,
     max_wasm_stack: usize,
@@ -44,11 +41,8 @@ struct EngineInner {
 }
 
 impl Locks for EngineInner {
-    /// Locks in the order of threads that hold several: exit trampolines are made from types, and loaded.
     fn lock_all(&self) -> Vec<Box<dyn Guard + '_>> {
-        let trampolines = self.exit_trampolines.lock().unwrap_or_else(PoisonError::into_inner);
-        let types = self.types.write().unwrap_or_else(PoisonError::into_inner);
-        let mut guards: Vec<Box<dyn Guard + '_>> = vec![Box::new(trampolines), Box::new(types)];
+        let mut guards = vec![self.types.lock()];
         guards.extend(self.spare.lock_all());
         guards.extend(self.pool.lock_all());
         guards
@@ -127,8 +121,7 @@ impl Engine {
             spare: Sharded::default(),
             compiler,
             pool: Pool::new(config.limits),
-            types: RwLock::default(),
-            exit_trampolines: Mutex::default(),
+            types: Arc::default(),
             memory_init_cow: config.memory_init_cow,
             check_artifacts: config.check_artifacts,
             max_wasm_stack: config.max_wasm_stack,
@@ -231,33 +224,36 @@ impl Engine {
         self.inner.max_wasm_stack
     }
 
-    /// Returns the engine's types. While they are held, no type gets a number.
-    pub(crate) fn types(&self) -> RwLockReadGuard<'_, TypeTable> {
-        self.inner.types.read().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the engine's types, to be looked at. While they are held, no type gets a number.
+    pub(crate) fn types(&self) -> Types<'_> {
+        self.inner.types.read()
     }
 
-    fn types_mut(&self) -> RwLockWriteGuard<'_, TypeTable> {
-        self.inner.types.write().unwrap_or_else(PoisonError::into_inner)
+    /// Returns where the engine's types are registered.
+    pub(crate) fn type_registry(&self) -> &Arc<TypeRegistry> {
+        &self.inner.types
     }
 
-    /// Returns the numbers of a module's types, by type index.
-    pub(crate) fn type_ids(&self, info: &ModuleInfo) -> Vec<u32> {
-        self.types_mut().number_module(info)
-    }
-
-    /// Returns the number of a function type, for [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc).
+    /// Returns the number of a function type, for [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc). The engine
+    /// remembers the type from then on.
+    ///
+    /// A number that comes from somewhere else, like the type of an export, means nothing after everything is gone that has
+    /// the type: modules, instances and host functions.
     ///
     /// # Panics
     /// Panics if the type belongs to another engine. Only a type that is open to subtypes, extends another, or is part
     /// of a recursive group belongs to an engine.
     pub fn type_number(&self, ty: &FuncType) -> u32 {
-        self.types_mut().number(ty)
+        let types = self.inner.types.register_func(ty);
+        let number = types[0];
+        types.keep();
+        number
     }
 
     /// Returns the function type with a number that this engine gave out.
     ///
     /// # Panics
-    /// Panics if the engine gave out no such number.
+    /// Panics if the engine gave out no such number, or everything is gone that had the type.
     pub fn func_type(&self, number: u32) -> FuncType {
         self.types().get(number).expect("the number of a type of this engine").func.clone()
     }
@@ -284,9 +280,11 @@ impl Engine {
     /// # Ok::<(), minirt::Error>(())
     /// ```
     pub fn sub_type(&self, finality: Finality, supertype: Option<&FuncType>, ty: &FuncType) -> Result<FuncType> {
-        let mut types = self.types_mut();
-        let supertype = supertype.map(|of| types.number(of));
-        if let Some(of) = supertype.and_then(|number| types.get(number)) {
+        let extended = supertype.map(|of| self.inner.types.register_func(of));
+        let supertype = extended.as_ref().map(|types| types[0]);
+        if let Some(number) = supertype {
+            let types = self.types();
+            let of = types.get(number).expect("it has just been registered");
             ensure!(!of.is_final, "`{}` is final: no type can extend it", of.func);
             let fits = types.signature_matches(ty, &of.func);
             ensure!(
@@ -296,8 +294,11 @@ impl Engine {
             );
         }
         let func = FuncType::new(ty.params().iter().copied(), ty.results().iter().copied());
-        let number = types.number_alone(TypeDef { func, supertype, is_final: finality == Finality::Final });
-        Ok(types.get(number).expect("it has just been numbered").func.clone())
+        let def = TypeDef { func, supertype, is_final: finality == Finality::Final };
+        let types = self.inner.types.register_alone(def);
+        let ty = self.func_type(types[0]);
+        types.keep();
+        Ok(ty)
     }
 
     /// Returns whether values of the type `ty` can be used where `other` is expected. Unlike [`ValType::matches`], an engine
@@ -319,15 +320,11 @@ impl Engine {
         sub == wanted || self.types().is_subtype(sub, wanted)
     }
 
-    /// Returns an exit trampoline for a type. It is compiled at the first request, and kept as long as the engine.
-    pub(crate) fn exit_trampoline(&self, type_id: u32) -> Result<*const u8> {
-        let mut trampolines = self.inner.exit_trampolines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(code) = trampolines.get(&type_id) {
-            return Ok(code.address(0));
-        }
-        let code = LoadedCode::new(self.compiler().exit_trampoline(&self.func_type(type_id))?)?;
-        let address = code.address(0);
-        trampolines.insert(type_id, code);
-        Ok(address)
+    /// Returns an exit trampoline for a type, which must be registered. It is compiled at the first request.
+    ///
+    /// # Errors
+    /// Returns an error if Cranelift fails or there is no memory.
+    pub(crate) fn exit_trampoline(&self, type_id: u32) -> Result<Arc<LoadedCode>> {
+        self.inner.types.exit_trampoline(type_id, |ty| LoadedCode::new(self.compiler().exit_trampoline(ty)?))
     }
 }

@@ -49,13 +49,14 @@ impl Func {
     }
 
     pub(crate) fn from_host(store: &mut StoreInner, host: &HostFunc) -> Self {
+        let types = store.engine.type_registry().register_func(&host.ty);
         let record = FuncRecord {
             code: std::ptr::null(),
             callee: offset_of!(HostFuncData, context) as isize - offset_of!(HostFuncData, record) as isize,
-            type_id: store.engine.type_number(&host.ty),
+            type_id: types[0],
             entry: std::ptr::null(),
         };
-        let data = HostFuncData { record, context: host.context(None), _closure: host.closure.clone() };
+        let data = HostFuncData { record, context: host.context(None), _types: types, _closure: host.closure.clone() };
         let data = NonNull::from(Box::leak(Box::new(data)));
         store.host_funcs.push(data);
         // SAFETY: `data` was just allocated, and `record` is a field of it.
@@ -87,7 +88,7 @@ impl Func {
     pub fn matches_ty(&self, store: impl AsContext, ty: &FuncType) -> bool {
         let store = &store.as_context().0.inner;
         self.store.assert_same_store(store.id);
-        store.engine.is_subtype(self.type_number(), store.engine.type_number(ty))
+        store.engine.is_subtype(self.type_number(), store.engine.type_registry().register_func(ty)[0])
     }
 
     /// Calls the function. `results` must have as many places as the type has results; they are overwritten.

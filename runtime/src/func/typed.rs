@@ -7,6 +7,7 @@ use crate::value::Val;
 use crate::value::wasm_ty::sealed::StoreAccess;
 use crate::vmctx::Raw;
 use anyhow::{Result, ensure};
+use minirt_compiler::module::canonical::NumberedTypes;
 use minirt_compiler::module::{FuncType, HeapType, RefKind, ValType};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;

@@ -12,6 +12,7 @@ use crate::store::{Extern, Func};
 use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, HostContext, View, VmContext};
 use anyhow::{Context, Result, bail, ensure};
 use minirt_compiler::instance::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
+use minirt_compiler::module::canonical::NumberedTypes;
 use minirt_compiler::module::{Entity, ExternType, GlobalType, Import, MemoryType, TableType};
 use std::any::Any;
 use std::mem::{MaybeUninit, offset_of};

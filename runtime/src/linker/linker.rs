@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use minirt_compiler::module::FuncType;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// Definitions by module and name, from which instances get their imports.
 ///
@@ -100,8 +101,11 @@ impl<T> Linker<T> {
         self.insert_host(module, name, host)
     }
 
-    fn insert_host(&mut self, module: &str, name: &str, host: HostFunc) -> Result<&mut Self> {
-        let type_id = self.engine.type_number(&host.ty);
+    fn insert_host(&mut self, module: &str, name: &str, mut host: HostFunc) -> Result<&mut Self> {
+        let types = self.engine.type_registry().register_func(&host.ty);
+        let type_id = types[0];
+        // Instances keep the closure alive, and need the type for just as long.
+        host.closure = Arc::new((host.closure, types));
         self.insert(module, name, Definition { value: ImportValue::Host(host, type_id), ty: ValueType::Func(type_id) })
     }
 

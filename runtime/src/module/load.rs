@@ -7,9 +7,11 @@ use crate::engine::{Engine, binary_format, refuse_artifact};
 use crate::pool::Program;
 use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
+use crate::types::RegisteredTypes;
 use anyhow::{Context, Result};
 use minirt_compiler::instance::image::{InitialImage, MemoryImage};
 use minirt_compiler::instance::layout::{HOST, HOST_PAGE, Layout, func_record};
+use minirt_compiler::module::canonical::numbers_in;
 use minirt_compiler::module::{MemoryType, ModuleInfo, WASM_PAGE};
 use minirt_compiler::{Compiled, Compiler};
 use std::ops::Range;
@@ -67,13 +69,13 @@ impl Module {
         code: Arc<LoadedCode>,
         memory_file: Option<ImageFile>,
     ) -> Result<Self> {
-        let ids = engine.type_ids(&info);
-        complete_state(&mut image.state, &info, &layout, &code, &ids);
+        let types = register_types(engine, &info)?;
+        complete_state(&mut image.state, &info, &layout, &code, &types);
         let own = info.memories.iter().skip(info.num_imported_memories as usize);
         let extra_memories =
             own.skip(1).zip(image.extra_memories).map(|(ty, image)| Self::of_memory(engine, *ty, image));
         let extra_memories = extra_memories.collect::<Result<_>>()?;
-        let program = Arc::new(Program { info, layout, code, type_ids: ids });
+        let program = Arc::new(Program { info, layout, code, types });
         let parts = ImageParts {
             state: image.state,
             extents: image.memory,
@@ -118,6 +120,20 @@ pub(super) fn process_parts(info: &ModuleInfo, layout: &Layout, mut part: impl F
     }
 }
 
+/// Registers the types of a module, or those that the description of something that the embedder defines names.
+///
+/// # Errors
+/// Returns an error if the embedder names a type that the engine does not know.
+fn register_types(engine: &Engine, info: &ModuleInfo) -> Result<RegisteredTypes> {
+    if !info.types.is_empty() {
+        return Ok(engine.type_registry().register_module(info));
+    }
+    let in_globals = info.globals.iter().flat_map(numbers_in);
+    let named: Vec<u32> = info.tables.iter().flat_map(numbers_in).chain(in_globals).collect();
+    let known = engine.type_registry().hold(&named);
+    known.with_context(|| format!("one of the types {named:?} is not a function type of this engine"))
+}
+
 /// Fills these places: with type numbers, and in funcref records with the addresses of code.
 fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &LoadedCode, ids: &[u32]) {
     let start = i64::from(HOST) + layout.host_size as i64;
@@ -125,8 +141,8 @@ fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &L
         let from = (i64::from(at) - start) as usize;
         state[from..from + bytes.len()].copy_from_slice(bytes);
     };
-    for (ty, id) in ids.iter().enumerate() {
-        put(layout.type_id(ty as u32), &id.to_le_bytes());
+    for (ty, id) in (0..info.types.len() as u32).zip(ids) {
+        put(layout.type_id(ty), &id.to_le_bytes());
     }
     for (defined, range) in code.tables().funcs.iter().enumerate() {
         let func = info.num_imported_funcs + defined as u32;

@@ -8,6 +8,7 @@ use crate::store::{AsContext, AsContextMut};
 use crate::value::Ref;
 use anyhow::{Result, anyhow, ensure};
 use minirt_compiler::module::TableType;
+use minirt_compiler::module::canonical::NumberedTypes;
 
 impl Table {
     /// Creates a table for instances to import, filled with `init`. It takes an instance slot.

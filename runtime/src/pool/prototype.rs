@@ -5,6 +5,7 @@
 
 use crate::code::LoadedCode;
 use crate::cow::Image;
+use crate::types::RegisteredTypes;
 use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::instance::layout::Layout;
 use minirt_compiler::module::ModuleInfo;
@@ -28,9 +29,9 @@ pub(crate) struct Program {
     pub(crate) info: ModuleInfo,
     pub(crate) layout: Layout,
     pub(crate) code: Arc<LoadedCode>,
-    /// The engine's number for each type. There is none where the embedder defines something: its description names
-    /// types by the engine's numbers from the start.
-    pub(crate) type_ids: Vec<u32>,
+    /// The engine's number for each type. Where the embedder defines something, the description has no types, but names
+    /// them by the engine's numbers from the start: then these are the ones that it names.
+    pub(crate) types: RegisteredTypes,
 }
 
 impl Prototype {
@@ -52,7 +53,7 @@ impl Prototype {
 
     /// The engine's number for a type.
     pub(crate) fn type_id(&self, ty: u32) -> u32 {
-        self.program.type_ids.get(ty as usize).copied().unwrap_or(ty)
+        if self.info().types.is_empty() { ty } else { self.program.types[ty as usize] }
     }
 
     /// The engine's number for the type of a function.

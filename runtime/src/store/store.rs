@@ -6,8 +6,10 @@
 
 use super::extras::Extras;
 use super::handle::StoreId;
+use crate::code::LoadedCode;
 use crate::engine::Engine;
 use crate::pool::InstanceData;
+use crate::types::RegisteredTypes;
 use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
 use anyhow::Result;
 use smallvec::SmallVec;
@@ -42,6 +44,8 @@ pub(crate) struct StoreInner {
     pub(crate) instances: SmallVec<[NonNull<InstanceData>; 2]>,
     /// Host functions that were made in this store, each in an allocation of its own.
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
+    /// The exit trampolines in the records of those to which Wasm got a reference.
+    pub(crate) exit_trampolines: Vec<Arc<LoadedCode>>,
     /// The values of externrefs: Wasm's reference n is entry n - 1.
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
     /// The stack limit that all instances have now, and the thread that it is for.
@@ -88,6 +92,8 @@ impl Failure {
 pub(crate) struct HostFuncData {
     pub(crate) record: FuncRecord,
     pub(crate) context: HostContext,
+    /// Keeps the type's number.
+    pub(crate) _types: RegisteredTypes,
     /// The closure that `context` points to, for as long as it does.
     pub(crate) _closure: Arc<dyn Any + Send + Sync>,
 }
@@ -99,6 +105,7 @@ impl StoreInner {
             engine: engine.for_store(),
             instances: SmallVec::new(),
             host_funcs: Vec::new(),
+            exit_trampolines: Vec::new(),
             externs: Vec::new(),
             stack: StackLimit::default(),
             depth: 0,

@@ -202,7 +202,9 @@ pub(crate) fn func_to_raw(func: Option<Func>, store: &mut StoreInner) -> Result<
     // is borrowed exclusively.
     let record = unsafe { &mut *func.record.as_ptr() };
     if record.code.is_null() {
-        record.code = store.engine.exit_trampoline(record.type_id)?;
+        let code = store.engine.exit_trampoline(record.type_id)?;
+        record.code = code.address(0);
+        store.exit_trampolines.push(code);
     }
     Ok(func.record.as_ptr() as u64)
 }

@@ -2,7 +2,9 @@
 
 use crate::alone;
 use crate::common::{self, call, engines, instance};
-use minirt::{Config, Engine, Instance, Linker, Module, Store, Trap, Val};
+use minirt::{
+    Config, Engine, Func, FuncType, Instance, Linker, Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
+};
 
 #[test]
 fn two_bytes_far_apart_do_not_cost_what_lies_between() {
@@ -151,6 +153,33 @@ fn idle_instances_with_many_imports_keep_no_more_than_they_may() {
     assert!(warm > 0 && warm <= KEEP / host_cell, "{warm}");
     drop((linker, module));
     assert_eq!(engine.stats().kept_bytes, 0);
+}
+
+#[test]
+fn an_engine_forgets_the_types_of_modules_and_host_functions_that_are_gone() {
+    let _alone = alone();
+    const TYPES: u32 = 2000;
+    let engine = Engine::default();
+    // Types that no other number gives.
+    let types = |n: u32| (0..20).map(move |i| if n >> i & 1 == 0 { ValType::I32 } else { ValType::I64 });
+    let round = |round: u32| {
+        let all = (0..TYPES).map(|i| format!("(type {})", FuncType::new(types(round * TYPES + i), [])));
+        drop(Module::new(&engine, format!("(module {})", all.collect::<String>())).unwrap());
+        // Each of these needs an exit trampoline, because Wasm gets a reference to it.
+        let mut store = Store::new(&engine, ());
+        let ty = TableType::new(RefType::FUNCREF, 20, None);
+        let table = Table::new(&mut store, ty, Ref::Func(None)).unwrap();
+        for i in 0..20 {
+            let ty = FuncType::new(types(round * 20 + i), [ValType::F32]);
+            let func = Func::new(&mut store, ty, |_, _, _| Ok(()));
+            table.set(&mut store, i.into(), func.into()).unwrap();
+        }
+    };
+    (0..30).for_each(round);
+    let before = (resident(), common::mappings());
+    (30..100).for_each(round);
+    let after = (resident(), common::mappings());
+    assert!(after.0 < before.0 + (16 << 20) && after.1 <= before.1 + 20, "{before:?} became {after:?}");
 }
 
 fn resident() -> usize {

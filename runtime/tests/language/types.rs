@@ -2,8 +2,8 @@
 
 use crate::common::{call, call_i32, engines, linked, links, trap};
 use minirt::{
-    Caller, Engine, ExternType, Finality, Func, FuncType, HeapType, Instance, Linker, Module, RefType, Store, Trap,
-    Val, ValType,
+    Caller, Engine, ExternType, Finality, Func, FuncType, Global, GlobalType, HeapType, Instance, Linker, Module,
+    Mutability, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
 };
 
 #[test]
@@ -186,4 +186,46 @@ fn an_indirect_call_accepts_what_extends_its_type_in_whatever_module() {
         assert_eq!(trap(called("animal", 2)), Trap::BadSignature, "{name}");
         assert_eq!(trap(called("animal", 3)), Trap::IndirectCallToNull, "{name}");
     }
+}
+
+#[test]
+fn a_table_of_the_embedders_keeps_the_type_of_its_elements() {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let text = r#"(module (type $t (func (result i32 i64 f32)))
+      (table (export "t") 1 (ref null $t)) (global (export "g") (ref null $t) (ref.null $t)))"#;
+    let module = Module::new(&engine, text).unwrap();
+    let ty = *module.get_export("t").unwrap().unwrap_table();
+    let global = *module.get_export("g").unwrap().unwrap_global();
+    let table = Table::new(&mut store, ty, Ref::Func(None)).unwrap();
+    let global = Global::new(&mut store, global, Val::null_func_ref()).unwrap();
+    drop(module);
+    for i in 0..1000 {
+        Module::new(&engine, format!("(module (type (func (param {}))))", "i32 ".repeat(i))).unwrap();
+    }
+    let results = [ValType::I32, ValType::I64, ValType::F32];
+    let heap = table.ty(&store).element.heap_type();
+    assert_eq!(engine.func_type(heap.as_concrete_func().unwrap()).results(), results);
+    assert_eq!(global.ty(&store).content.unwrap_ref().heap_type(), heap);
+    let fits = Func::new(&mut store, FuncType::new([], results), |_, _, _| Ok(()));
+    let other = Func::wrap(&mut store, || {});
+    table.set(&mut store, 0, fits.into()).unwrap();
+    assert!(table.set(&mut store, 0, other.into()).is_err());
+    // The same module finds its type again.
+    let text = r#"(module (type $t (func (result i32 i64 f32))) (import "" "" (table 1 (ref null $t))))"#;
+    Instance::new(&mut store, &Module::new(&engine, text).unwrap(), &[table.into()]).unwrap();
+}
+
+#[test]
+fn a_number_that_is_no_types_is_refused() {
+    let mut store = Store::new(&Engine::default(), ());
+    let nothing = RefType::new(true, HeapType::ConcreteFunc(123_456));
+    let ty = TableType::new(nothing, 1, None);
+    let error = Table::new(&mut store, ty, Ref::Func(None)).unwrap_err().to_string();
+    assert_eq!(error, "one of the types [123456] is not a function type of this engine");
+    let ty = GlobalType::new(nothing.into(), Mutability::Const);
+    assert!(Global::new(&mut store, ty, Val::null_func_ref()).unwrap_err().to_string().contains("[123456]"));
+    let ty = FuncType::new([nothing.into()], []);
+    let make = std::panic::AssertUnwindSafe(|| Func::new(&mut store, ty, |_, _, _| Ok(())));
+    assert!(std::panic::catch_unwind(make).is_err());
 }
