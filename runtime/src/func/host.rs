@@ -8,6 +8,7 @@ use crate::call::activation;
 use crate::engine::Engine;
 use crate::pool::InstanceData;
 use crate::store::Extern;
+use crate::store::epoch;
 use crate::store::resolve::export_of;
 use crate::store::{AsContext, AsContextMut, Failure, StoreContext, StoreContextMut, StoreData};
 use crate::value::Val;
@@ -111,6 +112,30 @@ impl<T> Caller<'_, T> {
     /// Returns an error if the engine was not configured to consume fuel.
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         self.store.set_fuel(fuel)
+    }
+
+    /// Returns whether the store's code has to look at epoch deadlines
+    /// ([`Config::epoch_interruption`](crate::Config::epoch_interruption)).
+    pub fn has_epoch_deadlines(&self) -> bool {
+        self.engine().metering().epochs
+    }
+
+    /// Does what compiled code does in loops, for a host function that takes long or waits: if the store's epoch deadline
+    /// has passed, the guest is interrupted, or the embedder's callback decides
+    /// ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)). The callback may do anything with the store, so
+    /// look everything up again afterwards.
+    ///
+    /// # Errors
+    /// Returns an error if the guest is not to continue: [`Trap::Interrupt`](crate::Trap::Interrupt), or the callback's own.
+    /// The host function should return it.
+    ///
+    /// # Panics
+    /// With the panic of the callback.
+    pub fn check_epoch_deadline(&mut self) -> Result<()> {
+        if !self.has_epoch_deadlines() {
+            return Ok(());
+        }
+        epoch::check_deadline(&mut self.store.0.inner)
     }
 
     /// Returns an export of the instance that imports this function. `None` if it has no export of that name, or if the

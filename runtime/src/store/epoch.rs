@@ -7,6 +7,7 @@ use super::context::{AsContextMut, StoreContextMut};
 use super::extras::{DeadlineCallback, OnDeadline, UpdateDeadline};
 use super::store::{Failure, Store, StoreData, StoreInner};
 use anyhow::Result;
+use minirt_compiler::Trap;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -47,6 +48,23 @@ pub(crate) unsafe fn may_continue(mut store: NonNull<StoreInner>) -> bool {
         Err(failure) => inner.failure = Some(failure),
     }
     false
+}
+
+/// Does what compiled code does in loops, for the host.
+///
+/// # Errors
+/// Returns an error if the code is not to continue.
+pub(crate) fn check_deadline(store: &mut StoreInner) -> Result<()> {
+    let now = store.engine.epoch().load(Relaxed);
+    // SAFETY: the reference is exclusive, and so the callback is the only one who uses the store meanwhile.
+    if now < store.allowance.get_mut().epoch_deadline || unsafe { may_continue(NonNull::from(&mut *store)) } {
+        return Ok(());
+    }
+    match store.failure.take() {
+        None => Err(Trap::Interrupt.into()),
+        Some(Failure::Error(error)) => Err(error),
+        Some(Failure::Panic(payload)) => std::panic::resume_unwind(payload),
+    }
 }
 
 impl<T> Store<T> {

@@ -2,11 +2,11 @@
 
 use super::ctx::WasiCtx;
 use super::descriptor::Descriptor;
-use super::rights::Rights;
+use super::fd_table::FdTable;
+use super::flags::Fdflags;
+use super::rights::Grant;
 use super::stdio::{Input, Output, Stream};
 use super::strings::Strings;
-use super::table::Table;
-use super::types::fdflags;
 use anyhow::{Context, Result, ensure};
 use cap_std::fs::Dir;
 use rustix::fs::{Mode, OFlags};
@@ -119,7 +119,7 @@ impl WasiCtxBuilder {
     /// descriptors from 3 on, in the order in which they are given.
     ///
     /// # Errors
-    /// When the directory can not be opened.
+    /// When the directory cannot be opened.
     pub fn preopened_dir(
         &mut self,
         host_path: impl AsRef<Path>,
@@ -128,7 +128,7 @@ impl WasiCtxBuilder {
     ) -> Result<&mut Self> {
         let (host_path, guest_path) = (host_path.as_ref(), guest_path.into());
         let dir = open_dir(host_path)
-            .with_context(|| format!("can not open the directory `{}` for the guest", host_path.display()))?;
+            .with_context(|| format!("cannot open the directory `{}` for the guest", host_path.display()))?;
         let writable = access == DirAccess::ReadWrite;
         self.preopens.push(Descriptor::preopened(dir, guest_path, writable));
         Ok(self)
@@ -144,11 +144,10 @@ impl WasiCtxBuilder {
     pub fn socket(&mut self, socket: impl Into<OwnedFd>) -> Result<&mut Self> {
         let socket = socket.into();
         let listens = rustix::net::sockopt::socket_acceptconn(&socket).context("not a socket, for the guest")?;
-        let (rights, inheriting) =
-            if listens { (Rights::LISTENING, Rights::CONNECTED) } else { (Rights::CONNECTED, Rights::NONE) };
+        let rights = if listens { Grant::LISTENING } else { Grant::CONNECTED };
         let nonblocking = rustix::fs::fcntl_getfl(&socket)?.contains(OFlags::NONBLOCK);
-        let flags = if nonblocking { fdflags::NONBLOCK } else { 0 };
-        self.sockets.push(Descriptor::socket(socket, rights, inheriting, flags));
+        let flags = if nonblocking { Fdflags::NONBLOCK } else { Fdflags::default() };
+        self.sockets.push(Descriptor::socket(socket, rights, flags));
         Ok(self)
     }
 
@@ -165,15 +164,16 @@ impl WasiCtxBuilder {
     /// When an argument or variable holds a NUL, or there are more directories and sockets than descriptors.
     pub fn build(&mut self) -> Result<WasiCtx> {
         let given = std::mem::take(self);
-        let mut table = Table::new(given.descriptor_limit);
         let standard = [
             Descriptor::stream(Stream::input(given.stdin), false),
             Descriptor::stream(Stream::output(given.stdout), true),
             Descriptor::stream(Stream::error(given.stderr), true),
         ];
-        for descriptor in standard.into_iter().chain(given.preopens).chain(given.sockets) {
-            let limit = given.descriptor_limit;
-            ensure!(table.insert(descriptor).is_ok(), "the guest can not have more than {limit} descriptors");
+        let limit = given.descriptor_limit;
+        let too_many = || format!("the guest cannot have more than {limit} descriptors");
+        let mut table = FdTable::new(standard, limit).ok().with_context(too_many)?;
+        for descriptor in given.preopens.into_iter().chain(given.sockets) {
+            ensure!(table.insert(descriptor).is_ok(), too_many());
         }
         Ok(WasiCtx {
             args: strings(given.args, "arguments")?,

@@ -4,14 +4,16 @@
 //! two, says. So a listing holds no state, and can go on after entries came or went. `..` has the directory's own
 //! inode: what lies above is not the guest's to know.
 
-use super::ctx::WasiCtx;
+use super::call::Call;
 use super::errno::Result;
-use super::guest::Guest;
+use super::failure::Failure;
+use super::filetype::Filetype;
+use super::params::{Dircookie, Fd, GuestSlice, Size};
+use super::records::{Dirent, Record};
 use super::rights::Rights;
-use super::types::{Dirent, Filetype};
 use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, SeekFrom};
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The cookie of the host's first entry.
 const HOST_COOKIES: u64 = 2;
@@ -19,21 +21,22 @@ const HOST_COOKIES: u64 = 2;
 /// How many bytes of entries the host is asked for at a time.
 const HOST_BUFFER: usize = 4096;
 
-pub(super) fn fd_readdir(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    buffer: u32,
-    buffer_len: u32,
-    cookie: u64,
-    used: u32,
-) -> Result<()> {
-    let descriptor = ctx.table.get(fd)?;
-    let directory = descriptor.directory(Rights::FD_READDIR)?;
-    let mut list = List { buffer: guest.slice_mut(buffer, buffer_len)?, used: 0 };
-    list.fill(std::os::fd::AsFd::as_fd(&directory.dir), cookie)?;
-    let filled = list.used as u32;
-    guest.write_u32(used, filled)
+/// How many entries are listed before the deadline is looked at.
+const PIECE: usize = 1000;
+
+pub(super) fn fd_readdir(call: &mut Call<'_>, fd: Fd, buffer: GuestSlice, cookie: Dircookie) -> Result<Size, Failure> {
+    let (mut used, mut cookie) = (0, Some(cookie));
+    while let Some(from) = cookie {
+        if used > 0 {
+            call.checkpoint()?;
+        }
+        let (mut guest, ctx) = call.parts();
+        let directory = ctx.table.get(fd)?.directory(Rights::FD_READDIR)?;
+        let mut list = List { buffer: guest.slice_mut(buffer)?, used };
+        cookie = list.fill(directory.dir.as_fd(), from, PIECE)?;
+        used = list.used;
+    }
+    Ok(Size(used as u32))
 }
 
 /// A guest's buffer, filled with entries from the front.
@@ -43,25 +46,33 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn fill(&mut self, dir: BorrowedFd<'_>, cookie: u64) -> Result<()> {
+    /// Adds at most `most` entries of the host, and returns where to go on: nowhere at the end, or if the buffer is full.
+    fn fill(&mut self, dir: BorrowedFd<'_>, Dircookie(cookie): Dircookie, most: usize) -> Result<Option<Dircookie>> {
         let own = rustix::fs::fstat(dir)?.st_ino;
         for (number, name) in [".", ".."].into_iter().enumerate().skip(cookie.min(HOST_COOKIES) as usize) {
-            if !self.push(number as u64 + 1, own, Filetype::DIRECTORY, name.as_bytes()) {
-                return Ok(());
+            if !self.push(Dircookie(number as u64 + 1), own, Filetype::DIRECTORY, name.as_bytes()) {
+                return Ok(None);
             }
         }
         rustix::fs::seek(dir, SeekFrom::Start(cookie.saturating_sub(HOST_COOKIES)))?;
         let mut space = [MaybeUninit::uninit(); HOST_BUFFER];
         let mut entries = RawDir::new(dir, &mut space);
+        let mut added = 0;
         while let Some(entry) = entries.next() {
-            if !self.push_host(dir, &entry?) {
-                break;
+            let entry = entry?;
+            let next = Dircookie(entry.next_entry_cookie().wrapping_add(HOST_COOKIES));
+            if !self.push_host(dir, next, &entry) {
+                return Ok(None);
+            }
+            added += 1;
+            if added == most {
+                return Ok(Some(next));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn push_host(&mut self, dir: BorrowedFd<'_>, entry: &RawDirEntry<'_>) -> bool {
+    fn push_host(&mut self, dir: BorrowedFd<'_>, next: Dircookie, entry: &RawDirEntry<'_>) -> bool {
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             return true;
@@ -74,12 +85,13 @@ impl List<'_> {
             },
             known => known.into(),
         };
-        self.push(entry.next_entry_cookie().wrapping_add(HOST_COOKIES), entry.ino(), filetype, name.to_bytes())
+        self.push(next, entry.ino(), filetype, name.to_bytes())
     }
 
-    /// Adds an entry, cut off where the buffer ends. Whether there is room for more.
-    fn push(&mut self, next: u64, inode: u64, filetype: Filetype, name: &[u8]) -> bool {
-        let head = Dirent { next, inode, name_len: name.len() as u32, filetype }.encode();
+    /// Adds an entry, cut off where the buffer ends, and returns whether there is room for more.
+    fn push(&mut self, next: Dircookie, inode: u64, filetype: Filetype, name: &[u8]) -> bool {
+        let mut head = [0; Dirent::SIZE as usize];
+        Dirent { next, inode, name_len: name.len() as u32, filetype }.encode(&mut head);
         for part in [&head[..], name] {
             let room = &mut self.buffer[self.used..];
             let len = part.len().min(room.len());
@@ -95,9 +107,17 @@ mod tests {
     use super::*;
 
     fn list(dir: &std::fs::File, len: usize, cookie: u64) -> Vec<u8> {
+        list_in_pieces(dir, len, cookie, usize::MAX)
+    }
+
+    /// A listing in pieces of so many entries.
+    fn list_in_pieces(dir: &std::fs::File, len: usize, cookie: u64, most: usize) -> Vec<u8> {
         let mut buffer = vec![0; len];
         let mut list = List { buffer: &mut buffer, used: 0 };
-        list.fill(std::os::fd::AsFd::as_fd(dir), cookie).unwrap();
+        let mut from = Some(Dircookie(cookie));
+        while let Some(cookie) = from {
+            from = list.fill(dir.as_fd(), cookie, most).unwrap();
+        }
         let used = list.used;
         buffer.truncate(used);
         buffer
@@ -106,7 +126,7 @@ mod tests {
     /// The complete entries in a buffer: cookies and names.
     fn entries(mut bytes: &[u8]) -> Vec<(u64, String)> {
         let mut found = Vec::new();
-        while let Some((head, rest)) = bytes.split_at_checked(Dirent::SIZE) {
+        while let Some((head, rest)) = bytes.split_at_checked(Dirent::SIZE as usize) {
             let len = u32::from_le_bytes(head[16..20].try_into().unwrap()) as usize;
             let Some((name, rest)) = rest.split_at_checked(len) else { break };
             let next = u64::from_le_bytes(head[..8].try_into().unwrap());
@@ -156,5 +176,20 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 302);
+    }
+
+    #[test]
+    fn pieces_make_the_same_listing() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..30 {
+            std::fs::write(dir.path().join(format!("file.{i}")), "").unwrap();
+        }
+        let open = std::fs::File::open(dir.path()).unwrap();
+        let whole = list(&open, 5000, 0);
+        assert_eq!(entries(&whole).len(), 32);
+        for most in [1, 7, 30, 31, 32, 33] {
+            assert_eq!(list_in_pieces(&open, 5000, 0, most), whole, "{most}");
+        }
+        assert_eq!(list_in_pieces(&open, 500, 0, 3), whole[..500]);
     }
 }

@@ -1,4 +1,4 @@
-//! WASI's error numbers, and what the host's errors are among them.
+//! WASI's error numbers, and which of them the host's errors are.
 //!
 //! Knows nothing of descriptors or guests. An error that has no number of its own becomes `IO`, never success.
 
@@ -12,7 +12,7 @@ pub(super) struct Errno(u16);
 /// What nearly everything here returns.
 pub(super) type Result<T, E = Errno> = std::result::Result<T, E>;
 
-/// Each line: our name and WASI's number, then the host's name where there is such an error.
+/// Each line has our name and WASI's number, then the host's name if the host has such an error.
 macro_rules! errnos {
     ($($name:ident = $number:literal $(from $os:ident)?;)*) => {
         impl Errno {
@@ -119,14 +119,7 @@ errnos! {
 }
 
 impl Errno {
-    /// The number as the guest gets it.
-    pub(super) fn code(result: Result<()>) -> u32 {
-        match result {
-            Ok(()) => 0,
-            Err(error) => u32::from(error.number()),
-        }
-    }
-
+    /// Returns the number as the guest gets it. Success is 0.
     pub(super) fn number(self) -> u16 {
         self.0
     }
@@ -139,8 +132,8 @@ impl std::fmt::Debug for Errno {
 }
 
 impl From<io::Error> for Errno {
-    /// Errors that no system call made have no number. `PermissionDenied` is how cap-std says that a path would have
-    /// left its directory.
+    /// Errors that do not come from a system call have no number. `PermissionDenied` is how cap-std says that a path
+    /// would have left its directory.
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(number) => Os::from_raw_os_error(number).into(),
@@ -176,11 +169,5 @@ mod tests {
     #[test]
     fn leaving_the_directory_is_perm() {
         assert_eq!(Errno::from(io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside")), Errno::PERM);
-    }
-
-    #[test]
-    fn success_is_zero() {
-        assert_eq!(Errno::code(Ok(())), 0);
-        assert_eq!(Errno::code(Err(Errno::NOTCAPABLE)), 76);
     }
 }

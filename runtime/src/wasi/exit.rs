@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// The guest called `proc_exit`: an error, since nothing of the guest runs after it, but not a failure.
+/// Says that the guest called `proc_exit`. It is an error, since nothing of the guest runs after it, but not a failure.
 ///
-/// Found in what a call returned by `error.downcast_ref::<I32Exit>()`.
+/// `error.downcast_ref::<I32Exit>()` finds it in what a call returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct I32Exit(
     /// The exit code.

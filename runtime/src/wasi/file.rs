@@ -1,269 +1,202 @@
-//! Functions on an open descriptor: reading, writing, positions, sizes, flags and rights.
+//! Functions on an open descriptor besides reading and writing: its position, size, times, flags, rights, and its end.
 //!
-//! Knows nothing of paths. Bytes go between the guest's memory and the host without a copy in between.
+//! Knows nothing of paths.
 
+use super::call::Call;
 use super::ctx::WasiCtx;
 use super::descriptor::Object;
 use super::errno::{Errno, Result};
-use super::guest::Guest;
-use super::rights::Rights;
+use super::failure::Failure;
+use super::flags::{Fdflags, Flags, Fstflags};
+use super::params::{Advice, Fd, Filedelta, Filesize, GuestSlice, Timestamp, Whence};
+use super::records::{Fdstat, Filestat, Prestat};
+use super::rights::{Grant, Rights};
+use super::signals;
 use super::times::timestamps;
-use super::types::{Filestat, encode_prestat, fdflags};
-use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom};
+use rustix::fs::{Advice as HostAdvice, FallocateFlags, OFlags, SeekFrom};
 use rustix::io::retry_on_intr;
 use std::num::NonZeroU64;
+use std::os::fd::BorrowedFd;
 
-pub(super) fn fd_read(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    iovs: u32,
-    iovs_len: u32,
-    count: u32,
-) -> Result<()> {
-    let descriptor = ctx.table.get_mut(fd)?;
-    descriptor.require_data(Rights::FD_READ)?;
-    let (vectors, repeat) = (guest.vectors(iovs, iovs_len)?, descriptor.is_regular());
-    let read = if let Some(host) = descriptor.host() {
-        guest.scatter(vectors, repeat, |buffers, _| Ok(retry_on_intr(|| rustix::io::readv(host, buffers))?))?
-    } else if let Object::Stream(stream) = &mut descriptor.object {
-        guest.scatter(vectors, true, |buffers, _| stream.read(buffers))?
-    } else {
-        return Err(Errno::BADF);
-    };
-    guest.write_u32(count, read)
-}
-
-pub(super) fn fd_write(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    iovs: u32,
-    iovs_len: u32,
-    count: u32,
-) -> Result<()> {
-    let descriptor = ctx.table.get(fd)?;
-    descriptor.require_data(Rights::FD_WRITE)?;
-    let vectors = guest.vectors(iovs, iovs_len)?;
-    let written = match (descriptor.host(), &descriptor.object) {
-        (Some(host), _) => {
-            guest.gather(vectors, |buffers, _| Ok(retry_on_intr(|| rustix::io::writev(host, buffers))?))?
-        }
-        (None, Object::Stream(stream)) => guest.gather(vectors, |buffers, _| stream.write(buffers))?,
-        _ => return Err(Errno::BADF),
-    };
-    guest.write_u32(count, written)
-}
-
-pub(super) fn fd_pread(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    iovs: u32,
-    iovs_len: u32,
-    offset: u64,
-    count: u32,
-) -> Result<()> {
-    let descriptor = ctx.table.get(fd)?;
-    let host = descriptor.positioned(Rights::FD_READ | Rights::FD_SEEK)?;
-    let vectors = guest.vectors(iovs, iovs_len)?;
-    let read = guest.scatter(vectors, descriptor.is_regular(), |buffers, done| {
-        Ok(retry_on_intr(|| rustix::io::preadv(host, buffers, offset.saturating_add(done)))?)
-    })?;
-    guest.write_u32(count, read)
-}
-
-/// With `APPEND`, Linux writes at the end whatever the offset.
-pub(super) fn fd_pwrite(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    iovs: u32,
-    iovs_len: u32,
-    offset: u64,
-    count: u32,
-) -> Result<()> {
-    let host = ctx.table.get(fd)?.positioned(Rights::FD_WRITE | Rights::FD_SEEK)?;
-    let vectors = guest.vectors(iovs, iovs_len)?;
-    let written = guest.gather(vectors, |buffers, done| {
-        Ok(retry_on_intr(|| rustix::io::pwritev(host, buffers, offset.saturating_add(done)))?)
-    })?;
-    guest.write_u32(count, written)
-}
+/// How much space is allocated at a time.
+const ALLOCATED_PIECE: u64 = 64 << 20;
 
 /// Finding out the position needs less than changing it.
-pub(super) fn fd_seek(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    offset: i64,
-    whence: u32,
-    position: u32,
-) -> Result<()> {
+pub(super) fn fd_seek(call: &mut Call<'_>, fd: Fd, Filedelta(offset): Filedelta, whence: Whence) -> Result<Filesize> {
     let to = match whence {
-        0 => SeekFrom::Start(offset.try_into().map_err(|_| Errno::INVAL)?),
-        1 if offset == 0 => return fd_tell(ctx, guest, fd, position),
-        1 => SeekFrom::Current(offset),
-        2 => SeekFrom::End(offset),
+        Whence(0) => SeekFrom::Start(offset.try_into().map_err(|_| Errno::INVAL)?),
+        Whence(1) if offset == 0 => return fd_tell(call, fd),
+        Whence(1) => SeekFrom::Current(offset),
+        Whence(2) => SeekFrom::End(offset),
         _ => return Err(Errno::INVAL),
     };
-    let host = ctx.table.get(fd)?.positioned(Rights::FD_SEEK)?;
-    guest.write_u64(position, rustix::fs::seek(host, to)?)
+    let host = call.ctx().table.get(fd)?.positioned(Rights::FD_SEEK)?;
+    Ok(Filesize(rustix::fs::seek(host, to)?))
 }
 
-pub(super) fn fd_tell(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, position: u32) -> Result<()> {
-    let descriptor = ctx.table.get(fd)?;
+pub(super) fn fd_tell(call: &mut Call<'_>, fd: Fd) -> Result<Filesize> {
+    let descriptor = call.ctx().table.get(fd)?;
     let right = if descriptor.has(Rights::FD_SEEK) { Rights::FD_SEEK } else { Rights::FD_TELL };
-    guest.write_u64(position, rustix::fs::tell(descriptor.positioned(right)?)?)
+    Ok(Filesize(rustix::fs::tell(descriptor.positioned(right)?)?))
 }
 
-pub(super) fn fd_close(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32) -> Result<()> {
-    ctx.table.remove(fd).map(drop)
+pub(super) fn fd_close(call: &mut Call<'_>, fd: Fd) -> Result<()> {
+    call.ctx().table.remove(fd).map(drop)
 }
 
-pub(super) fn fd_renumber(ctx: &mut WasiCtx, _: &mut Guest<'_>, from: u32, to: u32) -> Result<()> {
-    ctx.table.renumber(from, to).map(drop)
+pub(super) fn fd_renumber(call: &mut Call<'_>, from: Fd, to: Fd) -> Result<()> {
+    call.ctx().table.renumber(from, to).map(drop)
 }
 
-pub(super) fn fd_sync(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32) -> Result<()> {
-    let descriptor = ctx.table.get(fd)?;
+pub(super) fn fd_sync(call: &mut Call<'_>, fd: Fd) -> Result<()> {
+    let descriptor = call.ctx().table.get(fd)?;
     descriptor.require(Rights::FD_SYNC)?;
     Ok(rustix::fs::fsync(descriptor.host().ok_or(Errno::INVAL)?)?)
 }
 
-pub(super) fn fd_datasync(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32) -> Result<()> {
-    let descriptor = ctx.table.get(fd)?;
+pub(super) fn fd_datasync(call: &mut Call<'_>, fd: Fd) -> Result<()> {
+    let descriptor = call.ctx().table.get(fd)?;
     descriptor.require(Rights::FD_DATASYNC)?;
     Ok(rustix::fs::fdatasync(descriptor.host().ok_or(Errno::INVAL)?)?)
 }
 
 pub(super) fn fd_advise(
-    ctx: &mut WasiCtx,
-    _: &mut Guest<'_>,
-    fd: u32,
-    offset: u64,
-    len: u64,
-    advice: u32,
+    call: &mut Call<'_>,
+    fd: Fd,
+    Filesize(offset): Filesize,
+    Filesize(len): Filesize,
+    advice: Advice,
 ) -> Result<()> {
     let advice = match advice {
-        0 => Advice::Normal,
-        1 => Advice::Sequential,
-        2 => Advice::Random,
-        3 => Advice::WillNeed,
-        4 => Advice::DontNeed,
-        5 => Advice::NoReuse,
+        Advice(0) => HostAdvice::Normal,
+        Advice(1) => HostAdvice::Sequential,
+        Advice(2) => HostAdvice::Random,
+        Advice(3) => HostAdvice::WillNeed,
+        Advice(4) => HostAdvice::DontNeed,
+        Advice(5) => HostAdvice::NoReuse,
         _ => return Err(Errno::INVAL),
     };
-    let descriptor = ctx.table.get(fd)?;
+    let descriptor = call.ctx().table.get(fd)?;
     descriptor.require(Rights::FD_ADVISE)?;
     Ok(rustix::fs::fadvise(descriptor.host().ok_or(Errno::SPIPE)?, offset, NonZeroU64::new(len), advice)?)
 }
 
-pub(super) fn fd_allocate(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32, offset: u64, len: u64) -> Result<()> {
-    let host = ctx.table.get(fd)?.positioned(Rights::FD_ALLOCATE)?;
-    Ok(retry_on_intr(|| rustix::fs::fallocate(host, FallocateFlags::empty(), offset, len))?)
+/// Space is allocated in pieces, since it can take long. What cannot fit is refused before the first of them; what has been
+/// allocated before another error stays.
+pub(super) fn fd_allocate(call: &mut Call<'_>, fd: Fd, offset: Filesize, len: Filesize) -> Result<(), Failure> {
+    let (Filesize(mut offset), Filesize(mut left)) = (offset, len);
+    fn host(ctx: &WasiCtx, fd: Fd) -> Result<BorrowedFd<'_>> {
+        ctx.table.get(fd)?.positioned(Rights::FD_ALLOCATE)
+    }
+    may_fit(host(call.ctx(), fd)?, offset, left)?;
+    loop {
+        let piece = left.min(ALLOCATED_PIECE);
+        let host = host(call.ctx(), fd)?;
+        signals::to_file(|| retry_on_intr(|| rustix::fs::fallocate(host, FallocateFlags::empty(), offset, piece)))?;
+        (offset, left) = (offset + piece, left - piece);
+        if left == 0 {
+            return Ok(());
+        }
+        call.checkpoint()?;
+    }
 }
 
-pub(super) fn fd_filestat_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, stat: u32) -> Result<()> {
-    let descriptor = ctx.table.get(fd)?;
+/// Says no if a file cannot be that large, or its file system has less space. The space that the file has already counts,
+/// wherever it is.
+fn may_fit(host: BorrowedFd<'_>, offset: u64, len: u64) -> Result<()> {
+    const MOST: u64 = i64::MAX.cast_unsigned();
+    if offset > MOST || len > MOST {
+        return Err(Errno::INVAL);
+    }
+    if offset + len > MOST {
+        return Err(Errno::FBIG);
+    }
+    if len <= ALLOCATED_PIECE {
+        return Ok(());
+    }
+    let (stat, system) = (rustix::fs::fstat(host)?, rustix::fs::fstatvfs(host)?);
+    let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    if len.saturating_sub(allocated) > free { Err(Errno::NOSPC) } else { Ok(()) }
+}
+
+pub(super) fn fd_filestat_get(call: &mut Call<'_>, fd: Fd) -> Result<Filestat> {
+    let descriptor = call.ctx().table.get(fd)?;
     descriptor.require(Rights::FD_FILESTAT_GET)?;
-    let found = match descriptor.host() {
-        Some(host) => Filestat::from(&rustix::fs::fstat(host)?),
-        None => Filestat::of_stream(),
-    };
-    guest.write(stat, &found.encode())
+    match (&descriptor.object, descriptor.host()) {
+        (Object::Stream(_), _) | (_, None) => Ok(Filestat::of_stream(descriptor.filetype())),
+        (_, Some(host)) => Ok(Filestat::from(&rustix::fs::fstat(host)?)),
+    }
 }
 
-pub(super) fn fd_filestat_set_size(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32, size: u64) -> Result<()> {
-    let host = ctx.table.get(fd)?.positioned(Rights::FD_FILESTAT_SET_SIZE)?;
-    Ok(retry_on_intr(|| rustix::fs::ftruncate(host, size))?)
+pub(super) fn fd_filestat_set_size(call: &mut Call<'_>, fd: Fd, Filesize(size): Filesize) -> Result<()> {
+    let host = call.ctx().table.get(fd)?.positioned(Rights::FD_FILESTAT_SET_SIZE)?;
+    Ok(signals::to_file(|| retry_on_intr(|| rustix::fs::ftruncate(host, size)))?)
 }
 
 pub(super) fn fd_filestat_set_times(
-    ctx: &mut WasiCtx,
-    _: &mut Guest<'_>,
-    fd: u32,
-    accessed: u64,
-    modified: u64,
-    flags: u32,
+    call: &mut Call<'_>,
+    fd: Fd,
+    accessed: Timestamp,
+    modified: Timestamp,
+    which: Fstflags,
 ) -> Result<()> {
-    let times = timestamps(accessed, modified, flags)?;
-    let descriptor = ctx.table.get(fd)?;
+    let times = timestamps(accessed, modified, which)?;
+    let descriptor = call.ctx().table.get(fd)?;
     descriptor.require(Rights::FD_FILESTAT_SET_TIMES)?;
     Ok(rustix::fs::futimens(descriptor.host().ok_or(Errno::INVAL)?, &times)?)
 }
 
-pub(super) fn fd_fdstat_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, stat: u32) -> Result<()> {
-    let found = ctx.table.get(fd)?.stat();
-    guest.write(stat, &found.encode())
+pub(super) fn fd_fdstat_get(call: &mut Call<'_>, fd: Fd) -> Result<Fdstat> {
+    Ok(call.ctx().table.get(fd)?.stat())
 }
 
 /// Appending and not waiting can be switched. What is synchronous stays so, as on Linux. A stream may be shared with
 /// the embedder, so its flags are not a guest's to change.
-pub(super) fn fd_fdstat_set_flags(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32, flags: u32) -> Result<()> {
-    const SWITCHED: u16 = fdflags::APPEND | fdflags::NONBLOCK;
-    let flags = fdflags::from_guest(flags)?;
-    let descriptor = ctx.table.get_mut(fd)?;
+pub(super) fn fd_fdstat_set_flags(call: &mut Call<'_>, fd: Fd, flags: Fdflags) -> Result<()> {
+    const SWITCHED: Fdflags = Fdflags::APPEND.union(Fdflags::NONBLOCK);
+    let descriptor = call.ctx().table.get_mut(fd)?;
     descriptor.require(Rights::FD_FDSTAT_SET_FLAGS)?;
-    if flags == descriptor.flags {
+    let changed = flags.difference(descriptor.flags);
+    if changed == Fdflags::default() {
         return Ok(());
     }
-    let stream = matches!(descriptor.object, Object::Stream(_));
-    if stream || (flags ^ descriptor.flags) & !SWITCHED != 0 {
+    if matches!(descriptor.object, Object::Stream(_)) || !SWITCHED.contains(changed) {
         return Err(Errno::NOTSUP);
     }
-    let host = descriptor.host().ok_or(Errno::NOTSUP)?;
-    let kept = rustix::fs::fcntl_getfl(host)?.difference(OFlags::APPEND | OFlags::NONBLOCK);
-    rustix::fs::fcntl_setfl(host, kept | host_flags(flags & SWITCHED))?;
+    // Whether it waits is known here alone: the host is never let wait, see `open`.
+    if changed.contains(Fdflags::APPEND) {
+        let host = descriptor.host().ok_or(Errno::NOTSUP)?;
+        let mut status = rustix::fs::fcntl_getfl(host)?;
+        status.set(OFlags::APPEND, flags.contains(Fdflags::APPEND));
+        rustix::fs::fcntl_setfl(host, status)?;
+    }
     descriptor.flags = flags;
     Ok(())
 }
 
-/// The host's names of `fdflags`.
-pub(super) fn host_flags(flags: u16) -> OFlags {
-    let names = [
-        (fdflags::APPEND, OFlags::APPEND),
-        (fdflags::DSYNC, OFlags::DSYNC),
-        (fdflags::NONBLOCK, OFlags::NONBLOCK),
-        (fdflags::RSYNC, OFlags::RSYNC),
-        (fdflags::SYNC, OFlags::SYNC),
-    ];
-    names.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect()
-}
-
-pub(super) fn fd_fdstat_set_rights(
-    ctx: &mut WasiCtx,
-    _: &mut Guest<'_>,
-    fd: u32,
-    rights: u64,
-    inheriting: u64,
-) -> Result<()> {
-    ctx.table.get_mut(fd)?.restrict(Rights::from_bits(rights), Rights::from_bits(inheriting))
+pub(super) fn fd_fdstat_set_rights(call: &mut Call<'_>, fd: Fd, rights: Grant) -> Result<()> {
+    call.ctx().table.get_mut(fd)?.restrict(rights)
 }
 
 /// `BADF` for what is open but not preopened too: guests look for preopens until they see it.
-fn preopened_name(ctx: &WasiCtx, fd: u32) -> Result<&str> {
+fn preopened_name(ctx: &WasiCtx, fd: Fd) -> Result<&str> {
     match &ctx.table.get(fd)?.object {
         Object::Directory(directory) => directory.preopen.as_deref().ok_or(Errno::BADF),
         _ => Err(Errno::BADF),
     }
 }
 
-pub(super) fn fd_prestat_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, prestat: u32) -> Result<()> {
-    let len = u32::try_from(preopened_name(ctx, fd)?.len()).map_err(|_| Errno::OVERFLOW)?;
-    guest.write(prestat, &encode_prestat(len))
+pub(super) fn fd_prestat_get(call: &mut Call<'_>, fd: Fd) -> Result<Prestat> {
+    let name_len = u32::try_from(preopened_name(call.ctx(), fd)?.len()).map_err(|_| Errno::OVERFLOW)?;
+    Ok(Prestat { name_len })
 }
 
-pub(super) fn fd_prestat_dir_name(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    path: u32,
-    path_len: u32,
-) -> Result<()> {
+pub(super) fn fd_prestat_dir_name(call: &mut Call<'_>, fd: Fd, buffer: GuestSlice) -> Result<()> {
+    let (mut guest, ctx) = call.parts();
     let name = preopened_name(ctx, fd)?;
-    if name.len() > path_len as usize {
+    if name.len() > buffer.len as usize {
         return Err(Errno::NAMETOOLONG);
     }
-    guest.write(path, name.as_bytes())
+    guest.write_bytes(buffer.address, name.as_bytes())
 }

@@ -23,38 +23,48 @@
 //!
 //! # Layout
 //!
-//! `link` alone knows the runtime, through its public interface; it hands each function a `Guest`, the guest's
-//! memory with every access checked, and the `WasiCtx`, whose `Table` of descriptors is all that a guest has. Functions
-//! stand in `file` (open descriptors), `dir` (listing), `path` and `open` (paths), `clock`, `poll`, `process` and
-//! `socket`. `types`, `rights` and `errno` are the standard's data.
+//! `link` alone knows the runtime, through its public interface. It hands each function a `Call`: the guest's memory with
+//! every access checked, the `WasiCtx`, whose `FdTable` is all that a guest has, and the store's deadline. Arguments
+//! are of types of their own (`params`, `flags`, `rights`), results are `records`. Functions stand in `file` and `io` (open
+//! descriptors), `dir` (listing), `path` and `open` (paths), `clock`, `poll`, `process` and `socket`.
 //!
 //! Paths are cap-std's to resolve, beneath the directory they are relative to; other calls to the host are rustix's.
-//! There is no unsafe code here, no number of a guest makes the host allocate without a bound, and whatever it passes is
+//! The only unsafe code is in `signals`, which keeps the host from being ended by a guest's writes. No number of a guest
+//! makes the host allocate without a bound, and no call keeps a guest from its deadline. Whatever a guest passes is
 //! answered with an error number at worst.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
-mod builder;
-mod clock;
-mod ctx;
-mod descriptor;
-mod dir;
 mod errno;
-mod exit;
-mod file;
-mod guest;
-mod link;
-mod open;
-mod path;
-mod poll;
-mod process;
+mod params;
+mod flags;
+mod filetype;
 mod rights;
-mod socket;
-mod stdio;
+mod records;
+mod exit;
+mod failure;
+mod guest;
 mod strings;
-mod table;
+mod signals;
+mod stdio;
+mod fd_table;
+mod descriptor;
+mod host_io;
+mod ctx;
+mod call;
+mod transfer;
+mod clock;
 mod times;
-mod types;
+mod process;
+mod file;
+mod io;
+mod dir;
+mod path;
+mod open;
+mod poll;
+mod socket;
+mod builder;
+mod link;
 
 pub use builder::{DirAccess, WasiCtxBuilder};
 pub use ctx::WasiCtx;

@@ -1,54 +1,53 @@
 //! `path_open`: which rights it takes, how the host opens, and what the new descriptor may.
+//!
+//! The host opens without waiting, and so are files left that could wait: pipes, terminals. What a guest waits for, it waits
+//! for here and in `transfer`, where its deadline is looked at.
 
-use super::ctx::WasiCtx;
+use super::call::Call;
 use super::descriptor::Descriptor;
 use super::errno::{Errno, Result};
-use super::file::host_flags;
-use super::guest::Guest;
+use super::failure::Failure;
+use super::flags::{Fdflags, Flags, Lookupflags, Oflags};
+use super::params::{Fd, GuestPath};
 use super::path::{follows, open_parent};
-use super::rights::Rights;
-use super::types::{Filetype, fdflags, oflags};
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use rustix::fs::{Mode, OFlags};
+use super::rights::{Grant, Rights};
+use cap_std::fs::{Dir, MetadataExt, OpenOptions, OpenOptionsExt};
+use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::File;
 
-#[expect(clippy::too_many_arguments, reason = "they are WASI's")]
 pub(super) fn path_open(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    lookup: u32,
-    path: u32,
-    path_len: u32,
-    oflags: u32,
-    rights: u64,
-    inheriting: u64,
-    flags: u32,
-    opened: u32,
-) -> Result<()> {
-    let oflags = oflags::from_guest(oflags)?;
-    let flags = fdflags::from_guest(flags)?;
-    let (follow, asked) = (follows(lookup)?, Rights::from_bits(rights));
-    let base = ctx.table.get(fd)?;
-    let dir = &base.directory(needed(oflags))?.dir;
-    let path = guest.path(path, path_len)?;
-    // The file system is not touched before it is clear that the descriptor can be had and told.
-    guest.slice(opened, 4)?;
-    ctx.table.next_free()?;
-    let granted = asked & base.inheriting();
-    if !granted.contains(asked & Rights::ACCESS) {
-        return Err(Errno::NOTCAPABLE);
+    call: &mut Call<'_>,
+    fd: Fd,
+    lookup: Lookupflags,
+    path: GuestPath,
+    oflags: Oflags,
+    rights: Grant,
+    flags: Fdflags,
+) -> Result<Fd, Failure> {
+    loop {
+        let (guest, ctx) = call.parts();
+        let base = ctx.table.get(fd)?;
+        let dir = &base.directory(needed(oflags))?.dir;
+        let path = guest.path(path)?;
+        // The file system is not touched before it is clear that there is a number.
+        ctx.table.next_free()?;
+        let granted = rights.base & base.inheriting();
+        if !granted.contains(rights.base & Rights::ACCESS) {
+            return Err(Errno::NOTCAPABLE.into());
+        }
+        let request = Request { path, follow: follows(lookup), oflags, rights: granted, flags };
+        if let Some((file, filetype)) = request.open_unless_later(dir)? {
+            let rights = Grant { base: granted, inheriting: rights.inheriting & base.inheriting() };
+            return Ok(ctx.table.insert(Descriptor::opened(file, filetype, rights, flags))?);
+        }
+        call.nap()?;
     }
-    let (file, filetype) = Request { path, follow, oflags, rights: granted, flags }.open(dir)?;
-    let inheriting = Rights::from_bits(inheriting) & base.inheriting();
-    let number = ctx.table.insert(Descriptor::opened(file, filetype, granted, inheriting, flags))?;
-    guest.write_u32(opened, number)
 }
 
-/// The rights that opening in these ways takes.
-fn needed(oflags: u16) -> Rights {
-    let create = if oflags & oflags::CREAT != 0 { Rights::PATH_CREATE_FILE } else { Rights::NONE };
-    let truncate = if oflags & oflags::TRUNC != 0 { Rights::PATH_FILESTAT_SET_SIZE } else { Rights::NONE };
+/// Returns the rights that opening in these ways takes.
+fn needed(oflags: Oflags) -> Rights {
+    let create = if oflags.contains(Oflags::CREAT) { Rights::PATH_CREATE_FILE } else { Rights::NONE };
+    let truncate = if oflags.contains(Oflags::TRUNC) { Rights::PATH_FILESTAT_SET_SIZE } else { Rights::NONE };
     Rights::PATH_OPEN | create | truncate
 }
 
@@ -57,30 +56,48 @@ struct Request<'a> {
     path: &'a str,
     /// Whether a symbolic link at the end is followed. Otherwise it is `LOOP`.
     follow: bool,
-    oflags: u16,
+    oflags: Oflags,
     /// What the new descriptor is for.
     rights: Rights,
-    /// `fdflags`.
-    flags: u16,
+    flags: Fdflags,
 }
 
 impl Request<'_> {
-    fn has(&self, oflag: u16) -> bool {
-        self.oflags & oflag != 0
+    fn has(&self, oflag: Oflags) -> bool {
+        self.oflags.contains(oflag)
     }
 
-    fn open(&self, dir: &Dir) -> Result<(File, Filetype)> {
-        let only_directories = self.has(oflags::DIRECTORY);
-        if only_directories && self.has(oflags::CREAT) {
+    /// Returns nothing if the guest has to wait: a pipe is opened for writing when there is a reader, and a file that somebody
+    /// has a lease on when that is given back. Nobody tells when that is.
+    fn open_unless_later(&self, dir: &Dir) -> Result<Option<(File, FileType)>> {
+        match self.open(dir) {
+            Err(Errno::NXIO) if self.waits() && self.is_pipe(dir) => Ok(None),
+            Err(Errno::AGAIN) if self.waits() => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    fn waits(&self) -> bool {
+        !self.flags.contains(Fdflags::NONBLOCK)
+    }
+
+    fn is_pipe(&self, dir: &Dir) -> bool {
+        let found = if self.follow { dir.metadata(self.path) } else { dir.symlink_metadata(self.path) };
+        found.is_ok_and(|found| FileType::from_raw_mode(found.mode()) == FileType::Fifo)
+    }
+
+    fn open(&self, dir: &Dir) -> Result<(File, FileType)> {
+        let only_directories = self.has(Oflags::DIRECTORY);
+        if only_directories && self.has(Oflags::CREAT) {
             return Err(Errno::INVAL);
         }
         let file = match open_parent_unless(self.follow, dir, self.path)? {
             Some((parent, name)) => self.open_name(parent.as_ref().unwrap_or(dir), name)?,
             None => self.open_following(dir)?,
         };
-        let filetype = Filetype::of_mode(rustix::fs::fstat(&file)?.st_mode);
-        match filetype == Filetype::DIRECTORY {
-            true if self.has(oflags::CREAT) || self.rights.contains(Rights::FD_WRITE) => Err(Errno::ISDIR),
+        let filetype = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+        match filetype == FileType::Directory {
+            true if self.has(Oflags::CREAT) || self.rights.contains(Rights::FD_WRITE) => Err(Errno::ISDIR),
             false if only_directories => Err(Errno::NOTDIR),
             _ => Ok((file, filetype)),
         }
@@ -88,23 +105,28 @@ impl Request<'_> {
 
     /// Whether the host must open for writing. A directory never is, so that it turns out to be one.
     fn writes(&self) -> bool {
-        let written = self.rights.intersects(Rights::NEED_WRITING) || self.has(oflags::TRUNC);
-        written && !self.has(oflags::DIRECTORY)
+        let written = self.rights.intersects(Rights::NEED_WRITING) || self.has(Oflags::TRUNC);
+        written && !self.has(Oflags::DIRECTORY)
     }
 
-    /// Flags of the new open file that change nothing about how its path is resolved. Something else in place of a
-    /// directory, like a pipe without a writer, must not keep us waiting.
+    /// Returns flags of the new open file that change nothing about how its path is resolved. A terminal must not become
+    /// that of the host.
     fn status(&self) -> OFlags {
-        let patience = if self.has(oflags::DIRECTORY) { OFlags::NONBLOCK } else { OFlags::empty() };
-        host_flags(self.flags) | patience
+        let names = [
+            (Fdflags::APPEND, OFlags::APPEND),
+            (Fdflags::DSYNC, OFlags::DSYNC),
+            (Fdflags::RSYNC, OFlags::RSYNC),
+            (Fdflags::SYNC, OFlags::SYNC),
+        ];
+        self.flags.names(names) | OFlags::NONBLOCK | OFlags::NOCTTY
     }
 
     fn open_following(&self, dir: &Dir) -> Result<File> {
         let writes = self.writes();
         let mut options = OpenOptions::new();
         options.read(self.rights.contains(Rights::FD_READ) || !writes).write(writes);
-        options.truncate(self.has(oflags::TRUNC)).custom_flags(self.status().bits() as i32);
-        let file = match (self.has(oflags::CREAT), self.has(oflags::EXCL)) {
+        options.truncate(self.has(Oflags::TRUNC)).custom_flags(self.status().bits() as i32);
+        let file = match (self.has(Oflags::CREAT), self.has(Oflags::EXCL)) {
             (false, _) => dir.open_with(self.path, &options),
             (true, true) => dir.open_with(self.path, options.write(true).create_new(true)),
             (true, false) if writes => dir.open_with(self.path, options.create(true)),
@@ -127,19 +149,18 @@ impl Request<'_> {
             (true, true) => OFlags::RDWR,
         };
         let names = [
-            (oflags::CREAT, OFlags::CREATE),
-            (oflags::EXCL, OFlags::EXCL),
-            (oflags::TRUNC, OFlags::TRUNC),
-            (oflags::DIRECTORY, OFlags::DIRECTORY),
+            (Oflags::CREAT, OFlags::CREATE),
+            (Oflags::EXCL, OFlags::EXCL),
+            (Oflags::TRUNC, OFlags::TRUNC),
+            (Oflags::DIRECTORY, OFlags::DIRECTORY),
         ];
-        let how: OFlags = names.into_iter().filter(|(flag, _)| self.has(*flag)).map(|(_, name)| name).collect();
-        let flags = access | how | self.status() | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let flags = access | self.oflags.names(names) | self.status() | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_bits_truncate(0o666);
         Ok(rustix::fs::openat(dir, name, flags, mode)?.into())
     }
 }
 
-/// The last name of a path with its directory, where that must not be a link.
+/// Opens the directory of a path's last name, where that must not be a link.
 fn open_parent_unless<'p>(follow: bool, dir: &Dir, path: &'p str) -> Result<Option<(Option<Dir>, &'p str)>> {
     if follow { Ok(None) } else { open_parent(dir, path) }
 }

@@ -3,29 +3,25 @@
 //! Where cap-std has no function that does not follow a symbolic link at the end, the directory above is resolved by
 //! cap-std, and the rest is a single name, handed to a system call that follows nothing.
 
-use super::ctx::WasiCtx;
+use super::call::Call;
 use super::errno::{Errno, Result};
-use super::guest::Guest;
+use super::filetype::Filetype;
+use super::flags::{Flags, Fstflags, Lookupflags};
+use super::params::{Fd, GuestPath, GuestSlice, Size, Timestamp};
+use super::records::{Filestat, nanoseconds};
 use super::rights::Rights;
 use super::times::timestamps;
-use super::types::{Filestat, Filetype, lookupflags, nanoseconds};
 use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::{AtFlags, OFlags, Timestamps};
 use std::os::unix::ffi::OsStrExt;
 
-impl WasiCtx {
-    /// The directory that a path is relative to, if it has these rights.
-    pub(super) fn dir(&self, fd: u32, rights: Rights) -> Result<&Dir> {
-        Ok(&self.table.get(fd)?.directory(rights)?.dir)
-    }
-}
-
 /// Whether symbolic links at the end of a path are followed.
-pub(super) fn follows(flags: u32) -> Result<bool> {
-    Ok(lookupflags::from_guest(flags)? & lookupflags::SYMLINK_FOLLOW != 0)
+pub(super) fn follows(flags: Lookupflags) -> bool {
+    flags.contains(Lookupflags::SYMLINK_FOLLOW)
 }
 
-/// A path's last name and what stands before it, unless it ends in a slash or dots, where nothing can be a link.
+/// Splits a path into its last name and what stands before it, unless it ends in a slash or dots, where nothing can be a
+/// link.
 fn split(path: &str) -> Option<(&str, &str)> {
     let (parent, name) = match path.rsplit_once('/') {
         None => ("", path),
@@ -35,7 +31,8 @@ fn split(path: &str) -> Option<(&str, &str)> {
     (!matches!(name, "" | "." | "..")).then_some((parent, name))
 }
 
-/// The directory above a path's last name, if it is not `dir` itself, and that name. `None` as for `split`.
+/// Opens the directory above a path's last name, if it is not `dir` itself, and returns it with that name. `None` as for
+/// `split`.
 pub(super) fn open_parent<'p>(dir: &Dir, path: &'p str) -> Result<Option<(Option<Dir>, &'p str)>> {
     match split(path) {
         None => Ok(None),
@@ -44,26 +41,16 @@ pub(super) fn open_parent<'p>(dir: &Dir, path: &'p str) -> Result<Option<(Option
     }
 }
 
-pub(super) fn path_create_directory(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    path: u32,
-    path_len: u32,
-) -> Result<()> {
+pub(super) fn path_create_directory(call: &mut Call<'_>, fd: Fd, path: GuestPath) -> Result<()> {
+    let (guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_CREATE_DIRECTORY)?;
-    Ok(dir.create_dir(guest.path(path, path_len)?)?)
+    Ok(dir.create_dir(guest.path(path)?)?)
 }
 
-pub(super) fn path_remove_directory(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    path: u32,
-    path_len: u32,
-) -> Result<()> {
+pub(super) fn path_remove_directory(call: &mut Call<'_>, fd: Fd, path: GuestPath) -> Result<()> {
+    let (guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_REMOVE_DIRECTORY)?;
-    let path = guest.path(path, path_len)?;
+    let path = guest.path(path)?;
     // A slash at the end says that it is a directory, which is so anyway; but the host would see the name `.`.
     match path.trim_end_matches('/') {
         "" => Ok(dir.remove_dir(path)?),
@@ -71,32 +58,20 @@ pub(super) fn path_remove_directory(
     }
 }
 
-pub(super) fn path_unlink_file(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    path: u32,
-    path_len: u32,
-) -> Result<()> {
+pub(super) fn path_unlink_file(call: &mut Call<'_>, fd: Fd, path: GuestPath) -> Result<()> {
+    let (guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_UNLINK_FILE)?;
-    Ok(dir.remove_file(guest.path(path, path_len)?)?)
+    Ok(dir.remove_file(guest.path(path)?)?)
 }
 
-pub(super) fn path_filestat_get(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    flags: u32,
-    path: u32,
-    path_len: u32,
-    stat: u32,
-) -> Result<()> {
-    let follow = follows(flags)?;
+pub(super) fn path_filestat_get(call: &mut Call<'_>, fd: Fd, flags: Lookupflags, path: GuestPath) -> Result<Filestat> {
+    let (guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_FILESTAT_GET)?;
-    let path = guest.path(path, path_len)?;
+    let path = guest.path(path)?;
     // A slash or dots at the end follow a link, whatever the flags say.
-    let found = if follow || split(path).is_none() { dir.metadata(path)? } else { dir.symlink_metadata(path)? };
-    guest.write(stat, &Filestat::from(&found).encode())
+    let follow = follows(flags) || split(path).is_none();
+    let found = if follow { dir.metadata(path)? } else { dir.symlink_metadata(path)? };
+    Ok(Filestat::from(&found))
 }
 
 impl From<&Metadata> for Filestat {
@@ -114,24 +89,21 @@ impl From<&Metadata> for Filestat {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "they are WASI's")]
 pub(super) fn path_filestat_set_times(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    flags: u32,
-    path: u32,
-    path_len: u32,
-    accessed: u64,
-    modified: u64,
-    which: u32,
+    call: &mut Call<'_>,
+    fd: Fd,
+    flags: Lookupflags,
+    path: GuestPath,
+    accessed: Timestamp,
+    modified: Timestamp,
+    which: Fstflags,
 ) -> Result<()> {
-    let follow = follows(flags)?;
     let times = timestamps(accessed, modified, which)?;
+    let (guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
-    let path = guest.path(path, path_len)?;
+    let path = guest.path(path)?;
     match open_parent(dir, path)? {
-        Some((parent, name)) if !follow => {
+        Some((parent, name)) if !follows(flags) => {
             let parent = parent.as_ref().unwrap_or(dir);
             Ok(rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
         }
@@ -148,41 +120,35 @@ fn set_times(dir: &Dir, path: &str, times: &Timestamps) -> Result<()> {
 }
 
 /// Links at the end of the old path are never followed, as elsewhere.
-#[expect(clippy::too_many_arguments, reason = "they are WASI's")]
 pub(super) fn path_link(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    old_fd: u32,
-    old_flags: u32,
-    old_path: u32,
-    old_path_len: u32,
-    new_fd: u32,
-    new_path: u32,
-    new_path_len: u32,
+    call: &mut Call<'_>,
+    old_fd: Fd,
+    old_flags: Lookupflags,
+    old_path: GuestPath,
+    new_fd: Fd,
+    new_path: GuestPath,
 ) -> Result<()> {
-    if follows(old_flags)? {
+    if follows(old_flags) {
         return Err(Errno::INVAL);
     }
+    let (guest, ctx) = call.parts();
     let old_dir = ctx.dir(old_fd, Rights::PATH_LINK_SOURCE)?;
     let new_dir = ctx.dir(new_fd, Rights::PATH_LINK_TARGET)?;
-    let (old, new) = (guest.path(old_path, old_path_len)?, guest.path(new_path, new_path_len)?);
+    let (old, new) = (guest.path(old_path)?, guest.path(new_path)?);
     Ok(old_dir.hard_link(old, new_dir, new)?)
 }
 
-#[expect(clippy::too_many_arguments, reason = "they are WASI's")]
 pub(super) fn path_rename(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    old_fd: u32,
-    old_path: u32,
-    old_path_len: u32,
-    new_fd: u32,
-    new_path: u32,
-    new_path_len: u32,
+    call: &mut Call<'_>,
+    old_fd: Fd,
+    old_path: GuestPath,
+    new_fd: Fd,
+    new_path: GuestPath,
 ) -> Result<()> {
+    let (guest, ctx) = call.parts();
     let old_dir = ctx.dir(old_fd, Rights::PATH_RENAME_SOURCE)?;
     let new_dir = ctx.dir(new_fd, Rights::PATH_RENAME_TARGET)?;
-    let (old, new) = (guest.path(old_path, old_path_len)?, guest.path(new_path, new_path_len)?);
+    let (old, new) = (guest.path(old_path)?, guest.path(new_path)?);
     // cap-std drops the slash, which says that a directory is meant.
     if new.ends_with('/') && !old_dir.symlink_metadata(old)?.is_dir() {
         return Err(Errno::NOTDIR);
@@ -190,39 +156,23 @@ pub(super) fn path_rename(
     Ok(old_dir.rename(old, new_dir, new)?)
 }
 
-/// The link may point anywhere but to an absolute path; where it leads out of the directory, following it fails.
-pub(super) fn path_symlink(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    old_path: u32,
-    old_path_len: u32,
-    fd: u32,
-    new_path: u32,
-    new_path_len: u32,
-) -> Result<()> {
+/// The link may point anywhere but to an absolute path. Where it leads out of the directory, following it fails.
+pub(super) fn path_symlink(call: &mut Call<'_>, target: GuestPath, fd: Fd, path: GuestPath) -> Result<()> {
+    let (guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_SYMLINK)?;
-    let (old, new) = (guest.path(old_path, old_path_len)?, guest.path(new_path, new_path_len)?);
-    Ok(dir.symlink(old, new)?)
+    let (target, path) = (guest.path(target)?, guest.path(path)?);
+    Ok(dir.symlink(target, path)?)
 }
 
 /// As much of the link as fits.
-#[expect(clippy::too_many_arguments, reason = "they are WASI's")]
-pub(super) fn path_readlink(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    path: u32,
-    path_len: u32,
-    buffer: u32,
-    buffer_len: u32,
-    used: u32,
-) -> Result<()> {
+pub(super) fn path_readlink(call: &mut Call<'_>, fd: Fd, path: GuestPath, buffer: GuestSlice) -> Result<Size> {
+    let (mut guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_READLINK)?;
-    let target = dir.read_link(guest.path(path, path_len)?)?;
+    let target = dir.read_link(guest.path(path)?)?;
     let target = target.as_os_str().as_bytes();
-    let target = &target[..target.len().min(buffer_len as usize)];
-    guest.write(buffer, target)?;
-    guest.write_u32(used, target.len() as u32)
+    let target = &target[..target.len().min(buffer.len as usize)];
+    guest.write_bytes(buffer.address, target)?;
+    Ok(Size(target.len() as u32))
 }
 
 #[cfg(test)]

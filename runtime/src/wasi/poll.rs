@@ -1,94 +1,64 @@
 //! `poll_oneoff`: waiting for clocks and descriptors.
 //!
-//! Timeouts are turned into one of the monotonic clock when the call begins, so a real-time clock that is set
+//! Timeouts are turned into times of the monotonic clock when the call begins, so a real-time clock that is set
 //! meanwhile does not matter. Regular files and streams in memory are always ready.
 
+use super::call::{Call, timespec};
 use super::clock::{clock, now};
 use super::ctx::WasiCtx;
 use super::descriptor::{Descriptor, Object};
 use super::errno::{Errno, Result};
-use super::guest::Guest;
+use super::failure::Failure;
+use super::params::{Clockid, GuestPtr, Size, Timestamp};
+use super::records::{Event, Ready, Record, Subscription, Until};
 use super::rights::Rights;
-use super::times::since_1970;
-use super::types::{Event, Subscription, Until};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::ClockId;
+use std::time::Duration;
 
 /// The most subscriptions in one call; the host keeps a record of each meanwhile.
 const LIMIT: u32 = 4096;
 
 pub(super) fn poll_oneoff(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    subscriptions: u32,
-    events: u32,
-    count: u32,
-    event_count: u32,
-) -> Result<()> {
+    call: &mut Call<'_>,
+    subscriptions: GuestPtr<Subscription>,
+    events: GuestPtr<Event>,
+    Size(count): Size,
+) -> Result<Size, Failure> {
     if count == 0 || count > LIMIT {
-        return Err(Errno::INVAL);
+        return Err(Errno::INVAL.into());
     }
-    guest.slice(events, count * Event::SIZE as u32)?;
-    let bytes = guest.slice(subscriptions, count * Subscription::SIZE as u32)?;
-    let subscriptions = bytes.as_chunks().0.iter().map(Subscription::decode).collect::<Result<Vec<_>>>()?;
-    let outcomes = wait(ctx, &subscriptions)?;
-    let happened = subscriptions.iter().zip(outcomes).filter_map(|(subscription, outcome)| {
-        let Subscription { userdata, until } = *subscription;
-        outcome.map(|outcome| Event { userdata, until, outcome })
-    });
-    let mut written = 0;
-    for event in happened {
-        guest.write(events + written * Event::SIZE as u32, &event.encode())?;
-        written += 1;
-    }
-    guest.write_u32(event_count, written)
-}
-
-/// What an event reports: bytes that can be read, and whether the other side of a pipe is gone.
-type Outcome = Result<(u64, bool)>;
-
-/// What a subscription waits for.
-enum Waiting<'a> {
-    /// Nothing: it is clear already what happened.
-    Settled(Outcome),
-    /// The monotonic clock, in nanoseconds.
-    Deadline(u64),
-    Host(PollFd<'a>),
-}
-
-/// Waits until at least one subscription has an outcome.
-fn wait(ctx: &WasiCtx, subscriptions: &[Subscription]) -> Result<Vec<Option<Outcome>>> {
+    let mut guest = call.guest();
+    guest.slice_mut(events.array(count, Event::SIZE)?)?;
+    let bytes = guest.slice(subscriptions.array(count, Subscription::SIZE as u32)?)?;
     let start = now(ClockId::Monotonic);
-    let waiting: Vec<_> = subscriptions.iter().map(|s| waiting(ctx, s.until, start)).collect();
-    let settled = waiting.iter().any(|w| matches!(w, Waiting::Settled(_)));
-    let earliest = waiting.iter().filter_map(|w| match w {
-        Waiting::Deadline(deadline) => Some(*deadline),
-        _ => None,
-    });
-    let deadline = if settled { Some(start) } else { earliest.min() };
-    let mut fds: Vec<_> = waiting.iter().filter_map(host).collect();
-    sleep(&mut fds, deadline)?;
-    let (end, mut fds) = (now(ClockId::Monotonic), fds.into_iter());
-    Ok(waiting.into_iter().map(|w| outcome(w, end, &mut fds)).collect())
+    let decode = |bytes| Subscription::decode(bytes).map(|subscription| Waiting::new(subscription, start));
+    let waiting = bytes.as_chunks().0.iter().map(decode).collect::<Result<Vec<_>>>()?;
+    let happened = wait(call, &waiting, start)?;
+    let mut guest = call.guest();
+    for (index, event) in (0..).zip(&happened) {
+        guest.write(events.entry(index, Event::SIZE), event)?;
+    }
+    Ok(Size(happened.len() as u32))
 }
 
-fn host<'a>(waiting: &Waiting<'a>) -> Option<PollFd<'a>> {
-    match waiting {
-        Waiting::Host(fd) => Some(fd.clone()),
-        _ => None,
+/// A subscription, and when its time has come, on the monotonic clock.
+struct Waiting {
+    subscription: Subscription,
+    deadline: Result<Option<u64>>,
+}
+
+impl Waiting {
+    fn new(subscription: Subscription, start: u64) -> Self {
+        let deadline = match subscription.until {
+            Until::Clock { id, timeout, absolute } => deadline(id, timeout, absolute, start).map(Some),
+            Until::Readable(_) | Until::Writable(_) => Ok(None),
+        };
+        Self { subscription, deadline }
     }
 }
 
-fn waiting(ctx: &WasiCtx, until: Until, start: u64) -> Waiting<'_> {
-    let waiting = match until {
-        Until::Clock { id, timeout, absolute } => deadline(id, timeout, absolute, start).map(Waiting::Deadline),
-        Until::Readable(fd) => ctx.table.get(fd).and_then(|d| ready(d, Rights::FD_READ, PollFlags::IN)),
-        Until::Writable(fd) => ctx.table.get(fd).and_then(|d| ready(d, Rights::FD_WRITE, PollFlags::OUT)),
-    };
-    waiting.unwrap_or_else(|error| Waiting::Settled(Err(error)))
-}
-
-fn deadline(id: u32, timeout: u64, absolute: bool, start: u64) -> Result<u64> {
+fn deadline(id: Clockid, Timestamp(timeout): Timestamp, absolute: bool, start: u64) -> Result<u64> {
     let left = match (clock(id)?, absolute) {
         (ClockId::Realtime | ClockId::Monotonic, false) => timeout,
         (clock @ (ClockId::Realtime | ClockId::Monotonic), true) => timeout.saturating_sub(now(clock)),
@@ -97,38 +67,92 @@ fn deadline(id: u32, timeout: u64, absolute: bool, start: u64) -> Result<u64> {
     Ok(start.saturating_add(left))
 }
 
-fn ready(descriptor: &Descriptor, right: Rights, events: PollFlags) -> Result<Waiting<'_>> {
+/// Waits until something has happened, and returns all that has.
+fn wait(call: &mut Call<'_>, waiting: &[Waiting], start: u64) -> Result<Vec<Event>, Failure> {
+    let earliest = waiting.iter().filter_map(|waiting| waiting.deadline.ok().flatten()).min();
+    let mut time = start;
+    loop {
+        let left = earliest.map(|deadline| Duration::from_nanos(deadline.saturating_sub(time)));
+        let slice = call.slice(left);
+        let happened = look(call.ctx(), waiting, slice)?;
+        if !happened.is_empty() {
+            return Ok(happened);
+        }
+        call.checkpoint()?;
+        time = now(ClockId::Monotonic);
+    }
+}
+
+/// What is known of a subscription before the host is asked.
+enum Known<'a> {
+    Settled(Result<Ready>),
+    Deadline(u64),
+    Host(PollFd<'a>),
+}
+
+/// Waits for a time at most, and returns what has happened then.
+fn look(ctx: &WasiCtx, waiting: &[Waiting], longest: Option<Duration>) -> Result<Vec<Event>> {
+    let known: Vec<_> = waiting.iter().map(|waiting| known(ctx, waiting)).collect();
+    let mut fds: Vec<_> = known.iter().filter_map(host).collect();
+    let settled = known.iter().any(|known| matches!(known, Known::Settled(_)));
+    let longest = if settled { Some(Duration::ZERO) } else { longest };
+    match poll(&mut fds, longest.map(timespec).as_ref()) {
+        // A signal in between changes nothing.
+        Ok(_) | Err(rustix::io::Errno::INTR) => (),
+        Err(error) => return Err(error.into()),
+    }
+    let (end, mut fds) = (now(ClockId::Monotonic), fds.into_iter());
+    let happened = known.into_iter().zip(waiting).filter_map(|(known, waiting)| {
+        let Subscription { userdata, until } = waiting.subscription;
+        outcome(known, end, &mut fds).map(|outcome| Event { userdata, until, outcome })
+    });
+    Ok(happened.collect())
+}
+
+fn host<'a>(known: &Known<'a>) -> Option<PollFd<'a>> {
+    match known {
+        Known::Host(fd) => Some(fd.clone()),
+        _ => None,
+    }
+}
+
+fn known<'a>(ctx: &'a WasiCtx, waiting: &Waiting) -> Known<'a> {
+    let known = match (waiting.deadline, waiting.subscription.until) {
+        (Err(error), _) => Err(error),
+        (Ok(Some(deadline)), _) => Ok(Known::Deadline(deadline)),
+        (Ok(None), Until::Writable(fd)) => {
+            ctx.table.get(fd).and_then(|descriptor| ready(descriptor, Rights::FD_WRITE, PollFlags::OUT))
+        }
+        (Ok(None), Until::Readable(fd)) => {
+            ctx.table.get(fd).and_then(|descriptor| ready(descriptor, Rights::FD_READ, PollFlags::IN))
+        }
+        (Ok(None), Until::Clock { .. }) => Err(Errno::INVAL),
+    };
+    known.unwrap_or_else(|error| Known::Settled(Err(error)))
+}
+
+fn ready(descriptor: &Descriptor, right: Rights, events: PollFlags) -> Result<Known<'_>> {
     descriptor.require_data(right | Rights::POLL_FD_READWRITE)?;
     match (&descriptor.object, descriptor.host()) {
-        (_, Some(fd)) => Ok(Waiting::Host(PollFd::from_borrowed_fd(fd, events))),
-        (Object::Stream(stream), None) => Ok(Waiting::Settled(Ok((stream.available(), false)))),
+        (_, Some(fd)) => Ok(Known::Host(PollFd::from_borrowed_fd(fd, events))),
+        (Object::Stream(stream), None) => {
+            let available = stream.available();
+            Ok(Known::Settled(Ok(Ready { available, hangup: false })))
+        }
         _ => Err(Errno::BADF),
     }
 }
 
-/// Until a descriptor is ready or the monotonic clock shows this. A signal in between changes nothing.
-fn sleep(fds: &mut [PollFd<'_>], deadline: Option<u64>) -> Result<()> {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_sub(now(ClockId::Monotonic)));
-        match poll(fds, left.map(since_1970).as_ref()) {
-            Ok(0) if left.is_none_or(|left| left > 0) => (),
-            Err(rustix::io::Errno::INTR) => (),
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-fn outcome<'a>(waiting: Waiting<'a>, end: u64, fds: &mut impl Iterator<Item = PollFd<'a>>) -> Option<Outcome> {
-    match waiting {
-        Waiting::Settled(outcome) => Some(outcome),
-        Waiting::Deadline(deadline) => (deadline <= end).then_some(Ok((0, false))),
-        Waiting::Host(_) => {
+fn outcome<'a>(known: Known<'a>, end: u64, fds: &mut impl Iterator<Item = PollFd<'a>>) -> Option<Result<Ready>> {
+    match known {
+        Known::Settled(outcome) => Some(outcome),
+        Known::Deadline(deadline) => (deadline <= end).then_some(Ok(Ready::default())),
+        Known::Host(_) => {
             let fd = fds.next()?;
             let found = fd.revents();
             let available =
                 if found.contains(PollFlags::IN) { rustix::io::ioctl_fionread(&fd).unwrap_or(1) } else { 0 };
-            (!found.is_empty()).then_some(Ok((available, found.contains(PollFlags::HUP))))
+            (!found.is_empty()).then_some(Ok(Ready { available, hangup: found.contains(PollFlags::HUP) }))
         }
     }
 }

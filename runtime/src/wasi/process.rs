@@ -1,43 +1,56 @@
 //! What a guest sees of its process: arguments, environment, randomness, the scheduler, signals.
 
-use super::ctx::WasiCtx;
+use super::call::{Call, PIECE};
 use super::errno::{Errno, Result};
-use super::guest::Guest;
+use super::failure::Failure;
+use super::params::{GuestPtr, GuestSlice, Signal, Size};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-pub(super) fn args_sizes_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, count: u32, len: u32) -> Result<()> {
-    ctx.args.sizes(guest, count, len)
+/// An address, as a guest finds it in its memory.
+type Address = GuestPtr<u8>;
+
+pub(super) fn args_sizes_get(call: &mut Call<'_>) -> Result<(Size, Size)> {
+    Ok(call.ctx().args.sizes())
 }
 
-pub(super) fn args_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, pointers: u32, buffer: u32) -> Result<()> {
-    ctx.args.write(guest, pointers, buffer)
+pub(super) fn args_get(call: &mut Call<'_>, args: GuestPtr<Address>, buffer: GuestPtr<u8>) -> Result<()> {
+    let (mut guest, ctx) = call.parts();
+    ctx.args.write(&mut guest, args, buffer)
 }
 
-pub(super) fn environ_sizes_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, count: u32, len: u32) -> Result<()> {
-    ctx.environ.sizes(guest, count, len)
+pub(super) fn environ_sizes_get(call: &mut Call<'_>) -> Result<(Size, Size)> {
+    Ok(call.ctx().environ.sizes())
 }
 
-pub(super) fn environ_get(ctx: &mut WasiCtx, guest: &mut Guest<'_>, pointers: u32, buffer: u32) -> Result<()> {
-    ctx.environ.write(guest, pointers, buffer)
+pub(super) fn environ_get(call: &mut Call<'_>, environ: GuestPtr<Address>, buffer: GuestPtr<u8>) -> Result<()> {
+    let (mut guest, ctx) = call.parts();
+    ctx.environ.write(&mut guest, environ, buffer)
 }
 
-/// Straight into the guest's memory. The host may give less than asked for.
-pub(super) fn random_get(_: &mut WasiCtx, guest: &mut Guest<'_>, buffer: u32, len: u32) -> Result<()> {
-    let mut rest = guest.slice_mut(buffer, len)?;
-    while !rest.is_empty() {
-        let given = rustix::io::retry_on_intr(|| getrandom(&mut *rest, GetRandomFlags::empty()))?;
-        rest = &mut rest[given..];
+/// Fills the buffer straight from the kernel, which may give less than it is asked for.
+pub(super) fn random_get(call: &mut Call<'_>, buffer: GuestSlice) -> Result<(), Failure> {
+    call.guest().slice(buffer)?;
+    let mut rest = buffer;
+    loop {
+        let piece = GuestSlice { len: rest.len.min(PIECE as u32), ..rest };
+        let mut guest = call.guest();
+        let bytes = guest.slice_mut(piece)?;
+        let given = rustix::io::retry_on_intr(|| getrandom(&mut *bytes, GetRandomFlags::empty()))? as u32;
+        rest = GuestSlice { address: rest.address.wrapping_add(given), len: rest.len - given };
+        if rest.len == 0 {
+            return Ok(());
+        }
+        call.checkpoint()?;
     }
-    Ok(())
 }
 
-pub(super) fn sched_yield(_: &mut WasiCtx, _: &mut Guest<'_>) -> Result<()> {
+pub(super) fn sched_yield(_: &mut Call<'_>) -> Result<()> {
     std::thread::yield_now();
     Ok(())
 }
 
-/// A guest has no process that could be signalled. No signal is fine.
-pub(super) fn proc_raise(_: &mut WasiCtx, _: &mut Guest<'_>, signal: u32) -> Result<()> {
+/// A guest has no process that a signal could reach. No signal is fine.
+pub(super) fn proc_raise(_: &mut Call<'_>, Signal(signal): Signal) -> Result<()> {
     match signal {
         0 => Ok(()),
         1..=30 => Err(Errno::NOTSUP),

@@ -1,8 +1,9 @@
-//! Rights: what a guest may do with a descriptor, and with those it opens through it.
+//! Rights: what a guest may do with a descriptor, and with those that it opens through it.
 //!
 //! A right can be given up, never gained. Nothing here knows how a right is used.
 
-use super::types::Filetype;
+use super::errno::Result;
+use super::filetype::Filetype;
 use std::ops::{BitAnd, BitOr};
 
 /// A set of WASI's `rights`.
@@ -53,80 +54,77 @@ rights! {
 impl Rights {
     pub(super) const NONE: Self = Self(0);
 
-    /// What can be done with any descriptor.
-    const COMMON: Self = Self::FD_FDSTAT_SET_FLAGS.and(Self::FD_FILESTAT_GET).and(Self::POLL_FD_READWRITE);
+    /// The rights that any descriptor has.
+    const COMMON: Self = Self::FD_FDSTAT_SET_FLAGS.union(Self::FD_FILESTAT_GET).union(Self::POLL_FD_READWRITE);
 
-    /// What can be done with a file, if it may be written.
+    /// The rights of a file, if it may be written.
     const FILE: Self = Self::COMMON
-        .and(Self::FD_DATASYNC)
-        .and(Self::FD_READ)
-        .and(Self::FD_SEEK)
-        .and(Self::FD_SYNC)
-        .and(Self::FD_TELL)
-        .and(Self::FD_WRITE)
-        .and(Self::FD_ADVISE)
-        .and(Self::FD_ALLOCATE)
-        .and(Self::FD_FILESTAT_SET_SIZE)
-        .and(Self::FD_FILESTAT_SET_TIMES);
+        .union(Self::FD_DATASYNC)
+        .union(Self::FD_READ)
+        .union(Self::FD_SEEK)
+        .union(Self::FD_SYNC)
+        .union(Self::FD_TELL)
+        .union(Self::FD_WRITE)
+        .union(Self::FD_ADVISE)
+        .union(Self::FD_ALLOCATE)
+        .union(Self::FD_FILESTAT_SET_SIZE)
+        .union(Self::FD_FILESTAT_SET_TIMES);
 
-    /// What can be done with a directory, if it may be written.
+    /// The rights of a directory, if it may be written.
     const DIRECTORY: Self = Self::COMMON
-        .and(Self::FD_SYNC)
-        .and(Self::FD_DATASYNC)
-        .and(Self::FD_ADVISE)
-        .and(Self::FD_READDIR)
-        .and(Self::FD_FILESTAT_SET_TIMES)
-        .and(Self::PATH_CREATE_DIRECTORY)
-        .and(Self::PATH_CREATE_FILE)
-        .and(Self::PATH_LINK_SOURCE)
-        .and(Self::PATH_LINK_TARGET)
-        .and(Self::PATH_OPEN)
-        .and(Self::PATH_READLINK)
-        .and(Self::PATH_RENAME_SOURCE)
-        .and(Self::PATH_RENAME_TARGET)
-        .and(Self::PATH_FILESTAT_GET)
-        .and(Self::PATH_FILESTAT_SET_SIZE)
-        .and(Self::PATH_FILESTAT_SET_TIMES)
-        .and(Self::PATH_SYMLINK)
-        .and(Self::PATH_REMOVE_DIRECTORY)
-        .and(Self::PATH_UNLINK_FILE);
+        .union(Self::FD_SYNC)
+        .union(Self::FD_DATASYNC)
+        .union(Self::FD_ADVISE)
+        .union(Self::FD_READDIR)
+        .union(Self::FD_FILESTAT_SET_TIMES)
+        .union(Self::PATH_CREATE_DIRECTORY)
+        .union(Self::PATH_CREATE_FILE)
+        .union(Self::PATH_LINK_SOURCE)
+        .union(Self::PATH_LINK_TARGET)
+        .union(Self::PATH_OPEN)
+        .union(Self::PATH_READLINK)
+        .union(Self::PATH_RENAME_SOURCE)
+        .union(Self::PATH_RENAME_TARGET)
+        .union(Self::PATH_FILESTAT_GET)
+        .union(Self::PATH_FILESTAT_SET_SIZE)
+        .union(Self::PATH_FILESTAT_SET_TIMES)
+        .union(Self::PATH_SYMLINK)
+        .union(Self::PATH_REMOVE_DIRECTORY)
+        .union(Self::PATH_UNLINK_FILE);
 
-    /// What can be done with a connected socket.
-    pub(super) const CONNECTED: Self = Self::COMMON.and(Self::FD_READ).and(Self::FD_WRITE).and(Self::SOCK_SHUTDOWN);
+    /// The rights of a connected socket.
+    pub(super) const CONNECTED: Self =
+        Self::COMMON.union(Self::FD_READ).union(Self::FD_WRITE).union(Self::SOCK_SHUTDOWN);
 
-    /// What can be done with a listening socket.
-    pub(super) const LISTENING: Self = Self::COMMON.and(Self::FD_READ).and(Self::SOCK_ACCEPT);
+    /// The rights of a listening socket.
+    pub(super) const LISTENING: Self = Self::COMMON.union(Self::FD_READ).union(Self::SOCK_ACCEPT);
 
-    /// What changes a file system. Linking is in it: a second name in a writable directory makes a file writable.
+    /// The rights that change a file system. Linking is one: a second name in a writable directory makes a file writable.
     const CHANGING: Self = Self::FD_WRITE
-        .and(Self::FD_ALLOCATE)
-        .and(Self::FD_FILESTAT_SET_SIZE)
-        .and(Self::FD_FILESTAT_SET_TIMES)
-        .and(Self::PATH_CREATE_DIRECTORY)
-        .and(Self::PATH_CREATE_FILE)
-        .and(Self::PATH_LINK_SOURCE)
-        .and(Self::PATH_LINK_TARGET)
-        .and(Self::PATH_RENAME_SOURCE)
-        .and(Self::PATH_RENAME_TARGET)
-        .and(Self::PATH_FILESTAT_SET_SIZE)
-        .and(Self::PATH_FILESTAT_SET_TIMES)
-        .and(Self::PATH_SYMLINK)
-        .and(Self::PATH_REMOVE_DIRECTORY)
-        .and(Self::PATH_UNLINK_FILE);
+        .union(Self::FD_ALLOCATE)
+        .union(Self::FD_FILESTAT_SET_SIZE)
+        .union(Self::FD_FILESTAT_SET_TIMES)
+        .union(Self::PATH_CREATE_DIRECTORY)
+        .union(Self::PATH_CREATE_FILE)
+        .union(Self::PATH_LINK_SOURCE)
+        .union(Self::PATH_LINK_TARGET)
+        .union(Self::PATH_RENAME_SOURCE)
+        .union(Self::PATH_RENAME_TARGET)
+        .union(Self::PATH_FILESTAT_SET_SIZE)
+        .union(Self::PATH_FILESTAT_SET_TIMES)
+        .union(Self::PATH_SYMLINK)
+        .union(Self::PATH_REMOVE_DIRECTORY)
+        .union(Self::PATH_UNLINK_FILE);
 
     /// The rights that need a host file open for writing.
-    pub(super) const NEED_WRITING: Self = Self::FD_WRITE.and(Self::FD_ALLOCATE).and(Self::FD_FILESTAT_SET_SIZE);
+    pub(super) const NEED_WRITING: Self = Self::FD_WRITE.union(Self::FD_ALLOCATE).union(Self::FD_FILESTAT_SET_SIZE);
 
-    /// The rights that a guest opens a file for. Asking for one of these in vain is an error; others are merely
-    /// not given, which is what the libraries of C and Rust count on.
-    pub(super) const ACCESS: Self = Self::FD_READ.and(Self::FD_WRITE);
+    /// The rights that a guest opens a file for. It is an error to ask for one of these in vain. Others are merely not
+    /// given, which is what the libraries of C and Rust count on.
+    pub(super) const ACCESS: Self = Self::FD_READ.union(Self::FD_WRITE);
 
-    const fn and(self, other: Self) -> Self {
+    const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-
-    pub(super) fn from_bits(bits: u64) -> Self {
-        Self(bits)
     }
 
     pub(super) fn bits(self) -> u64 {
@@ -145,30 +143,59 @@ impl Rights {
         Self(self.0 & !other.0)
     }
 
-    /// The rights that mean something for a file of this type.
+    /// Returns the rights that mean something for a file of this type.
     pub(super) fn applicable(filetype: Filetype) -> Self {
         if filetype == Filetype::DIRECTORY { Self::DIRECTORY } else { Self::FILE }
     }
 
-    /// A preopened directory's own rights, and those it passes on.
-    pub(super) fn preopened(writable: bool) -> (Self, Self) {
-        let denied = if writable { Self::NONE } else { Self::CHANGING };
-        (Self::DIRECTORY.without(denied), (Self::DIRECTORY | Self::FILE).without(denied))
+    /// Returns the rights of standard input, or of standard output and error. They are streams even where the host has a
+    /// file behind them, which others use too: there is no right to seek, by which guests also tell a terminal.
+    pub(super) fn standard(output: bool) -> Self {
+        let direction = if output { Self::FD_WRITE | Self::FD_SYNC | Self::FD_DATASYNC } else { Self::FD_READ };
+        Self::COMMON | direction
+    }
+}
+
+/// What a descriptor may be used for, and what descriptors that are opened through it may be used for at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) base: Rights,
+    /// Nothing, unless it is a directory or a listening socket.
+    pub(super) inheriting: Rights,
+}
+
+impl Grant {
+    /// A connected socket.
+    pub(super) const CONNECTED: Self = Self { base: Rights::CONNECTED, inheriting: Rights::NONE };
+
+    /// A listening socket.
+    pub(super) const LISTENING: Self = Self { base: Rights::LISTENING, inheriting: Rights::CONNECTED };
+
+    pub(super) fn from_wasm(base: u64, inheriting: u64) -> Result<Self> {
+        Ok(Self { base: Rights(base), inheriting: Rights(inheriting) })
     }
 
-    /// The rights of standard input, or of standard output and error. Something that can not seek must not claim it
-    /// can: guests tell a terminal by that.
-    pub(super) fn standard(output: bool, seekable: bool) -> Self {
-        let direction = if output { Self::FD_WRITE | Self::FD_SYNC | Self::FD_DATASYNC } else { Self::FD_READ };
-        let position = if seekable { Self::FD_SEEK | Self::FD_TELL | Self::FD_ADVISE } else { Self::NONE };
-        Self::COMMON | direction | position
+    /// Returns rights for something through which nothing is opened.
+    pub(super) fn only(base: Rights) -> Self {
+        Self { base, inheriting: Rights::NONE }
+    }
+
+    /// Returns the rights of a preopened directory.
+    pub(super) fn preopened(writable: bool) -> Self {
+        let denied = if writable { Rights::NONE } else { Rights::CHANGING };
+        let inheriting = (Rights::DIRECTORY | Rights::FILE).without(denied);
+        Self { base: Rights::DIRECTORY.without(denied), inheriting }
+    }
+
+    pub(super) fn contains(self, other: Self) -> bool {
+        self.base.contains(other.base) && self.inheriting.contains(other.inheriting)
     }
 }
 
 impl BitOr for Rights {
     type Output = Self;
     fn bitor(self, other: Self) -> Self {
-        self.and(other)
+        self.union(other)
     }
 }
 
@@ -191,23 +218,34 @@ mod tests {
 
     #[test]
     fn a_read_only_preopen_can_change_nothing() {
-        let (own, inherited) = Rights::preopened(false);
-        assert!(!(own | inherited).intersects(Rights::CHANGING));
-        assert!(own.contains(Rights::PATH_OPEN | Rights::FD_READDIR | Rights::PATH_FILESTAT_GET));
-        assert!(inherited.contains(Rights::FD_READ | Rights::FD_SEEK));
+        let Grant { base, inheriting } = Grant::preopened(false);
+        assert!(!(base | inheriting).intersects(Rights::CHANGING));
+        assert!(base.contains(Rights::PATH_OPEN | Rights::FD_READDIR | Rights::PATH_FILESTAT_GET));
+        assert!(inheriting.contains(Rights::FD_READ | Rights::FD_SEEK));
     }
 
     #[test]
     fn a_directory_has_no_rights_of_files() {
-        let (own, inherited) = Rights::preopened(true);
-        assert!(!own.intersects(Rights::FD_SEEK | Rights::FD_READ | Rights::FD_WRITE | Rights::FD_FILESTAT_SET_SIZE));
-        assert!(inherited.contains(own | Rights::FILE));
+        let Grant { base, inheriting } = Grant::preopened(true);
+        assert!(!base.intersects(Rights::FD_SEEK | Rights::FD_READ | Rights::FD_WRITE | Rights::FD_FILESTAT_SET_SIZE));
+        assert!(inheriting.contains(base | Rights::FILE));
     }
 
     #[test]
-    fn a_terminal_has_neither_seek_nor_tell() {
-        assert!(!Rights::standard(true, false).intersects(Rights::FD_SEEK | Rights::FD_TELL));
-        assert!(!Rights::standard(false, true).contains(Rights::FD_WRITE));
+    fn a_standard_stream_has_one_direction_and_no_position() {
+        for output in [true, false] {
+            let rights = Rights::standard(output);
+            assert!(!rights.intersects(Rights::FD_SEEK | Rights::FD_TELL | Rights::FD_ADVISE | Rights::FD_ALLOCATE));
+            assert_eq!((rights.contains(Rights::FD_WRITE), rights.contains(Rights::FD_READ)), (output, !output));
+        }
+    }
+
+    #[test]
+    fn more_is_not_contained_in_less_on_either_side() {
+        let grant = |base, inheriting| Grant { base, inheriting };
+        let (less, more) = (Rights::FD_READ, Rights::FD_READ | Rights::FD_WRITE);
+        assert!(grant(more, more).contains(grant(less, more)) && grant(more, more).contains(grant(more, less)));
+        assert!(!grant(less, more).contains(grant(more, more)) && !grant(more, less).contains(grant(more, more)));
     }
 
     #[test]

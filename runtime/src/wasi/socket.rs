@@ -1,104 +1,90 @@
-//! Functions on sockets: accepting, receiving, sending and ending. Preview 1 can not make a socket, so those that a guest
+//! Functions on sockets: accepting, receiving, sending and ending. Preview 1 cannot make a socket, so those that a guest
 //! has were given to it, or accepted through one that was.
 
-use super::ctx::WasiCtx;
-use super::descriptor::{Descriptor, Object};
+use super::call::Call;
+use super::descriptor::Descriptor;
 use super::errno::{Errno, Result};
-use super::file::host_flags;
-use super::guest::Guest;
-use super::rights::Rights;
-use super::types::{fdflags, riflags, sdflags};
-use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::OFlags;
+use super::failure::Failure;
+use super::flags::{Fdflags, Flags, Riflags, Roflags, Sdflags, Siflags};
+use super::host_io::{ready, receive};
+use super::params::{Fd, Iovecs, Size};
+use super::rights::{Grant, Rights};
+use super::transfer::{self, Fill};
+use rustix::event::PollFlags;
 use rustix::io::retry_on_intr;
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags};
-
-/// The only flag of `roflags`: the message was longer than the buffers.
-const DATA_TRUNCATED: u16 = 1;
-
-fn socket(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<BorrowedFd<'_>> {
-    let descriptor = ctx.table.get(fd)?;
-    let Object::Socket(socket) = &descriptor.object else { return Err(Errno::NOTSOCK) };
-    descriptor.require(rights)?;
-    Ok(socket.as_fd())
-}
+use rustix::net::{RecvFlags, Shutdown, SocketFlags};
+use std::os::fd::OwnedFd;
 
 /// The new descriptor may do what the listening one passes on.
-pub(super) fn sock_accept(ctx: &mut WasiCtx, guest: &mut Guest<'_>, fd: u32, flags: u32, accepted: u32) -> Result<()> {
-    let flags = fdflags::from_guest(flags)?;
-    if flags & !fdflags::NONBLOCK != 0 {
-        return Err(Errno::INVAL);
+pub(super) fn sock_accept(call: &mut Call<'_>, fd: Fd, flags: Fdflags) -> Result<Fd, Failure> {
+    if !Fdflags::NONBLOCK.contains(flags) {
+        return Err(Errno::INVAL.into());
     }
-    let listener = socket(ctx, fd, Rights::SOCK_ACCEPT)?;
-    // Before anybody is accepted who could not be told of.
-    ctx.table.next_free()?;
-    guest.slice_mut(accepted, 4)?;
-    let host = retry_on_intr(|| rustix::net::accept_with(listener, SocketFlags::CLOEXEC))?;
-    if host_flags(flags).contains(OFlags::NONBLOCK) {
-        rustix::fs::fcntl_setfl(&host, rustix::fs::fcntl_getfl(&host)? | OFlags::NONBLOCK)?;
-    }
-    let inherited = ctx.table.get(fd)?.inheriting();
-    let new = ctx.table.insert(Descriptor::socket(host, inherited, Rights::NONE, flags))?;
-    guest.write_u32(accepted, new)
-}
-
-#[expect(clippy::too_many_arguments, reason = "they are WASI's")]
-pub(super) fn sock_recv(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    iovs: u32,
-    iovs_len: u32,
-    flags: u32,
-    count: u32,
-    out_flags: u32,
-) -> Result<()> {
-    let flags = riflags::from_guest(flags)?;
-    let names = [(riflags::PEEK, RecvFlags::PEEK), (riflags::WAITALL, RecvFlags::WAITALL)];
-    let how: RecvFlags = names.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect();
-    let host = socket(ctx, fd, Rights::FD_READ)?;
-    let vectors = guest.vectors(iovs, iovs_len)?;
-    let mut truncated = false;
-    let received = guest.scatter(vectors, false, |buffers, _| {
-        let mut nothing_else = RecvAncillaryBuffer::default();
-        let message = retry_on_intr(|| rustix::net::recvmsg(host, buffers, &mut nothing_else, how))?;
-        truncated = message.flags.contains(ReturnFlags::TRUNC);
-        // Of a message that was cut off, so many bytes are in the buffers.
-        Ok(message.bytes.min(buffers.iter().map(|buffer| buffer.len()).sum()))
-    })?;
-    guest.write_u32(count, received)?;
-    guest.write(out_flags, &(if truncated { DATA_TRUNCATED } else { 0 }).to_le_bytes())
-}
-
-pub(super) fn sock_send(
-    ctx: &mut WasiCtx,
-    guest: &mut Guest<'_>,
-    fd: u32,
-    iovs: u32,
-    iovs_len: u32,
-    flags: u32,
-    count: u32,
-) -> Result<()> {
-    if flags != 0 {
-        return Err(Errno::INVAL); // Preview 1 has none.
-    }
-    let host = socket(ctx, fd, Rights::FD_WRITE)?;
-    let vectors = guest.vectors(iovs, iovs_len)?;
-    let sent = guest.gather(vectors, |buffers, _| {
-        let mut nothing_else = SendAncillaryBuffer::default();
-        Ok(retry_on_intr(|| rustix::net::sendmsg(host, buffers, &mut nothing_else, SendFlags::NOSIGNAL))?)
-    })?;
-    guest.write_u32(count, sent)
-}
-
-pub(super) fn sock_shutdown(ctx: &mut WasiCtx, _: &mut Guest<'_>, fd: u32, how: u32) -> Result<()> {
-    let host = socket(ctx, fd, Rights::NONE)?;
-    let how = match sdflags::from_guest(how)? {
-        sdflags::RD => Shutdown::Read,
-        sdflags::WR => Shutdown::Write,
-        0 => return Err(Errno::INVAL),
-        _ => Shutdown::Both,
+    let listener = call.ctx().table.get(fd)?;
+    listener.as_socket(Rights::SOCK_ACCEPT)?;
+    let waits = listener.waits();
+    // Before anybody is accepted for whom there is no number.
+    call.ctx().table.next_free()?;
+    let accepted = loop {
+        match accept(call.ctx().table.get(fd)?) {
+            Err(Errno::AGAIN) if waits => call.wait(fd, PollFlags::IN)?,
+            accepted => break accepted?,
+        }
+        call.checkpoint()?;
     };
-    socket(ctx, fd, Rights::SOCK_SHUTDOWN)?;
-    Ok(rustix::net::shutdown(host, how)?)
+    let table = &mut call.ctx().table;
+    let rights = Grant::only(table.get(fd)?.inheriting());
+    Ok(table.insert(Descriptor::socket(accepted, rights, flags))?)
+}
+
+/// Accepts who is there. If others accept through the same socket, who was there may be gone, and then the host waits for the
+/// next.
+fn accept(listener: &Descriptor) -> Result<OwnedFd> {
+    let host = listener.as_socket(Rights::SOCK_ACCEPT)?;
+    if ready(host, PollFlags::IN)?.is_empty() {
+        return Err(Errno::AGAIN);
+    }
+    Ok(retry_on_intr(|| rustix::net::accept_with(host, SocketFlags::CLOEXEC))?)
+}
+
+/// Peeking takes what is there, also if all is asked for, as POSIX allows.
+pub(super) fn sock_recv(
+    call: &mut Call<'_>,
+    fd: Fd,
+    iovecs: Iovecs,
+    flags: Riflags,
+) -> Result<(Size, Roflags), Failure> {
+    call.ctx().table.get(fd)?.as_socket(Rights::FD_READ)?;
+    let (fill, how) = match (flags.contains(Riflags::PEEK), flags.contains(Riflags::WAITALL)) {
+        (true, _) => (Fill::Once, RecvFlags::PEEK),
+        (false, true) => (Fill::Whole, RecvFlags::empty()),
+        (false, false) => (Fill::Available, RecvFlags::empty()),
+    };
+    let mut became = Roflags::default();
+    let count = transfer::read(call, fd, iovecs, fill, |descriptor, buffers, _| {
+        let received = receive(descriptor.as_socket(Rights::FD_READ)?, buffers, how)?;
+        if received.truncated {
+            became = Roflags::DATA_TRUNCATED;
+        }
+        Ok(received.bytes)
+    })?;
+    Ok((count, became))
+}
+
+pub(super) fn sock_send(call: &mut Call<'_>, fd: Fd, iovecs: Iovecs, _none: Siflags) -> Result<Size, Failure> {
+    call.ctx().table.get(fd)?.as_socket(Rights::FD_WRITE)?;
+    let patience = call.patience();
+    transfer::write(call, fd, iovecs, |descriptor, buffers, _| descriptor.write(buffers, patience))
+}
+
+pub(super) fn sock_shutdown(call: &mut Call<'_>, fd: Fd, how: Sdflags) -> Result<()> {
+    let descriptor = call.ctx().table.get(fd)?;
+    descriptor.as_socket(Rights::NONE)?;
+    let how = match (how.contains(Sdflags::RD), how.contains(Sdflags::WR)) {
+        (true, false) => Shutdown::Read,
+        (false, true) => Shutdown::Write,
+        (true, true) => Shutdown::Both,
+        (false, false) => return Err(Errno::INVAL),
+    };
+    Ok(rustix::net::shutdown(descriptor.as_socket(Rights::SOCK_SHUTDOWN)?, how)?)
 }

@@ -1,7 +1,7 @@
 //! Where a guest's standard input comes from, and where its standard output and error go.
 //!
-//! Inherited streams are the process's own descriptors: nothing here buffers, so what the embedder has in the buffers
-//! of `std::io` comes before or after, never between. Streams in memory are bounded.
+//! Inherited streams are the process's own descriptors. Nothing here buffers, so what the embedder has in the buffers of
+//! `std::io` comes before or after what a guest writes in one call, never between. Streams in memory are bounded.
 
 use super::errno::{Errno, Result};
 use std::io::{IoSlice, IoSliceMut, Read};
@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Input {
-    /// There is none: the end is reached at once.
+    /// Nowhere: the guest is at the end of its input at once.
     #[default]
     Null,
-    /// The standard input of this process.
+    /// The standard input of this process, as a stream: the guest cannot seek in it even if it is a file.
     Inherit,
     /// These bytes, then the end.
     Bytes(Vec<u8>),
@@ -28,7 +28,8 @@ pub enum Output {
     /// Nowhere.
     #[default]
     Null,
-    /// To the stream of the same number of this process.
+    /// To the stream of the same number of this process. The guest can write to it, but neither seek nor write at an
+    /// offset even if it is a file, for others write there, too.
     Inherit,
     /// Into memory, where the embedder finds it.
     Buffer(OutputBuffer),
@@ -42,17 +43,17 @@ pub struct OutputBuffer {
 }
 
 impl OutputBuffer {
-    /// An empty buffer for at most `limit` bytes. Writing more fails with `NOSPC`.
+    /// Creates an empty buffer for at most `limit` bytes. A guest that writes more gets `NOSPC`.
     pub fn new(limit: usize) -> Self {
         Self { bytes: Arc::default(), limit }
     }
 
-    /// What was written so far.
+    /// Returns a copy of the bytes written so far.
     pub fn contents(&self) -> Vec<u8> {
         self.lock().clone()
     }
 
-    /// What was written so far. The buffer is empty afterwards.
+    /// Returns the bytes written so far, and leaves the buffer empty.
     pub fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.lock())
     }
@@ -113,7 +114,7 @@ impl Stream {
         }
     }
 
-    /// The host's descriptor, if there is one behind it.
+    /// Returns the host's descriptor, if there is one behind it.
     pub(super) fn host(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Null | Self::Bytes(_) | Self::Buffer(_) => None,
@@ -141,7 +142,7 @@ impl Stream {
         }
     }
 
-    /// How many bytes can be read at once from a stream in memory.
+    /// Returns how many bytes are left in a stream in memory.
     pub(super) fn available(&self) -> u64 {
         match self {
             Self::Bytes(cursor) => (cursor.get_ref().len() as u64).saturating_sub(cursor.position()),

@@ -1,9 +1,10 @@
 //! Arguments and environment variables, and how a guest gets them.
 
-use super::errno::{Errno, Result};
+use super::errno::Result;
 use super::guest::Guest;
+use super::params::{GuestPtr, GuestSlice, Size};
 
-/// Strings that a guest reads as an array of pointers into a buffer of NUL-terminated strings.
+/// Strings that a guest reads as an array of addresses, and a buffer of NUL-terminated strings that they point into.
 #[derive(Debug, Default)]
 pub(super) struct Strings {
     strings: Vec<Vec<u8>>,
@@ -12,7 +13,7 @@ pub(super) struct Strings {
 }
 
 impl Strings {
-    /// `None` if a string holds a NUL, or if all together are longer than a guest's memory can be.
+    /// Returns `None` if a string has a NUL in it, or if all together are longer than a guest's memory can be.
     pub(super) fn new(strings: Vec<Vec<u8>>) -> Option<Self> {
         let mut len = 0_u32;
         for string in &strings {
@@ -22,23 +23,27 @@ impl Strings {
         Some(Self { strings, len })
     }
 
-    /// Writes how many there are, and the bytes they take.
-    pub(super) fn sizes(&self, guest: &mut Guest<'_>, count: u32, len: u32) -> Result<()> {
-        guest.write_u32(count, self.strings.len() as u32)?;
-        guest.write_u32(len, self.len)
+    /// Returns how many there are, and the bytes they take.
+    pub(super) fn sizes(&self) -> (Size, Size) {
+        (Size(self.strings.len() as u32), Size(self.len))
     }
 
-    /// Writes the pointers and the strings.
-    pub(super) fn write(&self, guest: &mut Guest<'_>, pointers: u32, buffer: u32) -> Result<()> {
-        guest.slice(pointers, (self.strings.len() as u32).checked_mul(4).ok_or(Errno::OVERFLOW)?)?;
-        guest.slice(buffer, self.len)?;
-        let (mut pointer, mut place) = (pointers, buffer);
+    /// Writes the addresses and the strings.
+    pub(super) fn write(
+        &self,
+        guest: &mut Guest<'_>,
+        addresses: GuestPtr<GuestPtr<u8>>,
+        buffer: GuestPtr<u8>,
+    ) -> Result<()> {
+        guest.slice(addresses.array(self.strings.len() as u32, 4)?)?;
+        guest.slice(GuestSlice { address: buffer.address, len: self.len })?;
+        let (mut entry, mut place) = (addresses.address, buffer.address);
         for string in &self.strings {
-            guest.write_u32(pointer, place)?;
-            guest.write(place, string)?;
+            guest.write_bytes(entry, &place.to_le_bytes())?;
+            guest.write_bytes(place, string)?;
             let end = place + string.len() as u32;
-            guest.write(end, &[0])?;
-            (pointer, place) = (pointer + 4, end + 1);
+            guest.write_bytes(end, &[0])?;
+            (entry, place) = (entry.wrapping_add(4), end.wrapping_add(1));
         }
         Ok(())
     }
@@ -47,23 +52,34 @@ impl Strings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wasi::errno::Errno;
 
     fn strings(strings: &[&str]) -> Option<Strings> {
         Strings::new(strings.iter().map(|s| s.as_bytes().to_vec()).collect())
     }
 
+    fn write(strings: &Strings, to: &mut [u8], addresses: u32, buffer: u32) -> Result<()> {
+        strings.write(&mut Guest(to.into()), GuestPtr::new(addresses), GuestPtr::new(buffer))
+    }
+
     #[test]
-    fn strings_lie_behind_each_other_with_pointers_to_them() {
+    fn strings_lie_behind_each_other_with_addresses_that_point_to_them() {
         let mut bytes = [255; 20];
-        strings(&["ab", ""]).unwrap().write(&mut Guest(bytes[..].as_mut().into()), 4, 12).unwrap();
+        write(&strings(&["ab", ""]).unwrap(), &mut bytes, 4, 12).unwrap();
         assert_eq!(bytes[4..], [12, 0, 0, 0, 15, 0, 0, 0, b'a', b'b', 0, 0, 255, 255, 255, 255]);
+        assert_eq!(strings(&["ab", ""]).unwrap().sizes(), (Size(2), Size(4)));
     }
 
     #[test]
     fn strings_that_do_not_fit_are_not_written_at_all() {
-        let mut bytes = [255; 11];
-        let written = strings(&["ab"]).unwrap().write(&mut Guest(bytes[..].as_mut().into()), 0, 9);
-        assert_eq!((written, bytes), (Err(Errno::FAULT), [255; 11]));
+        let both = strings(&["ab", "c"]).unwrap();
+        for (addresses, buffer) in [(0, 9), (0, 8), (5, 0), (u32::MAX, 0), (0, u32::MAX)] {
+            let mut bytes = [255; 12];
+            assert_eq!((write(&both, &mut bytes, addresses, buffer), bytes), (Err(Errno::FAULT), [255; 12]));
+        }
+        // To the last byte.
+        assert_eq!(write(&both, &mut [255; 13], 0, 8), Ok(()));
+        assert_eq!(write(&both, &mut [255; 13], 5, 0), Ok(()));
     }
 
     #[test]

@@ -1,0 +1,30 @@
+//! Why a function of WASI does not succeed: the guest is told, or it is stopped.
+
+use super::errno::Errno;
+
+/// Why a function did not do what it was asked for.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The guest gets this number, and goes on.
+    Errno(Errno),
+    /// The guest does not go on. Its caller gets this error.
+    Stop(crate::Error),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<rustix::io::Errno> for Failure {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::Errno(error.into())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Errno(error.into())
+    }
+}

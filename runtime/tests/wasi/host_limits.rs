@@ -1,0 +1,254 @@
+//! What the host's own limits, pipes and files mean for a guest, and that no call keeps a guest from its deadline.
+
+use crate::child::passes;
+use crate::program::*;
+use minirt::wasi::{DirAccess, WasiCtx, WasiCtxBuilder, add_to_linker};
+use minirt::{Config, Engine, Linker, Module, Store, Trap};
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const FBIG: i32 = 22;
+const APPEND: i32 = 1;
+
+/// Limits how large files may become in this process.
+fn limit_file_size(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the limit outlives the call. The signal has its default action, which ends a process.
+    unsafe {
+        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
+        libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
+    }
+}
+
+#[test]
+fn a_file_that_would_exceed_the_limit_of_the_process_is_too_big_and_nobody_dies() {
+    passes(a_file_that_would_exceed_the_limit_of_the_process_is_too_big_and_nobody_dies, "limit", |_| {
+        let dir = TempDir::new().unwrap();
+        let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+        let fd = p.open(3, "file", CREAT, READ_WRITE).unwrap();
+        limit_file_size(8192);
+        assert_eq!(p.seek(fd, 8190, 0), Ok(8190));
+        assert_eq!(p.write(fd, b"four"), Ok(2)); // as much as there is room for
+        assert_eq!(p.write(fd, b"four"), Err(FBIG));
+        p.put(BYTES, b"four");
+        p.buffers(&[4]);
+        assert_eq!(p.io("fd_pwrite", fd, 1, Some(8192)), Err(FBIG));
+        assert_eq!(p.call("fd_filestat_set_size", &[fd.into(), 10_000_i64.into()]), FBIG);
+        assert_eq!(p.call("fd_allocate", &[fd.into(), 0_i64.into(), 10_000_i64.into()]), FBIG);
+        assert_eq!(fs::metadata(dir.path().join("file")).unwrap().len(), 8192);
+    });
+}
+
+#[test]
+fn writing_where_nobody_reads_is_an_error_and_nobody_dies() {
+    passes(writing_where_nobody_reads_is_an_error_and_nobody_dies, "pipe", |_| {
+        // SAFETY: the default action, which Rust's runtime has replaced, ends a process.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let (reader, writer) = std::io::pipe().unwrap();
+        // SAFETY: both descriptors are open; nothing prints to standard error meanwhile.
+        assert_eq!(unsafe { libc::dup2(writer.as_raw_fd(), 2) }, 2);
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.inherit_stdio().socket(theirs).unwrap();
+        let mut p = Program::new(&mut wasi);
+        assert_eq!((p.write(2, b"read"), p.write(3, b"read")), (Ok(4), Ok(4)));
+        drop((reader, ours));
+        assert_eq!((p.write(2, b"unread"), p.write(3, b"unread")), (Err(PIPE), Err(PIPE)));
+        assert_eq!(p.write(3, b"unread"), Err(PIPE));
+    });
+}
+
+#[test]
+fn an_inherited_stream_that_is_a_file_has_no_position() {
+    passes(an_inherited_stream_that_is_a_file_has_no_position, "file", |_| {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("log"), "what others wrote, ").unwrap();
+        let log = fs::OpenOptions::new().append(true).open(dir.path().join("log")).unwrap();
+        // SAFETY: both descriptors are open; nothing prints to standard error meanwhile.
+        assert_eq!(unsafe { libc::dup2(log.as_raw_fd(), 2) }, 2);
+        let mut p = Program::new(WasiCtxBuilder::new().inherit_stdio());
+        assert_eq!(p.seek(2, 0, 0), Err(SPIPE));
+        assert_eq!(p.call("fd_tell", &[2.into(), OUT.into()]), SPIPE);
+        p.put(BYTES, b"over");
+        p.buffers(&[4]);
+        assert_eq!(p.io("fd_pwrite", 2, 1, Some(0)), Err(SPIPE));
+        assert_eq!(p.write(2, b"and the guest"), Ok(13));
+        assert_eq!(fs::read_to_string(dir.path().join("log")).unwrap(), "what others wrote, and the guest");
+    });
+}
+
+/// Writes an array of buffers of these lengths, one after the other from `BYTES` on, to a place where there is room.
+fn many_buffers(p: &mut Program, lens: &[u32]) -> i32 {
+    const ARRAY: i32 = 0x1_0000;
+    let mut at = BYTES as u32;
+    let mut array = Vec::new();
+    for len in lens {
+        array.extend([at.to_le_bytes(), len.to_le_bytes()].concat());
+        at += len;
+    }
+    p.put(ARRAY, &array);
+    ARRAY
+}
+
+#[test]
+fn more_buffers_than_the_host_takes_at_once_are_transferred_in_part_or_whole() {
+    let dir = TempDir::new().unwrap();
+    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let fd = p.open(3, "file", CREAT, READ_WRITE).unwrap();
+    let bytes: Vec<u8> = (0..1300 * 3).map(|i| (i % 251) as u8).collect();
+    p.put(BYTES, &bytes);
+    let mut done = 0;
+    while done < 1300 {
+        let array = many_buffers(&mut p, &[3; 1300]) + 8 * done;
+        let args = [fd.into(), array.into(), (1300 - done).into(), OUT.into()];
+        assert_eq!(p.call("fd_write", &args), 0);
+        let written = p.u32(OUT);
+        assert!(written > 0 && written % 3 == 0, "{written}");
+        done += written / 3;
+    }
+    assert_eq!(fs::read(dir.path().join("file")).unwrap(), bytes);
+    // Back again, at offsets, into buffers of other lengths.
+    p.put(BYTES, &[0; 1300 * 3]);
+    let array = many_buffers(&mut p, &[1; 3900]);
+    let mut read = 0;
+    while read < 3900 {
+        let args = [fd.into(), (array + 8 * read).into(), (3900 - read).into(), i64::from(read).into(), OUT.into()];
+        assert_eq!(p.call("fd_pread", &args), 0);
+        assert!(p.u32(OUT) > 0);
+        read += p.u32(OUT);
+    }
+    assert_eq!(p.bytes(3900), bytes);
+}
+
+#[test]
+fn a_transfer_of_several_pieces_goes_on_where_the_last_one_ended() {
+    // Larger than what is moved at once, with a hole in the middle of a piece.
+    let text = r#"(module
+      (import "wasi_snapshot_preview1" "fd_pread" (func $pread (param i32 i32 i32 i64 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_pwrite" (func $pwrite (param i32 i32 i32 i64 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+      (memory (export "memory") 200)
+      (data (i32.const 0) "\00\00\10\00\0f\27\35\00\00\00\50\00\01\00\00\00")
+      (data (i32.const 100) "file")
+      (func (export "open") (result i32)
+        (call $open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 4) (i32.const 1)
+          (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 200)))
+      (func (export "write") (result i32)
+        (call $pwrite (i32.load (i32.const 200)) (i32.const 0) (i32.const 2) (i64.const 7) (i32.const 208)))
+      (func (export "read") (result i32)
+        (call $pread (i32.load (i32.const 200)) (i32.const 0) (i32.const 2) (i64.const 7) (i32.const 208))))"#;
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::default();
+    let mut linker: Linker<WasiCtx> = Linker::new(&engine);
+    add_to_linker(&mut linker, |ctx| ctx).unwrap();
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.preopened_dir(dir.path(), "/", DirAccess::ReadWrite).unwrap();
+    let mut store = Store::new(&engine, wasi.build().unwrap());
+    let instance = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();
+    let call = |store: &mut Store<WasiCtx>, name: &str| {
+        instance.get_typed_func::<(), i32>(&mut *store, name).unwrap().call(&mut *store, ()).unwrap()
+    };
+    // Two buffers: 3,483,407 bytes from 1 MiB on, and one byte at 5 MiB.
+    let (start, len) = (0x10_0000, 0x35_270f);
+    let memory = instance.get_memory(&store, "memory").unwrap();
+    let pattern: Vec<u8> = (0..len).map(|i: usize| (i ^ i >> 8 ^ i >> 16) as u8).collect();
+    memory.write(&mut store, start, &pattern).unwrap();
+    memory.write(&mut store, 0x50_0000, b"!").unwrap();
+    assert_eq!((call(&mut store, "open"), call(&mut store, "write")), (0, 0));
+    let file = fs::read(dir.path().join("file")).unwrap();
+    assert_eq!(file.len(), 7 + len + 1);
+    assert!(file[..7] == [0; 7] && file[7..7 + len] == pattern && file[7 + len] == b'!');
+    memory.data_mut(&mut store)[start..start + len].fill(0);
+    assert_eq!(call(&mut store, "read"), 0);
+    assert!(memory.data(&store)[start..start + len] == pattern);
+}
+
+#[test]
+fn writing_at_an_offset_does_so_also_if_the_descriptor_appends() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("file"), "0123456789").unwrap();
+    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let fd = p.open(3, "file", 0, READ_WRITE).unwrap();
+    assert_eq!(p.call("fd_fdstat_set_flags", &[fd.into(), APPEND.into()]), 0);
+    p.put(BYTES, b"AB");
+    p.buffers(&[2]);
+    assert_eq!(p.io("fd_pwrite", fd, 1, Some(3)), Ok(2));
+    assert_eq!(p.write(fd, b"end"), Ok(3));
+    assert_eq!(fs::read_to_string(dir.path().join("file")).unwrap(), "012AB56789end");
+}
+
+#[test]
+fn the_number_of_a_closed_standard_stream_is_not_the_next_files() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    assert_eq!(p.close(1), 0);
+    let first = p.open(3, "file", 0, READ_WRITE).unwrap();
+    let second = p.open(3, "file", 0, READ_WRITE).unwrap();
+    assert_eq!((first, second), (4, 5));
+    assert_eq!((p.close(first), p.open(3, "file", 0, READ_WRITE)), (0, Ok(4)));
+}
+
+/// Calls a function of a guest whose time is up a moment later, and says how long that took.
+fn interrupted(dir: &TempDir, call: &str) -> Duration {
+    let text = format!(
+        r#"(module
+          (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 65536)
+          (data (i32.const 64) "fifo")
+          (func (export "run") {call} drop (loop (br 0))))"#
+    );
+    let engine = Engine::new(Config::new().epoch_interruption(true)).unwrap();
+    let mut linker: Linker<WasiCtx> = Linker::new(&engine);
+    add_to_linker(&mut linker, |ctx| ctx).unwrap();
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.preopened_dir(dir.path(), "/", DirAccess::ReadWrite).unwrap();
+    let mut store = Store::new(&engine, wasi.build().unwrap());
+    store.set_epoch_deadline(1);
+    let instance = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    let start = Instant::now();
+    let clock = engine.clone();
+    let ticking = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        clock.increment_epoch();
+    });
+    let error = run.call(&mut store, ()).unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&Trap::Interrupt), "{call}: {error:#}");
+    let took = start.elapsed();
+    ticking.join().unwrap();
+    took
+}
+
+#[test]
+fn no_call_keeps_a_guest_from_its_deadline() {
+    let dir = TempDir::new().unwrap();
+    let path = std::ffi::CString::new(dir.path().join("fifo").to_str().unwrap()).unwrap();
+    // SAFETY: the path is a C string.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+    let open = "(call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 0)
+        (i64.const 66) (i64.const 0) (i32.const 0) (i32.const 128))";
+    for call in [
+        // Nearly 4 GiB of random bytes, some ten seconds of work.
+        "(call $random (i32.const 65536) (i32.const 0xfffe0000))",
+        // A clock that rings in 292 years.
+        "(i64.store (i32.const 24) (i64.const 0x7fffffffffffffff)) (i32.store (i32.const 16) (i32.const 1))
+         (call $poll (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 128))",
+        // A pipe that nobody opens for writing, and then one that nobody writes to.
+        open,
+        &format!(
+            "{open} drop (i32.store (i32.const 200) (i32.const 300)) (i32.store (i32.const 204) (i32.const 10))
+             (call $read (i32.load (i32.const 128)) (i32.const 200) (i32.const 1) (i32.const 208))"
+        ),
+    ] {
+        let took = interrupted(&dir, call);
+        assert!(took < Duration::from_secs(5), "{call}: {took:?}");
+    }
+}
