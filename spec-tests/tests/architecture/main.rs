@@ -40,13 +40,7 @@ const CRATES: [(&str, &[(&str, &str)]); 3] = [
             ("codegen/translate/state", "codegen/translate/mod"),
         ],
     ),
-    (
-        "runtime",
-        &[
-            // The order of the `mod` lines, and a circle: `rights` and `types`.
-            ("wasi/", "wasi/"),
-        ],
-    ),
+    ("runtime", &[]),
     ("cli", &[]),
 ];
 
