@@ -1,7 +1,6 @@
 //! The types of what modules can import and export.
 
 use super::types::{FuncType, RefType, ValType};
-use std::fmt;
 
 /// Bytes in a page of linear memory (specification, section 4.2.8).
 pub const WASM_PAGE: u64 = 65_536;
@@ -254,45 +253,4 @@ extern_types! {
     Table(TableType) table unwrap_table,
     Memory(MemoryType) memory unwrap_memory,
     Global(GlobalType) global unwrap_global,
-}
-
-fn limits(f: &mut fmt::Formatter<'_>, minimum: u64, maximum: Option<u64>) -> fmt::Result {
-    write!(f, "{minimum}")?;
-    maximum.map_or(Ok(()), |max| write!(f, " {max}"))
-}
-
-impl fmt::Display for MemoryType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.memory64 { "(memory i64 " } else { "(memory " })?;
-        limits(f, self.minimum, self.maximum)?;
-        if !self.ends_at_a_page() {
-            write!(f, " (pagesize {})", self.page_size())?;
-        }
-        f.write_str(")")
-    }
-}
-
-impl fmt::Display for TableType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.table64 { "(table i64 " } else { "(table " })?;
-        limits(f, self.minimum, self.maximum)?;
-        write!(f, " {})", self.element)
-    }
-}
-
-impl fmt::Display for GlobalType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.mutable { write!(f, "(global (mut {}))", self.content) } else { write!(f, "(global {})", self.content) }
-    }
-}
-
-impl fmt::Display for ExternType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Func(ty) => ty.fmt(f),
-            Self::Table(ty) => ty.fmt(f),
-            Self::Memory(ty) => ty.fmt(f),
-            Self::Global(ty) => ty.fmt(f),
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod const_expr;
 mod names;
 mod info;
 pub mod canonical;
+mod display;
 mod convert;
 pub(crate) mod instruction;
 mod preamble;
@@ -19,6 +20,7 @@ pub(crate) mod validate;
 pub(crate) use convert::{BlockType, FromParser, MemArg};
 
 pub use const_expr::{ConstExpr, ConstOp};
+pub use display::Shown;
 pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType, WASM_PAGE};
 pub use info::{DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};
 pub use names::Names;

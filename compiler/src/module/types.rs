@@ -1,8 +1,6 @@
-//! The types of values and functions (specification, section 2.3), and how they print.
+//! The types of values and functions (specification, section 2.3).
 //!
-//! When two types are equal or one extends another is the business of `canonical`.
-
-use std::fmt;
+//! When two types are equal or one extends another is the business of `canonical`; how they print, of `display`.
 
 /// A value type (specification, section 2.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -298,59 +296,5 @@ impl From<FuncType> for TypeDef {
     /// The type as modules write it that know nothing of subtypes.
     fn from(func: FuncType) -> Self {
         Self { func, supertype: None, is_final: true }
-    }
-}
-
-impl fmt::Display for ValType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::I32 => f.write_str("i32"),
-            Self::I64 => f.write_str("i64"),
-            Self::F32 => f.write_str("f32"),
-            Self::F64 => f.write_str("f64"),
-            Self::V128 => f.write_str("v128"),
-            Self::Ref(ty) => ty.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for HeapType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Func => f.write_str("func"),
-            Self::Extern => f.write_str("extern"),
-            Self::NoFunc => f.write_str("nofunc"),
-            Self::NoExtern => f.write_str("noextern"),
-            Self::ConcreteFunc(number) => number.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for RefType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.nullable, self.heap) {
-            (true, HeapType::Func) => f.write_str("funcref"),
-            (true, HeapType::Extern) => f.write_str("externref"),
-            (true, HeapType::NoFunc) => f.write_str("nullfuncref"),
-            (true, HeapType::NoExtern) => f.write_str("nullexternref"),
-            (true, heap) => write!(f, "(ref null {heap})"),
-            (false, heap) => write!(f, "(ref {heap})"),
-        }
-    }
-}
-
-/// Types print as in the text format: `(param i32 i64) (result f32)`.
-impl fmt::Display for FuncType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(func")?;
-        self.number.map_or(Ok(()), |number| write!(f, " (type {number})"))?;
-        for (word, types) in [("param", &self.params), ("result", &self.results)] {
-            if !types.is_empty() {
-                write!(f, " ({word}")?;
-                types.iter().try_for_each(|ty| write!(f, " {ty}"))?;
-                f.write_str(")")?;
-            }
-        }
-        f.write_str(")")
     }
 }

@@ -8,7 +8,7 @@ use crate::types::{TypeRegistry, Types};
 use anyhow::{Context, Result, ensure};
 use minirt_compiler::artifact::is_artifact;
 use minirt_compiler::module::canonical::NumberedTypes;
-use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, TypeDef, ValType};
+use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, Shown, TypeDef, ValType};
 use minirt_compiler::{CompileError, Compiler, Metering};
 use std::borrow::Cow;
 use std::mem::ManuallyDrop;
@@ -305,6 +305,14 @@ impl Engine {
     /// knows which function types extend each other.
     pub fn matches(&self, ty: &ValType, other: &ValType) -> bool {
         self.types().val_matches(*ty, *other)
+    }
+
+    /// Returns a type as text for people: types that it names are shown instead of their numbers.
+    pub(crate) fn shown<T>(&self, ty: &T) -> String
+    where
+        for<'a> Shown<'a, T>: std::fmt::Display,
+    {
+        Shown::new(ty, &self.types()).to_string()
     }
 
     /// Returns the type of something that a module imports, defines or exports.

@@ -126,7 +126,12 @@ fn check_arguments(store: &StoreInner, ty: &FuncType, params: &[Val], results: &
         bail!("expected room for {}, found room for {}", plural(ty.results().len(), "result"), results.len());
     }
     for (i, (value, ty)) in params.iter().zip(ty.params()).enumerate() {
-        ensure!(value.matches(*ty, store), "argument {i} is of type {}, where the function takes {ty}", value.ty());
+        ensure!(
+            value.matches(*ty, store),
+            "argument {i} is of type {}, where the function takes {}",
+            value.ty(),
+            store.engine.shown(ty)
+        );
     }
     Ok(())
 }

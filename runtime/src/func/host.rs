@@ -240,6 +240,7 @@ where
         let inner = &mut caller.store.0.inner;
         for (i, (value, ty)) in returned.iter().zip(results).enumerate() {
             if !value.matches(*ty, inner) {
+                let ty = inner.engine.shown(ty);
                 bail!("a host function returned {} as result {i}, but its type has {ty}", value.ty());
             }
             let raw = value.into_raw(inner)?;

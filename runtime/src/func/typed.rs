@@ -8,7 +8,7 @@ use crate::value::wasm_ty::sealed::StoreAccess;
 use crate::vmctx::Raw;
 use anyhow::{Result, ensure};
 use minirt_compiler::module::canonical::NumberedTypes;
-use minirt_compiler::module::{FuncType, HeapType, RefKind, ValType};
+use minirt_compiler::module::{FuncType, HeapType, RefKind, Shown, ValType};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
@@ -55,6 +55,7 @@ impl Func {
         let params = own.params().iter().zip(wanted.params()).map(if_checked);
         let wanted_if_checked = FuncType::new(params, wanted.results().iter().copied());
         let fits = own.params().len() == wanted.params().len() && types.signature_matches(&own, &wanted_if_checked);
+        let (own, wanted) = (Shown::new(&own, &types), Shown::new(wanted, &types));
         ensure!(fits, "the function has type `{own}`, not `{wanted}`");
         Ok(true)
     }
@@ -76,7 +77,7 @@ unsafe fn check_references(store: &StoreInner, func: Func, values: *const u128) 
     for (i, ty) in func.type_in(store).params().iter().enumerate() {
         // SAFETY: the caller's promise.
         let value = Val::from_raw(Raw(unsafe { *values.add(i) }), *ty, store);
-        ensure!(value.matches(*ty, store), "argument {i} is not a reference of the type {ty}");
+        ensure!(value.matches(*ty, store), "argument {i} is not a reference of the type {}", store.engine.shown(ty));
     }
     Ok(())
 }

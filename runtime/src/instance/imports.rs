@@ -132,7 +132,7 @@ pub(crate) fn check_type(
         ValueType::Memory(ty) => ExternType::Memory(ty),
         ValueType::Global(ty) => ExternType::Global(ty),
     };
-    let wanted = engine.type_of(module, import.entity);
+    let (wanted, found) = (engine.shown(&engine.type_of(module, import.entity)), engine.shown(&found));
     bail!(
         "incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given",
         import.module,

@@ -81,7 +81,11 @@ impl Instance {
         let store = &store.as_context().0.inner;
         self.store.assert_same_store(store.id);
         let info = store.instance(self.index).prototype.info();
-        let Some(Entity::Func(func)) = info.export(name) else { bail!("no function is exported as `{name}`") };
+        let func = match info.export(name) {
+            Some(Entity::Func(func)) => func,
+            Some(other) => bail!("the export `{name}` is {}, not a function", kind_of(other)),
+            None => bail!("no function is exported as `{name}`"),
+        };
         let typed = func_of(store, self.index, func).typed_as(info.func_type(func), store);
         typed.with_context(|| format!("the export `{name}` cannot be used"))
     }
@@ -108,5 +112,14 @@ impl Instance {
         let exports = &store.instance(self.index).prototype.info().exports;
         let export = |e: &ModuleExport| Export { name: e.name.clone(), handle: handle_of(store, self.index, e.entity) };
         exports.iter().map(export).collect::<Vec<_>>().into_iter()
+    }
+}
+
+fn kind_of(entity: Entity) -> &'static str {
+    match entity {
+        Entity::Func(_) => "a function",
+        Entity::Table(_) => "a table",
+        Entity::Memory(_) => "a memory",
+        Entity::Global(_) => "a global",
     }
 }

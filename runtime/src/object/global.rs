@@ -15,7 +15,12 @@ impl Global {
     /// Returns an error if `value` is not of the type, or there is no memory for the global.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
-        ensure!(value.matches(ty.content, store), "a global of {} cannot hold {}", ty.content, value.ty());
+        ensure!(
+            value.matches(ty.content, store),
+            "a global of {} cannot hold {}",
+            store.engine.shown(&ty.content),
+            value.ty()
+        );
         let global = Self { instance: Definition::Global(ty).instantiate(store)?, index: 0 };
         global.write(store, value)?;
         Ok(global)
@@ -56,7 +61,12 @@ impl Global {
         let store = &mut store.as_context_mut().0.inner;
         let ty = self.type_in(store);
         ensure!(ty.mutable, "the global is immutable");
-        ensure!(value.matches(ty.content, store), "a global of {} cannot hold {}", ty.content, value.ty());
+        ensure!(
+            value.matches(ty.content, store),
+            "a global of {} cannot hold {}",
+            store.engine.shown(&ty.content),
+            value.ty()
+        );
         self.write(store, value)
     }
 }

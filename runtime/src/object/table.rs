@@ -18,7 +18,9 @@ impl Table {
     /// elements than are possible, `init` does not fit it, the store's limiter refuses it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
-        ensure!(init.matches(ty.element, store), "the initial element does not fit a table of {}", ty.element);
+        let element = ty.element;
+        let shown = || store.engine.shown(&element);
+        ensure!(init.matches(element, store), "the initial element does not fit a table of {}", shown());
         let table = Self { instance: Definition::Table(ty).instantiate(store)?, index: 0 };
         let value = init.into_raw(store)?;
         // SAFETY: the instance is alive, and the range is the whole table.
@@ -57,7 +59,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
         let element = self.type_in(store).element;
-        ensure!(value.matches(element, store), "the value does not fit a table of {element}");
+        ensure!(value.matches(element, store), "the value does not fit a table of {}", store.engine.shown(&element));
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.
@@ -73,7 +75,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
         let element = self.type_in(store).element;
-        ensure!(value.matches(element, store), "the value does not fit a table of {element}");
+        ensure!(value.matches(element, store), "the value does not fit a table of {}", store.engine.shown(&element));
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.
@@ -99,7 +101,8 @@ impl Table {
         let (to, from) = (dst.space(store), src.space(store));
         let (wanted, found) = (dst.type_in(store).element, src.type_in(store).element);
         let fits = store.engine.types().ref_matches(found, wanted);
-        ensure!(fits, "elements of a table of {found} do not fit a table of {wanted}");
+        let shown = |ty| store.engine.shown(&ty);
+        ensure!(fits, "elements of a table of {} do not fit a table of {}", shown(found), shown(wanted));
         store.touched = true;
         // SAFETY: both instances are alive.
         unsafe { bulk::table_copy(to, dst_index, from, src_index, len) }.map_err(|_| {
@@ -120,7 +123,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
         let element = self.type_in(store).element;
-        ensure!(value.matches(element, store), "the value does not fit a table of {element}");
+        ensure!(value.matches(element, store), "the value does not fit a table of {}", store.engine.shown(&element));
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.

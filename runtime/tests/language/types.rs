@@ -229,3 +229,69 @@ fn a_number_that_is_no_types_is_refused() {
     let make = std::panic::AssertUnwindSafe(|| Func::new(&mut store, ty, |_, _, _| Ok(())));
     assert!(std::panic::catch_unwind(make).is_err());
 }
+
+#[test]
+fn messages_show_the_types_that_are_named_instead_of_their_numbers() {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let text = r#"(module (type $t (func (param i32))) (type $deep (func (result (ref $t))))
+      (func (export "takes") (param (ref null $t))) (func $f (export "f") (param i64)) (memory (export "m") 1)
+      (table (export "t") 1 (ref null $t)) (global (export "g") (mut (ref null $t)) (ref.null $t))
+      (global (export "deep") (mut (ref null $deep)) (ref.null $deep)))"#;
+    let module = Module::new(&engine, text).unwrap();
+    let it = Instance::new(&mut store, &module, &[]).unwrap();
+    let wrong = it.get_func(&store, "f").unwrap();
+    let shown = "(ref null (func (param i32)))";
+    let takes = it.get_func(&store, "takes").unwrap();
+    let set = it.get_table(&store, "t").unwrap().set(&mut store, 0, wrong.into());
+    let put = it.get_global(&store, "g").unwrap().set(&mut store, wrong.into());
+    let deep = it.get_global(&store, "deep").unwrap().set(&mut store, wrong.into());
+    let call = takes.call(&mut store, &[wrong.into()], &mut []);
+    let typed = it.get_typed_func::<Option<Func>, ()>(&store, "takes").unwrap().call(&mut store, Some(wrong));
+    let as_other = it.get_typed_func::<i32, ()>(&store, "takes").map(drop);
+    let importer =
+        Module::new(&engine, r#"(module (type $t (func (param f32))) (import "" "" (table 1 (ref null $t))))"#);
+    let table = it.get_table(&store, "t").unwrap();
+    let import = Instance::new(&mut store, &importer.unwrap(), &[table.into()]).map(drop);
+    for (result, expected) in [
+        (set, format!("the value does not fit a table of {shown}")),
+        (put, format!("a global of {shown} cannot hold funcref")),
+        (call, format!("argument 0 is of type funcref, where the function takes {shown}")),
+        (typed, format!("argument 0 is not a reference of the type {shown}")),
+        (
+            as_other,
+            format!(
+                "the export `takes` cannot be used: the function has type `(func (param {shown}))`, not `(func (param i32))`"
+            ),
+        ),
+        (
+            import,
+            "incompatible import type for `::`: the module asks for `(table 1 (ref null (func (param f32))))`, \
+             but `(table 1 (ref null (func (param i32))))` was given"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(format!("{:#}", result.unwrap_err()), expected);
+    }
+    // What a named type names in turn has to end somewhere: types can name themselves.
+    let number = engine.type_number(&FuncType::new([ValType::I32], []));
+    let expected = format!("a global of (ref null (func (result (ref {number})))) cannot hold funcref");
+    assert_eq!(deep.unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn an_export_that_is_no_function_is_called_what_it_is() {
+    let text =
+        r#"(module (memory (export "m") 1) (table (export "t") 1 funcref) (global (export "g") i32 (i32.const 1)))"#;
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let it = Instance::new(&mut store, &Module::new(&engine, text).unwrap(), &[]).unwrap();
+    for (name, expected) in [
+        ("m", "the export `m` is a memory, not a function"),
+        ("t", "the export `t` is a table, not a function"),
+        ("g", "the export `g` is a global, not a function"),
+        ("x", "no function is exported as `x`"),
+    ] {
+        assert_eq!(it.get_typed_func::<(), ()>(&store, name).unwrap_err().to_string(), expected);
+    }
+}
