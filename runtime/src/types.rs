@@ -306,13 +306,13 @@ mod tests {
         Arc::default()
     }
 
-    /// A type that no other number gives.
+    /// Returns a type that no other number gives.
     fn distinct(n: u32) -> FuncType {
         let bit = |i: u32| if n >> i & 1 == 0 { ValType::I32 } else { ValType::I64 };
         FuncType::new((0..20).map(bit), [])
     }
 
-    /// A function from a reference of the type with this number to nothing.
+    /// Returns the type of functions from a reference of the type with this number to nothing.
     fn takes(number: u32) -> FuncType {
         FuncType::new([ValType::Ref(RefType { nullable: true, heap: HeapType::ConcreteFunc(number) })], [])
     }

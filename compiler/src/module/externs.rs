@@ -65,17 +65,17 @@ impl MemoryType {
         check_limits(self.minimum, self.maximum, most, "pages")
     }
 
-    /// Pages at the start.
+    /// Returns how many pages it starts with.
     pub fn minimum(&self) -> u64 {
         self.minimum
     }
 
-    /// Pages it may grow to, where a bound was declared.
+    /// Returns how many pages it may grow to, if there is a bound.
     pub fn maximum(&self) -> Option<u64> {
         self.maximum
     }
 
-    /// Whether addresses are 64-bit.
+    /// Returns whether addresses are 64-bit.
     pub fn is_64(&self) -> bool {
         self.memory64
     }
@@ -90,12 +90,12 @@ impl MemoryType {
         self.page_size_log2
     }
 
-    /// Bytes at the start. Types with more than a `u64` can say are valid, but not possible.
+    /// Returns how many bytes it starts with. Types with more than a `u64` holds are valid, but not possible.
     pub fn initial_bytes(&self) -> u64 {
         self.minimum.saturating_mul(self.page_size())
     }
 
-    /// Whether its size is always a whole number of host pages, so that the processor notices what lies behind.
+    /// Returns whether its size is always a whole number of host pages, so that accesses beyond its end can fault.
     pub fn ends_at_a_page(&self) -> bool {
         self.page_size() == WASM_PAGE
     }
@@ -104,7 +104,7 @@ impl MemoryType {
 /// The type of a table. Sizes count elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TableType {
-    /// What its elements are.
+    /// The type of its elements.
     pub element: RefType,
     /// Elements at the start.
     pub minimum: u64,
@@ -133,22 +133,22 @@ impl TableType {
         check_limits(self.minimum, self.maximum, if self.table64 { u64::MAX } else { u32::MAX.into() }, "elements")
     }
 
-    /// What its elements are.
+    /// Returns the type of its elements.
     pub fn element(&self) -> RefType {
         self.element
     }
 
-    /// Elements at the start.
+    /// Returns how many elements it starts with.
     pub fn minimum(&self) -> u64 {
         self.minimum
     }
 
-    /// Elements it may grow to, where a bound was declared.
+    /// Returns how many elements it may grow to, if there is a bound.
     pub fn maximum(&self) -> Option<u64> {
         self.maximum
     }
 
-    /// Whether indices are 64-bit.
+    /// Returns whether indices are 64-bit.
     pub fn is_64(&self) -> bool {
         self.table64
     }
@@ -167,7 +167,7 @@ fn check_limits(minimum: u64, maximum: Option<u64>, most: u64, unit: &str) -> Re
 /// The type of a global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GlobalType {
-    /// What it holds.
+    /// The type of its value.
     pub content: ValType,
     /// Whether it can change.
     pub mutable: bool,
@@ -176,36 +176,36 @@ pub struct GlobalType {
 /// Whether a global can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mutability {
-    /// It is what it was at the start.
+    /// It never changes.
     Const,
     /// It can be set.
     Var,
 }
 
 impl Mutability {
-    /// Whether it is what it was at the start.
+    /// Returns whether it never changes.
     pub const fn is_const(self) -> bool {
         matches!(self, Self::Const)
     }
 
-    /// Whether it can be set.
+    /// Returns whether it can be set.
     pub const fn is_var(self) -> bool {
         matches!(self, Self::Var)
     }
 }
 
 impl GlobalType {
-    /// A global that holds `content`.
+    /// Returns the type of a global that holds `content`.
     pub fn new(content: ValType, mutability: Mutability) -> Self {
         Self { content, mutable: mutability == Mutability::Var }
     }
 
-    /// What it holds.
+    /// Returns the type of its value.
     pub fn content(&self) -> ValType {
         self.content
     }
 
-    /// Whether it can change.
+    /// Returns whether it can change.
     pub fn mutability(&self) -> Mutability {
         if self.mutable { Mutability::Var } else { Mutability::Const }
     }
@@ -232,15 +232,15 @@ macro_rules! extern_types {
             }
         })*
         impl ExternType {
-            $(/// The type, if it is one of these.
+            $(/// Returns the type, if it is of this kind.
             pub fn $get(&self) -> Option<&$ty> {
                 if let Self::$name(ty) = self { Some(ty) } else { None }
             }
 
-            /// The type.
+            /// Returns the type.
             ///
             /// # Panics
-            /// When it is of something else.
+            /// Panics if it is of another kind.
             pub fn $unwrap(&self) -> &$ty {
                 self.$get().unwrap_or_else(|| panic!("expected a {}, found `{self}`", stringify!($get)))
             })*

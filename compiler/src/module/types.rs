@@ -23,7 +23,7 @@ pub struct RefType {
     pub heap: HeapType,
 }
 
-/// What a reference points to.
+/// A heap type: what a reference may point to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeapType {
     /// Any function.
@@ -112,8 +112,8 @@ impl HeapType {
     }
 
     /// Returns whether references to this can be used where references to `other` are expected, as far as that follows
-    /// from the two alone. Of two different concrete types, only the engine knows whether one extends the other: ask the
-    /// runtime's `Engine::matches`.
+    /// from the two alone. Of two different concrete types, only the engine knows whether one extends the other: ask
+    /// the runtime's `Engine::matches`.
     pub fn matches(&self, other: &Self) -> bool {
         self == other || *other == self.top() || (*self == other.bottom())
     }
@@ -224,7 +224,8 @@ impl ValType {
         self.as_ref().unwrap_or_else(|| panic!("expected a reference type, found {self}"))
     }
 
-    /// Returns whether values of the type can be used where `other` is expected, as far as [`HeapType::matches`] can tell.
+    /// Returns whether values of the type can be used where `other` is expected, as far as [`HeapType::matches`] can
+    /// tell.
     pub fn matches(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Ref(ty), Self::Ref(other)) => ty.matches(other),
@@ -242,7 +243,7 @@ pub enum Finality {
     NonFinal,
 }
 
-/// The type of a function: what it takes and what it returns.
+/// The type of a function: its parameters and results.
 ///
 /// Types can differ in more than that: one can be open to subtypes, extend another, or be part of a recursive group
 /// (specification, section 2.3.8). Such a type comes from an engine, and is equal to itself only.
@@ -250,12 +251,13 @@ pub enum Finality {
 pub struct FuncType {
     params: Box<[ValType]>,
     results: Box<[ValType]>,
-    /// The engine's number, for a type of which parameters and results do not say everything. Never in a [`ModuleInfo`].
+    /// The engine's number, for a type of which parameters and results do not say everything. Never in a
+    /// [`ModuleInfo`].
     pub(crate) number: Option<u32>,
 }
 
 impl FuncType {
-    /// The type of functions from `params` to `results`: by itself, final, and extending no other.
+    /// Returns the type of functions from `params` to `results`. It is final, and extends no other.
     pub fn new(params: impl IntoIterator<Item = ValType>, results: impl IntoIterator<Item = ValType>) -> Self {
         Self { params: params.into_iter().collect(), results: results.into_iter().collect(), number: None }
     }
@@ -293,7 +295,7 @@ pub struct TypeDef {
 }
 
 impl From<FuncType> for TypeDef {
-    /// The type as modules write it that know nothing of subtypes.
+    /// Makes the type as modules write it that know nothing of subtypes.
     fn from(func: FuncType) -> Self {
         Self { func, supertype: None, is_final: true }
     }

@@ -94,7 +94,7 @@ fn announce() -> &'static AtomicUsize {
     }
 }
 
-/// After a fork, only the thread that forked goes on, and it is no reader.
+/// Forgets all readers, in a child after a fork: of all threads only the one that forked goes on, and it is no reader.
 extern "C" fn forget_readers() {
     READERS.iter().for_each(|readers| readers.store(0, SeqCst));
 }

@@ -55,28 +55,28 @@ impl LoadedCode {
         Code { text: Bytes::new(Arc::<Self>::clone(self)), tables: self.tables.clone() }
     }
 
-    /// The address of an offset into the text.
+    /// Returns the address of an offset into the text.
     pub(crate) fn address(&self, offset: u32) -> *const u8 {
         self.text.at(offset as usize)
     }
 
-    /// The offset into the text that an address stands for.
+    /// Returns the offset into the text that an address stands for.
     pub(crate) fn offset(&self, address: usize) -> Option<u32> {
         let addresses = self.addresses();
         addresses.contains(&address).then(|| (address - addresses.start) as u32)
     }
 
-    /// Bytes of machine code.
+    /// Returns how many bytes of machine code there are.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The tables that explain the text.
+    /// Returns the tables that explain the text.
     pub(crate) fn tables(&self) -> &CodeTables {
         &self.tables
     }
 
-    /// The addresses of the text, without the zeros behind it.
+    /// Returns the addresses of the text, without the zeros behind it.
     fn addresses(&self) -> Range<usize> {
         let start = self.text.addresses().start;
         start..start + self.len

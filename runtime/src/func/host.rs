@@ -174,7 +174,7 @@ pub(crate) trait HostClosure<T>: Send + Sync + 'static {
     unsafe fn call(&self, caller: Caller<'_, T>, values: *mut Raw) -> Result<()>;
 }
 
-/// Exit trampolines call this. `T` and `F` are those of the closure behind `context`.
+/// Calls the closure behind `context`, whose types are `T` and `F`. Exit trampolines call this.
 unsafe extern "C" fn shim<T, F: HostClosure<T>>(
     context: *const HostContext,
     values: *mut Raw,

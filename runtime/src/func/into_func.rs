@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 pub trait WasmValues: Sized {
     #[doc(hidden)]
     fn types() -> Vec<ValType>;
-    /// Whether `types` are the types that the Rust types stand for.
+    /// Returns whether `types` are the types that the Rust types stand for.
     #[doc(hidden)]
     fn matches(types: &[ValType]) -> bool;
     /// # Safety

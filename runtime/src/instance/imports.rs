@@ -169,6 +169,8 @@ pub(crate) unsafe fn write_imports(store: &StoreInner, data: &InstanceData, impo
     }
 }
 
+/// Writes the entry of one import.
+///
 /// # Safety
 /// As for [`write_imports`].
 unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, entity: Entity, value: &ImportValue) {
@@ -204,8 +206,8 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, e
     }
 }
 
-/// The host function's own type may be a subtype of the import's. The import's exit trampoline serves both: it passes
-/// the same values.
+/// Writes the entry of a host function. Its own type may be a subtype of the import's. The import's exit trampoline
+/// serves both: it passes the same values.
 ///
 /// # Safety
 /// As for [`write_import`].
@@ -224,6 +226,8 @@ unsafe fn write_host_func(vmctx: VmContext, module: &Prototype, func: u32, type_
     unsafe { entry.write(FuncImport { record, callee, host: MaybeUninit::new(context) }) }
 }
 
+/// Writes the entry of a Wasm function.
+///
 /// # Safety
 /// As for [`write_import`]; `func` must be a Wasm function.
 unsafe fn write_wasm_func(vmctx: VmContext, module: &Prototype, func: u32, from: Func) {

@@ -163,6 +163,8 @@ fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
     Ok(())
 }
 
+/// Fills tables whose initial elements depend on imports.
+///
 /// # Safety
 /// As for [`apply_elements`].
 unsafe fn fill_tables(view: View<'_>, tables: &[u32]) -> Result<(), Trap> {
@@ -176,6 +178,8 @@ unsafe fn fill_tables(view: View<'_>, tables: &[u32]) -> Result<(), Trap> {
     Ok(())
 }
 
+/// Applies the active element segments that the image does not hold.
+///
 /// # Safety
 /// The view must be of a live instance with its globals initialised.
 unsafe fn apply_elements(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
@@ -192,6 +196,8 @@ unsafe fn apply_elements(view: View<'_>, first: Option<u32>) -> Result<(), Trap>
     Ok(())
 }
 
+/// Applies the active data segments that the image does not hold.
+///
 /// # Safety
 /// As for [`apply_elements`].
 unsafe fn apply_data(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
