@@ -1,0 +1,298 @@
+//! Where everything is in the instances of one module.
+
+use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space};
+use super::slot::{CACHE_LINE, HOST, HOST_PAGE, MEMORY_RESERVED, STATE_MAX, TABLE_MAX, TABLE_ROOM};
+use crate::base::error::CompileError;
+use crate::module::{ModuleInfo, TableType, ValType};
+use std::ops::Range;
+
+/// Where a global's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GlobalPlace {
+    /// In this instance's state.
+    State(i32),
+    /// Behind the [`import_global`] entry here.
+    Import(i32),
+}
+
+/// Where a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TablePlace {
+    /// In this instance's state.
+    State {
+        /// Its first element.
+        base: i32,
+        /// Its current size in elements, 64 bits.
+        size: i32,
+        /// Elements for which there is room. `minimum == capacity` means that its size is constant.
+        capacity: u64,
+    },
+    /// Behind the [`import_space`] entry here.
+    Import(i32),
+}
+
+/// Where a linear memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryPlace {
+    /// In this instance's slot, at [`MEMORY`]; its size in bytes, 64 bits, is in the state.
+    Slot {
+        /// Its current size in bytes, 64 bits.
+        size: i32,
+    },
+    /// Behind the [`import_space`] entry here.
+    Import(i32),
+}
+
+/// The places of one module's instances. All distances are from vmctx.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes of the host cell: whole cache lines. The state follows, in the same page if the host cell leaves room:
+    /// an instance's first private page then holds both.
+    pub host_size: u64,
+    /// Bytes of the state that can be other than zero at the start.
+    pub state_size: u64,
+    /// Bytes of the state with all its tables grown to their capacity: it ends where a host page does.
+    pub state_room: u64,
+    /// The part of the state before type numbers and funcref records, which never change.
+    pub mutable: Range<i32>,
+    /// The part of the state behind them: the tables, with room for them to grow.
+    pub table_space: Range<i32>,
+    imported_funcs: u32,
+    import_funcs_at: i32,
+    globals: Vec<GlobalPlace>,
+    tables: Vec<TablePlace>,
+    memories: Vec<MemoryPlace>,
+    type_ids_at: i32,
+    records: Vec<Option<i32>>,
+    data_flags_at: i32,
+    element_flags_at: i32,
+}
+
+impl Layout {
+    /// Lays out the instances of a module.
+    ///
+    /// # Errors
+    /// Returns an error if a memory starts with more than [`MEMORY_RESERVED`] bytes, a table with more than
+    /// [`TABLE_MAX`] elements, or if the host cell and the state take more than [`STATE_MAX`] bytes.
+    pub fn new(module: &ModuleInfo) -> Result<Self, CompileError> {
+        check_memories(module)?;
+        check_tables(module)?;
+        let mut builder = Builder { module, end: header::SIZE, layout: Self::default() };
+        let extra_memories = builder.host_cell();
+        builder.mutable_state(extra_memories);
+        builder.types_and_records();
+        builder.tables();
+        builder.finish()
+    }
+
+    /// The [`import_func`] entry of an imported function.
+    pub fn import_func(&self, func: u32) -> i32 {
+        debug_assert!(func < self.imported_funcs);
+        self.import_funcs_at + (u64::from(func) * import_func::SIZE) as i32
+    }
+
+    /// The [`func_record`] of a function, if a reference to it can exist.
+    pub fn func_record(&self, func: u32) -> Option<i32> {
+        self.records[func as usize]
+    }
+
+    /// Where the engine's number for a type is, 32 bits. Ask for canonical types only.
+    pub fn type_id(&self, ty: u32) -> i32 {
+        self.type_ids_at + 4 * ty as i32
+    }
+
+    /// Where a global is.
+    pub fn global(&self, global: u32) -> GlobalPlace {
+        self.globals[global as usize]
+    }
+
+    /// Returns the global at a distance from vmctx, if a global of the state is there.
+    pub fn global_at(&self, distance: i32) -> Option<u32> {
+        // Imported ones come first; the others are placed in order.
+        let below = |place: &GlobalPlace| match place {
+            GlobalPlace::Import(_) => true,
+            GlobalPlace::State(at) => *at < distance,
+        };
+        let index = self.globals.partition_point(below);
+        (self.globals.get(index) == Some(&GlobalPlace::State(distance))).then_some(index as u32)
+    }
+
+    /// Where a table is.
+    pub fn table(&self, table: u32) -> TablePlace {
+        self.tables[table as usize]
+    }
+
+    /// Where a memory is.
+    pub fn memory(&self, memory: u32) -> MemoryPlace {
+        self.memories[memory as usize]
+    }
+
+    /// The byte that is 1 once a data segment has been dropped.
+    pub fn data_dropped(&self, segment: u32) -> i32 {
+        self.data_flags_at + segment as i32
+    }
+
+    /// The byte that is 1 once an element segment has been dropped.
+    pub fn element_dropped(&self, segment: u32) -> i32 {
+        self.element_flags_at + segment as i32
+    }
+}
+
+/// A layout that is being made, from the start of the slot upwards.
+struct Builder<'m> {
+    module: &'m ModuleInfo,
+    /// Where what has been placed ends, counted from the start of the slot.
+    end: u64,
+    layout: Layout,
+}
+
+impl Builder<'_> {
+    /// Makes room, and returns where it starts.
+    fn take(&mut self, size: u64, align: u64) -> u64 {
+        let at = self.end.next_multiple_of(align);
+        self.end = at.saturating_add(size);
+        at
+    }
+
+    /// The same as a distance from vmctx. Beyond [`STATE_MAX`] it is wrong, and `finish` fails.
+    fn place(&mut self, size: u64, align: u64) -> i32 {
+        HOST.wrapping_add(self.take(size, align) as i32)
+    }
+
+    fn here(&self) -> i32 {
+        HOST.wrapping_add(self.end as i32)
+    }
+
+    /// Places `count` entries of `size` bytes, and returns where the first one is.
+    fn entries(&mut self, count: usize, size: u64) -> (i32, impl Iterator<Item = i32> + use<>) {
+        let first = self.place(size.saturating_mul(count as u64), 16);
+        (first, (0..count as u64).map(move |i| first.wrapping_add((size * i) as i32)))
+    }
+
+    /// Places the entries for imports. Returns those of the memories that the module defines besides the first: they
+    /// belong to instances of their own, and are imported from there.
+    fn host_cell(&mut self) -> Vec<MemoryPlace> {
+        let module = self.module;
+        let own = module.memories.len() - module.num_imported_memories as usize;
+        self.layout.imported_funcs = module.num_imported_funcs;
+        (self.layout.import_funcs_at, _) = self.entries(module.num_imported_funcs as usize, import_func::SIZE);
+        let (_, tables) = self.entries(module.num_imported_tables as usize, import_space::SIZE);
+        let (_, memories) = self.entries(module.num_imported_memories as usize, import_space::SIZE);
+        let (_, extra_memories) = self.entries(own.saturating_sub(1), import_space::SIZE);
+        let (_, globals) = self.entries(module.num_imported_globals as usize, import_global::SIZE);
+        self.layout.tables = tables.map(TablePlace::Import).collect();
+        self.layout.memories = memories.map(MemoryPlace::Import).collect();
+        self.layout.globals = globals.map(GlobalPlace::Import).collect();
+        self.layout.host_size = self.take(0, CACHE_LINE);
+        extra_memories.map(MemoryPlace::Import).collect()
+    }
+
+    /// Places what code can change at any time: sizes, globals and the flags of segments.
+    fn mutable_state(&mut self, extra_memories: Vec<MemoryPlace>) {
+        let module = self.module;
+        let start = self.here();
+        if module.memories.len() > module.num_imported_memories as usize {
+            let size = self.place(8, 8);
+            self.layout.memories.push(MemoryPlace::Slot { size });
+            self.layout.memories.extend(extra_memories);
+        }
+        for _ in &module.tables[module.num_imported_tables as usize..] {
+            let size = self.place(8, 8);
+            // `tables` knows the rest.
+            self.layout.tables.push(TablePlace::State { base: 0, size, capacity: 0 });
+        }
+        for global in &module.globals[module.num_imported_globals as usize..] {
+            let size = global_size(global.content);
+            let at = self.place(size, size);
+            self.layout.globals.push(GlobalPlace::State(at));
+        }
+        self.layout.data_flags_at = self.place(module.data.len() as u64, 1);
+        self.layout.element_flags_at = self.place(module.elements.len() as u64, 1);
+        self.layout.mutable = start..self.here();
+    }
+
+    /// Places what never changes.
+    fn types_and_records(&mut self) {
+        let module = self.module;
+        self.layout.type_ids_at = self.place(4 * module.types.len() as u64, 8);
+        let (imports, defined) = module.funcs.split_at(module.num_imported_funcs as usize);
+        let entries = self.layout.import_funcs_at;
+        let import = |i: usize| Some(entries.wrapping_add((i as u64 * import_func::SIZE) as i32));
+        self.layout.records = (0..imports.len()).map(import).collect();
+        for func in defined {
+            let record = func.escapes.then(|| self.place(func_record::SIZE, 16));
+            self.layout.records.push(record);
+        }
+    }
+
+    /// Places the elements of tables: first the tables whose size is constant.
+    fn tables(&mut self) {
+        let first = self.module.num_imported_tables as usize;
+        let defined = &self.module.tables[first..];
+        let growable = defined.iter().filter(|table| !is_fixed(table)).count().max(1) as u64;
+        let room = TABLE_ROOM / growable / ELEMENT_SIZE;
+        let (mut from, mut initial_end) = (None, self.end);
+        let with = |fixed: bool| defined.iter().enumerate().filter(move |(_, table)| is_fixed(table) == fixed);
+        for (i, table) in with(true).chain(with(false)) {
+            let declared = table.maximum.unwrap_or(TABLE_MAX).min(TABLE_MAX);
+            let most = declared.min(room).max(table.minimum);
+            let start = self.take(most * ELEMENT_SIZE, if is_fixed(table) { 16 } else { HOST_PAGE });
+            let at = HOST.wrapping_add(start as i32);
+            if let TablePlace::State { base, capacity, .. } = &mut self.layout.tables[first + i] {
+                (*base, *capacity) = (at, most);
+            }
+            from.get_or_insert(at);
+            initial_end = initial_end.max(start + table.minimum * ELEMENT_SIZE);
+        }
+        self.layout.state_size = initial_end - self.layout.host_size;
+        self.layout.table_space = from.unwrap_or(self.here())..self.here();
+    }
+
+    fn finish(mut self) -> Result<Layout, CompileError> {
+        let end = self.take(0, HOST_PAGE);
+        if end > STATE_MAX {
+            return Err(CompileError::limit(format!(
+                "the instance's state (imports, globals, functions and tables) takes {end} bytes; at most {STATE_MAX} \
+                 are possible"
+            )));
+        }
+        self.layout.state_room = end - self.layout.host_size;
+        Ok(self.layout)
+    }
+}
+
+fn check_memories(module: &ModuleInfo) -> Result<(), CompileError> {
+    let own = module.memories.iter().enumerate().skip(module.num_imported_memories as usize);
+    match own.into_iter().find(|(_, memory)| memory.initial_bytes() > MEMORY_RESERVED) {
+        None => Ok(()),
+        Some((index, memory)) => Err(CompileError::limit(format!(
+            "memory {index} starts with {} pages; at most {} are possible",
+            memory.minimum,
+            MEMORY_RESERVED / memory.page_size()
+        ))),
+    }
+}
+
+fn check_tables(module: &ModuleInfo) -> Result<(), CompileError> {
+    let own = module.tables.iter().enumerate().skip(module.num_imported_tables as usize);
+    match own.into_iter().find(|(_, table)| table.minimum > TABLE_MAX) {
+        None => Ok(()),
+        Some((index, table)) => Err(CompileError::limit(format!(
+            "table {index} starts with {} elements; at most {TABLE_MAX} are possible",
+            table.minimum
+        ))),
+    }
+}
+
+/// Bytes of a global, and its alignment.
+fn global_size(ty: ValType) -> u64 {
+    match ty {
+        ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 | ValType::Ref(_) => 8,
+        ValType::V128 => 16,
+    }
+}
+
+/// Whether a table can never change its size.
+fn is_fixed(table: &TableType) -> bool {
+    table.maximum == Some(table.minimum)
+}

@@ -1,0 +1,14 @@
+//! Where everything of an instance is, as distances from vmctx: what compiled code and the runtime agree on.
+//!
+//! Nothing here knows mmap, Cranelift, or what the bytes are at the start (`image`).
+
+mod slot;
+mod fields;
+mod layout;
+
+pub use fields::{
+    ELEMENT_SIZE, VALUE_SIZE, activation, allowance, func_record, header, host_context, import_func, import_global,
+    import_space,
+};
+pub use layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
+pub use slot::{GUARD, HOST, HOST_PAGE, MEMORY, MEMORY_RESERVED, SLOT_SIZE, STATE_MAX, TABLE_MAX, VMCTX};
