@@ -18,11 +18,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
     let mut config = Config::new();
     wasm_options::configure(config.memory_init_cow(!args.no_images), &args.wasm);
     let engine = host::engine_for(args.file(), &mut config)?;
-    let source = Source {
-        trusted: args.allow_precompiled,
-        cache: Cache::open(args.no_cache),
-        features: wasm_options::features(&args.wasm),
-    };
+    let source = Source { trusted: args.allow_precompiled, cache: Cache::open(args.no_cache) };
     let module = source.load(&engine, args.file())?;
     let entry = entry::choose(&module, args.file(), args.invoke.as_deref(), args.guest_args())?;
     let mut linker = host::linker(&engine)?;

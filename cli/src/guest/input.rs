@@ -16,14 +16,12 @@ pub(crate) struct Source {
     pub(crate) trusted: bool,
     /// Where compiled modules are kept, if they are.
     pub(crate) cache: Option<Cache>,
-    /// Which features modules may use.
-    pub(crate) features: String,
 }
 
 impl Source {
     /// Nothing but files.
     pub(crate) fn files(trusted: bool) -> Self {
-        Self { trusted, cache: None, features: String::new() }
+        Self { trusted, cache: None }
     }
 
     /// The module in a file; `-` is standard input.
@@ -36,16 +34,18 @@ impl Source {
             return artifact(engine, file, Some(&bytes), self.trusted);
         }
         match &self.cache {
-            Some(cache) => cache.module(engine, &self.features, &bytes, || compile(engine, file, &bytes)),
+            Some(cache) => cache.module(engine, &bytes, || compile(engine, file, &bytes)),
             None => compile(engine, file, &bytes),
         }
     }
 }
 
-/// Whether a file is there and starts like an artifact. Only the start is read: the rest will be mapped.
+/// Whether a file is there and starts like an artifact. Only the start is read: the rest will be mapped. A pipe is not
+/// touched, since what is read from it is gone.
 pub(crate) fn starts_like_artifact(file: &str) -> bool {
     let mut start = [0; 16];
-    std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && is_artifact(&start)
+    let regular = std::fs::metadata(file).is_ok_and(|file| file.is_file());
+    regular && std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && is_artifact(&start)
 }
 
 /// The artifact in a file, or in what was read from it.

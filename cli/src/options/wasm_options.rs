@@ -124,17 +124,6 @@ pub(crate) fn timeout(options: &[WasmOption]) -> Option<Duration> {
     last(options, |option| if let WasmOption::Timeout(time) = option { Some(*time) } else { None })
 }
 
-/// Which features modules may use, as text: for the same text, the same modules are valid.
-pub(crate) fn features(options: &[WasmOption]) -> String {
-    let multi_memory = last(options, |option| if let WasmOption::MultiMemory(on) = option { Some(*on) } else { None });
-    let memory64 = last(options, |option| if let WasmOption::Memory64(on) = option { Some(*on) } else { None });
-    let references =
-        last(options, |option| if let WasmOption::FunctionReferences(on) = option { Some(*on) } else { None });
-    // All are on where nothing is said.
-    let on = |switch: Option<bool>| switch.unwrap_or(true);
-    format!("{} {} {}", on(multi_memory), on(memory64), on(references))
-}
-
 /// What the engine has to know of the options.
 pub(crate) fn configure(config: &mut Config, options: &[WasmOption]) {
     config.consume_fuel(fuel(options).is_some()).epoch_interruption(timeout(options).is_some());
