@@ -28,8 +28,8 @@ fn output(args: &CompileArgs) -> Result<PathBuf, Report> {
     }
 }
 
-/// What to say when an artifact can not be written.
+/// What to say when an artifact cannot be written.
 pub(crate) fn unwritten(output: &Path, because: &str) -> Report {
-    let what = format!("the artifact `{}` can not be written", output.display());
+    let what = format!("the artifact `{}` cannot be written", output.display());
     Report::new(what, because, "name a place that can be written with -o")
 }

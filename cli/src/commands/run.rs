@@ -41,7 +41,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
 fn timer(engine: &Engine, args: &RunArgs) -> Result<Option<Timer>, Report> {
     let Some(time) = wasm_options::timeout(&args.wasm) else { return Ok(None) };
     let timer = timeout::start(engine, &shown(args.file()), time).map_err(|error| {
-        Report::new("the guest's time can not be measured", error.to_string(), "allow minirt to start a thread")
+        Report::new("the guest's time cannot be measured", error.to_string(), "allow minirt to start a thread")
     })?;
     Ok(Some(timer))
 }
@@ -58,6 +58,6 @@ fn call(store: &mut Store<Host>, instance: Instance, entry: &Entry, file: &str) 
 }
 
 fn taken(name: &str, file: &str, error: &Error) -> Report {
-    let what = format!("the exports of `{file}` can not be offered as `{name}`");
+    let what = format!("the exports of `{file}` cannot be offered as `{name}`");
     Report::new(what, format!("{error:#}"), "preload it under another name")
 }

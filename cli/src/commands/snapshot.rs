@@ -22,7 +22,7 @@ pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Stopped> {
     }
     let snapshot = instance.snapshot(&mut store).map_err(|error| {
         let help = "have the initialiser keep no references that come from outside";
-        Report::new(format!("{} can not be frozen", shown(&args.file)), format!("{error:#}"), help)
+        Report::new(format!("{} cannot be frozen", shown(&args.file)), format!("{error:#}"), help)
     })?;
     let artifact = snapshot.module().serialize().map_err(|error| unwritten(&args.output, &format!("{error:#}")))?;
     artifact_file::write(&args.output, &artifact).map_err(|error| unwritten(&args.output, &error.to_string()))?;

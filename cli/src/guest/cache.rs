@@ -131,7 +131,7 @@ fn place(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf
     Some(base.join("minirt"))
 }
 
-/// Makes the folder, unless that is in somebody else's: root does not leave in a user's home what the user can not use.
+/// Makes the folder, unless that is in somebody else's: root does not leave in a user's home what the user cannot use.
 fn create(path: &Path) -> io::Result<()> {
     let there = path.ancestors().skip(1).find_map(|path| fs::metadata(path).ok()).ok_or_else(denied)?;
     if !is_ours(&there) {

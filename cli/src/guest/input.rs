@@ -64,7 +64,7 @@ fn artifact(engine: &Engine, file: &str, bytes: Option<&[u8]>, trusted: bool) ->
         }
     };
     module.map_err(|error| {
-        let what = format!("{} can not be loaded", shown(file));
+        let what = format!("{} cannot be loaded", shown(file));
         Report::new(what, error.root_cause().to_string(), "minirt compile makes an artifact for this machine")
     })
 }
@@ -102,7 +102,7 @@ fn unreadable(file: &str, error: &std::io::Error) -> Report {
         ErrorKind::PermissionDenied => "you need the permission to read it",
         _ => "check the file",
     };
-    Report::new(format!("{} can not be read", shown(file)), error.to_string(), help)
+    Report::new(format!("{} cannot be read", shown(file)), error.to_string(), help)
 }
 
 /// Refuses what is certainly no module, with why and what to do.
@@ -129,7 +129,7 @@ fn is_text(bytes: &[u8]) -> bool {
 }
 
 fn refused(file: &str, error: &Error) -> Report {
-    let what = format!("{} can not be compiled", shown(file));
+    let what = format!("{} cannot be compiled", shown(file));
     let Some(reason) = error.downcast_ref::<CompileError>() else {
         // The parser of the text format has seen no file name.
         let because = format!("{error:#}").replace("<anon>", file);

@@ -19,7 +19,7 @@ pub(crate) enum WasmOption {
     MaxTableElements(usize),
     /// Bytes of stack that functions may use.
     MaxWasmStack(usize),
-    /// Whether the guest is stopped when it can not have more.
+    /// Whether the guest is stopped when it cannot have more.
     TrapOnGrowFailure(bool),
     /// Whether modules may have several memories.
     MultiMemory(bool),
@@ -42,7 +42,7 @@ const KNOWN: [Known; 9] = {
         ("max-memory-size", "N", "the most bytes of each memory", |v| size(v).map(W::MaxMemorySize)),
         ("max-table-elements", "N", "the most elements of each table", |v| size(v).map(W::MaxTableElements)),
         ("max-wasm-stack", "N", "the most bytes of stack; otherwise 512 KiB", |v| size(v).map(W::MaxWasmStack)),
-        ("trap-on-grow-failure", "y|n", "stop the guest when it can not have more, instead of telling it", |v| {
+        ("trap-on-grow-failure", "y|n", "stop the guest when it cannot have more, instead of telling it", |v| {
             switch(v).map(W::TrapOnGrowFailure)
         }),
         ("multi-memory", "y|n", "several memories in a module; otherwise y", |v| switch(v).map(W::MultiMemory)),
