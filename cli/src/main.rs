@@ -12,7 +12,7 @@
 //! | `input` | from a file to a module |
 //! | `values` | arguments and results as text |
 //! | `entry` | which function to call, with what |
-//! | `imports` | modules that can not be linked |
+//! | `imports` | modules that cannot be linked |
 //! | `stopped` | what the end of a call means |
 //! | `timeout` | the end of a guest whose time is up |
 //! | `host` | the engine and the host functions that a guest runs with |

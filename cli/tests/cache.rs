@@ -135,7 +135,7 @@ fn a_full_disk_is_no_error() {
     let options = ["-t", "tmpfs", "-o", "size=4k,mode=700", "tmpfs"];
     let mounted = Command::new("mount").args(options).arg(&at).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        eprintln!("not tested: a small file system can not be mounted here");
+        eprintln!("not tested: a small file system cannot be mounted here");
         return;
     }
     let outcome = std::panic::catch_unwind(|| {

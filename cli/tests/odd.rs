@@ -1,4 +1,4 @@
-//! Arguments that a transcript can not hold, and texts too long for one.
+//! Arguments that a transcript cannot hold, and texts too long for one.
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +32,7 @@ fn a_variable_of_the_host_that_is_not_utf_8_is_refused_with_a_reason() {
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("the environment variable `ODD` can not be passed on") && said.contains("help:"), "{said}");
+    assert!(said.contains("the environment variable `ODD` cannot be passed on") && said.contains("help:"), "{said}");
 }
 
 #[test]

@@ -71,3 +71,43 @@ fn a_guest_is_told_that_nobody_reads_what_it_writes() {
     assert_eq!(output.status.code(), Some(64));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn a_module_can_come_through_a_pipe_and_an_artifact_leave_through_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let minirt = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
+        command.env("MINIRT_CACHE", "off").args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let module = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/library.wat")).unwrap();
+    // Standard input by its name in the file system, and a pipe with a name. Both can be read once.
+    let fifo = folder.path().join("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    for file in ["/dev/stdin", fifo.to_str().unwrap()] {
+        let mut child = minirt(&["run", "--invoke", "add", file, "1", "2"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        if file == "/dev/stdin" {
+            input.write_all(&module).unwrap();
+        } else {
+            std::fs::write(&fifo, &module).unwrap();
+        }
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n", "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let artifact = minirt(&["compile", "guests/library.wat", "-o", "-"]).stdin(Stdio::null()).output().unwrap();
+    assert!(artifact.status.success());
+    let file = folder.path().join("library.cwasm");
+    std::fs::write(&file, artifact.stdout).unwrap();
+    let args = ["run", "--allow-precompiled", "--invoke", "add", file.to_str().unwrap(), "1", "2"];
+    assert_eq!(minirt(&args).stdin(Stdio::null()).output().unwrap().stdout, b"3\n");
+}

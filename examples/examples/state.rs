@@ -28,7 +28,7 @@ fn main() -> Result<()> {
         let account = caller.data_mut();
         if amount > account.balance {
             // An error ends the guest's call and reaches whoever made it.
-            return Err(minirt::Error::msg(format!("{} can not pay {amount}", account.owner)));
+            return Err(minirt::Error::msg(format!("{} cannot pay {amount}", account.owner)));
         }
         account.balance -= amount;
         Ok(account.balance)

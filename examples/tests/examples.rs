@@ -34,7 +34,7 @@ fn lines(name: &str, output: String) -> Vec<String> {
 
 #[test]
 fn host_functions_work_on_the_state_of_their_store() {
-    let expected = ["Ada has 25 left", "the store says 25", "stopped: Ben can not pay 45", "the store says 20"];
+    let expected = ["Ada has 25 left", "the store says 25", "stopped: Ben cannot pay 45", "the store says 20"];
     assert_eq!(lines("state", output("state")), expected);
 }
 

@@ -37,7 +37,7 @@ impl Configuration {
     /// The engines of this configuration.
     ///
     /// # Errors
-    /// When this machine can not run minirt.
+    /// When this machine cannot run minirt.
     pub fn engines(self) -> Result<Engines> {
         let mut config = Config::new();
         config.memory_init_cow(self.images).cranelift_opt_level(self.opt_level);

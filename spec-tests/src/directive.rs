@@ -149,7 +149,7 @@ fn breaks_a_rule(kind: CompileErrorKind) -> bool {
 }
 
 fn unlinkable(session: &mut Session, wat: &mut Wat<'_>, message: &str) -> Verdict {
-    let expected = format!("a valid module that can not be linked: {message}");
+    let expected = format!("a valid module that cannot be linked: {message}");
     let compiled = wat.encode().map_err(Error::from).and_then(|wasm| session.compile(&wasm));
     let module = match compiled {
         Ok(module) => module,

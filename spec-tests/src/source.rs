@@ -102,7 +102,7 @@ fn needs(path: &Path) -> Option<&'static str> {
     exceptions.contains(&name).then_some("needs exceptions")
 }
 
-/// Why a file of the suite can not be run any more, or not yet.
+/// Why a file of the suite cannot be run any more, or not yet.
 fn outdated(folder: &str, name: &str) -> Option<&'static str> {
     match (folder, name) {
         ("bulk-memory", "table_init.wast") | ("v3", "type-rec.wast") => Some("needs garbage-collected types"),

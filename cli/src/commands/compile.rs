@@ -4,6 +4,7 @@ use crate::guest::host;
 use crate::guest::input;
 use crate::guest::outcome::Stopped;
 use crate::options::args::CompileArgs;
+use crate::output::artifact_file;
 use crate::output::report::Report;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Stopped> {
     let output = output(args)?;
     let module = input::compile(&host::engine()?, &args.file, &input::bytes(&args.file)?)?;
     let artifact = module.serialize().map_err(|error| unwritten(&output, &format!("{error:#}")))?;
-    std::fs::write(&output, artifact).map_err(|error| unwritten(&output, &error.to_string()))?;
+    artifact_file::write(&output, &artifact).map_err(|error| unwritten(&output, &error.to_string()))?;
     Ok(())
 }
 
@@ -27,8 +28,8 @@ fn output(args: &CompileArgs) -> Result<PathBuf, Report> {
     }
 }
 
-/// What to say when an artifact can not be written.
+/// What to say when an artifact cannot be written.
 pub(crate) fn unwritten(output: &Path, because: &str) -> Report {
-    let what = format!("the artifact `{}` can not be written", output.display());
+    let what = format!("the artifact `{}` cannot be written", output.display());
     Report::new(what, because, "name a place that can be written with -o")
 }

@@ -18,11 +18,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
     let mut config = Config::new();
     wasm_options::configure(config.memory_init_cow(!args.no_images), &args.wasm);
     let engine = host::engine_for(args.file(), &mut config)?;
-    let source = Source {
-        trusted: args.allow_precompiled,
-        cache: Cache::open(args.no_cache),
-        features: wasm_options::features(&args.wasm),
-    };
+    let source = Source { trusted: args.allow_precompiled, cache: Cache::open(args.no_cache) };
     let module = source.load(&engine, args.file())?;
     let entry = entry::choose(&module, args.file(), args.invoke.as_deref(), args.guest_args())?;
     let mut linker = host::linker(&engine)?;
@@ -45,7 +41,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
 fn timer(engine: &Engine, args: &RunArgs) -> Result<Option<Timer>, Report> {
     let Some(time) = wasm_options::timeout(&args.wasm) else { return Ok(None) };
     let timer = timeout::start(engine, &shown(args.file()), time).map_err(|error| {
-        Report::new("the guest's time can not be measured", error.to_string(), "allow minirt to start a thread")
+        Report::new("the guest's time cannot be measured", error.to_string(), "allow minirt to start a thread")
     })?;
     Ok(Some(timer))
 }
@@ -62,6 +58,6 @@ fn call(store: &mut Store<Host>, instance: Instance, entry: &Entry, file: &str) 
 }
 
 fn taken(name: &str, file: &str, error: &Error) -> Report {
-    let what = format!("the exports of `{file}` can not be offered as `{name}`");
+    let what = format!("the exports of `{file}` cannot be offered as `{name}`");
     Report::new(what, format!("{error:#}"), "preload it under another name")
 }

@@ -6,6 +6,7 @@ use crate::guest::host::{self, instantiate, invoke};
 use crate::guest::input::{Source, shown};
 use crate::guest::outcome::Stopped;
 use crate::options::args::SnapshotArgs;
+use crate::output::artifact_file;
 use crate::output::report::Report;
 
 /// Initialises the module that the command line names, and writes the artifact.
@@ -21,8 +22,9 @@ pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Stopped> {
     }
     let snapshot = instance.snapshot(&mut store).map_err(|error| {
         let help = "have the initialiser keep no references that come from outside";
-        Report::new(format!("{} can not be frozen", shown(&args.file)), format!("{error:#}"), help)
+        Report::new(format!("{} cannot be frozen", shown(&args.file)), format!("{error:#}"), help)
     })?;
-    snapshot.save(&args.output).map_err(|error| unwritten(&args.output, &error.root_cause().to_string()))?;
+    let artifact = snapshot.module().serialize().map_err(|error| unwritten(&args.output, &format!("{error:#}")))?;
+    artifact_file::write(&args.output, &artifact).map_err(|error| unwritten(&args.output, &error.to_string()))?;
     Ok(())
 }

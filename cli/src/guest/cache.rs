@@ -61,11 +61,10 @@ impl Cache {
     pub(crate) fn module<E>(
         &self,
         engine: &Engine,
-        options: &str,
         bytes: &[u8],
         compile: impl FnOnce() -> Result<Module, E>,
     ) -> Result<Module, E> {
-        let key = key(engine, options, bytes);
+        let key = key(engine, bytes);
         // SAFETY: nobody but the user can write to the folder, and minirt never changes an entry: it replaces it. What
         // accidents do to it is found, because the caller has the engine check artifacts.
         #[allow(unsafe_code, reason = "an artifact is code, and this one we have written ourselves")]
@@ -132,7 +131,7 @@ fn place(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf
     Some(base.join("minirt"))
 }
 
-/// Makes the folder, unless that is in somebody else's: root does not leave in a user's home what the user can not use.
+/// Makes the folder, unless that is in somebody else's: root does not leave in a user's home what the user cannot use.
 fn create(path: &Path) -> io::Result<()> {
     let there = path.ancestors().skip(1).find_map(|path| fs::metadata(path).ok()).ok_or_else(denied)?;
     if !is_ours(&there) {
@@ -152,12 +151,12 @@ fn denied() -> io::Error {
     io::ErrorKind::PermissionDenied.into()
 }
 
-/// What tells an entry from all others: the module, what compiles it and for what, and which features it may use. A
+/// Returns what tells an entry from all others: the module, and everything that the engine says decides which modules it
+/// accepts and what it makes of them. So an option of `-W` that does is part of it without being named here. It is a
 /// cryptographic digest, so that nobody can make a module that is taken for another.
-fn key(engine: &Engine, options: &str, bytes: &[u8]) -> String {
+fn key(engine: &Engine, bytes: &[u8]) -> String {
     let mut about = Everything::default();
     engine.precompile_compatibility_hash().hash(&mut about);
-    options.hash(&mut about);
     // Not every change to a compiler is a new version.
     if let Ok(program) = fs::metadata("/proc/self/exe") {
         (program.len(), program.mtime(), program.mtime_nsec()).hash(&mut about);
@@ -185,6 +184,7 @@ impl Hasher for Everything {
 #[cfg(test)]
 mod tests {
     use super::{Cache, key, place};
+    use crate::options::wasm_options::{WasmOption, configure};
     use minirt::{Config, Engine};
     use std::fs::{self, File};
     use std::os::unix::fs::PermissionsExt;
@@ -201,13 +201,28 @@ mod tests {
     }
 
     #[test]
-    fn a_key_depends_on_the_module_the_engine_and_the_options() {
-        let plain = Engine::default();
-        let metered = Engine::new(Config::new().consume_fuel(true)).unwrap();
-        let keys = [key(&plain, "", b"a"), key(&plain, "", b"b"), key(&plain, "x", b"a"), key(&metered, "", b"a")];
+    fn a_key_depends_on_the_module_and_on_every_option_that_decides_what_is_compiled() {
+        let under = |options: &[&str]| {
+            let options: Vec<WasmOption> = options.iter().map(|option| option.parse().unwrap()).collect();
+            let mut config = Config::new();
+            configure(&mut config, &options);
+            key(&Engine::new(&config).unwrap(), b"a")
+        };
+        let keys = [
+            under(&[]),
+            key(&Engine::default(), b"b"),
+            under(&["multi-memory=n"]),
+            under(&["memory64=n"]),
+            under(&["function-references=n"]),
+            under(&["multi-memory=n", "memory64=n"]),
+            under(&["fuel=1"]),
+            under(&["timeout=1s"]),
+        ];
         let different: std::collections::HashSet<&String> = keys.iter().collect();
         assert_eq!(different.len(), keys.len());
-        assert_eq!(keys[0], key(&Engine::default(), "", b"a"));
+        assert_eq!(keys[0], key(&Engine::default(), b"a"));
+        // Limits of the store change nothing.
+        assert_eq!(keys[0], under(&["max-memory-size=1", "max-wasm-stack=100000"]));
     }
 
     #[test]

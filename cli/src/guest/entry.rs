@@ -68,7 +68,7 @@ fn start(module: &Module, file: &str) -> Result<Entry, Report> {
             Ok(Entry { before: None, name: START.to_owned(), arguments: Vec::new(), results: 0, print: false })
         }
         Some(ExternType::Func(ty)) => {
-            let what = format!("{} can not be started", shown(file));
+            let what = format!("{} cannot be started", shown(file));
             let because =
                 format!("its function is {}, and a command's takes and returns nothing", signature(START, &ty));
             Err(Report::new(what, because, format!("call it as in: {}", example(file, START, &ty))))
@@ -121,7 +121,7 @@ fn arguments(file: &str, name: &str, ty: &FuncType, words: &[String]) -> Result<
     let mut arguments = Vec::with_capacity(words.len());
     for (word, param) in words.iter().zip(params) {
         let value = display::parse(word, *param).map_err(|because| {
-            let what = format!("`{word}` can not be argument {} of `{name}`", arguments.len() + 1);
+            let what = format!("`{word}` cannot be argument {} of `{name}`", arguments.len() + 1);
             Report::new(what, because, format!("its signature is {}", signature(name, ty)))
         })?;
         arguments.push(value);

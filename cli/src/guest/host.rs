@@ -29,7 +29,7 @@ pub(crate) fn engine_for(file: &str, config: &mut Config) -> Result<Engine, Repo
 /// An engine as configured.
 pub(crate) fn configured(config: &Config) -> Result<Engine, Report> {
     Engine::new(config).map_err(|error| {
-        Report::new("minirt can not run here", format!("{error:#}"), "use a machine with an x86-64 processor and Linux")
+        Report::new("minirt cannot run here", format!("{error:#}"), "use a machine with an x86-64 processor and Linux")
     })
 }
 
@@ -72,12 +72,12 @@ fn context(args: &HostArgs, file: &str, words: &[String]) -> Result<WasiCtx, Rep
     }
     for dir in &args.dirs {
         builder.preopened_dir(&dir.host, &dir.guest, DirAccess::ReadWrite).map_err(|error| {
-            let what = format!("`{}` can not be given to the guest as a folder", dir.host.display());
+            let what = format!("`{}` cannot be given to the guest as a folder", dir.host.display());
             Report::new(what, format!("{error:#}"), "--dir takes a folder of the host that exists")
         })?;
     }
     builder.build().map_err(|error| {
-        let what = "the guest can not be given these arguments, variables and folders";
+        let what = "the guest cannot be given these arguments, variables and folders";
         Report::new(what, format!("{error:#}"), "change what is given after the file, with --env or with --dir")
     })
 }
@@ -88,7 +88,7 @@ fn value_of(variable: &EnvVar) -> Result<String, Report> {
         return Ok(value.clone());
     }
     std::env::var(name).map_err(|error| {
-        let what = format!("the environment variable `{name}` can not be passed on");
+        let what = format!("the environment variable `{name}` cannot be passed on");
         Report::new(what, error.to_string(), format!("set it, or give the guest a value with --env {name}=VALUE"))
     })
 }

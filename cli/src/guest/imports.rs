@@ -15,7 +15,7 @@ pub(crate) fn unlinked<T>(
     file: &str,
     error: &Error,
 ) -> Report {
-    let what = format!("{} can not be instantiated", shown(file));
+    let what = format!("{} cannot be instantiated", shown(file));
     let missing = module.imports().find(|import| linker.get(&mut *store, import.module(), import.name()).is_none());
     let help = match missing.map(|import| (import.module(), import.name())) {
         None if matches!(error.downcast_ref(), Some(LimitExceeded::MemorySize(_) | LimitExceeded::TableSize(_))) => {

@@ -16,14 +16,12 @@ pub(crate) struct Source {
     pub(crate) trusted: bool,
     /// Where compiled modules are kept, if they are.
     pub(crate) cache: Option<Cache>,
-    /// Which features modules may use.
-    pub(crate) features: String,
 }
 
 impl Source {
     /// Nothing but files.
     pub(crate) fn files(trusted: bool) -> Self {
-        Self { trusted, cache: None, features: String::new() }
+        Self { trusted, cache: None }
     }
 
     /// The module in a file; `-` is standard input.
@@ -36,16 +34,18 @@ impl Source {
             return artifact(engine, file, Some(&bytes), self.trusted);
         }
         match &self.cache {
-            Some(cache) => cache.module(engine, &self.features, &bytes, || compile(engine, file, &bytes)),
+            Some(cache) => cache.module(engine, &bytes, || compile(engine, file, &bytes)),
             None => compile(engine, file, &bytes),
         }
     }
 }
 
-/// Whether a file is there and starts like an artifact. Only the start is read: the rest will be mapped.
+/// Whether a file is there and starts like an artifact. Only the start is read: the rest will be mapped. A pipe is not
+/// touched, since what is read from it is gone.
 pub(crate) fn starts_like_artifact(file: &str) -> bool {
     let mut start = [0; 16];
-    std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && is_artifact(&start)
+    let regular = std::fs::metadata(file).is_ok_and(|file| file.is_file());
+    regular && std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && is_artifact(&start)
 }
 
 /// The artifact in a file, or in what was read from it.
@@ -64,7 +64,7 @@ fn artifact(engine: &Engine, file: &str, bytes: Option<&[u8]>, trusted: bool) ->
         }
     };
     module.map_err(|error| {
-        let what = format!("{} can not be loaded", shown(file));
+        let what = format!("{} cannot be loaded", shown(file));
         Report::new(what, error.root_cause().to_string(), "minirt compile makes an artifact for this machine")
     })
 }
@@ -102,7 +102,7 @@ fn unreadable(file: &str, error: &std::io::Error) -> Report {
         ErrorKind::PermissionDenied => "you need the permission to read it",
         _ => "check the file",
     };
-    Report::new(format!("{} can not be read", shown(file)), error.to_string(), help)
+    Report::new(format!("{} cannot be read", shown(file)), error.to_string(), help)
 }
 
 /// Refuses what is certainly no module, with why and what to do.
@@ -129,7 +129,7 @@ fn is_text(bytes: &[u8]) -> bool {
 }
 
 fn refused(file: &str, error: &Error) -> Report {
-    let what = format!("{} can not be compiled", shown(file));
+    let what = format!("{} cannot be compiled", shown(file));
     let Some(reason) = error.downcast_ref::<CompileError>() else {
         // The parser of the text format has seen no file name.
         let because = format!("{error:#}").replace("<anon>", file);

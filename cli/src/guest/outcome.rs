@@ -26,7 +26,7 @@ impl From<Report> for Stopped {
 /// What an error of a call into a guest means; `who` is how messages name the guest.
 pub(crate) fn stopped(who: &str, error: &Error) -> Stopped {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return exited(who, exit.0);
+        return exited(exit.0);
     }
     let (what, code) = match error.downcast_ref::<Trap>() {
         Some(_) => (format!("{who} trapped"), TRAP),
@@ -47,15 +47,9 @@ pub(crate) fn stopped(who: &str, error: &Error) -> Stopped {
     Report::new(what, because, help).with_details(details).with_code(code).into()
 }
 
-fn exited(who: &str, code: i32) -> Stopped {
-    match u8::try_from(code) {
-        Ok(code) => Stopped::Exit(code),
-        Err(_) => {
-            let because = format!("its exit code is {code}, and processes have codes from 0 to 255");
-            Report::new(format!("{who} ended with a code that can not be passed on"), because, "exit with another code")
-                .into()
-        }
-    }
+fn exited(code: i32) -> Stopped {
+    // A process has eight bits of it, as for any other program: -1 is 255, and 256 is 0.
+    Stopped::Exit(code as u8)
 }
 
 /// The error without the backtrace, which is its outermost layer.

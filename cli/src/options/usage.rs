@@ -70,7 +70,7 @@ impl Usage {
 
     fn bad_value(&self) -> Report {
         let (option, value) = (self.context(ContextKind::InvalidArg), self.context(ContextKind::InvalidValue));
-        let because = self.0.source().map_or_else(|| "it can not be read".to_owned(), ToString::to_string);
+        let because = self.0.source().map_or_else(|| "it cannot be read".to_owned(), ToString::to_string);
         Report::new(format!("`{value}` is no value for `{option}`"), because, "minirt run --help shows all options")
             .with_code(USAGE)
     }

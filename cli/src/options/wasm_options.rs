@@ -19,7 +19,7 @@ pub(crate) enum WasmOption {
     MaxTableElements(usize),
     /// Bytes of stack that functions may use.
     MaxWasmStack(usize),
-    /// Whether the guest is stopped when it can not have more.
+    /// Whether the guest is stopped when it cannot have more.
     TrapOnGrowFailure(bool),
     /// Whether modules may have several memories.
     MultiMemory(bool),
@@ -42,7 +42,7 @@ const KNOWN: [Known; 9] = {
         ("max-memory-size", "N", "the most bytes of each memory", |v| size(v).map(W::MaxMemorySize)),
         ("max-table-elements", "N", "the most elements of each table", |v| size(v).map(W::MaxTableElements)),
         ("max-wasm-stack", "N", "the most bytes of stack; otherwise 512 KiB", |v| size(v).map(W::MaxWasmStack)),
-        ("trap-on-grow-failure", "y|n", "stop the guest when it can not have more, instead of telling it", |v| {
+        ("trap-on-grow-failure", "y|n", "stop the guest when it cannot have more, instead of telling it", |v| {
             switch(v).map(W::TrapOnGrowFailure)
         }),
         ("multi-memory", "y|n", "several memories in a module; otherwise y", |v| switch(v).map(W::MultiMemory)),
@@ -122,17 +122,6 @@ pub(crate) fn fuel(options: &[WasmOption]) -> Option<u64> {
 /// The time that the guest gets, if there is a limit.
 pub(crate) fn timeout(options: &[WasmOption]) -> Option<Duration> {
     last(options, |option| if let WasmOption::Timeout(time) = option { Some(*time) } else { None })
-}
-
-/// Which features modules may use, as text: for the same text, the same modules are valid.
-pub(crate) fn features(options: &[WasmOption]) -> String {
-    let multi_memory = last(options, |option| if let WasmOption::MultiMemory(on) = option { Some(*on) } else { None });
-    let memory64 = last(options, |option| if let WasmOption::Memory64(on) = option { Some(*on) } else { None });
-    let references =
-        last(options, |option| if let WasmOption::FunctionReferences(on) = option { Some(*on) } else { None });
-    // All are on where nothing is said.
-    let on = |switch: Option<bool>| switch.unwrap_or(true);
-    format!("{} {} {}", on(multi_memory), on(memory64), on(references))
 }
 
 /// What the engine has to know of the options.

@@ -6,4 +6,5 @@ pub(crate) mod report;
 pub(crate) mod names;
 pub(crate) mod progress;
 pub(crate) mod table;
+pub(crate) mod artifact_file;
 pub(crate) mod display;

@@ -62,7 +62,7 @@ struct Interrupts {
 impl Interrupts {
     fn hold() -> Self {
         let held = Self { fatal: Arc::default(), came: Arc::default() };
-        // Where it can not be put off, the line stays on the terminal.
+        // Where it cannot be put off, the line stays on the terminal.
         let _ = flag::register_conditional_default(SIGINT, Arc::clone(&held.fatal));
         let _ = flag::register(SIGINT, Arc::clone(&held.came));
         held
@@ -76,7 +76,7 @@ impl Interrupts {
     fn release(&self) {
         self.fatal.store(true, SeqCst);
         if self.came() {
-            // Does not return, but for a signal that can not be sent, and then nothing is to be done.
+            // Does not return, but for a signal that cannot be sent, and then nothing is to be done.
             let _ = signal_hook::low_level::emulate_default_handler(SIGINT);
         }
     }

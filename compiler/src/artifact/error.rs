@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a file can not be used as an artifact.
+/// Why a file cannot be used as an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArtifactError {
@@ -22,7 +22,7 @@ pub enum ArtifactError {
         /// This machine.
         here: String,
     },
-    /// Its code follows other rules than code that is made here, and the two can not be mixed.
+    /// Its code follows other rules than code that is made here, and the two cannot be mixed.
     OtherSettings {
         /// What it was made with, of the settings that differ.
         found: Vec<String>,

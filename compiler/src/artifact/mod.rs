@@ -89,7 +89,7 @@ pub(crate) fn read(file: &Bytes, here: &Target, check_all: bool) -> Result<Artif
 
 impl From<Damaged> for ArtifactError {
     fn from(_: Damaged) -> Self {
-        Self::damaged("its description can not be read")
+        Self::damaged("its description cannot be read")
     }
 }
 

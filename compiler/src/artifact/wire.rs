@@ -1,4 +1,4 @@
-//! How values become bytes and come back: each type says both in one place, so that the two can not drift apart.
+//! How values become bytes and come back: each type says both in one place, so that the two cannot drift apart.
 //!
 //! Small values follow each other in the *metadata*. Whatever is large and only looked at in part ([`Bytes`]) is put
 //! aside into the *bulk*, and the metadata says where; reading takes it from there in place. What is as large but has
@@ -234,7 +234,7 @@ impl<T: Wire> Wire for Vec<T> {
     }
     fn take(from: &mut Reader) -> Result<Self, Damaged> {
         let len = usize::take(from)?;
-        // No value takes less than a byte: a length that can not be right reserves nothing.
+        // No value takes less than a byte: a length that cannot be right reserves nothing.
         if len > from.left() {
             return Err(Damaged);
         }

@@ -7,7 +7,7 @@ use crate::sys::pagemap;
 use minirt_compiler::instance::image::Extent;
 use std::ops::Range;
 
-/// Where the pages of an instance or memory are, in numbers of host pages (4 KiB). Where the system can not tell
+/// Where the pages of an instance or memory are, in numbers of host pages (4 KiB). Where the system cannot tell
 /// (Linux before 6.7), all are counted as untouched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

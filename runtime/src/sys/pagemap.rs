@@ -46,7 +46,7 @@ const PAGEMAP_SCAN: libc::Ioctl = (3 << 30 | size_of::<ScanArguments>() << 16 | 
 /// Regions that one call returns at the most; a longer list takes more calls.
 const BATCH: usize = 64;
 
-/// The kernel can not say.
+/// The kernel cannot say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unavailable;
 

@@ -153,7 +153,7 @@ fn writes_never_reach_the_file_that_images_are_mapped_from() {
         file.set_len(0).unwrap_err();
         file.set_len(1 << 30).unwrap_err();
         let shared = shared_mapping(&file);
-        assert!(shared.is_err(), "a sealed file can not be mapped to be written");
+        assert!(shared.is_err(), "a sealed file cannot be mapped to be written");
         assert!(std::fs::read(&files[0]).unwrap() == before);
     }
 }
@@ -483,7 +483,7 @@ fn tables_are_as_long_and_segments_as_full_as_at_first() {
 #[test]
 fn what_imports_a_memory_and_a_table_sees_them_shrink_when_their_owner_goes_back() {
     let owner = r#"(module (memory (export "m") i64 1 3) (table (export "t") 1 10 funcref))"#;
-    // It asks for a size that can not change, as far as the types say.
+    // It asks for a size that cannot change, as far as the types say.
     let user = r#"(module (import "" "m" (memory i64 3 3)) (import "" "t" (table 10 10 funcref))
       (func $load (export "load") (param i64) (result i32) (i32.load (local.get 0)))
       (func (export "set") (param i32) (table.set (local.get 0) (ref.func $load)))

@@ -39,7 +39,7 @@ struct Description {
     tables: Vec<TableDescription>,
     /// Passive element segments of functions; `None` is null.
     passive_elements: Vec<Vec<Option<usize>>>,
-    /// The value of the global that it imports, if it does: what depends on it can not be in an image.
+    /// The value of the global that it imports, if it does: what depends on it cannot be in an image.
     imported: Option<i32>,
     /// Instantiation fails, after everything else was done.
     failure: Option<Failure>,

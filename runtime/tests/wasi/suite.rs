@@ -242,7 +242,7 @@ fn space_is_allocated_beyond_the_end_only() {
                 assert_eq!(p.call("fd_filestat_get", &[fd.into(), OUT.into()]), NOTCAPABLE);
                 assert_eq!(p.open_as(own, "file", 0, 0, READ, 0).and_then(|fd| p.seek(fd, 0, 2)), Ok(end));
             }
-            errno => assert_eq!(errno, 58, "a file system that can not do it says NOTSUP"),
+            errno => assert_eq!(errno, 58, "a file system that cannot do it says NOTSUP"),
         }
     }
     assert_eq!(p.call("fd_advise", &[fd.into(), 10_i64.into(), 50_i64.into(), 0.into()]), 0);

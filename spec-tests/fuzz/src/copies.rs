@@ -111,7 +111,7 @@ impl Subject<'_> {
         let snapshot = match live.instance.snapshot(&mut live.store) {
             Ok(snapshot) => snapshot,
             Err(error) if self.holds_what_cannot_be_frozen(step) => {
-                ensure!(format!("{error:#}").contains("can not be frozen"), "refused for another reason: {error:#}");
+                ensure!(format!("{error:#}").contains("cannot be frozen"), "refused for another reason: {error:#}");
                 return Ok(false);
             }
             Err(error) => return Err(error.context(format!("before step {step}"))),

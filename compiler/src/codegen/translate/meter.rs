@@ -40,7 +40,7 @@ impl Translator<'_, '_> {
         let allowance = self.load_constant(I64, self.vmctx, header::ALLOWANCE, self.regions.host);
         self.meter = Some(Meter { allowance, region, stretch: None, new_epoch: None });
         self.check_epoch();
-        // The call itself costs something, so that functions without instructions can not call each other forever.
+        // The call itself costs something, so that functions without instructions cannot call each other forever.
         self.begin_stretch(1, true);
     }
 

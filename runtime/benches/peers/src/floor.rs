@@ -153,7 +153,7 @@ impl Mapping {
     /// Copies a range back from the image, and clears what lies behind the image.
     ///
     /// An empty copy is left out, and not for tidiness: with AVX-512, `memset` of no bytes is a masked store, which
-    /// costs some 150 ns where the page can not be written.
+    /// costs some 150 ns where the page cannot be written.
     fn restore(&mut self, image: &Self, range: Range<usize>) {
         assert!(range.end <= self.len, "a range outside the memory");
         let middle = image.len.clamp(range.start, range.end);

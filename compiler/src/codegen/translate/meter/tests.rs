@@ -98,7 +98,7 @@ fn each_stretch_is_paid_for_once_at_its_start() {
     // Behind a call, another stretch begins.
     let calls = "(func (result i32) (call $nop) (i32.const 1) (drop) (i32.const 2)) (func $nop)";
     assert_eq!(prices(calls), [1 + 1, 2]);
-    // Nothing is paid for what can not be reached.
+    // Nothing is paid for what cannot be reached.
     assert_eq!(prices("(func (unreachable) (i32.const 1) (drop)) (func $nop)"), [1]);
 }
 
