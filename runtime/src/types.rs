@@ -272,7 +272,7 @@ impl NumberedTypes for Types<'_> {
 
 impl RegisteredTypes {
     /// Keeps the types known as long as the registry.
-    pub(crate) fn keep(mut self) {
+    pub(crate) fn keep_forever(mut self) {
         self.numbers.clear();
     }
 }
@@ -368,7 +368,7 @@ mod tests {
         }
         assert_eq!(known(&registry), MAX_UNUSED + 1);
         assert_eq!(registry.register_func(&distinct(0))[0], held[0]);
-        registry.register_func(&distinct(0)).keep();
+        registry.register_func(&distinct(0)).keep_forever();
         drop(held);
         (1..1000).for_each(|n| drop(registry.register_func(&distinct(n))));
         assert!(registry.read().get(0).is_some_and(|def| def.func == distinct(0)), "it is kept for ever");

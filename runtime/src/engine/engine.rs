@@ -246,7 +246,7 @@ impl Engine {
     pub fn type_number(&self, ty: &FuncType) -> u32 {
         let types = self.inner.types.register_func(ty);
         let number = types[0];
-        types.keep();
+        types.keep_forever();
         number
     }
 
@@ -297,7 +297,7 @@ impl Engine {
         let def = TypeDef { func, supertype, is_final: finality == Finality::Final };
         let types = self.inner.types.register_alone(def);
         let ty = self.func_type(types[0]);
-        types.keep();
+        types.keep_forever();
         Ok(ty)
     }
 

@@ -6,7 +6,7 @@
 use crate::engine::Engine;
 use crate::func::HostFunc;
 use crate::pool::Prototype;
-use crate::pool::{Closures, InstanceData, Keep};
+use crate::pool::{Closures, InstanceData};
 use crate::store::StoreInner;
 use crate::store::{Extern, Func};
 use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, HostContext, View, VmContext};
@@ -29,7 +29,7 @@ pub(crate) enum ImportValue {
 
 /// Returns the closures that imports point to, to be kept as long as an instance that uses them. `None` if there are
 /// none.
-pub(crate) fn closures_of(imports: &[ImportValue]) -> Option<Keep> {
+pub(crate) fn closures_of(imports: &[ImportValue]) -> Option<Arc<Closures>> {
     let closure = |value: &ImportValue| match value {
         ImportValue::Host(host, _) => Some(host.closure.clone()),
         ImportValue::Extern(_) => None, // Its store owns it.

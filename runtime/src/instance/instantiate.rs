@@ -11,7 +11,7 @@ use crate::module::Module;
 use crate::ops::builtins;
 use crate::ops::bulk;
 use crate::ops::constant::evaluate;
-use crate::pool::{InstanceData, Keep, Role};
+use crate::pool::{Closures, InstanceData, Role};
 use crate::store::resolve::func_of;
 use crate::store::{AsContextMut, Extern, Instance, Memory, StoreInner};
 use crate::vmctx::{Header, View};
@@ -49,7 +49,7 @@ pub(crate) fn instantiate(
     store: &mut StoreInner,
     module: &Module,
     imports: &[ImportValue],
-    closures: Option<&Keep>,
+    closures: Option<&Arc<Closures>>,
 ) -> Result<Instance> {
     instantiate_as(store, module, imports, closures, Role::Instance)
 }
@@ -59,7 +59,7 @@ fn instantiate_as(
     store: &mut StoreInner,
     module: &Module,
     imports: &[ImportValue],
-    closures: Option<&Keep>,
+    closures: Option<&Arc<Closures>>,
     role: Role,
 ) -> Result<Instance> {
     let same = Engine::same(&store.engine, module.engine());
@@ -69,7 +69,7 @@ fn instantiate_as(
     let mut data = module.engine().pool().take(prototype)?;
     // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
     let already_imported = data.host_only
-        && data.keep.as_ref().map(Arc::as_ptr) == closures.map(Arc::as_ptr)
+        && data.closures.as_ref().map(Arc::as_ptr) == closures.map(Arc::as_ptr)
         && imports.len() == prototype.info().imports.len();
     data.role = role;
     let fits = if already_imported { Ok(()) } else { check_imports(store, prototype, imports) };
@@ -84,7 +84,7 @@ fn instantiate_as(
     unsafe {
         write_header(store, data);
         if !already_imported {
-            data.as_mut().keep = closures.cloned();
+            data.as_mut().closures = closures.cloned();
             data.as_mut().host_only = imports.iter().all(|value| matches!(value, ImportValue::Host(..)));
             write_imports(store, data.as_ref(), imports);
         }

@@ -3,7 +3,7 @@
 use crate::instance::imports::{ImportValue, closures_of};
 use crate::instance::instantiate::instantiate;
 use crate::module::Module;
-use crate::pool::Keep;
+use crate::pool::Closures;
 use crate::store::{AsContextMut, Instance};
 use anyhow::Result;
 use std::marker::PhantomData;
@@ -34,13 +34,13 @@ struct PreInner {
     module: Module,
     imports: Box<[ImportValue]>,
     /// Those that the imports point to.
-    closures: Option<Keep>,
+    closures: Option<Arc<Closures>>,
 }
 
 impl Drop for PreInner {
     fn drop(&mut self) {
         if let Some(closures) = &self.closures {
-            self.module.engine().pool().release(self.module.prototype(), closures);
+            self.module.engine().pool().release_closures(self.module.prototype(), closures);
         }
     }
 }

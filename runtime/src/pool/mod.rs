@@ -11,4 +11,4 @@ pub use pool::EngineStats;
 pub(crate) use pool::{Limits, Pool};
 pub(crate) use prototype::{Program, Prototype};
 pub(crate) use sharded::Sharded;
-pub(crate) use tenant::{Closures, InstanceData, Keep, Role};
+pub(crate) use tenant::{Closures, InstanceData, Role};

@@ -6,7 +6,7 @@
 
 use super::prototype::Prototype;
 use super::sharded::Sharded;
-use super::tenant::{InstanceData, Keep};
+use super::tenant::{Closures, InstanceData};
 use crate::cow::ResetStrategy;
 use crate::cow::{ResetKind, ResetRules, Slot};
 use crate::sys::fork::Guard;
@@ -18,7 +18,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
-/// What a pool is told once.
+/// What the configuration says about a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// The most instances, idle or alive.
@@ -35,9 +35,9 @@ pub(crate) struct Pool {
     limits: Limits,
     /// Slots that exist, idle or in use.
     total: AtomicUsize,
-    /// Pages that slots keep in memory to copy them back, and those of idle ones' large host cells and heads. Written only
-    /// when a slot's number changes.
-    kept: AtomicUsize,
+    /// Pages that slots keep in memory to copy them back, and those of idle ones' large host cells and heads. Written
+    /// only when a slot's number changes.
+    resident_pages: AtomicUsize,
 }
 
 // Boxes, because a description must not move: its host cell points to it.
@@ -54,7 +54,7 @@ struct Idle {
 // SAFETY: the raw pointers are keys that are only compared; everything else is Send.
 unsafe impl Send for Idle {}
 
-/// What happened in a shard.
+/// Counts what happened in a shard.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     warm: u64,
@@ -62,7 +62,7 @@ struct Counts {
     resets: [u64; 4],
 }
 
-/// Numbers about an engine's instances since it was made.
+/// Figures about an engine's instances ([`Engine::stats`](crate::Engine::stats)). Counts start with the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineStats {
@@ -70,7 +70,7 @@ pub struct EngineStats {
     pub live: usize,
     /// Slots that wait for their next instance.
     pub idle: usize,
-    /// Bytes that slots keep in memory, so that they can be copied back rather than faulted in again.
+    /// Bytes that idle slots keep in memory, so that they can be copied back rather than faulted in again.
     pub kept_bytes: usize,
     /// Instantiations that found a clean slot with the module's image, and so made no system call.
     pub warm_instantiations: u64,
@@ -87,15 +87,15 @@ pub struct EngineStats {
 }
 
 impl EngineStats {
-    /// System calls that were not made, compared with mapping each instance anew and discarding it after use: three to
-    /// map state, image and zeros, and two to discard what was written.
+    /// Counts the system calls that were saved, compared with mapping each instance anew and discarding it after use:
+    /// three to map state, image and zeros, and two to discard what was written.
     pub fn system_calls_avoided(&self) -> u64 {
         3 * self.warm_instantiations + 2 * (self.resets_nothing + self.resets_hot_set) + self.resets_scan
     }
 }
 
-/// An instance that was taken from a pool and that no store owns yet. It goes back when this is dropped, so a failure or
-/// panic on the way to its store cannot lose the slot.
+/// An instance that was taken from a pool and that no store owns yet. It goes back when this is dropped, so a failure
+/// or panic on the way to its store cannot lose the slot.
 pub(crate) struct Taken<'a> {
     pool: &'a Pool,
     data: ManuallyDrop<Box<InstanceData>>,
@@ -137,13 +137,13 @@ const MAKE_ROOM: usize = 4;
 
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { shards: Sharded::default(), limits, total: AtomicUsize::new(0), kept: AtomicUsize::new(0) }
+        Self { shards: Sharded::default(), limits, total: AtomicUsize::new(0), resident_pages: AtomicUsize::new(0) }
     }
 
-    /// A clean instance of `prototype`, whose host cell may still say what its last user wrote.
+    /// Takes a clean instance of `prototype`. Its host cell may still be what its last user wrote.
     ///
     /// # Errors
-    /// When as many instances as there may be are alive, or the kernel gives no memory for another.
+    /// Returns an error if as many instances as there may be are alive, or the kernel gives no memory for another.
     #[inline]
     pub(crate) fn take(&self, prototype: &Arc<Prototype>) -> Result<Taken<'_>> {
         let data = self.take_mine(prototype).map_or_else(|| self.take_elsewhere(prototype), Ok)?;
@@ -191,7 +191,7 @@ impl Pool {
         Ok(InstanceData::new(slot, Arc::clone(prototype)))
     }
 
-    /// A slot without an image: an idle one, a new one, or in the end another module's.
+    /// Takes a slot without an image: an idle one, a new one, or at last another module's.
     fn blank_slot(&self) -> Result<Slot> {
         if let Some(slot) = self.shards.all().find_map(|mut idle| idle.blank.pop()) {
             return Ok(slot);
@@ -215,7 +215,7 @@ impl Pool {
         }
     }
 
-    /// The slot of an idle instance of whatever module, blank.
+    /// Takes the slot of an idle instance of any module, and makes it blank.
     fn take_from_another(&self) -> Result<Option<Slot>> {
         let idle = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop));
         let Some(mut slot) = idle.map(|data| data.slot) else { return Ok(None) };
@@ -227,17 +227,17 @@ impl Pool {
     /// Makes an instance clean, as in its first moment.
     fn reset(&self, data: &mut InstanceData) -> rustix::io::Result<ResetKind> {
         let before = data.slot.resident_pages();
-        let others = self.kept.load(Relaxed).saturating_sub(before);
+        let others = self.resident_pages.load(Relaxed).saturating_sub(before);
         let resident_budget = self.budget().saturating_sub(others);
         let way = data.slot.reset(ResetRules { strategy: self.limits.strategy, resident_budget });
         self.recount(before, data.slot.resident_pages()); // Also after a failure half-way: the slot may have changed it.
         way
     }
 
-    /// [`Pool::reset`] of an instance that goes on living.
+    /// Resets an instance that goes on living.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub(crate) fn reset_in_place(&self, data: &mut InstanceData) -> rustix::io::Result<()> {
         let way = self.reset(data)?;
         self.shards.mine().counts.resets[way as usize] += 1;
@@ -252,7 +252,7 @@ impl Pool {
     #[inline]
     fn recount(&self, before: usize, after: usize) {
         if before != after {
-            self.kept.fetch_add(after.wrapping_sub(before), Relaxed);
+            self.resident_pages.fetch_add(after.wrapping_sub(before), Relaxed);
         }
     }
 
@@ -264,10 +264,11 @@ impl Pool {
             let mut mine = self.shards.mine();
             mine.counts.resets[way as usize] += 1;
             // Both flags are read under the lock: who clears one does that first, and then looks into every shard.
-            released = data.release();
-            // No reset discards a slot's own pages. If it has many, and there are too many in all, the slot is unmapped.
+            released = data.release_closures();
+            // No reset discards a slot's own pages. If it has many, and there are too many in all, the slot is
+            // unmapped.
             let own = data.slot.own_pages();
-            let fits = own == 0 || self.kept.load(Relaxed) + own <= self.budget();
+            let fits = own == 0 || self.resident_pages.load(Relaxed) + own <= self.budget();
             if fits && !data.prototype.retired.load(SeqCst) {
                 self.recount(0, own);
                 mine.clean.entry(Arc::as_ptr(&data.prototype)).or_default().push(data);
@@ -292,7 +293,7 @@ impl Pool {
         }
     }
 
-    /// No more instances of this are wanted: none of it stays mapped in an idle slot.
+    /// Notes that no more instances of this are wanted, and unmaps it from all idle slots.
     pub(crate) fn retire(&self, prototype: &Arc<Prototype>) {
         prototype.retired.store(true, SeqCst);
         for mut shard in self.shards.all() {
@@ -305,12 +306,12 @@ impl Pool {
         }
     }
 
-    /// No more instances with these closures are wanted: none of them stays alive in an idle instance.
-    pub(crate) fn release(&self, prototype: &Arc<Prototype>, keep: &Keep) {
-        keep.reusable.store(false, SeqCst);
+    /// Notes that no more instances with these closures are wanted, and takes them out of all idle instances.
+    pub(crate) fn release_closures(&self, prototype: &Arc<Prototype>, closures: &Arc<Closures>) {
+        closures.reusable.store(false, SeqCst);
         for mut idle in self.shards.all() {
             let clean = idle.clean.get_mut(&Arc::as_ptr(prototype)).into_iter().flatten();
-            let released: Vec<_> = clean.filter_map(|data| data.release()).collect();
+            let released: Vec<_> = clean.filter_map(|data| data.release_closures()).collect();
             drop(idle);
             drop(released);
         }
@@ -322,7 +323,7 @@ impl Pool {
     }
 
     pub(crate) fn stats(&self) -> EngineStats {
-        let mut stats = EngineStats { kept_bytes: self.kept.load(Relaxed) * PAGE, ..EngineStats::default() };
+        let mut stats = EngineStats { kept_bytes: self.resident_pages.load(Relaxed) * PAGE, ..EngineStats::default() };
         for idle in self.shards.all() {
             stats.idle += idle.blank.len() + idle.clean.values().map(Vec::len).sum::<usize>();
             let Counts { warm, cold, resets: [nothing, hot_set, scan, discard] } = idle.counts;

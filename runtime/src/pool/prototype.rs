@@ -51,17 +51,17 @@ impl Prototype {
         &self.program.code
     }
 
-    /// The engine's number for a type.
+    /// Returns the engine's number for a type.
     pub(crate) fn type_id(&self, ty: u32) -> u32 {
         if self.info().types.is_empty() { ty } else { self.program.types[ty as usize] }
     }
 
-    /// The engine's number for the type of a function.
+    /// Returns the engine's number for the type of a function.
     pub(crate) fn func_type_id(&self, func: u32) -> u32 {
         self.type_id(self.info().funcs[func as usize].ty)
     }
 
-    /// The same type with the engine's numbers in place of type indices.
+    /// Returns the same type with the engine's numbers in place of type indices.
     pub(crate) fn in_engine<T: Renumber>(&self, ty: &T) -> T {
         ty.renumber(&|index| self.type_id(index))
     }

@@ -17,9 +17,6 @@ pub(crate) struct Closures {
     pub(crate) reusable: AtomicBool,
 }
 
-/// One list of closures, shared by all instances that import them.
-pub(crate) type Keep = Arc<Closures>;
-
 impl std::fmt::Debug for Closures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Closures").field(&self.list.len()).finish()
@@ -46,21 +43,21 @@ pub(crate) struct InstanceData {
     pub(crate) index: u32,
     pub(crate) role: Role,
     /// The closures that its imports point to, kept for as long as they do.
-    pub(crate) keep: Option<Keep>,
+    pub(crate) closures: Option<Arc<Closures>>,
     /// Whether all its imports are these closures. The host cell then serves another instance that imports the same.
     pub(crate) host_only: bool,
 }
 
 impl InstanceData {
-    /// What is in the slot is to be an instance of `prototype`.
+    /// Makes the description of an instance of `prototype` in a slot that carries its image.
     pub(crate) fn new(slot: Slot, prototype: Arc<Prototype>) -> Box<Self> {
-        Box::new(Self { slot, prototype, index: 0, role: Role::Instance, keep: None, host_only: false })
+        Box::new(Self { slot, prototype, index: 0, role: Role::Instance, closures: None, host_only: false })
     }
 
     /// Takes the closures out if the next instance will not import the same.
-    pub(crate) fn release(&mut self) -> Option<Keep> {
-        let reusable = |keep: &mut Keep| keep.reusable.load(SeqCst);
-        let released = if self.host_only { self.keep.take_if(|keep| !reusable(keep)) } else { self.keep.take() };
+    pub(crate) fn release_closures(&mut self) -> Option<Arc<Closures>> {
+        let reusable = |closures: &mut Arc<Closures>| self.host_only && closures.reusable.load(SeqCst);
+        let released = self.closures.take_if(|closures| !reusable(closures));
         self.host_only &= released.is_none();
         released
     }
@@ -73,7 +70,7 @@ impl InstanceData {
         View { vmctx: self.vmctx(), module: self.prototype.info(), layout: self.prototype.layout() }
     }
 
-    /// The instance that a vmctx belongs to, to be read.
+    /// Returns the instance that a vmctx belongs to, to be read.
     ///
     /// # Safety
     /// It must be that of a live instance, whose description nobody changes at this time.
@@ -82,7 +79,7 @@ impl InstanceData {
         unsafe { &**Header::instance::<Self>(vmctx) }
     }
 
-    /// The instance that a vmctx belongs to, to be changed.
+    /// Returns the instance that a vmctx belongs to, to be changed.
     ///
     /// # Safety
     /// It must be that of a live instance, and nobody else may be using the description at this time.
