@@ -70,11 +70,19 @@ const STORES: [(&str, u64, &str); 10] = [
 /// The bits of the lanes that are loaded and stored one at a time.
 const LANES: [u64; 4] = [8, 16, 32, 64];
 
+/// The widths of atomic accesses as instructions name them, for each type.
+const ATOMICS: [(&str, &[(&str, &str, u64)]); 2] = [
+    ("i32", &[("", "", 4), ("8", "_u", 1), ("16", "_u", 2)]),
+    ("i64", &[("", "", 8), ("8", "_u", 1), ("16", "_u", 2), ("32", "_u", 4)]),
+];
+
 /// An access as the body of a function with an index, and how many bytes it touches.
 struct Access {
     body: String,
     offset: u64,
     len: u64,
+    /// Whether it is a trap to begin anywhere but at a multiple of the bytes that it touches.
+    aligned: bool,
 }
 
 /// Every instruction with a constant offset.
@@ -91,7 +99,28 @@ fn accesses_at(offset: u64) -> Vec<Access> {
         (format!("(v128.store{bits}_lane $m offset={offset} 1 (local.get 0) (global.get $v128))"), bits / 8)
     });
     let all = loads.into_iter().chain(stores).chain(load_lanes).chain(store_lanes);
-    all.map(|(body, len)| Access { body, offset, len }).collect()
+    let all = all.map(|(body, len)| Access { body, offset, len, aligned: false });
+    all.chain(atomic_accesses_at(offset)).collect()
+}
+
+/// The atomic instructions. Those that read, modify and write differ in nothing but what they make of the value.
+fn atomic_accesses_at(offset: u64) -> Vec<Access> {
+    let place = format!("$m offset={offset} (local.get 0)");
+    let notify = format!("(global.set $i32 (memory.atomic.notify {place} (i32.const 1)))");
+    let mut all = vec![Access { body: notify, offset, len: 4, aligned: true }];
+    for (ty, widths) in ATOMICS {
+        for &(bits, unsigned, len) in widths {
+            let value = format!("(global.get ${ty})");
+            let bodies = [
+                format!("(global.set ${ty} ({ty}.atomic.load{bits}{unsigned} {place}))"),
+                format!("({ty}.atomic.store{bits} {place} {value})"),
+                format!("(global.set ${ty} ({ty}.atomic.rmw{bits}.add{unsigned} {place} {value}))"),
+                format!("(global.set ${ty} ({ty}.atomic.rmw{bits}.cmpxchg{unsigned} {place} {value} {value}))"),
+            ];
+            all.extend(bodies.map(|body| Access { body, offset, len, aligned: true }));
+        }
+    }
+    all
 }
 
 /// A memory and its index type. `definition` says where it comes from.
@@ -259,15 +288,18 @@ fn try_all(engine: &Engine, kind: Kind, accesses: &[Access]) -> [usize; 2] {
         let func = it.get_func(&store, &number.to_string()).unwrap();
         for index in indexes(access, kind, size) {
             let end = u128::from(index) + u128::from(access.offset) + u128::from(access.len);
-            let inside = end <= u128::from(size);
+            let misaligned = access.aligned && end % u128::from(access.len) != 0;
+            let inside = end <= u128::from(size) && !misaligned;
             let argument = if kind.wide { Val::I64(index as i64) } else { Val::I32(index as i32) };
             let result = func.call(&mut store, &[argument], &mut []);
             let about = || format!("{} memory: {} at {index:#x}: {result:?}", kind.name, access.body);
             match &result {
                 Ok(()) => assert!(inside, "{}", about()),
                 Err(error) => {
-                    let trap = error.downcast_ref() == Some(&Trap::MemoryOutOfBounds);
-                    assert!(trap && !inside, "{}", about());
+                    let trap = error.downcast_ref();
+                    let expected =
+                        trap == Some(&Trap::MemoryOutOfBounds) || trap == Some(&Trap::HeapMisaligned) && misaligned;
+                    assert!(expected && !inside, "{}", about());
                 }
             }
             counts[usize::from(inside)] += 1;
@@ -279,7 +311,8 @@ fn try_all(engine: &Engine, kind: Kind, accesses: &[Access]) -> [usize; 2] {
 
 /// Constant offsets around the guard's end and everywhere that arithmetic could go wrong.
 fn offsets(wide: bool) -> Vec<u64> {
-    let around_guard = GUARD - 17..=GUARD + 17;
+    let around_guard =
+        [GUARD - 17, GUARD - 16].into_iter().chain(GUARD - 9..=GUARD + 9).chain([GUARD + 16, GUARD + 17]);
     let signs = [1 << 30, 1 << 31, 3 << 30].into_iter().flat_map(|at: u64| [at - 1, at]);
     let most = u64::from(u32::MAX);
     let narrow = around_guard.chain(signs).chain([0, most - 16, most - 1, most]);
@@ -310,7 +343,7 @@ fn short_bulk_operations_reach_behind_no_memory_and_write_all_or_nothing() {
             let fill = format!("(memory.fill $m (local.get 0) (i32.const 0x5a) {})", length(len));
             let write = format!("(memory.copy $m $m (local.get 0) {} {})", place(0), length(len));
             let read = format!("(memory.copy $m $m {} (local.get 0) {})", place(0), length(len));
-            accesses.extend([fill, write, read].map(|body| Access { body, offset: 0, len }));
+            accesses.extend([fill, write, read].map(|body| Access { body, offset: 0, len, aligned: false }));
         }
         let engine = Engine::default();
         let [traps, successes] = try_all(&engine, kind, &accesses);
