@@ -55,7 +55,8 @@ impl Func {
             type_id: store.engine.type_number(&host.ty),
             entry: std::ptr::null(),
         };
-        let data = HostFuncData { record, context: host.context(None), _closure: host.closure.clone() };
+        let (context, _closure) = (host.context(None), host.closure.clone());
+        let data = HostFuncData { record, context, store: store.address(), _closure };
         let data = NonNull::from(Box::leak(Box::new(data)));
         store.host_funcs.push(data);
         // SAFETY: `data` was just allocated, and `record` is a field of it.

@@ -4,16 +4,20 @@
 //! them. Since nothing in a store goes away before the store does, one instance may point to another without counting
 //! references.
 
+use super::activation::Activation;
 use super::extras::Extras;
 use super::handle::StoreId;
+use super::stack_limit::StackLimit;
 use crate::engine::Engine;
 use crate::pool::InstanceData;
-use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
+use crate::vmctx::{Allowance, FuncRecord, Header, HostContext, VmContext};
 use anyhow::Result;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
+use std::mem::offset_of;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -36,7 +40,10 @@ pub(crate) struct StoreData<T> {
 }
 
 /// The part of a store that does not depend on `T`.
+#[repr(C)]
 pub(crate) struct StoreInner {
+    /// How long its code may run. Its instances point here, and their code writes it.
+    pub(crate) allowance: UnsafeCell<Allowance>,
     pub(crate) id: StoreId,
     pub(crate) engine: Engine,
     pub(crate) instances: SmallVec<[NonNull<InstanceData>; 2]>,
@@ -44,27 +51,23 @@ pub(crate) struct StoreInner {
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
     /// The values of externrefs: Wasm's reference n is entry n - 1.
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
-    /// The stack limit that all instances have now, and the thread that it is for.
-    pub(crate) stack: StackLimit,
-    /// How many calls into this store's Wasm are on the stack.
+    /// The calls that are at work, the innermost first: null if there is none.
+    pub(crate) activation: *mut Activation,
+    /// How many of them have entered Wasm.
     pub(crate) depth: u32,
+    /// The stack limit that all instances have now.
+    pub(crate) stack: StackLimit,
+    /// The addresses of a stack on which it is called, as the embedder has said; none if it has not.
+    pub(crate) announced_stack: Range<usize>,
     /// Whether any instance may differ from its image: code ran, or the host wrote.
     pub(crate) touched: bool,
     /// How a host function failed, until the call that entered Wasm returns.
     pub(crate) failure: Option<Failure>,
-    /// How long its code may run. Its instances point here, and their code writes it.
-    pub(crate) allowance: UnsafeCell<Allowance>,
     pub(super) extras: Option<Box<Extras>>,
 }
 
-/// How far down Wasm may use a stack.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct StackLimit {
-    /// The lowest address for Wasm's own frames.
-    pub(crate) limit: usize,
-    /// The lowest address of the thread's stack, which tells threads apart.
-    pub(crate) thread: usize,
-}
+// An instance points to its store where code looks for the allowance.
+const _: () = assert!(offset_of!(StoreInner, allowance) == 0);
 
 /// How a host function failed.
 pub(crate) enum Failure {
@@ -88,6 +91,8 @@ impl Failure {
 pub(crate) struct HostFuncData {
     pub(crate) record: FuncRecord,
     pub(crate) context: HostContext,
+    /// The address of its store.
+    pub(crate) store: usize,
     /// The closure that `context` points to, for as long as it does.
     pub(crate) _closure: Arc<dyn Any + Send + Sync>,
 }
@@ -95,16 +100,18 @@ pub(crate) struct HostFuncData {
 impl StoreInner {
     fn new(engine: &Engine) -> Self {
         Self {
+            allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
             id: StoreId::next(),
             engine: engine.for_store(),
             instances: SmallVec::new(),
             host_funcs: Vec::new(),
             externs: Vec::new(),
-            stack: StackLimit::default(),
+            activation: std::ptr::null_mut(),
             depth: 0,
+            stack: StackLimit::default(),
+            announced_stack: 0..0,
             touched: false,
             failure: None,
-            allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
             extras: None,
         }
     }
@@ -128,18 +135,50 @@ impl StoreInner {
 
     /// Gives all instances this stack limit.
     #[inline]
-    pub(crate) fn set_stack_limit(&mut self, StackLimit { limit, thread }: StackLimit) {
+    pub(crate) fn set_stack_limit(&mut self, stack: StackLimit) {
         // Written only when it changes: instances are many, and calls are short.
-        if thread != self.stack.thread {
-            self.stack.thread = thread;
+        if self.stack.limit != stack.limit {
+            for index in 0..self.instances.len() as u32 {
+                // SAFETY: the instance is alive and its host cell is mapped writable.
+                unsafe { *Header::stack_limit(self.instance(index).vmctx()) = stack.limit }
+            }
         }
-        if limit == self.stack.limit {
-            return;
-        }
-        self.stack.limit = limit;
-        for index in 0..self.instances.len() as u32 {
-            // SAFETY: the instance is alive and its host cell is mapped writable.
-            unsafe { *Header::stack_limit(self.instance(index).vmctx()) = limit }
+        self.stack = stack;
+    }
+
+    /// Returns the store's address, for its instances and host functions to find it by while it is lent to a call.
+    #[inline]
+    pub(crate) fn address(&mut self) -> usize {
+        std::ptr::from_mut(self).expose_provenance()
+    }
+
+    /// Returns the store of an instance.
+    ///
+    /// # Safety
+    /// The instance must be alive.
+    #[inline]
+    pub(crate) unsafe fn of(vmctx: VmContext) -> NonNull<Self> {
+        // SAFETY: the header was written when the instance was made: the caller's promise.
+        let address = unsafe { *Header::allowance(vmctx) }.addr();
+        // SAFETY: a store is never at address 0.
+        unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(address)) }
+    }
+
+    /// Returns the store in which a host function is called with this context.
+    ///
+    /// # Safety
+    /// The context must be that of a function in a store that is alive.
+    #[inline]
+    pub(crate) unsafe fn of_host_function(context: *const HostContext) -> NonNull<Self> {
+        // SAFETY: the caller's promise. A function that no instance imports is one that was made in the store.
+        unsafe {
+            match (*context).importer {
+                Some(importer) => Self::of(importer),
+                None => {
+                    let data = context.byte_sub(offset_of!(HostFuncData, context)).cast::<HostFuncData>();
+                    NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut((*data).store))
+                }
+            }
         }
     }
 }
@@ -189,8 +228,10 @@ unsafe impl<T: Sync> Sync for Store<T> {}
 impl<T> Store<T> {
     /// Creates an empty store.
     pub fn new(engine: &Engine, data: T) -> Self {
-        let data = Box::new(StoreData { inner: StoreInner::new(engine), data });
-        Self { data: NonNull::from(Box::leak(data)), invariant: PhantomData }
+        let data = NonNull::from(Box::leak(Box::new(StoreData { inner: StoreInner::new(engine), data })));
+        // Its instances and host functions will find it by its address.
+        data.as_ptr().expose_provenance();
+        Self { data, invariant: PhantomData }
     }
 
     pub(super) fn contents(&self) -> &StoreData<T> {
