@@ -8,8 +8,7 @@
 //! The signal handler finds an activation by the frame of its entry trampoline, and needs all that is in here. So it is
 //! plain memory that exists before Wasm is entered.
 
-use crate::sys::arch::thread_pointer;
-use crate::sys::thread;
+use crate::sys::thread::{self, Mark};
 use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::activation;
 use std::mem::offset_of;
@@ -31,7 +30,7 @@ pub(crate) struct Activation {
     /// While the host has been called: the exit trampoline's frame. Otherwise 0.
     pub(crate) exit_frame: usize,
     /// The thread that code was entered on, or came back to from the host. It can handle faults.
-    thread: usize,
+    thread: Mark,
     /// Why Wasm stopped, once it has.
     pub(crate) trap: Option<Trap>,
 }
@@ -45,7 +44,16 @@ const _: () = {
 impl Activation {
     #[inline]
     pub(crate) fn new(store: *mut (), previous: *const Self) -> Self {
-        Self { frame: 0, stack: 0, handler: 0, store, previous, exit_frame: 0, thread: thread_pointer(), trap: None }
+        Self {
+            frame: 0,
+            stack: 0,
+            handler: 0,
+            store,
+            previous,
+            exit_frame: 0,
+            thread: Mark::of_this_thread(),
+            trap: None,
+        }
     }
 
     /// Notes that Wasm has called the host, through an exit trampoline with this frame.
@@ -58,7 +66,7 @@ impl Activation {
     #[inline]
     pub(crate) fn back_to_wasm(&mut self) {
         self.exit_frame = 0;
-        let thread = thread_pointer();
+        let thread = Mark::of_this_thread();
         if thread != self.thread {
             self.thread = thread;
             thread::arrive();

@@ -6,12 +6,14 @@
 //! *looks* when that is gone. Threads and processes are set up early, so a new thread looks often; one that has found
 //! nothing for some time looks seldom; and one that finds something begins anew.
 
+use super::arch::thread_pointer;
 use super::mapping::{Access, PAGE, Reservation};
 use super::signal::{self, Displaced};
 use super::stack;
 use rustix::io::{Errno, Result};
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Room for the handler: the kernel's saved registers (up to some 11 KiB with AMX), our frames, and a previous handler
 /// that we may call.
@@ -85,7 +87,27 @@ pub(crate) fn look() -> Result<std::result::Result<(), Displaced>> {
     })
 }
 
-/// Makes sure that this thread can handle faults, after code has come here from another thread. Without memory for a
+/// Threads that could handle faults and have ended.
+static ENDED: AtomicUsize = AtomicUsize::new(0);
+
+/// Tells a thread that can handle faults from all others: a thread with an equal mark is the same one.
+///
+/// A new thread may get the place in memory, and so the thread pointer, of one that has ended. Then the number of those is
+/// another: a thread counts itself before its place is given to anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pointer: usize,
+    ended: usize,
+}
+
+impl Mark {
+    #[inline]
+    pub(crate) fn of_this_thread() -> Self {
+        Self { pointer: thread_pointer(), ended: ENDED.load(Relaxed) }
+    }
+}
+
+/// Makes sure that this thread can handle faults, after code may have come here from another thread. Without memory for a
 /// signal stack, it does without: handlers then run where the fault was.
 #[cold]
 #[inline(never)]
@@ -134,6 +156,7 @@ impl SignalStack {
 
 impl Drop for SignalStack {
     fn drop(&mut self) {
+        ENDED.fetch_add(1, Relaxed);
         // SAFETY: both calls only read and write the structures given. The stack is disabled only while it is
         // still the one in use; the memory goes away after that.
         unsafe {
@@ -188,6 +211,16 @@ mod tests {
         }
         assert_eq!(look(), Ok(Ok(())));
         assert!(!signal::unblock(), "they are not blocked any more");
+    }
+
+    #[test]
+    fn no_thread_has_the_mark_of_one_that_has_ended() {
+        let mark = || {
+            look().unwrap().unwrap();
+            Mark::of_this_thread()
+        };
+        let marks: Vec<Mark> = (0..50).map(|_| std::thread::spawn(mark).join().unwrap()).collect();
+        assert!((1..marks.len()).all(|i| !marks[..i].contains(&marks[i])));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 
 use crate::child::passes;
 use crate::common::{call, call_i32, expect_trap};
+use crate::masks::block_all_signals;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use minirt::{
-    AsContextMut, Caller, Config, Engine, Instance, Linker, Module, ResetStrategy, Store, Trap, TypedFunc,
-    UpdateDeadline, Val, WasmBacktrace,
+    AsContextMut, Caller, Config, Engine, Instance, Linker, Module, ResetStrategy, ResourceLimiter, Store, Trap,
+    TypedFunc, UpdateDeadline, Val, WasmBacktrace,
 };
 use std::sync::Arc;
 
@@ -202,7 +203,7 @@ fn a_fiber_moves_to_another_thread_while_its_guest_waits_in_a_host_function() {
             loop {
                 let done = here.on_another_thread(|fiber| {
                     if case == "with all signals blocked" {
-                        block_all();
+                        block_all_signals();
                     }
                     if case == "while others run there" {
                         let results = take_turns(vec![crate::fibers::fiber(&engine, &module, everything(2))], |_| 0);
@@ -218,52 +219,81 @@ fn a_fiber_moves_to_another_thread_while_its_guest_waits_in_a_host_function() {
     }
 }
 
-fn block_all() {
-    // SAFETY: the set is initialised by sigfillset and outlives the calls.
-    unsafe {
-        let mut all = std::mem::zeroed();
-        libc::sigfillset(&mut all);
-        assert_eq!(libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut()), 0);
+/// Lets others run whenever a memory grows.
+struct Pausing(Option<Pause>);
+
+// SAFETY: as for `Host`.
+unsafe impl Send for Pausing {}
+// SAFETY: as for `Host`.
+unsafe impl Sync for Pausing {}
+
+impl ResourceLimiter for Pausing {
+    fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> minirt::Result<bool> {
+        if let Some(yielder) = self.0 {
+            // SAFETY: the yielder is on the stack of the fiber that this code runs on.
+            unsafe { (*yielder).suspend(()) }
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> minirt::Result<bool> {
+        Ok(true)
     }
 }
 
-#[test]
-fn an_epoch_callback_may_let_others_run_and_move_its_fiber() {
-    passes(an_epoch_callback_may_let_others_run_and_move_its_fiber, "epochs", |_| {
-        let engine = Engine::new(Config::new().epoch_interruption(true)).unwrap();
-        let text = r#"(module (memory 1)
-          (func (export "run") (param i32) (result i32) (local i32)
-            (loop
-              (local.set 1 (i32.add (local.get 1) (i32.const 1)))
-              (br_if 0 (i32.lt_u (local.get 1) (i32.const 50))))
-            (i32.load (local.get 0))))"#;
-        let module = Module::new(&engine, text).unwrap();
-        let guest = || {
-            let work = |store: &mut Store<Host>, it: Instance| {
-                store.epoch_deadline_callback(|store| {
-                    store.data().pause();
-                    Ok(UpdateDeadline::Continue(0))
-                });
-                let run = it.get_typed_func::<i32, i32>(&*store, "run").unwrap();
-                assert_eq!(run.call(&mut *store, 0).unwrap(), 0);
-                expect_trap(run.call(&mut *store, -1), Trap::MemoryOutOfBounds);
-            };
-            fiber(&engine, &module, work)
-        };
-        let mut guests = [Moved(guest()), Moved(guest())];
-        let mut done = [false; 2];
-        for turn in 0.. {
-            for (guest, done) in guests.iter_mut().zip(&mut done) {
-                if !*done {
-                    let resume = |fiber: &mut Fiber<()>| matches!(fiber.resume(()), CoroutineResult::Return(()));
-                    *done = if turn % 3 == 0 { guest.on_another_thread(resume) } else { resume(&mut guest.0) };
-                }
-            }
-            if done == [true; 2] {
-                break;
-            }
+/// The guest pauses fifty times and then traps.
+fn pausing_guest(case: &str) -> Fiber<()> {
+    let by_epoch = case.starts_with("an epoch callback");
+    let engine = Engine::new(Config::new().epoch_interruption(by_epoch)).unwrap();
+    let text = r#"(module (memory 1 100)
+      (func (export "run") (param i32) (result i32) (local i32)
+        (loop
+          (drop (memory.grow (i32.const 1)))
+          (local.set 1 (i32.add (local.get 1) (i32.const 1)))
+          (br_if 0 (i32.lt_u (local.get 1) (i32.const 50))))
+        (i32.load (local.get 0))))"#;
+    let module = Module::new(&engine, text).unwrap();
+    let stack = DefaultStack::new(1 << 20).unwrap();
+    Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
+        let mut store = Store::new(&engine, Pausing(None));
+        if by_epoch {
+            store.set_epoch_deadline(0);
+            store.epoch_deadline_callback(|mut store| {
+                store.data_mut().memory_growing(0, 0, None)?;
+                Ok(UpdateDeadline::Continue(0))
+            });
+        } else {
+            store.limiter(|pausing| pausing);
         }
-    });
+        let it = Instance::new(&mut store, &module, &[]).unwrap();
+        store.data_mut().0 = Some(yielder);
+        let run = it.get_typed_func::<i32, i32>(&store, "run").unwrap();
+        expect_trap(run.call(&mut store, -1), Trap::MemoryOutOfBounds);
+    })
+}
+
+#[test]
+fn embedders_that_are_asked_something_may_let_others_run_and_move_the_stack() {
+    let test = embedders_that_are_asked_something_may_let_others_run_and_move_the_stack;
+    for case in ["an epoch callback stays", "an epoch callback moves", "a limiter stays", "a limiter moves"] {
+        passes(test, case, |case| {
+            let mut guests = [pausing_guest(case), pausing_guest(case)].map(Moved);
+            let mut left = vec![0, 1];
+            while !left.is_empty() {
+                left.retain(|guest| {
+                    let resume = |fiber: &mut Fiber<()>| matches!(fiber.resume(()), CoroutineResult::Yield(()));
+                    if case.ends_with("stays") {
+                        return resume(&mut guests[*guest].0);
+                    }
+                    // Where Wasm has never been, and signals are blocked.
+                    guests[*guest].on_another_thread(|fiber| {
+                        block_all_signals();
+                        resume(fiber)
+                    })
+                });
+            }
+        });
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! is what it would do without a runtime.
 
 use crate::child::{in_child, passes};
+use crate::common::expect_trap;
 use crate::masks::{tracked, trap_in_new_instance, write_in_new_instance};
+use minirt::{Instance, Store, Trap};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -86,8 +88,14 @@ fn a_handler_that_resets_the_signal_to_its_default_does_not_take_ours_away() {
             // SAFETY: the structure is initialised and outlives the call.
             unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
             let (engine, module) = tracked(10);
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let read = instance.get_typed_func::<i32, i32>(&store, "read").unwrap();
+            expect_trap(read.call(&mut store, -4), Trap::MemoryOutOfBounds);
             send(number_of(case));
             std::thread::sleep(Duration::from_millis(50));
+            // Not the first call into this store: nobody looks whether the handlers are still there.
+            expect_trap(read.call(&mut store, -4), Trap::MemoryOutOfBounds);
             trap_in_new_instance(&engine, &module);
             write_in_new_instance(&engine, &module, 900_000);
             println!("it works");
@@ -135,6 +143,7 @@ fn install(signal: i32, handler: usize, flags: i32) {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         action.sa_sigaction = handler;
         action.sa_flags = flags;
+        libc::sigaddset(&mut action.sa_mask, libc::SIGUSR2);
         assert_eq!(libc::sigaction(signal, &action, std::ptr::null_mut()), 0);
     }
 }
@@ -166,7 +175,7 @@ extern "C" fn note_mask(_: i32) {
     let blocked = unsafe {
         let mut now = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut now);
-        [libc::SIGSEGV, libc::SIGUSR1].map(|signal| libc::sigismember(&now, signal))
+        [libc::SIGSEGV, libc::SIGUSR1, libc::SIGUSR2].map(|signal| libc::sigismember(&now, signal))
     };
     LAST.iter().zip(blocked).for_each(|(place, value)| place.store(value, SeqCst));
     CALLS.fetch_add(1, SeqCst);
@@ -187,6 +196,7 @@ fn a_handler_is_called_as_it_was_installed() {
             wait_for_calls(1);
             assert_eq!(LAST[0].load(SeqCst), i32::from(case != "nothing deferred"), "its own signal");
             assert_eq!(LAST[1].load(SeqCst), 0, "another signal");
+            assert_eq!(LAST[2].load(SeqCst), 1, "a signal of its mask");
             trap_in_new_instance(&engine, &module);
             println!("once");
             send(libc::SIGSEGV);
