@@ -65,6 +65,31 @@
 //! - **funcref**: a reference to a function: the address of its record.
 //! - **handle**: a small copyable name ([`Instance`], [`Func`], [`Memory`], ...) for something that a store owns.
 //!
+//! # Signals
+//!
+//! Compiled code leaves most checks to the processor, and finds out which pages a guest writes by faults. So when the first
+//! instance is made, handlers for SIGSEGV, SIGBUS, SIGILL and SIGFPE are installed for the process.
+//!
+//! - A fault that no guest can cause gets the action that was there before. So does a signal that somebody sends.
+//! - A thread gets these four signals unblocked, and a stack to handle them on, when it first calls Wasm.
+//! - If the signals are blocked again later, or another handler takes the place of these, that is found out and undone before
+//!   the first call into a store: for a thread's first 1,024 stores at once, later in every 4,096th. A handler that came later
+//!   gets what is not a guest's, up to eight times in the life of a process.
+//!
+//! Between two of these looks, a thread that blocks the signals or a handler that does not pass on can turn a guest's trap,
+//! or its first write to a page, into the end of the process. A host that does such things after it has called Wasm calls
+//! [`Engine::tls_eager_initialize`] then. With [`ResetStrategy::Scan`] no write that a guest may do is a fault; traps are.
+//!
+//! # Stacks
+//!
+//! Wasm runs on the stack of the thread, fiber or coroutine that calls it. It stops before it has used more than
+//! [`Config::max_wasm_stack`], and before the stack ends. Calls on the stacks of one thread may take turns in any order, and
+//! a stack may move to another thread while its guest has called a host function.
+//!
+//! Where the stack is not the thread's own, its end is what the system says about it: the first page that cannot be read
+//! and written. Hosts see to it that there is one, or that [`Config::max_wasm_stack`] and 128 KiB are left where Wasm is
+//! called. [`Store::announce_stack`] makes calls on such stacks as fast as others.
+//!
 //! # Features
 //!
 //! - `wat` (default): modules may be given in the text format.

@@ -283,7 +283,7 @@ pub(crate) fn load_reference(kind: RefKind, stored: u64, owner: VmContext) -> u6
     }
 }
 
-/// Address of the instance's builtin table, stack limit, description and allowance in its host cell.
+/// Address of the instance's builtin table, stack limit, description and store in its host cell.
 pub(crate) struct Header;
 
 impl Header {
@@ -299,6 +299,8 @@ impl Header {
         vmctx.at(header::INSTANCE)
     }
 
+    /// The store's address as well: it begins with its allowance.
+    #[inline]
     pub(crate) fn allowance(vmctx: VmContext) -> *mut *mut Allowance {
         vmctx.at(header::ALLOWANCE)
     }

@@ -1,9 +1,13 @@
 //! The ways into Wasm and out of it, one of each for every function type that needs it.
 //!
 //! **Entry** (host to Wasm), in the platform's calling convention:
-//! `(callee vmctx, code, values, activation) -> i32`. It leaves its frame pointer, its stack pointer and the address of
-//! its exception handler in the activation (`layout::activation`), takes the arguments from the array `values`
-//! (`layout::VALUE_SIZE` bytes each), and calls. After a normal return the results are in the array and it returns 0.
+//! `(callee vmctx, code, values, padding.., activation) -> i32`. It leaves its frame pointer, its stack pointer and the
+//! address of its exception handler in the activation (`layout::activation`), takes the arguments from the array
+//! `values` (`layout::VALUE_SIZE` bytes each), and calls. After a normal return the results are in the array and it
+//! returns 0.
+//!
+//! The padding takes up all registers for arguments that are left. So the activation's address is on the stack, in a place
+//! that the platform's convention fixes, and whoever finds the trampoline's frame has found the activation.
 //!
 //! The only way to the handler is that someone sets the three registers to what the activation says; it returns 1. That
 //! is sound because a `try_call` of the tail convention assumes nothing about any register after it, because frames here
@@ -17,7 +21,7 @@
 //! **New epoch** (Wasm to the runtime), in a convention of its own, which keeps all registers: a loop that never calls it
 //! need not care for it.
 
-use super::abi::{builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
+use super::abi::{argument_registers, builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
 use crate::base::trap::Trap;
 use crate::instance::builtin::Builtin;
 use crate::instance::layout::{VALUE_SIZE, activation, header, host_context};
@@ -61,9 +65,10 @@ fn store_all(b: &mut FunctionBuilder<'_>, from: &[Value], values: Value) {
 
 /// Host to Wasm.
 pub(crate) fn entry(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, context: &mut FunctionBuilderContext) {
-    target.signature = signature(isa, &[I64; 4]);
+    // One more than there are registers.
+    target.signature = signature(isa, &vec![I64; argument_registers(isa) + 1]);
     let mut b = FunctionBuilder::new(target, context);
-    let [vmctx, code, values, activation] = begin(&mut b)[..] else { unreachable!("four parameters") };
+    let [vmctx, code, values, .., activation] = begin(&mut b)[..] else { unreachable!("at least four parameters") };
     // The handler's address is asked for by the block that ends with the call, which may not be the first one.
     let (calling, returned, trapped) = (b.create_block(), b.create_block(), b.create_block());
     b.ins().jump(calling, &[]);
@@ -186,6 +191,15 @@ mod tests {
         let body = rest.split("movq %rbp, %rsp").next().unwrap();
         let changes = body.lines().filter(|line| line.ends_with(", %rsp")).count();
         assert_eq!(changes, 1, "only the epilogue may change it: {code}");
+    }
+
+    #[test]
+    fn an_entry_finds_its_activation_on_the_stack_and_leaves_it_there() {
+        let code = instructions(|isa, target, context| entry(isa, &wide(), target, context));
+        let place = format!("{}(%rbp)", activation::FROM_FRAME);
+        let uses: Vec<&str> = code.lines().filter(|line| line.contains(&place)).collect();
+        assert_eq!(uses.len(), 1, "{code}");
+        assert!(uses[0].contains(&format!("movq {place}, %")), "it is read: {}", uses[0]);
     }
 
     #[test]

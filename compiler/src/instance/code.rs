@@ -10,7 +10,8 @@ use std::ops::Range;
 /// The machine code of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Code {
-    /// The finished text. It calls within itself only, by distances, so it runs wherever it is placed.
+    /// The finished text: bodies of functions, then trampolines. It calls within itself only, by distances, so it runs
+    /// wherever it is placed.
     pub text: Bytes,
     /// What explains it.
     pub tables: CodeTables,
@@ -105,6 +106,11 @@ impl CodeTables {
     pub fn func_at(&self, offset: u32) -> Option<usize> {
         let index = self.funcs.partition_point(|func| func.start <= offset).checked_sub(1)?;
         self.funcs.get(index)?.range().contains(&offset).then_some(index)
+    }
+
+    /// Returns where the bodies of functions end and trampolines begin.
+    pub fn bodies_end(&self) -> u32 {
+        self.funcs.len().checked_sub(1).and_then(|last| self.funcs.get(last)).map_or(0, |last| last.end)
     }
 
     /// The byte offset in the module of the instruction whose code includes this offset.

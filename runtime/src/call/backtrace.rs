@@ -1,7 +1,7 @@
 //! Which Wasm functions were active when something went wrong.
 
-use super::activation::{self, Activation, Frames};
-use crate::store::{AsContext, StoreInner};
+use super::frames::{TrapFrames, callers};
+use crate::store::{Activation, AsContext, StoreInner};
 use std::fmt;
 
 /// When a backtrace has this many frames, no more are added of the same call into Wasm.
@@ -62,12 +62,13 @@ impl FrameInfo {
 }
 
 impl WasmBacktrace {
-    /// The functions that are active in a store, on this thread: those from which a host function was called, or whose
+    /// Captures the functions that are active in a store: those from which a host function was called, or whose
     /// epoch deadline passed. Elsewhere there are none.
     pub fn capture(store: impl AsContext) -> Self {
         let mut backtrace = Self::default();
-        // SAFETY: the activations of this thread are those of our callers.
-        unsafe { backtrace.push_active(&store.as_context().0.inner, activation::current()) };
+        let store = &store.as_context().0.inner;
+        // SAFETY: who has the store is called by the calls that are at work in it.
+        unsafe { backtrace.push_active(store, store.activation) };
         backtrace
     }
 
@@ -83,7 +84,8 @@ impl WasmBacktrace {
     pub(crate) unsafe fn at_failure(store: &StoreInner, innermost: &Activation) -> Self {
         let mut backtrace = Self::default();
         let trapped = innermost.trap.is_some();
-        let addresses: Vec<usize> = if trapped { Frames::with(|frames| frames.iter().collect()) } else { Vec::new() };
+        let addresses: Vec<usize> =
+            if trapped { TrapFrames::with(|frames| frames.iter().collect()) } else { Vec::new() };
         for (depth, address) in addresses.iter().enumerate() {
             // A return address may already belong to the next instruction, or even the next function.
             backtrace.frames.extend(locate(store, address - usize::from(depth > 0)));
@@ -93,43 +95,26 @@ impl WasmBacktrace {
         backtrace
     }
 
-    /// Adds the functions of a store that are active in an activation and in those around it.
+    /// Adds the functions that are active in an activation of a store and in those around it.
     ///
     /// # Safety
     /// The activations must still be on the stack.
     unsafe fn push_active(&mut self, store: &StoreInner, mut activation: *const Activation) {
         // SAFETY: the caller's promise.
         while let Some(active) = unsafe { activation.as_ref() } {
-            let of_store = std::ptr::eq(active.store.cast(), store);
-            if of_store && !active.exit_frame.is_null() {
+            if active.exit_frame != 0 {
                 // SAFETY: that activation is in Rust that a trampoline called, so the frames from the trampoline's up
                 // to the entry's are intact.
-                unsafe {
-                    walk(active.exit_frame, active.frame, |address| {
-                        self.frames.extend(locate(store, address - 1));
-                        self.frames.len() < MAX_SHOWN
-                    });
+                let callers = unsafe { callers(active.exit_frame) }.take_while(|caller| caller.frame != active.frame);
+                for caller in callers {
+                    self.frames.extend(locate(store, caller.return_address - 1));
+                    if self.frames.len() >= MAX_SHOWN {
+                        break;
+                    }
                 }
             }
             activation = active.previous;
         }
-    }
-}
-
-/// Calls `f` with each return address from `frame` outwards until the frame `end`, or until `f` says stop.
-///
-/// # Safety
-/// `frame` must be the frame pointer of a function that was called, directly or not, by the function
-/// with frame `end`, and all functions between must keep frame pointers.
-pub(crate) unsafe fn walk(mut frame: *const usize, end: usize, mut f: impl FnMut(usize) -> bool) {
-    while frame as usize != end && !frame.is_null() {
-        // SAFETY: a frame starts with the caller's frame pointer and the return address: the caller's promise.
-        let (outer, address) = unsafe { (*frame, *frame.add(1)) };
-        if outer == end || !f(address) {
-            // The function whose frame this is was called by the entry trampoline: its return address is there.
-            break;
-        }
-        frame = outer as *const usize;
     }
 }
 

@@ -1,27 +1,17 @@
 //! Entering Wasm, and coming back with results or with the reason why there are none.
 
-use super::activation::{self, Activation};
 use super::backtrace::WasmBacktrace;
-use crate::store::{Failure, StackLimit, StoreInner};
-use crate::sys::stack::prepare_thread;
+use crate::store::{Activation, Failure, StackLimit, StoreInner};
+use crate::sys::{arch, signal, stack, thread};
 use crate::vmctx::{FuncRecord, HostContext, Raw};
 use anyhow::{Context, Error, Result};
 use minirt_compiler::Trap;
 use std::ptr::NonNull;
 
-/// What every thread keeps free at the end of its stack for host functions and the signal handler's previous
-/// owner, whatever `Config::max_wasm_stack` says.
-const HOST_ROOM: usize = 128 * 1024;
-
-/// Stack limits are rounded to this, so that calls from about the same depth have the same limit, and the
-/// instances need not be told a new one.
-const LIMIT_STEP: usize = 64 * 1024;
-
-/// Host to Wasm, made by the compiler for each type: `(vmctx, code, values, activation)`. Returns 0, or 1
-/// after a trap.
-type Entry = unsafe extern "C" fn(*mut u8, *const u8, *mut Raw, *mut Activation) -> u32;
-
 /// Calls a function. `values` holds the arguments, and afterwards the results.
+///
+/// It is not inlined: a fiber may call it on several threads in turn, and what a function has found out about its thread
+/// must not be used for the next call.
 ///
 /// # Errors
 /// The trap with its backtrace, or what a host function failed with.
@@ -32,21 +22,19 @@ type Entry = unsafe extern "C" fn(*mut u8, *const u8, *mut Raw, *mut Activation)
 /// # Safety
 /// The record must be of a function in this store, and `values` have room for as many values as it has
 /// parameters or results, with arguments of its types.
+#[inline(never)]
 pub(crate) unsafe fn call(store: &mut StoreInner, record: NonNull<FuncRecord>, values: *mut Raw) -> Result<()> {
     // SAFETY: records live as long as their store.
     let FuncRecord { code, callee, entry, .. } = *unsafe { record.as_ref() };
     let callee = FuncRecord::callee(record, callee);
-    let Some(entry) = NonNull::new(entry.cast_mut()) else {
+    if entry.is_null() {
         // SAFETY: a record without an entry is a host function's, and its callee the host context.
-        return unsafe { run(store, Stay::InHost, |_| call_host(callee.cast(), values)) };
-    };
-    let stay = enter_limit(store)?;
+        return unsafe { run(store, CallKind::Host, |_| call_host(callee.cast(), values)) };
+    }
+    let kind = prepare(store)?;
     store.touched = true;
     // SAFETY: the entry trampoline was compiled for the function's type, and the rest is the caller's promise.
-    unsafe {
-        let entry = std::mem::transmute::<*mut u8, Entry>(entry.as_ptr());
-        run(store, stay, |activation| entry(callee, code, values, activation))
-    }
+    unsafe { run(store, kind, |activation| arch::enter(entry, callee, code, values.cast(), activation.cast())) }
 }
 
 unsafe fn call_host(context: *const HostContext, values: *mut Raw) -> u32 {
@@ -55,44 +43,85 @@ unsafe fn call_host(context: *const HostContext, values: *mut Raw) -> u32 {
 }
 
 /// What a call is, seen from its store.
-enum Stay {
-    /// A host function that the host calls.
-    InHost,
-    /// A stay in Wasm.
-    InWasm,
-    /// A stay in Wasm on another thread than the one around it, whose stack has this limit.
-    OnAnotherThread(StackLimit),
+enum CallKind {
+    /// The host calls a host function.
+    Host,
+    /// The host calls Wasm.
+    Wasm,
+    /// The host calls Wasm in the middle of a call that runs on another stack, with this limit.
+    WasmOnAnotherStack(Box<StackLimit>),
 }
 
 /// Makes sure that this thread can run Wasm, and that Wasm stops before the stack does.
-fn enter_limit(store: &mut StoreInner) -> Result<Stay> {
-    let thread = prepare_thread().context("could not set up this thread's signal stack")?;
-    let here = &raw const thread as usize;
-    let stay = if store.depth > 0 && store.stack.thread != thread { on_another_thread(store) } else { Stay::InWasm };
-    if store.depth == 0 || !matches!(stay, Stay::InWasm) {
-        let wanted = here.saturating_sub(store.engine.max_wasm_stack()) & !(LIMIT_STEP - 1);
-        // On a stack that is not the thread's own (a fiber), only the configured size counts.
-        let own = here > thread;
-        let limit = if own { wanted.max(thread + HOST_ROOM) } else { wanted };
-        store.set_stack_limit(StackLimit { limit, thread });
+#[inline]
+fn prepare(store: &mut StoreInner) -> Result<CallKind> {
+    let cost = if store.touched { 1 } else { thread::FIRST_ENTRY };
+    if !thread::spend(cost) {
+        look_around(store)?;
     }
+    let local = 0_u8;
+    let here = &raw const local as usize;
+    let kind = if store.depth == 0 {
+        if !store.stack.serves(here, thread::own_stack().start) {
+            set_limit(store, here);
+        }
+        CallKind::Wasm
+    } else if store.stack.is_on(here) {
+        CallKind::Wasm // The limit is that of the call around this one, and counts from there.
+    } else {
+        let around = Box::new(store.stack.clone());
+        set_limit(store, here);
+        CallKind::WasmOnAnotherStack(around)
+    };
     if here > store.stack.limit {
-        return Ok(stay);
+        return Ok(kind);
     }
-    leave_limit(store, &stay);
+    finish(store, kind);
     Err(Error::new(Trap::StackOverflow))
 }
 
-#[cold]
-fn on_another_thread(store: &StoreInner) -> Stay {
-    Stay::OnAnotherThread(store.stack)
+/// The inverse of [`prepare`]: Wasm goes on in the call around this one.
+#[inline]
+fn finish(store: &mut StoreInner, kind: CallKind) {
+    if let CallKind::WasmOnAnotherStack(around) = kind {
+        store.set_stack_limit(*around);
+    }
 }
 
-/// The inverse of [`enter_limit`]: Wasm goes on in the stay around this one.
-#[inline]
-fn leave_limit(store: &mut StoreInner, stay: &Stay) {
-    if let Stay::OnAnotherThread(around) = stay {
-        store.set_stack_limit(*around);
+/// Makes sure that faults come to us. If they do not, valid writes at least must not be faults.
+#[cold]
+fn look_around(store: &mut StoreInner) -> Result<()> {
+    let found = thread::look().context("could not set up this thread's signal stack")?;
+    if found == Err(signal::Displaced) {
+        for instance in &mut store.instances {
+            // SAFETY: the instance is alive, and none of its code is running on this stack or another.
+            let slot = unsafe { &mut instance.as_mut().slot };
+            slot.make_all_writable().context("could not make an instance's memory writable")?;
+        }
+    }
+    Ok(())
+}
+
+/// Chooses the limit for the stack that `here` is on. Every new store needs this once.
+fn set_limit(store: &mut StoreInner, here: usize) {
+    let (own, most) = (thread::own_stack(), store.engine.max_wasm_stack());
+    let thread = own.start;
+    if store.announced_stack.contains(&here) {
+        let stack = store.announced_stack.clone();
+        store.set_stack_limit(StackLimit::new(here, most, stack, thread));
+    } else if own.contains(&here) {
+        store.set_stack_limit(StackLimit::new(here, most, own, thread));
+    } else {
+        set_limit_on_unknown_stack(store, here, most);
+    }
+}
+
+/// Asks the system where the stack ends. That is known for one call only: another stack may be there at the next one.
+#[cold]
+fn set_limit_on_unknown_stack(store: &mut StoreInner, here: usize, most: usize) {
+    let stack = stack::around(here, StackLimit::lowest_wanted(here, most));
+    if !store.stack.serves_on(here, &stack) {
+        store.set_stack_limit(StackLimit::new(here, most, stack, 0));
     }
 }
 
@@ -100,24 +129,27 @@ fn leave_limit(store: &mut StoreInner, stay: &Stay) {
 ///
 /// # Safety
 /// `enter` must return 1 only after a trap or a failure was recorded.
-unsafe fn run(store: &mut StoreInner, stay: Stay, enter: impl FnOnce(*mut Activation) -> u32) -> Result<()> {
-    let stays = u32::from(!matches!(stay, Stay::InHost));
-    store.depth += stays;
+unsafe fn run(store: &mut StoreInner, kind: CallKind, enter: impl FnOnce(*mut Activation) -> u32) -> Result<()> {
+    let (around, depth) = (store.activation, store.depth);
+    store.depth += u32::from(!matches!(kind, CallKind::Host));
+    // The store is lent to the call: host functions find it by this address.
     let store: *mut StoreInner = store;
-    let mut activation = Activation::new(store.cast());
-    let failed = {
-        let _guard = activation::begin(&mut activation);
-        enter(&raw mut activation) != 0
-    };
-    // SAFETY: `store` was an exclusive reference. Since then it was used through this pointer alone: by host
-    // functions, which find it in the activation, and which have all returned.
-    let store = unsafe { &mut *store };
-    store.depth -= stays;
-    leave_limit(store, &stay);
-    if failed { Err(failure(store, &activation)) } else { Ok(()) }
+    store.expose_provenance();
+    let mut activation = Activation::new(store.cast(), around);
+    // SAFETY: `store` was an exclusive reference. From here on it is used through its address alone: by host functions and
+    // the signal handler, which have all returned when `enter` does.
+    unsafe {
+        (*store).activation = &raw mut activation;
+        let failed = enter(&raw mut activation) != 0;
+        let store = &mut *store;
+        (store.activation, store.depth) = (around, depth);
+        finish(store, kind);
+        if failed { Err(failure(store, &activation)) } else { Ok(()) }
+    }
 }
 
 #[cold]
+#[inline(never)]
 fn failure(store: &mut StoreInner, activation: &Activation) -> Error {
     let error = match (activation.trap, store.failure.take()) {
         (_, Some(Failure::Panic(payload))) => std::panic::resume_unwind(payload),

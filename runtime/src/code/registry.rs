@@ -26,14 +26,58 @@ static EPOCH: AtomicUsize = AtomicUsize::new(0);
 static READERS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 static WRITER: Mutex<()> = Mutex::new(());
 
-/// Returns whether an instruction is a module's. Safe to call in a signal handler.
-pub(crate) fn is_loaded(pc: usize) -> bool {
-    look_up(pc, |_, _| Some(())).is_some()
+/// All texts, for as long as their reader is announced.
+pub(crate) struct Reader<'a> {
+    list: &'a [Entry],
 }
 
-/// Returns what the trap table says about the instruction at `pc`. Safe to call in a signal handler.
-pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
-    look_up(pc, |offset, tables| tables.trap_at(offset))
+/// One text, as a reader sees it.
+#[derive(Clone)]
+pub(crate) struct Text<'a> {
+    addresses: Range<usize>,
+    /// Where in the text trampolines begin.
+    bodies_end: usize,
+    tables: &'a CodeTables,
+}
+
+/// Calls `f`, which must not panic, with all code that is loaded now. None of it goes away meanwhile. Safe to call in a
+/// signal handler.
+pub(crate) fn read<R>(f: impl FnOnce(&Reader<'_>) -> R) -> R {
+    let readers = announce();
+    // SAFETY: having announced ourselves before the load, whatever list we get is not freed until we leave.
+    let list = unsafe { LIST.load(SeqCst).as_ref() };
+    let result = f(&Reader { list: list.map_or(&[], Vec::as_slice) });
+    readers.fetch_sub(1, SeqCst);
+    result
+}
+
+impl Reader<'_> {
+    /// Returns the text that an address lies in.
+    pub(crate) fn at(&self, address: usize) -> Option<Text<'_>> {
+        let next = self.list.partition_point(|e| e.addresses.start <= address);
+        let Entry { addresses, tables } = self.list[..next].last().filter(|e| e.addresses.contains(&address))?;
+        // SAFETY: the tables are there until `remove` returns (see `add`), and it waits until we leave.
+        let tables = unsafe { &**tables };
+        let bodies_end = addresses.start + tables.bodies_end() as usize;
+        Some(Text { addresses: addresses.clone(), bodies_end, tables })
+    }
+}
+
+impl Text<'_> {
+    /// Whether an address lies in this text.
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        self.addresses.contains(&address)
+    }
+
+    /// Whether an address of this text is in the body of a function, not in a trampoline.
+    pub(crate) fn is_body(&self, address: usize) -> bool {
+        address < self.bodies_end
+    }
+
+    /// Returns what the trap table says about the instruction at an address of this text.
+    pub(crate) fn trap_at(&self, address: usize) -> Option<Trap> {
+        self.tables.trap_at((address - self.addresses.start) as u32)
+    }
 }
 
 /// Makes a text known.
@@ -99,21 +143,6 @@ extern "C" fn forget_readers() {
     READERS.iter().for_each(|readers| readers.store(0, SeqCst));
 }
 
-/// Calls `f` with the offset of `pc` into the text it lies in, and that text's tables.
-fn look_up<R>(pc: usize, f: impl FnOnce(u32, &CodeTables) -> Option<R>) -> Option<R> {
-    let readers = announce();
-    // SAFETY: having announced ourselves before the load, whatever list we get is not freed until we leave.
-    let list = unsafe { LIST.load(SeqCst).as_ref() };
-    let found = list.and_then(|list| {
-        let next = list.partition_point(|e| e.addresses.start <= pc);
-        let entry = list[..next].last().filter(|e| e.addresses.contains(&pc))?;
-        // SAFETY: the tables are there until `remove` returns (see `add`), and it waits until we leave.
-        f((pc - entry.addresses.start) as u32, unsafe { &*entry.tables })
-    });
-    readers.fetch_sub(1, SeqCst);
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,19 +180,20 @@ mod tests {
     }
 
     /// A reader that stays inside until it is told to leave.
-    struct Reader {
+    struct Inside {
         leave: Sender<()>,
         thread: JoinHandle<Option<()>>,
     }
 
-    impl Reader {
-        fn inside(pc: usize) -> Self {
+    impl Inside {
+        fn new(pc: usize) -> Self {
             let ((enter, entered), (leave, left)) = (channel(), channel::<()>());
-            let look = move |_: u32, _: &CodeTables| {
+            let look = move |text: Text<'_>| {
+                assert!(text.contains(pc));
                 enter.send(()).unwrap();
                 left.recv().ok()
             };
-            let thread = std::thread::spawn(move || look_up(pc, look));
+            let thread = std::thread::spawn(move || read(|code| code.at(pc).and_then(look)));
             entered.recv().unwrap();
             Self { leave, thread }
         }
@@ -178,21 +208,21 @@ mod tests {
     fn an_address_is_found_in_its_text_and_nowhere_else() {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (one, other) = (Known::new(), Known::new());
-        let offset = |pc| look_up(pc, |offset, _| Some(offset));
+        let start_of = |pc| read(|code| code.at(pc).map(|text| text.addresses.start));
         for start in [one.start(), other.start()] {
-            assert_eq!((offset(start), offset(start + 99)), (Some(0), Some(99)));
-            assert_eq!((offset(start - 1), offset(start + 100)), (None, None));
+            assert_eq!((start_of(start), start_of(start + 99)), (Some(start), Some(start)));
+            assert_eq!((start_of(start - 1), start_of(start + 100)), (None, None));
         }
         let gone = one.start();
         drop(one);
-        assert!(!is_loaded(gone) && is_loaded(other.start()));
+        assert_eq!((start_of(gone), start_of(other.start())), (None, Some(other.start())));
     }
 
     #[test]
     fn readers_that_come_later_do_not_hold_a_writer_up() {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let known = Known::new();
-        let first = Reader::inside(known.start());
+        let first = Inside::new(known.start());
         let (write, written) = channel();
         let writer = std::thread::spawn(move || {
             let known = Known::new();
@@ -200,7 +230,7 @@ mod tests {
             known
         });
         assert!(written.recv_timeout(Duration::from_millis(100)).is_err(), "it waits for the first reader");
-        let second = Reader::inside(known.start());
+        let second = Inside::new(known.start());
         first.leave();
         written.recv_timeout(Duration::from_secs(20)).expect("it does not wait for the second, which came later");
         second.leave();
@@ -211,7 +241,7 @@ mod tests {
     fn a_reader_on_another_thread_does_not_hold_up_a_child_after_a_fork() {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let known = Known::new();
-        let reader = Reader::inside(known.start());
+        let reader = Inside::new(known.start());
         // SAFETY: the child calls what the C library allows after a fork, allocates (which glibc sees to) and exits.
         unsafe {
             let child = libc::fork();

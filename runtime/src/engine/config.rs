@@ -83,8 +83,9 @@ impl Config {
     }
 
     /// Sets how many bytes of the host's stack Wasm functions may use before they trap with
-    /// [`Trap::StackOverflow`](crate::Trap::StackOverflow). Default: 512 KiB. Whatever is set, the last 128 KiB of a
-    /// thread's stack are left for host functions.
+    /// [`Trap::StackOverflow`](crate::Trap::StackOverflow), counted from where the host calls. Default: 512 KiB. They get
+    /// that many, or up to an eighth or 64 KiB less. Whatever is set, the last 128 KiB of a stack are left for host
+    /// functions, or a quarter of a stack of less than 512 KiB (see [Stacks](crate#stacks)).
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
         self.max_wasm_stack = bytes;
         self

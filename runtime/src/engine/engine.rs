@@ -137,6 +137,15 @@ impl Engine {
         Arc::ptr_eq(&a.inner, &b.inner)
     }
 
+    /// Prepares this thread for calls into Wasm. The first call would do that too, so it is not needed before it.
+    ///
+    /// It is for threads that block signals, or install handlers for them, after they have called Wasm: this looks at both
+    /// at once, where calls look from time to time (see [Signals](crate#signals)).
+    pub fn tls_eager_initialize() {
+        // Without memory for a signal stack, the first call reports that.
+        let _ = crate::sys::thread::look();
+    }
+
     /// Adds one tick to the engine's epoch. Stores whose deadline has come stop their code, on whatever thread it runs
     /// ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)).
     ///

@@ -56,7 +56,8 @@ impl Func {
             type_id: types[0],
             entry: std::ptr::null(),
         };
-        let data = HostFuncData { record, context: host.context(None), _types: types, _closure: host.closure.clone() };
+        let (context, _closure) = (host.context(None), host.closure.clone());
+        let data = HostFuncData { record, context, store: store.address(), _types: types, _closure };
         let data = NonNull::from(Box::leak(Box::new(data)));
         store.host_funcs.push(data);
         // SAFETY: `data` was just allocated, and `record` is a field of it.

@@ -4,13 +4,12 @@
 //! trampoline calls the shim (or the host does, if it calls a host function). The shim hands the closure its arguments
 //! and a [`Caller`], and turns an error or a panic into a return value, so that no Rust frame is ever skipped.
 
-use crate::call::activation;
 use crate::engine::Engine;
 use crate::pool::InstanceData;
 use crate::store::Extern;
 use crate::store::epoch;
 use crate::store::resolve::export_of;
-use crate::store::{AsContext, AsContextMut, Failure, StoreContext, StoreContextMut, StoreData};
+use crate::store::{AsContext, AsContextMut, Failure, StoreContext, StoreContextMut, StoreData, StoreInner};
 use crate::value::Val;
 use crate::vmctx::{HostCall, HostContext, Raw, VmContext};
 use anyhow::{Result, bail};
@@ -180,12 +179,14 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
     values: *mut Raw,
     frame: *const usize,
 ) -> u32 {
-    // SAFETY: a host function runs within an activation of its store, whose data is of the type that the closure
-    // was made for; the store is used by nobody else until the closure returns. `context` is that of the closure.
+    // SAFETY: a host function runs within a call of its store, whose data is of the type that the closure was made for. The
+    // store has been lent to that call, and is used by nobody else until the closure returns. The call's activation is the
+    // store's innermost one. `context` is that of the closure.
     let (activation, store, context) = unsafe {
-        let activation = activation::current();
-        (*activation).exit_frame = frame;
-        (activation, &mut *(*activation).store.cast::<StoreData<T>>(), &*context)
+        let store = &mut *StoreInner::of_host_function(context).cast::<StoreData<T>>().as_ptr();
+        let activation = store.inner.activation;
+        (*activation).leave_wasm(frame);
+        (activation, store, &*context)
     };
     let failure = {
         let caller = Caller { store: StoreContextMut(&mut *store), importer: context.importer };
@@ -194,8 +195,8 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
         // SAFETY: the trampoline's array holds arguments and has room for results of the function's type.
         Failure::catch(|| unsafe { closure.call(caller, values) }).err()
     };
-    // SAFETY: as above; the activation is this thread's innermost again.
-    unsafe { (*activation).exit_frame = std::ptr::null() };
+    // SAFETY: as above; the activation is the store's innermost again.
+    unsafe { (*activation).back_to_wasm() };
     let failed = failure.is_some();
     if failed {
         store.inner.failure = failure;

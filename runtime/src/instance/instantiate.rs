@@ -127,14 +127,14 @@ pub(crate) fn run_remaining(store: &mut StoreInner, instance: Instance) -> Resul
 /// # Safety
 /// The slot must be bound to the prototype's image, and nobody else use it or the description.
 #[inline]
-unsafe fn write_header(store: &StoreInner, instance: NonNull<InstanceData>) {
+unsafe fn write_header(store: &mut StoreInner, instance: NonNull<InstanceData>) {
     // SAFETY: the caller's promise; the header is the start of the host cell.
     unsafe {
         let vmctx = instance.as_ref().vmctx();
         *Header::builtins(vmctx) = builtins::TABLE.address();
         *Header::stack_limit(vmctx) = store.stack.limit;
         *Header::instance(vmctx) = instance.as_ptr();
-        *Header::allowance(vmctx) = store.allowance.get();
+        *Header::allowance(vmctx) = std::ptr::with_exposed_provenance_mut(store.address());
     }
 }
 

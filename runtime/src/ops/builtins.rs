@@ -6,7 +6,6 @@
 
 use super::bulk;
 use super::grow;
-use crate::call::activation;
 use crate::pool::InstanceData;
 use crate::store::epoch;
 use crate::store::{Failure, StoreInner};
@@ -14,7 +13,6 @@ use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
 use minirt_compiler::for_each_builtin;
 use minirt_compiler::instance::builtin::{Builtin, GROWTH_FAILED, GROWTH_REFUSED};
-use std::ptr::NonNull;
 
 /// The addresses of all builtins.
 #[repr(transparent)]
@@ -54,29 +52,32 @@ unsafe fn view<'a>(vmctx: VmContext) -> View<'a> {
     unsafe { InstanceData::shared(vmctx) }.view()
 }
 
+/// Returns the store of the calling code.
+///
+/// # Safety
+/// `vmctx` must be that of an instance whose code is calling. The caller uses the store only while nobody else does.
+unsafe fn store<'a>(vmctx: VmContext) -> &'a mut StoreInner {
+    // SAFETY: the caller's promise. The store has been lent to the call that has entered the code.
+    unsafe { StoreInner::of(vmctx).as_mut() }
+}
+
 /// Grows a memory or table, and returns its old size as compiled code expects it. The limiter may fail or panic.
 ///
 /// # Safety
 /// As for [`store`].
-unsafe fn grown(grow: impl FnOnce(&mut StoreInner) -> anyhow::Result<Option<u64>>) -> i64 {
+unsafe fn grown(vmctx: VmContext, grow: impl FnOnce(&mut StoreInner) -> anyhow::Result<Option<u64>>) -> i64 {
     // SAFETY: the caller's promise.
-    let store = unsafe { store().as_mut() };
-    match Failure::catch(|| grow(store)) {
+    let store = unsafe { store(vmctx) };
+    let grown = Failure::catch(|| grow(store));
+    // SAFETY: code is at work in the store, and so there is an activation. The limiter may have moved its stack.
+    unsafe { (*store.activation).back_to_wasm() };
+    match grown {
         Ok(before) => before.map_or(GROWTH_REFUSED, |size| size as i64),
         Err(failure) => {
             store.failure = Some(failure);
             GROWTH_FAILED
         }
     }
-}
-
-/// Returns the store of the calling code.
-///
-/// # Safety
-/// There must be such code, and the caller uses the store only while nobody else does.
-unsafe fn store() -> NonNull<StoreInner> {
-    // SAFETY: compiled code runs in an activation, whose store outlives it. A store is never at address 0.
-    unsafe { NonNull::new_unchecked((*activation::current()).store.cast()) }
 }
 
 fn failed(outcome: Result<(), Trap>) -> u32 {
@@ -89,7 +90,7 @@ fn failed(outcome: Result<(), Trap>) -> u32 {
 
 unsafe extern "C" fn memory_grow(vmctx: VmContext, memory: u32, delta: u64) -> i64 {
     // SAFETY: see above.
-    unsafe { grown(|store| grow::memory_grow(store, view(vmctx).memory(memory), delta)) }
+    unsafe { grown(vmctx, |store| grow::memory_grow(store, view(vmctx).memory(memory), delta)) }
 }
 
 unsafe extern "C" fn memory_copy(vmctx: VmContext, to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32 {
@@ -112,7 +113,7 @@ unsafe extern "C" fn memory_init(vmctx: VmContext, memory: u32, segment: u32, at
 
 unsafe extern "C" fn table_grow(vmctx: VmContext, table: u32, value: u64, delta: u64) -> i64 {
     // SAFETY: see above.
-    unsafe { grown(|store| grow::table_grow(store, view(vmctx).table(table), value, delta)) }
+    unsafe { grown(vmctx, |store| grow::table_grow(store, view(vmctx).table(table), value, delta)) }
 }
 
 unsafe extern "C" fn table_fill(vmctx: VmContext, table: u32, at: u64, value: u64, len: u64) -> u32 {
@@ -133,18 +134,18 @@ unsafe extern "C" fn table_init(vmctx: VmContext, table: u32, segment: u32, at: 
     failed(unsafe { bulk::table_init(view(vmctx), table, segment, at, from, len) })
 }
 
-unsafe extern "C" fn check_subtype(_: VmContext, found: u32, wanted: u32) -> u32 {
+unsafe extern "C" fn check_subtype(vmctx: VmContext, found: u32, wanted: u32) -> u32 {
     // SAFETY: see above.
-    u32::from(!unsafe { store().as_ref() }.engine.is_subtype(found, wanted))
+    u32::from(!unsafe { store(vmctx) }.engine.is_subtype(found, wanted))
 }
 
-unsafe extern "C" fn new_epoch(_: VmContext, frame: *const usize) -> u32 {
+unsafe extern "C" fn new_epoch(vmctx: VmContext, frame: *const usize) -> u32 {
     // SAFETY: see above. As for a host function, the trampoline's frame leads to those of the code.
     let may_continue = unsafe {
-        let activation = activation::current();
-        (*activation).exit_frame = frame;
-        let may_continue = epoch::may_continue(store());
-        (*activation).exit_frame = std::ptr::null();
+        let activation = store(vmctx).activation;
+        (*activation).leave_wasm(frame);
+        let may_continue = epoch::may_continue(StoreInner::of(vmctx));
+        (*activation).back_to_wasm();
         may_continue
     };
     u32::from(!may_continue)

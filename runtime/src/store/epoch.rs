@@ -36,9 +36,21 @@ pub(crate) unsafe fn may_continue(mut store: NonNull<StoreInner>) -> bool {
     let answer = Failure::catch(|| callback(store.cast()));
     // SAFETY: as above; the callback has returned.
     let inner = unsafe { store.as_mut() };
-    if matches!(inner.extras().on_deadline, OnDeadline::Calling) {
+    let replaced = if matches!(inner.extras().on_deadline, OnDeadline::Calling) {
         inner.extras().on_deadline = OnDeadline::Call(callback);
-    }
+        Ok(())
+    } else {
+        // What the callback owns is the embedder's too, and may panic when it is dropped.
+        Failure::catch(|| Ok(drop(callback)))
+    };
+    let answer = match answer {
+        Ok(answer) => replaced.map(|()| answer),
+        Err(failure) => {
+            // One failure is all that can be reported. Dropping the other one might fail again.
+            let _ = replaced.map_err(std::mem::forget);
+            Err(failure)
+        }
+    };
     match answer {
         Ok(UpdateDeadline::Continue(ticks)) => {
             inner.set_deadline(ticks);

@@ -5,16 +5,21 @@
 mod handle;
 mod limiter;
 mod extras;
+mod activation;
+mod stack_limit;
 mod store;
 mod context;
+mod stack;
 pub(crate) mod resolve;
 pub(crate) mod quota;
 mod fuel;
 pub(crate) mod epoch;
 
+pub(crate) use activation::Activation;
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use extras::UpdateDeadline;
 pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
 pub use limiter::{LimitExceeded, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+pub(crate) use stack_limit::StackLimit;
 pub use store::Store;
-pub(crate) use store::{Failure, HostFuncData, StackLimit, StoreData, StoreInner};
+pub(crate) use store::{Failure, HostFuncData, StoreData, StoreInner};

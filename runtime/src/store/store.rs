@@ -4,18 +4,22 @@
 //! them. Since nothing in a store goes away before the store does, one instance may point to another without counting
 //! references.
 
+use super::activation::Activation;
 use super::extras::Extras;
 use super::handle::StoreId;
+use super::stack_limit::StackLimit;
 use crate::code::LoadedCode;
 use crate::engine::Engine;
 use crate::pool::InstanceData;
 use crate::types::RegisteredTypes;
-use crate::vmctx::{Allowance, FuncRecord, Header, HostContext};
+use crate::vmctx::{Allowance, FuncRecord, Header, HostContext, VmContext};
 use anyhow::Result;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
+use std::mem::offset_of;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -38,7 +42,10 @@ pub(crate) struct StoreData<T> {
 }
 
 /// The part of a store that does not depend on `T`.
+#[repr(C)]
 pub(crate) struct StoreInner {
+    /// How long its code may run. Its instances point here, and their code writes it.
+    pub(crate) allowance: UnsafeCell<Allowance>,
     pub(crate) id: StoreId,
     pub(crate) engine: Engine,
     pub(crate) instances: SmallVec<[NonNull<InstanceData>; 2]>,
@@ -48,27 +55,23 @@ pub(crate) struct StoreInner {
     pub(crate) exit_trampolines: Vec<Arc<LoadedCode>>,
     /// The values of externrefs: Wasm's reference n is entry n - 1.
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
-    /// The stack limit that all instances have now, and the thread that it is for.
-    pub(crate) stack: StackLimit,
-    /// How many calls into this store's Wasm are on the stack.
+    /// The calls that are at work, the innermost first: null if there is none.
+    pub(crate) activation: *mut Activation,
+    /// How many of them have entered Wasm.
     pub(crate) depth: u32,
+    /// The stack limit that all instances have now.
+    pub(crate) stack: StackLimit,
+    /// The addresses of a stack on which it is called, as the embedder has said; none if it has not.
+    pub(crate) announced_stack: Range<usize>,
     /// Whether any instance may differ from its image: code ran, or the host wrote.
     pub(crate) touched: bool,
     /// How a host function failed, until the call that entered Wasm returns.
     pub(crate) failure: Option<Failure>,
-    /// How long its code may run. Its instances point here, and their code writes it.
-    pub(crate) allowance: UnsafeCell<Allowance>,
     pub(super) extras: Option<Box<Extras>>,
 }
 
-/// How far down Wasm may use a stack.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct StackLimit {
-    /// The lowest address for Wasm's own frames.
-    pub(crate) limit: usize,
-    /// The lowest address of the thread's stack, which tells threads apart.
-    pub(crate) thread: usize,
-}
+// An instance points to its store where code looks for the allowance.
+const _: () = assert!(offset_of!(StoreInner, allowance) == 0);
 
 /// How a host function failed.
 pub(crate) enum Failure {
@@ -94,6 +97,8 @@ pub(crate) struct HostFuncData {
     pub(crate) context: HostContext,
     /// Keeps the type's number.
     pub(crate) _types: RegisteredTypes,
+    /// The address of its store.
+    pub(crate) store: usize,
     /// The closure that `context` points to, for as long as it does.
     pub(crate) _closure: Arc<dyn Any + Send + Sync>,
 }
@@ -101,17 +106,19 @@ pub(crate) struct HostFuncData {
 impl StoreInner {
     fn new(engine: &Engine) -> Self {
         Self {
+            allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
             id: StoreId::next(),
             engine: engine.for_store(),
             instances: SmallVec::new(),
             host_funcs: Vec::new(),
             exit_trampolines: Vec::new(),
             externs: Vec::new(),
-            stack: StackLimit::default(),
+            activation: std::ptr::null_mut(),
             depth: 0,
+            stack: StackLimit::default(),
+            announced_stack: 0..0,
             touched: false,
             failure: None,
-            allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
             extras: None,
         }
     }
@@ -135,18 +142,50 @@ impl StoreInner {
 
     /// Gives all instances this stack limit.
     #[inline]
-    pub(crate) fn set_stack_limit(&mut self, StackLimit { limit, thread }: StackLimit) {
+    pub(crate) fn set_stack_limit(&mut self, stack: StackLimit) {
         // Written only when it changes: instances are many, and calls are short.
-        if thread != self.stack.thread {
-            self.stack.thread = thread;
+        if self.stack.limit != stack.limit {
+            for index in 0..self.instances.len() as u32 {
+                // SAFETY: the instance is alive and its host cell is mapped writable.
+                unsafe { *Header::stack_limit(self.instance(index).vmctx()) = stack.limit }
+            }
         }
-        if limit == self.stack.limit {
-            return;
-        }
-        self.stack.limit = limit;
-        for index in 0..self.instances.len() as u32 {
-            // SAFETY: the instance is alive and its host cell is mapped writable.
-            unsafe { *Header::stack_limit(self.instance(index).vmctx()) = limit }
+        self.stack = stack;
+    }
+
+    /// Returns the store's address, for its instances and host functions to find it by while it is lent to a call.
+    #[inline]
+    pub(crate) fn address(&mut self) -> usize {
+        std::ptr::from_mut(self).expose_provenance()
+    }
+
+    /// Returns the store of an instance.
+    ///
+    /// # Safety
+    /// The instance must be alive.
+    #[inline]
+    pub(crate) unsafe fn of(vmctx: VmContext) -> NonNull<Self> {
+        // SAFETY: the header was written when the instance was made: the caller's promise.
+        let address = unsafe { *Header::allowance(vmctx) }.addr();
+        // SAFETY: a store is never at address 0.
+        unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(address)) }
+    }
+
+    /// Returns the store in which a host function is called with this context.
+    ///
+    /// # Safety
+    /// The context must be that of a function in a store that is alive.
+    #[inline]
+    pub(crate) unsafe fn of_host_function(context: *const HostContext) -> NonNull<Self> {
+        // SAFETY: the caller's promise. A function that no instance imports is one that was made in the store.
+        unsafe {
+            match (*context).importer {
+                Some(importer) => Self::of(importer),
+                None => {
+                    let data = context.byte_sub(offset_of!(HostFuncData, context)).cast::<HostFuncData>();
+                    NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut((*data).store))
+                }
+            }
         }
     }
 }
@@ -196,8 +235,10 @@ unsafe impl<T: Sync> Sync for Store<T> {}
 impl<T> Store<T> {
     /// Creates an empty store.
     pub fn new(engine: &Engine, data: T) -> Self {
-        let data = Box::new(StoreData { inner: StoreInner::new(engine), data });
-        Self { data: NonNull::from(Box::leak(data)), invariant: PhantomData }
+        let data = NonNull::from(Box::leak(Box::new(StoreData { inner: StoreInner::new(engine), data })));
+        // Its instances and host functions will find it by its address.
+        data.as_ptr().expose_provenance();
+        Self { data, invariant: PhantomData }
     }
 
     pub(super) fn contents(&self) -> &StoreData<T> {

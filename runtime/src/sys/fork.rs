@@ -88,18 +88,20 @@ extern "C" fn after() {
     drop(held);
 }
 
-/// Returns a number that is 0 at first, and 0 again in every child process, however it was made. `None` where the
-/// kernel cannot do that (Linux before 4.14).
-pub(crate) fn zero_in_children() -> Option<&'static AtomicI32> {
-    static NUMBER: OnceLock<Option<&'static AtomicI32>> = OnceLock::new();
-    *NUMBER.get_or_init(|| {
+/// Returns one of several numbers that are 0 at first, and 0 again in every child process, however it was made. `None`
+/// where the kernel cannot do that (Linux before 4.14).
+pub(crate) fn zero_in_children(index: usize) -> Option<&'static AtomicI32> {
+    type Numbers = [AtomicI32; PAGE / size_of::<AtomicI32>()];
+    static NUMBERS: OnceLock<Option<&'static Numbers>> = OnceLock::new();
+    let numbers = NUMBERS.get_or_init(|| {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: no address is asked for, so the kernel picks a range in which nothing is mapped. The page is never
-        // unmapped, and zeros are a number; all of its users go through the atomic.
+        // unmapped, and zeros are numbers; all of their users go through the atomics.
         unsafe {
             let page = mmap_anonymous(std::ptr::null_mut(), PAGE, access, MapFlags::PRIVATE).ok()?;
             madvise(page, PAGE, Advice::LinuxWipeOnFork).ok()?;
-            Some(&*page.cast::<AtomicI32>())
+            Some(&*page.cast::<Numbers>())
         }
-    })
+    });
+    numbers.map(|numbers| &numbers[index])
 }

@@ -3,10 +3,9 @@
 //! One system call lists them by category (kernel documentation, admin-guide/mm/pagemap). It may be missing, on
 //! older kernels or behind a filter of system calls; whoever asks has another way then.
 
-use super::fork::zero_in_children;
+use super::proc_file::PAGE_MAP;
 use std::ops::Range;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Categories of pages, as the kernel numbers them.
 const FILE: u64 = 1 << 2;
@@ -172,54 +171,9 @@ fn ioctl(scan: &mut ScanArguments) -> Result<usize, Unavailable> {
 /// Whether the call is known to be missing.
 static MISSING: AtomicBool = AtomicBool::new(false);
 
-/// Returns the descriptor of this process's page map. A child inherits its parent's, and would be told what its parent
-/// wrote; so the number is kept where no child finds it. Where that is not possible, nobody is asked.
 #[inline]
 fn descriptor() -> Result<i32, Unavailable> {
-    let plus_one = zero_in_children().ok_or(Unavailable)?;
-    match plus_one.load(Relaxed) {
-        0 => open(plus_one),
-        file => Ok(file - 1),
-    }
-}
-
-#[cold]
-fn open(plus_one: &AtomicI32) -> Result<i32, Unavailable> {
-    if MISSING.load(Relaxed) {
-        return Err(Unavailable);
-    }
-    // SAFETY: the path is a C string.
-    let file = unsafe { libc::open(c"/proc/self/pagemap".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-    if file < 0 {
-        return Err(Unavailable);
-    }
-    static AT_FORK: Once = Once::new();
-    // SAFETY: the handler does only what is allowed between fork and exec. If there is no memory to note it, a child keeps
-    // a descriptor that it does not use.
-    AT_FORK.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) });
-    // Another thread may have been as quick: its descriptor is as good, and ours has no other user.
-    match plus_one.compare_exchange(0, file + 1, Relaxed, Relaxed) {
-        Ok(_) => {
-            INHERITABLE.store(file, Relaxed);
-            Ok(file)
-        }
-        Err(theirs) => {
-            // SAFETY: the descriptor was opened above, and nobody else knows it.
-            unsafe { libc::close(file) };
-            Ok(theirs - 1)
-        }
-    }
-}
-
-/// The descriptor, for a child to close that will not use it.
-static INHERITABLE: AtomicI32 = AtomicI32::new(-1);
-
-extern "C" fn close_inherited() {
-    let file = INHERITABLE.swap(-1, Relaxed);
-    if file != -1 {
-        // SAFETY: the descriptor is this module's, and nobody can be using it: a new child has one thread.
-        unsafe { libc::close(file) };
-    }
+    if MISSING.load(Relaxed) { Err(Unavailable) } else { PAGE_MAP.descriptor().ok_or(Unavailable) }
 }
 
 #[cfg(test)]

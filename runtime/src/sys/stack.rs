@@ -1,47 +1,15 @@
-//! Where this thread's stack ends, and the alternate stack on which its signals are handled.
+//! Where stacks end.
 //!
-//! Both are found out once per thread, when it first enters Wasm.
+//! A thread's own stack is the C library's to know. Any other (a fiber's) is memory that somebody has mapped: the kernel
+//! is asked what is accessible around an address on it.
 
-use super::mapping::{Access, PAGE, Reservation};
-use rustix::io::{Errno, Result};
-use std::cell::{Cell, OnceCell};
+use super::mapping::PAGE;
+use super::proc_file::MAPPINGS;
+use std::ops::Range;
 
-/// Room for the handler: the kernel's saved registers (up to some 11 KiB with AMX), our frames, and a
-/// previous handler that we may call.
-const SIGNAL_STACK: usize = 64 * 1024;
-
-thread_local! {
-    static LOWEST: Cell<usize> = const { Cell::new(0) };
-    static SIGNALS: OnceCell<SignalStack> = const { OnceCell::new() };
-}
-
-/// The lowest address of this thread's stack, after making sure that the thread can handle signals.
-///
-/// # Errors
-/// When the kernel gives no memory for the alternate stack.
-#[inline]
-pub(crate) fn prepare_thread() -> Result<usize> {
-    match LOWEST.get() {
-        0 => prepare_first_time(),
-        lowest => Ok(lowest),
-    }
-}
-
-#[cold]
-fn prepare_first_time() -> Result<usize> {
-    SIGNALS.with(|cell| {
-        if cell.get().is_none() {
-            let _ = cell.set(SignalStack::install()?);
-        }
-        let lowest = lowest_of_thread().max(1);
-        LOWEST.set(lowest);
-        Ok(lowest)
-    })
-}
-
-fn lowest_of_thread() -> usize {
-    let mut start = std::ptr::null_mut();
-    let mut size = 0;
+/// Returns the addresses of this thread's stack; none if that cannot be found out.
+pub(crate) fn of_this_thread() -> Range<usize> {
+    let (mut start, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the attribute object is initialised by pthread_getattr_np, read only if that succeeded, and
     // destroyed once. pthread_self is this thread, which is alive.
     unsafe {
@@ -51,65 +19,125 @@ fn lowest_of_thread() -> usize {
             libc::pthread_attr_destroy(&mut attributes);
         }
     }
-    start as usize
+    if size == 0 { of_process() } else { start as usize..start as usize + size }
 }
 
-/// An alternate signal stack with an inaccessible page below it, ours until the thread ends.
-struct SignalStack {
-    space: Reservation,
+/// Returns the addresses that the main thread's stack can have. The C library asks /proc, which may be missing.
+fn of_process() -> Range<usize> {
+    /// Where there is no limit.
+    const USUAL: u64 = 8 << 20;
+    let mut limit = libc::rlimit { rlim_cur: USUAL, rlim_max: USUAL };
+    // SAFETY: the structure outlives the call. The other call reads what the kernel has left to the process.
+    let name = unsafe {
+        libc::getrlimit(libc::RLIMIT_STACK, &mut limit);
+        libc::getauxval(libc::AT_EXECFN) as usize
+    };
+    // The program's name stands at the end of the stack.
+    let end = name.next_multiple_of(PAGE);
+    let size = if limit.rlim_cur == libc::RLIM_INFINITY { USUAL } else { limit.rlim_cur };
+    end.saturating_sub(size as usize)..end
 }
 
-impl SignalStack {
-    fn install() -> Result<Self> {
-        let space = Reservation::new(PAGE + SIGNAL_STACK)?;
-        let stack = libc::stack_t { ss_sp: space.at(PAGE).cast(), ss_flags: 0, ss_size: SIGNAL_STACK };
-        // SAFETY: the memory is fresh, so nothing refers to it; it is handed to the kernel for this thread and
-        // stays mapped until `drop` has taken it back.
-        unsafe {
-            space.map_zeros(PAGE..PAGE + SIGNAL_STACK, Access::ReadWrite)?;
-            if libc::sigaltstack(&stack, std::ptr::null_mut()) != 0 {
-                return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOMEM));
-            }
-        }
-        Ok(Self { space })
-    }
+/// Returns the addresses of the stack that `here` is on, which is not this thread's own. `least` is the lowest address that
+/// matters: if the stack goes on below, the range may start there.
+pub(crate) fn around(here: usize, least: usize) -> Range<usize> {
+    mapping_around(here).unwrap_or_else(|| probe_around(here, least))
 }
 
-impl Drop for SignalStack {
-    fn drop(&mut self) {
-        LOWEST.set(0);
-        // SAFETY: both calls only read and write the structures given. The stack is disabled only while it is
-        // still the one in use; the memory goes away after that.
-        unsafe {
-            let mut current = std::mem::zeroed::<libc::stack_t>();
-            let known = libc::sigaltstack(std::ptr::null(), &mut current) == 0;
-            if known && current.ss_sp == self.space.at(PAGE).cast() {
-                current.ss_flags = libc::SS_DISABLE;
-                libc::sigaltstack(&current, std::ptr::null_mut());
-            }
-        }
-    }
+/// `struct procmap_query` of the kernel's interface.
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    size: u64,
+    flags: u64,
+    address: u64,
+    start: u64,
+    end: u64,
+    vma_flags: u64,
+    page_size: u64,
+    offset: u64,
+    inode: u64,
+    device: [u32; 2],
+    name_size: u32,
+    build_id_size: u32,
+    name: u64,
+    build_id: u64,
+}
+
+/// `_IOWR('f', 17, struct procmap_query)`.
+const PROCMAP_QUERY: libc::Ioctl = (3 << 30 | size_of::<Query>() << 16 | (b'f' as usize) << 8 | 17) as _;
+/// Only mappings that can be read and written.
+const READABLE_AND_WRITABLE: u64 = 1 | 2;
+
+/// Returns the mapping that an address is in: `PROCMAP_QUERY`, since Linux 6.11.
+fn mapping_around(here: usize) -> Option<Range<usize>> {
+    let file = MAPPINGS.descriptor()?;
+    let mut query = Query {
+        size: size_of::<Query>() as u64,
+        flags: READABLE_AND_WRITABLE,
+        address: here as u64,
+        ..Query::default()
+    };
+    // SAFETY: the structure has the kernel's layout, asks for no text, and outlives the call.
+    let found = unsafe { libc::ioctl(file, PROCMAP_QUERY, &raw mut query) } == 0;
+    let range = query.start as usize..query.end as usize;
+    (found && range.contains(&here)).then_some(range)
+}
+
+/// Returns the accessible pages around an address: down to `least`, and as many above.
+fn probe_around(here: usize, least: usize) -> Range<usize> {
+    let page = here & !(PAGE - 1);
+    let pages = (page.saturating_sub(least)).div_ceil(PAGE);
+    let below = (1..=pages).take_while(|n| is_readable(page - n * PAGE)).count();
+    let above = (1..=pages).take_while(|n| is_readable(page + n * PAGE)).count();
+    page - below * PAGE..page + (above + 1) * PAGE
+}
+
+/// Whether the kernel can read what is there.
+fn is_readable(address: usize) -> bool {
+    const NO_SUCH_OPERATION: i32 = -1;
+    const BYTES: usize = 8;
+    // SAFETY: the kernel reads a set of signals there, if it can, and then refuses to do anything with it.
+    let refused = unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, NO_SUCH_OPERATION, address, std::ptr::null_mut::<u8>(), BYTES)
+    };
+    refused != 0 && std::io::Error::last_os_error().raw_os_error() != Some(libc::EFAULT)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::sys::mapping::{Access, Reservation};
+
     #[test]
-    fn the_lowest_address_lies_below_a_local_variable() {
-        let local = 0u8;
-        let lowest = super::prepare_thread().unwrap();
-        assert!(lowest < &raw const local as usize);
-        assert!(&raw const local as usize - lowest < 1 << 30);
+    fn a_local_variable_is_on_this_threads_stack() {
+        let local = 0_u8;
+        let here = &raw const local as usize;
+        assert!(of_this_thread().contains(&here));
+        std::thread::spawn(move || assert!(!of_this_thread().contains(&here))).join().unwrap();
     }
 
     #[test]
-    fn threads_come_and_go_without_leaving_mappings() {
-        let count = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
-        let run = || std::thread::spawn(|| super::prepare_thread().unwrap()).join().unwrap();
-        run();
-        let before = count();
-        for _ in 0..100 {
-            run();
-        }
-        assert!(count() < before + 50, "{before} mappings became {}", count());
+    fn the_main_threads_stack_is_found_without_the_list_of_mappings() {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let line = maps.lines().find(|line| line.ends_with("[stack]")).unwrap();
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [start, end] = [start, end].map(|hex| usize::from_str_radix(hex, 16).unwrap());
+        let found = of_process();
+        assert_eq!(found.end, end);
+        assert!(found.start < start && found.len() < 1 << 40, "{found:x?}, which has used {start:x}..{end:x}");
+    }
+
+    #[test]
+    fn a_stack_ends_at_its_guard_whichever_way_it_is_found() {
+        let space = Reservation::new(40 * PAGE).unwrap();
+        let at = |page: usize| space.addresses().start + page * PAGE;
+        // SAFETY: nothing refers to this memory.
+        unsafe { space.map_zeros(3 * PAGE..30 * PAGE, Access::ReadWrite) }.unwrap();
+        let here = at(20) + 100;
+        assert_eq!(probe_around(here, at(0)), at(3)..at(30));
+        assert_eq!(probe_around(here, at(10)), at(10)..at(30));
+        assert!([None, Some(at(3)..at(30))].contains(&mapping_around(here)), "where the kernel can be asked");
+        assert_eq!(mapping_around(at(1)), None);
     }
 }

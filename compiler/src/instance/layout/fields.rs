@@ -17,7 +17,7 @@ pub mod header {
     pub const STACK_LIMIT: i32 = HOST + 8;
     /// Pointer to the runtime's own description of the instance.
     pub const INSTANCE: i32 = HOST + 16;
-    /// Pointer to the [`allowance`](super::allowance) of the instance's store.
+    /// Pointer to the instance's store, which begins with its [`allowance`](super::allowance).
     pub const ALLOWANCE: i32 = HOST + 24;
     /// Bytes kept for these fields.
     pub const SIZE: u64 = CACHE_LINE;
@@ -45,6 +45,9 @@ pub mod activation {
     pub const STACK: i32 = 8;
     /// Address of the code that resumes there.
     pub const HANDLER: i32 = 16;
+    /// Where the trampoline's caller leaves the activation's address, as a distance from the trampoline's frame pointer.
+    /// It is the first argument that has no register, and lies above the saved frame pointer and the return address.
+    pub const FROM_FRAME: i32 = 16;
 }
 
 /// Bytes of a value in the array in which host and Wasm hand each other arguments and results.

@@ -1,0 +1,84 @@
+//! x86-64 with the System V calling convention, on Linux.
+
+use super::{Frame, Position};
+use libc::{REG_RBP, REG_RIP, REG_RSP, c_void, ucontext_t};
+
+/// Reads where a signal has interrupted its thread.
+///
+/// # Safety
+/// `context` must be what the kernel has given to the handler that is running.
+pub(crate) unsafe fn interrupted(context: *const c_void) -> Position {
+    // SAFETY: the kernel fills the structure in: the caller's promise.
+    let registers = unsafe { &(*context.cast::<ucontext_t>()).uc_mcontext.gregs };
+    let register = |index: i32| registers[index as usize] as usize;
+    Position { pc: register(REG_RIP), stack: register(REG_RSP), frame: register(REG_RBP) }
+}
+
+/// Makes the thread go on somewhere else when the handler returns. All other registers stay as they are.
+///
+/// # Safety
+/// As for [`interrupted`]. The code there must be able to go on with these three registers.
+pub(crate) unsafe fn resume(context: *mut c_void, at: Position) {
+    // SAFETY: as in `interrupted`.
+    let registers = unsafe { &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs };
+    for (index, value) in [(REG_RIP, at.pc), (REG_RSP, at.stack), (REG_RBP, at.frame)] {
+        registers[index as usize] = value as i64;
+    }
+}
+
+/// Reads the frame that a frame pointer points to.
+///
+/// # Safety
+/// It must be the frame pointer of a function that has not returned, and that keeps one: it has pushed its caller's on
+/// top of the return address.
+#[inline]
+pub(crate) unsafe fn frame(pointer: usize) -> Frame {
+    let words = pointer as *const usize;
+    // SAFETY: these words are the frame's and its caller's: the caller's promise.
+    unsafe { Frame { outer: *words, return_address: *words.add(1), argument: *words.add(2) } }
+}
+
+/// Returns an address that no two threads have at the same time.
+///
+/// It is read anew each time, also where a function goes on as another thread than it began.
+#[inline]
+pub(crate) fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: the first word of the thread's control block is its own address, and the register points to it.
+    unsafe { std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly)) };
+    pointer
+}
+
+/// The convention of entry trampolines: six arguments are in registers, of which three only keep the last one out.
+type Entry = unsafe extern "C" fn(*mut u8, *const u8, *mut u8, usize, usize, usize, *mut u8) -> u32;
+
+/// Calls an entry trampoline, with the activation where a trampoline expects it: as the first argument on the stack.
+///
+/// # Safety
+/// `entry` must be an entry trampoline, and the arguments what it is made for.
+#[inline]
+pub(crate) unsafe fn enter(
+    entry: *const u8,
+    callee: *mut u8,
+    code: *const u8,
+    values: *mut u8,
+    activation: *mut u8,
+) -> u32 {
+    // SAFETY: entry trampolines have this convention: the caller's promise.
+    unsafe {
+        let entry = std::mem::transmute::<*const u8, Entry>(entry);
+        entry(callee, code, values, 0, 0, 0, activation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thread_pointer;
+
+    #[test]
+    fn a_thread_pointer_is_the_threads_own() {
+        assert_eq!(thread_pointer(), thread_pointer());
+        let here = thread_pointer();
+        std::thread::scope(|scope| assert_ne!(scope.spawn(thread_pointer).join().unwrap(), here));
+    }
+}
