@@ -1,7 +1,11 @@
 //! What is written is read back, and what was not written is told apart.
 
-use super::header::PAGE;
+use super::file::assemble;
+use super::header::{self, PAGE, Sections};
+use super::wire::Writer;
 use super::*;
+use crate::base::bytes::Bytes;
+use crate::instance::compiled::Compiled;
 use crate::instance::image::Remaining;
 use crate::settings::Metering;
 use crate::{Compiler, OptLevel, Settings};

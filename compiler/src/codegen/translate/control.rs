@@ -3,12 +3,13 @@
 //! Every construct has an exit block that takes its results. Where code cannot be reached, instructions are
 //! validated and otherwise skipped; constructs that begin there are only counted.
 
+use super::branch::block_args;
 use super::state::{Frame, FrameKind, Translator};
 use crate::base::trap::Trap;
 use crate::codegen::abi::{trap_code, value_type};
 use crate::module::instruction::{Control, Structure};
 use crate::module::{BlockType, ValType};
-use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Type, Value};
+use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Type};
 use std::collections::HashMap;
 use wasmparser::BrTable;
 
@@ -64,24 +65,6 @@ impl Translator<'_, '_> {
                 (types(ty.params()), types(ty.results()))
             }
         }
-    }
-
-    fn block_with(&mut self, params: &[Type]) -> Block {
-        let block = self.b.create_block();
-        for ty in params {
-            self.b.append_block_param(block, *ty);
-        }
-        block
-    }
-
-    fn jump(&mut self, block: Block, arguments: &[Value]) {
-        let arguments = block_args(arguments);
-        self.b.ins().jump(block, &arguments);
-    }
-
-    pub(super) fn continue_in(&mut self, block: Block) {
-        self.b.switch_to_block(block);
-        self.b.seal_block(block);
     }
 
     fn push_frame(&mut self, kind: FrameKind, params: usize, results: &[Type]) {
@@ -175,17 +158,6 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Where a branch goes, and how many values it takes there.
-    pub(super) fn label(&mut self, depth: u32) -> (Block, usize) {
-        let index = self.frames.len() - 1 - depth as usize;
-        let frame = &mut self.frames[index];
-        if let FrameKind::Loop { header } = frame.kind {
-            return (header, frame.params);
-        }
-        frame.exit_used = true;
-        (frame.exit, frame.results)
-    }
-
     fn br(&mut self, depth: u32) {
         let (target, arity) = self.label(depth);
         let arguments = self.pop_many(arity);
@@ -242,8 +214,4 @@ struct Edges {
     known: HashMap<u32, Block>,
     /// The same, in the order in which they were made.
     blocks: Vec<(u32, Block)>,
-}
-
-pub(super) fn block_args(values: &[Value]) -> Vec<BlockArg> {
-    values.iter().map(|value| BlockArg::Value(*value)).collect()
 }

@@ -1,9 +1,11 @@
 //! One function body to Cranelift IR.
 //!
-//! [`state`] holds what is known on the way. The other files add the instructions, a family each
-//! ([`Instruction`] lists the families). Nothing here knows other functions' bodies, or what becomes of the IR.
+//! `state` holds what is known on the way, and `branch` the ways between blocks. The files from `numeric` on add the
+//! instructions, a family each ([`Instruction`](crate::module::instruction::Instruction) lists the families).
+//! Nothing here knows other functions' bodies, or what becomes of the IR.
 
 mod state;
+mod branch;
 mod meter;
 mod numeric;
 mod memory;
@@ -11,158 +13,13 @@ mod atomic;
 mod simd;
 mod bulk;
 mod table;
-mod variable;
 mod reference;
+mod variable;
 mod control;
 mod call;
+mod function;
 #[cfg(test)]
 mod tests;
 
-use crate::base::error::CompileError;
-use crate::codegen::abi::{value_type, wasm_signature};
-use crate::instance::layout::{Layout, header};
-use crate::module::instruction::Instruction;
-use crate::module::{FromParser, ModuleInfo, ValType};
-use crate::settings::Metering;
-use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
-use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{Function, GlobalValueData, InstBuilder, MemFlagsData, SourceLoc, UserFuncName, Value};
-use cranelift_codegen::isa::TargetIsa;
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use state::Translator;
-use wasmparser::FunctionBody;
-
-/// What all bodies of a module have in common.
-pub(crate) struct ModuleContext<'a> {
-    pub(crate) info: &'a ModuleInfo,
-    pub(crate) layout: &'a Layout,
-    pub(crate) isa: &'a dyn TargetIsa,
-    pub(crate) metering: Metering,
-}
-
-/// Translates a valid body into `target`, which must be empty.
-///
-/// # Errors
-/// None that validation would not have reported.
-pub(crate) fn translate(
-    module: &ModuleContext<'_>,
-    func: u32,
-    body: &FunctionBody<'_>,
-    target: &mut Function,
-    context: &mut FunctionBuilderContext,
-) -> Result<(), CompileError> {
-    let ty = module.info.func_type(func);
-    target.signature = wasm_signature(ty);
-    target.name = UserFuncName::user(0, func);
-    set_stack_limit(target);
-    let mut b = FunctionBuilder::new(target, context);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    b.seal_block(entry);
-    let params = b.block_params(entry).to_vec();
-    let mut translator = Translator::new(module, b, params[0]);
-    for (ty, value) in ty.params().iter().zip(&params[1..]) {
-        translator.declare_local(*ty, *value);
-    }
-    declare_locals(&mut translator, body)?;
-    translator.push_body(ty.results());
-    translate_operators(&mut translator, body)?;
-    translator.b.finalize(module.isa.frontend_config());
-    Ok(())
-}
-
-/// The prologue compares the stack pointer with the limit in the host cell.
-fn set_stack_limit(target: &mut Function) {
-    let vmctx = target.create_global_value(GlobalValueData::VMContext);
-    let flags = target.dfg.mem_flags.insert(MemFlagsData::trusted()).expect("the first flags of a function");
-    let limit = GlobalValueData::Load { base: vmctx, offset: header::STACK_LIMIT.into(), global_type: I64, flags };
-    target.stack_limit = Some(target.create_global_value(limit));
-}
-
-fn declare_locals(translator: &mut Translator<'_, '_>, body: &FunctionBody<'_>) -> Result<(), CompileError> {
-    let mut locals = body.get_locals_reader()?;
-    for _ in 0..locals.get_count() {
-        let offset = locals.original_position();
-        let (count, ty) = locals.read()?;
-        let ty = ValType::from_parser(ty).map_err(|missing| missing.at(offset as usize))?;
-        let zero = zero(translator, ty);
-        for _ in 0..count {
-            translator.declare_local(ty, zero);
-        }
-    }
-    Ok(())
-}
-
-fn zero(translator: &mut Translator<'_, '_>, ty: ValType) -> Value {
-    let ins = translator.b.ins();
-    match ty {
-        ValType::F32 => ins.f32const(Ieee32::with_bits(0)),
-        ValType::F64 => ins.f64const(Ieee64::with_bits(0)),
-        ValType::I32 | ValType::I64 | ValType::Ref(_) => ins.iconst(value_type(ty), 0),
-        ValType::V128 => translator.vector_constant([0; 16]),
-    }
-}
-
-fn translate_operators(translator: &mut Translator<'_, '_>, body: &FunctionBody<'_>) -> Result<(), CompileError> {
-    let mut operators = body.get_operators_reader()?;
-    translator.meter_entry(SourceLoc::new(operators.original_position() as u32));
-    while !operators.eof() {
-        let (op, offset) = operators.read_with_offset()?;
-        let instruction = Instruction::new(op).map_err(|missing| missing.at(offset as usize))?;
-        translator.b.set_srcloc(SourceLoc::new(offset as u32));
-        translator.pay_for(&instruction);
-        translator.instruction(instruction);
-    }
-    Ok(operators.finish()?)
-}
-
-impl Translator<'_, '_> {
-    /// Translates a valid instruction.
-    #[inline]
-    fn instruction(&mut self, instruction: Instruction<'_>) {
-        use Instruction as I;
-        match instruction {
-            I::Structure(op) => self.structure(op),
-            _ if !self.reachable => {}
-            I::Control(op) => self.control(op),
-            I::Call(op) => self.call(op),
-            I::Variable(op) => self.variable(op),
-            I::Reference(op) => self.reference(op),
-            I::Table(op) => self.table(op),
-            I::BulkTable(op) => self.bulk_table(op),
-            I::MemorySize(op) => self.memory_size(op),
-            I::BulkMemory(op) => self.bulk_memory(op),
-            I::Load(op) => self.load_instruction(op),
-            I::Store(op) => self.store_instruction(op),
-            I::Atomic(op) => self.atomic(op),
-            I::Constant(op) => self.constant(op),
-            I::IntegerArithmetic(op) => self.integer_arithmetic(op),
-            I::IntegerComparison(op) => self.integer_comparison(op),
-            I::WideArithmetic(op) => self.wide_arithmetic(op),
-            I::FloatArithmetic(op) => self.float_arithmetic(op),
-            I::FloatComparison(op) => self.float_comparison(op),
-            I::IntegerConversion(op) => self.integer_conversion(op),
-            I::FloatConversion(op) => self.float_conversion(op),
-            I::VectorBits(op) => self.vector_bits(op),
-            I::VectorLoad(op) => self.vector_load(op),
-            I::LaneAccess(op) => self.lane_access(op),
-            I::LaneMove(op) => self.lane_move(op),
-            I::LaneExtract(op) => self.lane_extract(op),
-            I::LaneReplace(op) => self.lane_replace(op),
-            I::LaneReduction(op) => self.lane_reduction(op),
-            I::VectorArithmetic(op) => self.vector_arithmetic(op),
-            I::SaturatingArithmetic(op) => self.saturating_arithmetic(op),
-            I::VectorShift(op) => self.vector_shift(op),
-            I::VectorComparison(op) => self.vector_comparison(op),
-            I::Narrowing(op) => self.narrowing(op),
-            I::Extension(op) => self.extension(op),
-            I::ExtendedProduct(op) => self.extended_product(op),
-            I::ExtendedSum(op) => self.extended_sum(op),
-            I::VectorFloatArithmetic(op) => self.vector_float_arithmetic(op),
-            I::VectorFloatComparison(op) => self.vector_float_comparison(op),
-            I::VectorFloatConversion(op) => self.vector_float_conversion(op),
-            I::Relaxed(op) => self.relaxed(op),
-        }
-    }
-}
+pub(crate) use function::translate;
+pub(crate) use state::ModuleContext;

@@ -3,7 +3,7 @@
 //! As a value, a reference is an address (a funcref, of a record) or a handle (an externref), and null is 0. Whether a type
 //! excludes null is validation's business.
 
-use super::control::block_args;
+use super::branch::block_args;
 use super::state::Translator;
 use crate::base::trap::Trap;
 use crate::codegen::abi::reference_type;

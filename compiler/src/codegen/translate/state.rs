@@ -2,21 +2,30 @@
 //!
 //! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
 
-use super::ModuleContext;
 use crate::base::trap::Trap;
 use crate::codegen::abi::{builtin_signature, trap_code, value_type};
 use crate::instance::builtin::{Builtin, GROWTH_FAILED};
-use crate::instance::layout::header;
-use crate::module::{RefKind, ValType};
+use crate::instance::layout::{Layout, header};
+use crate::module::{ModuleInfo, RefKind, ValType};
+use crate::settings::Metering;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
     AliasRegion, AliasRegionData, Block, ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, MemFlagsData, SigRef,
     Type, UserExternalName, Value,
 };
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, Variable};
 use std::borrow::Cow;
 use std::collections::HashMap;
+
+/// What all bodies of a module have in common.
+pub(crate) struct ModuleContext<'a> {
+    pub(crate) info: &'a ModuleInfo,
+    pub(crate) layout: &'a Layout,
+    pub(crate) isa: &'a dyn TargetIsa,
+    pub(crate) metering: Metering,
+}
 
 /// One function body on its way from Wasm to Cranelift IR.
 pub(super) struct Translator<'m, 'b> {

@@ -1,7 +1,7 @@
 //! Lanes that are floats, and their conversions.
 
 use super::super::state::Translator;
-use super::lanes_of;
+use super::vector::lanes_of;
 use crate::module::instruction::{VectorFloatArithmetic, VectorFloatComparison, VectorFloatConversion};
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::types::{F32X4, F64X2, I32X4, I64X2};

@@ -1,7 +1,7 @@
 //! Lanes that are integers.
 
 use super::super::state::Translator;
-use super::lanes_of;
+use super::vector::lanes_of;
 use crate::module::instruction::{
     ExtendedProduct, ExtendedSum, Extension, Narrowing, SaturatingArithmetic, VectorArithmetic, VectorComparison,
     VectorShift,

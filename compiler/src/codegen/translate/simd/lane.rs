@@ -1,7 +1,7 @@
 //! Single lanes and their order: into vectors, out of them, and about in them.
 
 use super::super::state::Translator;
-use super::lanes_of;
+use super::vector::lanes_of;
 use crate::module::instruction::{LaneExtract, LaneMove, LaneReduction, LaneReplace};
 use cranelift_codegen::ir::types::{I8X16, I32};
 use cranelift_codegen::ir::{InstBuilder, Type, Value};

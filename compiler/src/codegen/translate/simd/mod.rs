@@ -4,98 +4,9 @@
 //! wherever values meet (on the stack, in locals, blocks, calls and globals), and an instruction that works on
 //! other lanes takes a view of its operands. A view is a change of type; it costs no machine code.
 
+mod vector;
 mod lane;
 mod memory;
 mod integer;
 mod float;
 mod relaxed;
-
-use super::state::Translator;
-use crate::module::instruction::VectorBits;
-use cranelift_codegen::ir::types::{F32X4, F64X2, I8X16, I16X8, I32, I32X4, I64X2};
-use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
-
-/// The lanes of an instruction's result: those that its name begins with.
-fn lanes_of(name: &str) -> Type {
-    match name.as_bytes() {
-        [b'I', b'8', b'x', ..] => I8X16,
-        [b'I', b'1', b'6', b'x', ..] => I16X8,
-        [b'I', b'3', b'2', b'x', ..] => I32X4,
-        [b'I', b'6', b'4', b'x', ..] => I64X2,
-        [b'F', b'3', b'2', b'x', ..] => F32X4,
-        [b'F', b'6', b'4', b'x', ..] => F64X2,
-        _ => unreachable!("the name {name} has no lanes"),
-    }
-}
-
-impl Translator<'_, '_> {
-    /// The vector with these bytes, lane 0 first.
-    pub(super) fn vector_constant(&mut self, bytes: [u8; 16]) -> Value {
-        let constant = self.b.func.dfg.constants.insert(bytes.to_vec().into());
-        self.b.ins().vconst(I8X16, constant)
-    }
-
-    /// The same 128 bits as lanes of another type. Lane 0 is always the one with the lowest address.
-    fn view(&mut self, vector: Value, lanes: Type) -> Value {
-        if self.b.func.dfg.value_type(vector) == lanes {
-            return vector;
-        }
-        self.b.ins().bitcast(lanes, MemFlagsData::new().with_endianness(Endianness::Little), vector)
-    }
-
-    fn pop_vector(&mut self, lanes: Type) -> Value {
-        let vector = self.pop();
-        self.view(vector, lanes)
-    }
-
-    fn push_vector(&mut self, vector: Value) {
-        let bytes = self.view(vector, I8X16);
-        self.push(bytes);
-    }
-
-    /// An instruction that makes a vector of one with these lanes.
-    fn vector_unary(&mut self, lanes: Type, emit: impl FnOnce(&mut Self, Value) -> Value) {
-        let vector = self.pop_vector(lanes);
-        let result = emit(self, vector);
-        self.push_vector(result);
-    }
-
-    /// An instruction that makes a vector of two with these lanes.
-    fn vector_binary(&mut self, lanes: Type, emit: impl FnOnce(&mut Self, Value, Value) -> Value) {
-        let (right, left) = (self.pop_vector(lanes), self.pop_vector(lanes));
-        let result = emit(self, left, right);
-        self.push_vector(result);
-    }
-
-    /// An instruction on the bits, whatever lanes they are.
-    pub(super) fn vector_bits(&mut self, op: VectorBits) {
-        use VectorBits as O;
-        match op {
-            O::V128Const { value } => {
-                let constant = self.vector_constant(*value.bytes());
-                self.push(constant);
-            }
-            O::V128Not => self.vector_unary(I8X16, |t, a| t.b.ins().bnot(a)),
-            O::V128And => self.vector_binary(I8X16, |t, a, b| t.b.ins().band(a, b)),
-            O::V128Or => self.vector_binary(I8X16, |t, a, b| t.b.ins().bor(a, b)),
-            O::V128Xor => self.vector_binary(I8X16, |t, a, b| t.b.ins().bxor(a, b)),
-            O::V128AndNot => self.vector_binary(I8X16, |t, a, b| {
-                let others = t.b.ins().bnot(b);
-                t.b.ins().band(a, others)
-            }),
-            O::V128Bitselect => self.bitselect(),
-            O::V128AnyTrue => {
-                let vector = self.pop();
-                let flag = self.b.ins().vany_true(vector);
-                let flag = self.b.ins().uextend(I32, flag);
-                self.push(flag);
-            }
-        }
-    }
-
-    fn bitselect(&mut self) {
-        let (mask, otherwise, then) = (self.pop(), self.pop(), self.pop());
-        let selected = self.b.ins().bitselect(mask, then, otherwise);
-        self.push(selected);
-    }
-}

@@ -17,7 +17,7 @@
 
 use super::super::state::Translator;
 use super::integer::SIGNED;
-use super::lanes_of;
+use super::vector::lanes_of;
 use crate::module::instruction::Relaxed;
 use cranelift_codegen::ir::types::{I8X16, I32X4};
 use cranelift_codegen::ir::{InstBuilder, Type};

@@ -1,0 +1,67 @@
+//! The file as a whole: its sections, put together and taken apart.
+
+use super::description::Description;
+use super::error::ArtifactError;
+use super::header::{self, Sections};
+use super::target::Target;
+use super::wire::{Damaged, Reader, Wire, Writer};
+use crate::base::bytes::Bytes;
+use crate::instance::compiled::Compiled;
+use std::ops::Range;
+
+/// An artifact as it was read.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// The module. What is large in it is part of the file's bytes.
+    pub compiled: Compiled,
+    /// Where the text is in the file: from the start of a page to the end of one.
+    pub text: Range<usize>,
+    /// Where the file has the memory as one piece, from its first byte to the end of its last extent.
+    pub memory: Option<Range<usize>>,
+}
+
+/// A compiled module as a file.
+pub(crate) fn write(compiled: &Compiled, target: &Target) -> Vec<u8> {
+    let description = Description::of(compiled);
+    let memory = description.memory.section(&compiled.image);
+    let mut out = Writer::default();
+    target.put(&mut out);
+    description.put(&mut out);
+    assemble(&out, &compiled.code.text, &memory)
+}
+
+/// The file of these sections.
+pub(super) fn assemble(out: &Writer, text: &[u8], memory: &[u8]) -> Vec<u8> {
+    let lengths = [out.metadata.len(), out.bulk.len(), text.len(), memory.len()];
+    let sections = Sections::new(lengths).expect("what is in memory fits a file");
+    let mut file = vec![0; sections.file_len()];
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(sections.metadata.start, &out.metadata);
+    put(sections.bulk.start, &out.bulk);
+    put(sections.text.start, text);
+    put(sections.memory.start, memory);
+    header::seal(&mut file, &sections);
+    file
+}
+
+/// Reads a file to be used `here`. With `check_all`, all of it is compared with its digests.
+///
+/// # Errors
+/// When it is not an artifact, was made for another version or machine, or is not as it was written.
+pub(crate) fn read(file: &Bytes, here: &Target, check_all: bool) -> Result<Artifact, ArtifactError> {
+    let Sections { metadata, bulk, text, memory } = header::open(file, check_all)?;
+    let part = |range: &Range<usize>| file.part(range.clone()).ok_or(Damaged);
+    let mut from = Reader::new(part(&metadata)?, part(&bulk)?);
+    Target::take(&mut from)?.check(here)?;
+    let description = Description::take(&mut from)?;
+    from.end()?;
+    let flat = description.memory.flat && !memory.is_empty();
+    let compiled = description.complete(&part(&text)?, &part(&memory)?)?;
+    Ok(Artifact { compiled, text, memory: flat.then_some(memory) })
+}
+
+impl From<Damaged> for ArtifactError {
+    fn from(_: Damaged) -> Self {
+        Self::damaged("its description cannot be read")
+    }
+}

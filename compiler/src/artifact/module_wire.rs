@@ -1,0 +1,60 @@
+//! How the description of a module becomes bytes: its structures and enums, field by field.
+//!
+//! A field or variant that is missing here does not compile.
+
+use super::wire::{Damaged, Reader, Wire, Writer, enums, structs};
+use crate::module::{
+    ConstExpr, ConstOp, DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType,
+    HeapType, Import, MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, TypeDef, ValType,
+};
+
+structs! {
+    ModuleInfo {
+        name types rec_groups canonical_types imports exports exports_by_name funcs tables memories globals
+        num_imported_funcs num_imported_tables num_imported_memories num_imported_globals
+        global_inits table_inits elements data data_bytes start func_names
+    }
+    Import { module name entity }
+    Export { name entity }
+    TypeDef { func supertype is_final }
+    FuncDecl { ty escapes }
+    TableType { element minimum maximum table64 }
+    MemoryType { minimum maximum memory64 page_size_log2 }
+    GlobalType { content mutable }
+    RefType { nullable heap }
+    ElementSegment { ty mode items }
+    DataSegment { mode bytes }
+    Names { entries text }
+}
+
+enums! {
+    ValType { 0 = I32, 1 = I64, 2 = F32, 3 = F64, 4 = V128, 5 = Ref(ty), }
+    HeapType { 0 = Func, 1 = Extern, 2 = NoFunc, 3 = NoExtern, 4 = ConcreteFunc(ty), }
+    Entity { 0 = Func(index), 1 = Table(index), 2 = Memory(index), 3 = Global(index), }
+    ElementItems { 0 = Functions(indices), 1 = Expressions(exprs), }
+    SegmentMode { 0 = Active { target offset }, 1 = Passive, 2 = Declared, }
+    ConstOp {
+        0 = I32Const(value), 1 = I64Const(value), 2 = F32Const(bits), 3 = F64Const(bits), 4 = V128Const(value),
+        5 = RefNull(heap), 6 = RefFunc(index), 7 = GlobalGet(index), 8 = I32Add, 9 = I32Sub, 10 = I32Mul, 11 = I64Add,
+        12 = I64Sub, 13 = I64Mul,
+    }
+}
+
+impl Wire for FuncType {
+    fn put(&self, out: &mut Writer) {
+        self.params().to_vec().put(out);
+        self.results().to_vec().put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Ok(Self::new(Vec::take(from)?, Vec::take(from)?))
+    }
+}
+
+impl Wire for ConstExpr {
+    fn put(&self, out: &mut Writer) {
+        self.0.put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Vec::take(from).map(Self)
+    }
+}
