@@ -71,6 +71,7 @@ const STORES: [(&str, u64, &str); 10] = [
 const LANES: [u64; 4] = [8, 16, 32, 64];
 
 /// The widths of atomic accesses as instructions name them, for each type.
+#[allow(clippy::type_complexity, reason = "a table, whose columns are explained above")]
 const ATOMICS: [(&str, &[(&str, &str, u64)]); 2] = [
     ("i32", &[("", "", 4), ("8", "_u", 1), ("16", "_u", 2)]),
     ("i64", &[("", "", 8), ("8", "_u", 1), ("16", "_u", 2), ("32", "_u", 4)]),

@@ -34,7 +34,7 @@ pub enum TablePlace {
 /// Where a linear memory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryPlace {
-    /// In this instance's slot, at [`MEMORY`]; its size in bytes, 64 bits, is in the state.
+    /// In this instance's slot, at [`MEMORY`](super::MEMORY); its size in bytes, 64 bits, is in the state.
     Slot {
         /// Its current size in bytes, 64 bits.
         size: i32,
