@@ -70,12 +70,12 @@ const STORES: [(&str, u64, &str); 10] = [
 /// The bits of the lanes that are loaded and stored one at a time.
 const LANES: [u64; 4] = [8, 16, 32, 64];
 
-/// The widths of atomic accesses as instructions name them, for each type.
-#[allow(clippy::type_complexity, reason = "a table, whose columns are explained above")]
-const ATOMICS: [(&str, &[(&str, &str, u64)]); 2] = [
+/// The widths of atomic accesses for each type: as instructions name them before and after the operation, and in bytes.
+const ATOMICS: [(&str, &[Width]); 2] = [
     ("i32", &[("", "", 4), ("8", "_u", 1), ("16", "_u", 2)]),
     ("i64", &[("", "", 8), ("8", "_u", 1), ("16", "_u", 2), ("32", "_u", 4)]),
 ];
+type Width = (&'static str, &'static str, u64);
 
 /// An access as the body of a function with an index, and how many bytes it touches.
 struct Access {
