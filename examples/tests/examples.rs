@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What an example prints. Cargo has built it: examples are built with the tests of their package.
+/// Returns what an example prints. Cargo builds examples with the tests of their package, but not for `--test` alone.
 fn output(name: &str) -> String {
     let test: PathBuf = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let output = Command::new(folder.join("examples").join(name)).output().unwrap();
+    let program = Command::new(folder.join("examples").join(name)).output();
+    let output = program.unwrap_or_else(|error| panic!("{name}: {error}; `cargo test -p minirt-examples` builds it"));
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -26,7 +27,7 @@ fn the_children_of_a_fork_diverge_and_the_parent_notices_nothing() {
     assert_eq!(lines[2..], ["the parent has not been asked anything"], "{output}");
 }
 
-/// The lines that an example prints.
+/// Splits what an example prints.
 fn lines(name: &str, output: String) -> Vec<String> {
     assert!(!output.is_empty(), "{name} says nothing");
     output.lines().map(String::from).collect()

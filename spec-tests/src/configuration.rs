@@ -22,7 +22,7 @@ impl Default for Configuration {
 }
 
 impl Configuration {
-    /// The optimisation level of a name.
+    /// Returns the optimisation level of a name.
     ///
     /// # Errors
     /// When there is none of that name.
@@ -34,7 +34,7 @@ impl Configuration {
         })
     }
 
-    /// The engines of this configuration.
+    /// Returns the engines of this configuration.
     ///
     /// # Errors
     /// When this machine cannot run minirt.
@@ -58,7 +58,7 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// The engine that the assertions of a script were written for.
+    /// Returns the engine that the assertions of a script were written for.
     pub fn of(&self, source: &Source) -> &Engine {
         match source.era {
             Era::Version3 => &self.version3,

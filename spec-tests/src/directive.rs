@@ -1,4 +1,4 @@
-//! What each directive of a script demands, and whether it was so.
+//! Checks what each directive of a script demands.
 //!
 //! A directive that is not understood is a mismatch, never a pass.
 
@@ -23,7 +23,7 @@ fn mismatch<R>(expected: impl Into<String>, got: impl Into<String>) -> Result<R,
     Err(Mismatch { expected: expected.into(), got: got.into() })
 }
 
-/// Whether it is one of the directives that are counted.
+/// Returns whether a directive is an assertion, and so is counted.
 pub(crate) fn is_assertion(directive: &WastDirective<'_>) -> bool {
     use WastDirective as D;
     match directive {
@@ -36,7 +36,7 @@ pub(crate) fn is_assertion(directive: &WastDirective<'_>) -> bool {
     }
 }
 
-/// Does what a directive says.
+/// Runs a directive and compares the outcome with its expectation.
 pub(crate) fn check(session: &mut Session, directive: &mut WastDirective<'_>) -> Verdict {
     use WastDirective as D;
     match directive {
@@ -77,7 +77,7 @@ fn definition(session: &mut Session, wat: &mut QuoteWat<'_>) -> Verdict {
     let wasm = encoded(wat).map_err(|got| Mismatch { expected: "a module that can be parsed".into(), got })?;
     match session.compile(&wasm) {
         Ok(module) => session.define(name, module),
-        // It has to be valid. That it exceeds a limit would matter only if there were to be an instance of it.
+        // It only has to be valid: exceeding a limit of minirt matters only if it is instantiated.
         Err(_) if session.is_valid(&wasm) => {}
         Err(error) => return mismatch("a valid module", describe(&error)),
     }
@@ -108,13 +108,13 @@ fn traps(result: anyhow::Result<Vec<Val>>, message: &str) -> Verdict {
     }
 }
 
-/// Whether our text for a trap is what a script means. Scripts say less (`uninitialized`) or more
-/// (`uninitialized element 7`) than the reason alone, so that one must begin with the other.
-fn same_trap(ours: &str, expected: &str) -> bool {
-    !expected.is_empty() && (ours.starts_with(expected) || expected.starts_with(ours))
+/// Returns whether minirt's text for a trap is what a script expects. Scripts say less (`uninitialized`) or more
+/// (`uninitialized element 7`) than the reason alone, so one of the two must begin with the other.
+fn same_trap(text: &str, expected: &str) -> bool {
+    !expected.is_empty() && (text.starts_with(expected) || expected.starts_with(text))
 }
 
-/// The text of the script is parsed by `wast`, so what `wast` refuses counts as refused.
+/// Checks that a module is refused. `wast` parses the script's text, so what it refuses counts, too.
 fn invalid(session: &Session, wat: &mut QuoteWat<'_>, message: &str) -> Verdict {
     let expected = format!("an invalid module: {message}");
     match encoded(wat) {
@@ -131,7 +131,7 @@ fn malformed(session: &Session, wat: &mut QuoteWat<'_>, message: &str) -> Verdic
     }
 }
 
-/// A module may only be refused for breaking the rules, not for a limit or a fault of the compiler.
+/// Checks that a module is refused for breaking a rule, not for a limit or a fault of the compiler.
 fn refused(session: &Session, wasm: &[u8], expected: &str) -> Verdict {
     match session.refusal(wasm) {
         None => mismatch(expected, "a module that compiles"),
@@ -142,7 +142,8 @@ fn refused(session: &Session, wasm: &[u8], expected: &str) -> Verdict {
     }
 }
 
-/// Whether the fault is the module's. Features that the version of the specification does not have are switched off.
+/// Returns whether the fault is the module's. Features that the version of the specification does not have are switched
+/// off.
 fn breaks_a_rule(kind: CompileErrorKind) -> bool {
     use CompileErrorKind::{Disabled, Malformed, Unsupported};
     matches!(kind, Malformed { .. } | Unsupported(_) | Disabled(_))
@@ -164,7 +165,7 @@ fn unlinkable(session: &mut Session, wat: &mut Wat<'_>, message: &str) -> Verdic
     }
 }
 
-/// The bytes of a module in any of the forms that scripts have, or why its text is refused.
+/// Returns the bytes of a module in any of the forms that scripts have, or why its text is refused.
 fn encoded(wat: &mut QuoteWat<'_>) -> Result<Vec<u8>, String> {
     match wat.to_test().map_err(|error| error.message())? {
         QuoteWatTest::Binary(bytes) => Ok(bytes),

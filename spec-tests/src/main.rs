@@ -1,4 +1,4 @@
-//! The program: runs scripts, prints a line a file, and the sum last.
+//! The program: runs scripts, prints a line for each file and the total at the end.
 
 #![forbid(unsafe_code)]
 
@@ -72,7 +72,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
     Ok(options)
 }
 
-/// Whether nothing failed.
+/// Returns whether nothing failed.
 fn execute(options: &Options) -> Result<bool> {
     let mut out = std::io::stdout().lock();
     if options.help {

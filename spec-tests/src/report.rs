@@ -1,4 +1,4 @@
-//! What came out of scripts, counted. Knows nothing of how they ran.
+//! The results of scripts, counted. Knows nothing of how they ran.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -48,7 +48,7 @@ pub struct Failure {
     pub got: String,
 }
 
-/// What came out of one script.
+/// The result of one script.
 #[derive(Clone, Debug, Default)]
 pub struct FileReport {
     /// The script's name.
@@ -62,7 +62,7 @@ pub struct FileReport {
 }
 
 impl FileReport {
-    /// Whether nothing went wrong.
+    /// Returns whether nothing went wrong.
     pub fn is_ok(&self) -> bool {
         self.tally.failed == 0
     }
@@ -73,7 +73,7 @@ impl FileReport {
     }
 }
 
-/// A line for the file, and three for every failure.
+/// Shows a line for the file, and three for every failure.
 impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, tally, .. } = self;

@@ -1,4 +1,4 @@
-//! One script, from its text to a report: nothing that happens on the way escapes being counted.
+//! One script, from its text to a report. Whatever goes wrong on the way is counted.
 
 use crate::directive::{Mismatch, check, is_assertion};
 use crate::report::{FileReport, Place};
@@ -76,7 +76,7 @@ fn run_directives(engine: &Engine, text: &str, directives: Vec<WastDirective<'_>
             Ok(Ok(())) => report.tally.passed += usize::from(counts),
             Ok(Err(Mismatch { expected, got })) => report.fail(at, expected, got),
             Err(panic) => {
-                // The store may be in any state now, so that nothing more can be learned from this script.
+                // The store may be in any state now: the rest of the script says nothing.
                 report.fail(at, "no panic", format!("{panic}\n{}", unreached(left)));
                 report.tally.failed += left;
                 // Dropping the store could panic once more.

@@ -30,8 +30,8 @@ pub enum Era {
     Version3,
 }
 
-/// The proposals whose scripts are run, with the name that reports give them. Their assertions are of the time when they
-/// were proposals, so in most of them a module can have one memory only.
+/// The proposals whose scripts are run, with the name that reports give them. Their assertions are of the time when
+/// they were proposals, so in most of them a module can have one memory only.
 const PROPOSALS: [(&str, Proposal); 16] = [
     ("annotations", Proposal::Annotations),
     ("bulk-memory", Proposal::BulkMemoryOperations),
@@ -51,7 +51,7 @@ const PROPOSALS: [(&str, Proposal); 16] = [
     ("wide-arithmetic", Proposal::WideArithmetic),
 ];
 
-/// The scripts of all versions of the specification and of proposals, in order of their names.
+/// Returns the scripts of all versions of the specification and of proposals, in order of their names.
 pub fn carried() -> Vec<Source> {
     let mut all = Vec::new();
     for (version, suite) in [("v1", SpecVersion::V1), ("v2", SpecVersion::V2)] {
@@ -82,7 +82,7 @@ fn sorted(folder: &str, era: Era, files: impl Iterator<Item = TestFile<'static>>
     sources
 }
 
-/// The scripts at a path: the file itself, or every `.wast` file in the folder and the folders in it.
+/// Returns the scripts at a path: the file itself, or every `.wast` file in the folder and the folders in it.
 pub fn found(path: &Path) -> Vec<Source> {
     if !path.is_dir() {
         return vec![read(path, None)];
@@ -95,14 +95,14 @@ pub fn found(path: &Path) -> Vec<Source> {
     }
 }
 
-/// The feature that a file of the official suite needs and minirt lacks, by the suite's naming.
+/// Returns the feature that a file of the official suite needs and minirt lacks, by the suite's naming.
 fn needs(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     let exceptions = ["tag.wast", "throw.wast", "throw_ref.wast", "try_table.wast"];
     exceptions.contains(&name).then_some("needs exceptions")
 }
 
-/// Why a file of the suite cannot be run any more, or not yet.
+/// Returns why a file of the suite is skipped: a later version changed it, or minirt lacks something.
 fn outdated(folder: &str, name: &str) -> Option<&'static str> {
     match (folder, name) {
         ("bulk-memory", "table_init.wast") | ("v3", "type-rec.wast") => Some("needs garbage-collected types"),

@@ -14,7 +14,7 @@ const HEAD: &str = "# Assertions of the official suites\n\n\
     | suite | passed | failed | skipped |\n|---|--:|--:|--:|\n";
 const FILES: &str = "\n| file | passed | failed | skipped |\n|---|--:|--:|--:|\n";
 
-/// The table of these reports.
+/// Renders reports as a table.
 pub fn render(reports: &[FileReport]) -> String {
     let (mut suites, mut total) = (BTreeMap::<&str, Tally>::new(), Tally::default());
     for FileReport { name, tally, .. } in reports {

@@ -1,6 +1,6 @@
 //! Values as scripts write, expect and read them.
 //!
-//! Floats travel as bits: two NaNs are the same only if the script says which it means.
+//! Floats are compared as bits. Of NaNs, the script says which ones it accepts.
 
 use anyhow::{Result, bail};
 use minirt::{ExternRef, Store, Val};
@@ -8,7 +8,7 @@ use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCor
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
 
-/// The value that a script passes to a function.
+/// Returns the value that a script passes to a function.
 pub(crate) fn argument(arg: &WastArg<'_>, store: &mut Store<()>) -> Result<Val> {
     let WastArg::Core(arg) = arg else { bail!("an argument that no core module takes: {arg:?}") };
     Ok(match arg {
@@ -31,7 +31,7 @@ fn null(ty: &HeapType<'_>) -> Result<Val> {
     }
 }
 
-/// Whether a call's results are what the script expects.
+/// Returns whether a call's results are what the script expects.
 ///
 /// # Errors
 /// When the expectation is not understood.
@@ -79,13 +79,13 @@ fn any_matches(store: &Store<()>, value: &Val, cases: &[WastRetCore<'_>]) -> Res
     Ok(false)
 }
 
-/// The number that the script made an external reference from.
+/// Returns the number that the script made an external reference from.
 fn host_number(store: &Store<()>, value: &Val) -> Option<u32> {
     let Val::ExternRef(Some(reference)) = value else { return None };
     reference.data(store).ok()?.downcast_ref::<u32>().copied()
 }
 
-/// A canonical NaN has the quiet bit alone; an arithmetic NaN has at least that one.
+/// Compares bits. A canonical NaN has the quiet bit alone; an arithmetic NaN has at least that one.
 fn f32_matches(want: &NanPattern<F32>, got: u32) -> bool {
     const QUIET: u32 = 0x7fc0_0000;
     match want {
@@ -120,7 +120,7 @@ fn v128_matches(want: &V128Pattern, got: [u8; 16]) -> bool {
     }
 }
 
-/// Results as a report shows them.
+/// Shows results as a report has them.
 pub(crate) fn describe_all(store: &Store<()>, values: &[Val]) -> String {
     joined(values.iter().map(|value| describe(store, value)))
 }
@@ -142,7 +142,7 @@ fn describe(store: &Store<()>, value: &Val) -> String {
     }
 }
 
-/// Expected results as a report shows them.
+/// Shows expected results as a report has them.
 pub(crate) fn describe_expected(expected: &[WastRet<'_>]) -> String {
     joined(expected.iter().map(|expected| match expected {
         WastRet::Core(expected) => describe_pattern(expected),

@@ -1,4 +1,4 @@
-//! The runner must be able to fail: scripts that are wrong, and what it has to say about them.
+//! The runner itself: wrong scripts fail, and the report says where and why.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Every carried script as a test of its own: for each optimisation level with images and with eager copies, and once with
-//! metered code.
+//! Every carried script as a test of its own: for each optimisation level with images and with eager copies, and once
+//! with metered code.
 //!
 //! A file passes if nothing in it fails and as many assertions pass as `RESULTS.md` says.
 
@@ -59,7 +59,7 @@ fn table_trial(table: &Arc<BTreeMap<String, usize>>, sources: &[Source]) -> Tria
     })
 }
 
-/// The rows for suites, and the last line, are sums of the rows for files.
+/// Checks that the rows for suites, and the last line, are sums of the rows for files.
 fn sums_trial() -> Trial {
     Trial::test("RESULTS.md sums its files up", || {
         let text = read(table::PATH)?;

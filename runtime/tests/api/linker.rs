@@ -14,7 +14,7 @@ const USER: &str = r#"(module
   (import "counter" "next" (func $next (result i32)))
   (func (export "twice") (result i32) (drop (call $next)) (call $next)))"#;
 
-/// What the user of a counter gets at its second call.
+/// Returns what the second call of a counter's user returns.
 fn twice(more: &str) -> Result<i32> {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());

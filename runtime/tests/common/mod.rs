@@ -3,14 +3,14 @@
 
 use minirt::{Config, Engine, Instance, Linker, Module, OptLevel, ResetStrategy, Result, Store, Trap, Val};
 
-/// The default engine, and one that fills slots by copying.
+/// Returns the default engine, and one that fills slots by copying.
 pub(crate) fn engines() -> [(&'static str, Engine); 2] {
     let mut copying = Config::new();
     copying.memory_init_cow(false);
     [("images", Engine::default()), ("eager copies", Engine::new(&copying).unwrap())]
 }
 
-/// An instance of a module without imports, in a store of its own.
+/// Returns an instance of a module without imports, in a store of its own.
 pub(crate) fn instance(engine: &Engine, text: &str) -> (Store<()>, Instance) {
     let module = Module::new(engine, text).unwrap();
     let mut store = Store::new(engine, ());
@@ -32,7 +32,7 @@ pub(crate) fn call_i32(store: &mut Store<()>, instance: Instance, name: &str, ar
     Ok(call(store, instance, name, &args)?[0].unwrap_i32())
 }
 
-/// Instances of both modules in one store, the second with all exports of the first.
+/// Instantiates two modules in one store, the second with all exports of the first.
 pub(crate) fn linked(engine: &Engine, exporter: &str, importer: &str) -> Result<(Store<()>, Instance)> {
     let mut store = Store::new(engine, ());
     let a = Instance::new(&mut store, &Module::new(engine, exporter).unwrap(), &[]).unwrap();
@@ -42,7 +42,7 @@ pub(crate) fn linked(engine: &Engine, exporter: &str, importer: &str) -> Result<
     Ok((store, b))
 }
 
-/// Whether the second module can import what the first exports.
+/// Returns whether the second module can import what the first exports.
 pub(crate) fn links(exporter: &str, importer: &str) -> bool {
     match linked(&Engine::default(), exporter, importer) {
         Ok(_) => true,
@@ -51,33 +51,33 @@ pub(crate) fn links(exporter: &str, importer: &str) -> bool {
     }
 }
 
-/// The trap that a call ended with.
+/// Returns the trap that a call ended with.
 pub(crate) fn trap(result: Result<impl std::fmt::Debug>) -> Trap {
     *result.unwrap_err().downcast_ref::<Trap>().expect("a trap")
 }
 
-/// Mappings of this process.
+/// Counts the mappings of this process.
 pub(crate) fn mappings() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
-/// Open descriptors of this process.
+/// Counts the open descriptors of this process.
 pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Every way in which slots are made clean.
+/// Every reset strategy.
 pub(crate) const STRATEGIES: [ResetStrategy; 4] =
     [ResetStrategy::Adaptive, ResetStrategy::HotSet, ResetStrategy::Scan, ResetStrategy::Discard];
 
-/// Settings with one way of resetting, and images or copies.
+/// Returns a configuration with a reset strategy, and with images or eager copies.
 pub(crate) fn config(strategy: ResetStrategy, images: bool) -> Config {
     let mut config = Config::new();
     config.reset_strategy(strategy).memory_init_cow(images);
     config
 }
 
-/// Runs a test for each way of resetting, with images and with copies. What it is given first names the case.
+/// Runs a test for each reset strategy, with images and with eager copies. Its first argument names the case.
 pub(crate) fn each_config(mut test: impl FnMut(&str, ResetStrategy, Config)) {
     for strategy in STRATEGIES {
         for images in [true, false] {
@@ -88,7 +88,7 @@ pub(crate) fn each_config(mut test: impl FnMut(&str, ResetStrategy, Config)) {
     }
 }
 
-/// A number from the environment.
+/// Returns a number from the environment.
 pub(crate) fn number_from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
 }
@@ -106,12 +106,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number less than `end`, which is not 0.
+    /// Returns a number less than `end`, which is not 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    /// True in so many of 100 cases.
+    /// Returns true with this probability, in percent.
     pub(crate) fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -121,13 +121,13 @@ impl Random {
     }
 }
 
-/// Whether there is nothing but zeros: quickly, also in a build without optimisation.
+/// Returns whether all bytes are zero: fast, even without optimisation.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     static ZEROS: [u8; 65_536] = [0; 65_536];
     bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
 }
 
-/// An engine whose code needs fuel.
+/// Returns an engine whose code needs fuel.
 pub(crate) fn fuelled(level: OptLevel) -> Engine {
     Engine::new(Config::new().consume_fuel(true).cranelift_opt_level(level)).unwrap()
 }
@@ -138,8 +138,8 @@ pub(crate) fn expect_trap<R: std::fmt::Debug>(result: Result<R>, trap: Trap) {
     assert_eq!(error.downcast_ref::<Trap>(), Some(&trap), "{error:?}");
 }
 
-/// From now on this system call fails with this error, for the whole process; if `argument` is given, only where its
-/// first or second argument is that.
+/// Makes a system call fail from now on, for the whole process; with `argument`, only where its first (0) or second (1)
+/// argument has that value.
 pub(crate) fn forbid(call: i64, argument: Option<(u32, u32)>, error: i32) {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let unless_equal = |k: u32, skip: u8| libc::sock_filter {

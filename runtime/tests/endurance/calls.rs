@@ -10,7 +10,7 @@ fn resident() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * PAGE
 }
 
-/// Runs a round ten times after a first one, and sees to it that memory does not grow with them.
+/// Runs a round ten times after a first one, and checks that resident memory does not grow.
 fn assert_flat(mut round: impl FnMut()) {
     round();
     let before = resident();

@@ -1,4 +1,4 @@
-//! What is visible from outside: mappings, descriptors and resident memory of the process, over many rounds.
+//! Mappings, descriptors and resident memory of the process, over many rounds.
 
 use crate::alone;
 use crate::common::{self, call, engines, instance};

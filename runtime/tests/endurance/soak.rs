@@ -1,4 +1,4 @@
-//! A long time, and a full house.
+//! A million round trips, and as many live instances as fit.
 
 use crate::alone;
 use crate::common::{self, Random, call, call_i32, number_from_environment};
@@ -6,7 +6,7 @@ use minirt::{Caller, Config, Engine, EngineStats, Instance, InstancePre, Linker,
 
 const PAGE: usize = 4096;
 
-/// What a leak would show in.
+/// Where a leak would show.
 #[derive(Clone, Copy, Debug)]
 struct Process {
     descriptors: usize,
@@ -23,7 +23,7 @@ impl Process {
 
     fn assert_no_more_than(self, before: Self, what: &str) {
         let grown = self.resident.saturating_sub(before.resident);
-        // One slot that is watched has up to 25 mappings more at times.
+        // A tracked slot has up to 25 mappings more at times.
         let flat = self.descriptors <= before.descriptors && self.mappings <= before.mappings + 32 && grown <= 2 << 20;
         assert!(flat, "{what}: {before:?} became {self:?}");
     }
@@ -61,12 +61,13 @@ const TEXT: &str = r#"(module
     (i32.load8_u (i32.const 524288)))
   (func (export "log") (call $log (i32.const 1))))"#;
 
-/// A million by default: some ten seconds with an unoptimised runtime. `MINIRT_SOAK` says otherwise.
+/// A million by default, which takes an unoptimised runtime about ten seconds. `MINIRT_SOAK` changes the number.
 #[test]
 fn round_trips_without_end_take_no_more_than_the_first_ones() {
     let _alone = alone();
     let count = number_from_environment("MINIRT_SOAK").unwrap_or(1_000_000);
-    // Once so that slots are mostly watched, once with a host that now and then writes where no fault would tell.
+    // Once so that slots are mostly tracked, and once with a host that sometimes writes through a slice, which makes
+    // all of memory writable.
     for exposed in [false, true] {
         let stats = soak(count / 2, exposed);
         println!("exposed: {exposed}; {stats:?}");
@@ -84,7 +85,7 @@ fn soak(count: u64, exposed: bool) -> EngineStats {
     let pre = linker.instantiate_pre(&module).unwrap();
     let mut random = Random(number_from_environment("MINIRT_SEED").unwrap_or(1));
     let mut trips = |count: u64| (0..count).for_each(|_| round_trip(&engine, &pre, exposed, &mut random));
-    // Long enough for every habit to have settled, and for the pages that are ever written.
+    // Long enough for the policy to settle, and for every page that is ever written to have been.
     let some = count / 10;
     trips(some);
     let before = Process::now();
@@ -234,7 +235,7 @@ fn fill(engine: &Engine, module: &Module) -> (Vec<(Store<()>, Instance)>, String
     }
 }
 
-/// All are fresh, get their own values, and keep them.
+/// Checks that all are fresh, get values of their own, and keep them.
 fn verify(live: &mut [(Store<()>, Instance)]) {
     let many = i32::from_le_bytes(*b"many");
     for (i, (store, it)) in live.iter_mut().enumerate() {

@@ -25,7 +25,7 @@ fn suffix(bytes: u32, width: u32) -> (String, &'static str) {
     if width == bytes { (String::new(), "") } else { ((8 * width).to_string(), "_u") }
 }
 
-/// A module with a function for each instruction, at a constant offset of 8.
+/// Returns a module with a function for each instruction, at a constant offset of 8.
 fn module() -> String {
     let mut text = String::from("(module (memory (export \"m\") 1)");
     for (ty, bytes, widths) in WIDTHS {
@@ -103,7 +103,7 @@ fn low(value: u64, width: u32) -> u64 {
     value & (u64::MAX >> (64 - 8 * width))
 }
 
-/// What memory holds after the lowest bytes of `before` were replaced.
+/// Returns what memory holds after the lowest bytes of `before` were replaced.
 fn stored(before: u64, value: u64, width: u32) -> u64 {
     before & !low(u64::MAX, width) | low(value, width)
 }

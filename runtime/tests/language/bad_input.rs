@@ -1,4 +1,4 @@
-//! Modules that are not: one clear message each, and an engine that goes on.
+//! Malformed and unsupported modules: one clear message each, and an engine that goes on.
 
 use minirt::{CompileError, Engine, Instance, Module, Store};
 

@@ -135,7 +135,8 @@ fn features_can_be_switched_off() {
     }
 }
 
-/// A memory of 5,000 bytes that may grow to 70,000, the whole of it behind another of the usual pages or in front of it.
+/// Returns a memory of 5,000 bytes that may grow to 70,000, the whole of it behind another of the usual pages or in
+/// front of it.
 fn bytewise(first: bool) -> String {
     let (small, usual) =
         (r#"(memory $small (export "small") 5000 70000 (pagesize 1))"#, r#"(memory $usual (export "usual") 1)"#);

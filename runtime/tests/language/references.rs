@@ -1,4 +1,4 @@
-//! Typed references: what may stand for what, and what a null costs.
+//! Typed references: subtyping, and what null does.
 
 use crate::common::{call, call_i32, engines, instance, linked, links};
 use minirt::{
@@ -6,7 +6,7 @@ use minirt::{
     Linker, Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
 };
 
-/// The type `(ref null $t)`, or `(ref $t)`, for functions of a type.
+/// Returns the type `(ref null $t)`, or `(ref $t)`, for functions of a type.
 fn reference(engine: &Engine, nullable: bool, ty: &FuncType) -> RefType {
     RefType { nullable, heap: HeapType::ConcreteFunc(engine.type_number(ty)) }
 }
@@ -64,7 +64,7 @@ fn a_function_of_another_instance_or_of_the_host_can_be_called_through_a_referen
 }
 
 #[test]
-fn the_host_can_not_pass_a_reference_of_another_type_or_null_where_there_must_be_none() {
+fn the_host_cannot_pass_a_reference_of_another_type_or_null_where_there_must_be_none() {
     let engine = Engine::default();
     let (mut store, instance) = instance(
         &engine,
@@ -135,7 +135,7 @@ fn a_typed_function_that_takes_functions_of_one_type_checks_each_that_it_gets() 
 }
 
 #[test]
-fn a_host_function_can_not_return_a_reference_of_another_type() {
+fn a_host_function_cannot_return_a_reference_of_another_type() {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
     let wanted = reference(&engine, false, &FuncType::new([], []));
@@ -204,7 +204,7 @@ fn a_table_may_be_imported_only_with_the_elements_it_has() {
 #[test]
 fn types_that_are_told_to_the_embedder_are_the_engines() {
     let engine = Engine::default();
-    // Numbers that are no indices of the module's.
+    // The engine's numbers, which differ from the module's indices.
     (0..5).for_each(|n| _ = engine.type_number(&FuncType::new(vec![ValType::F64; n], [ValType::F32])));
     let ty = FuncType::new([ValType::I64], []);
     let content = ValType::Ref(reference(&engine, true, &ty));

@@ -1,4 +1,4 @@
-//! Vectors on every way that a value can take, and at the edges of pages and memories.
+//! Vectors as parameters, results, globals and locals, and at the ends of pages and memories.
 
 use crate::common::{call, each_config, engines, instance};
 use minirt::{Engine, Func, FuncType, Global, GlobalType, Instance, Linker, Module, Store, Trap, Val, ValType};
@@ -143,7 +143,7 @@ fn an_access_may_touch_the_last_byte_of_a_memory_and_no_other_behind_it() {
     let text = format!(r#"(module (memory (export "m") 1) {funcs})"#);
     each_config(|_, _, config| {
         let engine = Engine::new(&config).unwrap();
-        // The second tenant of the slot finds most of the memory read-only, if its pages are watched.
+        // The second tenant of the slot finds most of the memory write-protected, if the slot is tracked.
         for _ in 0..3 {
             let (mut store, it) = instance(&engine, &text);
             let memory = it.get_memory(&store, "m").unwrap();

@@ -1,4 +1,4 @@
-//! Every way to stop a guest: the right reason, the right place, and a host that goes on.
+//! Every kind of trap: the right reason, the right backtrace, and a host that goes on.
 
 use crate::common::{call, call_i32, engines, expect_trap, instance};
 use minirt::{Caller, Engine, Func, Instance, Linker, Module, Store, Trap, Val, WasmBacktrace};

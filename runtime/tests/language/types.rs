@@ -28,7 +28,7 @@ fn a_function_may_be_imported_as_what_its_type_extends() {
     assert!(!links(&exporter("$dog"), &importer("$stone")));
 }
 
-/// A function that returns a number, of a type.
+/// Returns a function that returns a number, of a type.
 fn numbered(store: &mut Store<()>, ty: FuncType, number: i32) -> Func {
     Func::new(store, ty, move |_, _, results| {
         results[0] = Val::I32(number);
@@ -36,7 +36,7 @@ fn numbered(store: &mut Store<()>, ty: FuncType, number: i32) -> Func {
     })
 }
 
-/// The types of `ANIMALS`, made by the embedder.
+/// Returns the types of `ANIMALS`, made by the embedder.
 fn animals(engine: &Engine) -> [FuncType; 3] {
     let stone = FuncType::new([], [ValType::I32]);
     let animal = engine.sub_type(Finality::NonFinal, None, &stone).unwrap();

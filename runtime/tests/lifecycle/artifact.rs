@@ -67,7 +67,8 @@ fn an_artifact_is_the_module_wherever_it_comes_from() {
     }
 }
 
-/// Calls in both directions, a constant behind the code, and a jump table: everything that the linker or Cranelift fills in.
+/// Calls in both directions, a constant behind the code, and a jump table: everything that the linker or Cranelift
+/// fills in.
 const LINKED: &str = r#"(module
   (func $even (export "even") (param i32) (result i32)
     (if (result i32) (i32.eqz (local.get 0))
@@ -85,7 +86,7 @@ const LINKED: &str = r#"(module
     (block (block (block (block (br_table 0 1 2 3 (local.get 0)))
       (return (i32.const 100))) (return (i32.const 101))) (return (i32.const 102))) (i32.const 103)))"#;
 
-/// Where a file is mapped executable in this process.
+/// Returns where a file is mapped executable in this process.
 fn executable_mappings(of: &std::path::Path) -> Vec<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let lines = maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(of.to_str().unwrap()));

@@ -2,7 +2,7 @@
 
 use minirt::{Engine, Module};
 
-/// The steps that are left for each instance, and why.
+/// Returns the steps that are left for each instance, and why.
 fn remaining(text: &str) -> Vec<(String, &'static str)> {
     let module = Module::new(&Engine::default(), text).unwrap();
     module.image_info().remaining.into_iter().map(|step| (step.what, step.why)).collect()

@@ -23,8 +23,8 @@ struct Case {
     stdin: Vec<u8>,
 }
 
-/// The cases that only read (those that write find other files the second time), but for the one that asks for the time
-/// and for random numbers.
+/// Returns the cases that only read (those that write find other files the second time), but for the one that asks for
+/// the time and for random numbers.
 fn cases() -> Vec<Case> {
     let table = std::fs::read_to_string(home("cases.tsv")).unwrap();
     let rows = table.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));

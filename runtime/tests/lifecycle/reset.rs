@@ -1,5 +1,5 @@
-//! Making a slot clean, case by case, for each way of doing it: what was written goes, whatever pages it was on, and what
-//! a statistic says about it is so.
+//! Resets, case by case and for each strategy: what was written is gone, whatever pages it was on, and the statistics
+//! are right.
 
 use crate::common::{self, Random, call, call_i32, each_config, is_zero};
 use minirt::{Engine, EngineStats, Instance, Linker, Memory, Module, Ref, ResetStrategy, Store, Trap, Val};
@@ -9,7 +9,7 @@ const PAGE: usize = 4096;
 const WASM_PAGE: usize = 65_536;
 const CANARY: u8 = 0xcc;
 
-/// A module with a memory of `pages`, data, and functions to write and read.
+/// Returns a module with a memory of `pages`, data, and functions to write and read.
 fn text(pages: usize, data: &str) -> String {
     format!(
         r#"(module
@@ -52,7 +52,7 @@ impl Subject {
         Self { module: Module::new(engine, text(pages, &segments)).unwrap(), fresh }
     }
 
-    /// A new instance, compared with what it must be: its memory, and that there is nothing behind.
+    /// Makes an instance and checks its memory, and that nothing behind the memory is accessible.
     fn fresh(&self, engine: &Engine) -> (Store<()>, Instance, Memory) {
         let mut store = Store::new(engine, ());
         let it = Instance::new(&mut store, &self.module, &[]).unwrap();
@@ -230,7 +230,7 @@ fn pages_kept_behind_the_memory_count_as_kept() {
     }
 }
 
-/// How many of `count` host pages of a memory, from `at` on, are in memory, also where the guest has no access.
+/// Returns how many of `count` host pages of a memory, from `at` on, are in memory, also where the guest has no access.
 fn resident(store: &Store<()>, it: Instance, at: usize, count: usize) -> usize {
     use std::os::unix::fs::FileExt;
     let start = it.get_memory(store, "m").unwrap().data(store).as_ptr() as usize + at;
@@ -416,11 +416,12 @@ fn whatever_a_module_does_next_the_one_after_it_is_fresh() {
         let mut random = Random(strategy as u64 + 1);
         let all = 20 * WASM_PAGE / PAGE;
         for phase in 0..60 {
-            let (habit, steady) = (random.below(7), random.below(all));
+            let (pattern, steady) = (random.below(7), random.below(all));
             for round in 0..random.below(40) {
                 let (mut store, it, memory) = subject.fresh(&engine);
-                match habit {
-                    // The same pages, wandering pages, many, now and then another, all of them exposed, grown ones.
+                match pattern {
+                    // The same pages, wandering pages, many, now and then another, all writable by the host, grown
+                    // ones.
                     0 | 1 => run(&mut store, it, "writes", &[steady * PAGE, 8, 100.min((all - steady) * PAGE / 8)]),
                     2 => run(&mut store, it, "writes", &[random.below(all) * PAGE, 1, 1]),
                     3 => run(&mut store, it, "writes", &[random.below(9) * PAGE, (1 + random.below(5)) * PAGE, 40]),
@@ -483,7 +484,7 @@ fn tables_are_as_long_and_segments_as_full_as_at_first() {
 #[test]
 fn what_imports_a_memory_and_a_table_sees_them_shrink_when_their_owner_goes_back() {
     let owner = r#"(module (memory (export "m") i64 1 3) (table (export "t") 1 10 funcref))"#;
-    // It asks for a size that cannot change, as far as the types say.
+    // The type of its import says that the size never changes.
     let user = r#"(module (import "" "m" (memory i64 3 3)) (import "" "t" (table 10 10 funcref))
       (func $load (export "load") (param i64) (result i32) (i32.load (local.get 0)))
       (func (export "set") (param i32) (table.set (local.get 0) (ref.func $load)))

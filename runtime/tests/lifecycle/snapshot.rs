@@ -29,7 +29,7 @@ const EVERYTHING: &str = r#"(module
   (func (export "call") (param i32) (result i32) (call_indirect (type $f) (local.get 0)))
   (func (export "load") (param i32) (result i32) (i32.load (local.get 0))))"#;
 
-/// All that can be seen of an instance of `EVERYTHING`.
+/// Returns all that can be seen of an instance of `EVERYTHING`.
 fn seen(store: &mut Store<()>, it: Instance) -> String {
     let memory = it.get_memory(&*store, "m").unwrap();
     let bytes = memory.data(&*store);
@@ -160,7 +160,7 @@ fn imports_are_supplied_again() {
 }
 
 #[test]
-fn what_belongs_to_the_process_can_not_be_frozen_and_the_error_names_the_place() {
+fn what_belongs_to_the_process_cannot_be_frozen_and_the_error_names_the_place() {
     let engine = Engine::default();
     let text = r#"(module (global (export "g") (mut funcref) (ref.null func)) (global (mut externref) (ref.null extern))
       (func (export "set") (param externref) (global.set 1 (local.get 0)))

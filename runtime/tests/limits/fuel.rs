@@ -1,4 +1,4 @@
-//! What fuel is paid for what, and that it is known exactly, whatever happens.
+//! What costs how much fuel: always the same, and known exactly however a call ends.
 
 use crate::common::{expect_trap, fuelled};
 use minirt::{Caller, Engine, Func, Instance, Linker, Module, OptLevel, Store, Trap, Val};
@@ -49,7 +49,7 @@ fn work(engine: &Engine) -> (Store<Vec<u64>>, Instance) {
     (store, instance)
 }
 
-/// What a call costs, and how it ends.
+/// Returns what a call costs, and how it ends.
 fn cost(store: &mut Store<Vec<u64>>, instance: Instance, name: &str, arguments: &[i32]) -> (u64, Option<Trap>) {
     const PLENTY: u64 = 1 << 40;
     store.set_fuel(PLENTY).unwrap();

@@ -1,4 +1,4 @@
-//! Fuel and epochs: a guest that never ends is stopped, its host goes on, and what was used is known exactly.
+//! Fuel and epochs stop a guest that never ends, its host goes on, and the fuel that was used is known exactly.
 
 use crate::common::{call, call_i32, expect_trap, fuelled, instance};
 use minirt::{ArtifactError, WasmBacktrace};
@@ -52,7 +52,7 @@ fn with_epochs() -> Engine {
     Engine::new(Config::new().epoch_interruption(true)).unwrap()
 }
 
-/// Names of the functions in `text` that never return.
+/// Returns names of the functions in `text` that never return.
 fn endless(text: &str) -> Vec<&str> {
     let names = text.split("(export \"").skip(1).filter_map(|rest| rest.split('"').next());
     names.filter(|name| *name != "answer").collect()

@@ -8,13 +8,13 @@ const CASE: &str = "MINIRT_CASE";
 /// What a child prints when its case has come to its end.
 const DONE: &str = "the case has come to its end";
 
-/// The case that this process is there for, if it is a child.
+/// Returns the case that this process has to run, if it is a child.
 pub(crate) fn case() -> Option<String> {
     std::env::var(CASE).ok()
 }
 
-/// Runs `case` of a test in a process of its own and returns what became of it and what it printed. In that process, runs
-/// the body and returns nothing.
+/// Runs `case` of a test in a process of its own and returns what became of it and what it printed. In that process,
+/// runs the body and returns nothing.
 pub(crate) fn in_child<T: Fn()>(test: T, case: &str, body: impl FnOnce(&str)) -> Option<(ExitStatus, String)> {
     if let Some(wanted) = self::case() {
         if wanted == case {
@@ -37,19 +37,19 @@ pub(crate) fn run<T: Fn()>(mut command: Command, _: T, case: &str) -> std::io::R
     Ok((output.status, text))
 }
 
-/// Whether a child ran its case, to the end and without a panic.
+/// Returns whether a child ran its case, to the end and without a panic.
 pub(crate) fn has_passed(status: ExitStatus, text: &str) -> bool {
     status.success() && text.contains(DONE)
 }
 
-/// The case must come to its end without a panic.
+/// Runs a case in a process of its own, which must come to its end without a panic.
 pub(crate) fn passes<T: Fn()>(test: T, case: &str, body: impl FnOnce(&str)) {
     if let Some((status, text)) = in_child(test, case, body) {
         assert!(has_passed(status, &text), "{case}: {status}\n{text}");
     }
 }
 
-/// The case must end with this signal.
+/// Runs a case in a process of its own, which must end with this signal.
 pub(crate) fn dies<T: Fn()>(test: T, case: &str, signal: i32, body: impl FnOnce(&str)) {
     if let Some((status, text)) = in_child(test, case, body) {
         assert_eq!(status.signal(), Some(signal), "{case}: {status}\n{text}");

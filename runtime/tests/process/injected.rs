@@ -47,7 +47,7 @@ fn any_single_system_call_may_fail_and_the_next_life_is_well() {
     println!("{failures} calls failed, one in each process");
 }
 
-/// What a case prints, `strace` included. An error where there is no strace.
+/// Returns how a case ended under strace and what both printed, or an error if there is no strace.
 fn under_strace<T: Fn()>(test: T, case: &str, options: &[&str]) -> std::io::Result<(ExitStatus, String)> {
     let mut command = Command::new("strace");
     command.args(["-f", "--seccomp-bpf"]).args(options).arg(std::env::current_exe().unwrap());
@@ -57,7 +57,7 @@ fn under_strace<T: Fn()>(test: T, case: &str, options: &[&str]) -> std::io::Resu
     run(command, test, case)
 }
 
-/// All system calls of a case in which none fails.
+/// Returns all system calls of a case in which none fails.
 fn trace<T: Fn()>(test: T, case: &str) -> Option<String> {
     match under_strace(test, case, &[]) {
         Ok((status, text)) if has_passed(status, &text) && text.contains("getppid()") => Some(text),
@@ -72,8 +72,8 @@ fn trace<T: Fn()>(test: T, case: &str) -> Option<String> {
     }
 }
 
-/// How often a thread calls `name` before it calls `getppid` for the first time, and from there to the second time. That
-/// is how strace counts, for each thread by itself.
+/// Returns how often a thread calls `name` before it calls `getppid` for the first time, and from there to the second
+/// time. That is how strace counts, for each thread by itself.
 fn calls_between_marks(trace: &str, name: &str) -> (usize, usize) {
     let marks: Vec<usize> = trace.match_indices("getppid()").map(|(at, _)| at).collect();
     let [first, second] = marks[..] else { panic!("two marks, not {}", marks.len()) };

@@ -87,7 +87,7 @@ pub(crate) fn live(engine: &Engine, module: &Module, round: usize) -> minirt::Re
     }
 }
 
-/// An instance of the other module must be zero all over.
+/// Makes an instance of the other module, whose memory must be zero all over.
 pub(crate) fn live_elsewhere(engine: &Engine, other: &Module) -> minirt::Result<()> {
     let mut store = Store::new(engine, ());
     let it = Instance::new(&mut store, other, &[])?;

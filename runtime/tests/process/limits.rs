@@ -87,7 +87,7 @@ fn little_data_space_still_lets_instances_run() {
     });
 }
 
-/// Lets the process have so many more bytes of private writable memory than it has now.
+/// Limits the process to `bytes` more of private writable memory than it has now.
 fn limit_data_to_now_and(bytes: usize) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let now = status.lines().find_map(|line| line.strip_prefix("VmData:")).unwrap();
@@ -144,9 +144,9 @@ fn memory_that_could_grow_only_in_part_has_not_grown() {
             let module = Module::new(&engine, TEXT).unwrap();
             let (mut store, it) = instance_of(&engine, &module);
             let end = it.get_memory(&store, "m").unwrap().data(&store).as_ptr_range().end;
-            // What lies behind the memory becomes two mappings. (Where the kernel counts what it promises, that happens by
-            // itself, at the size that an earlier instance grew to.)
-            // SAFETY: the advice is about core dumps and changes nothing else.
+            // What lies behind the memory becomes two mappings. (Where the kernel counts what it promises, that happens
+            // by itself, at the size that an earlier instance grew to.) SAFETY: the advice is about core dumps and
+            // changes nothing else.
             let advised =
                 unsafe { libc::madvise(end.add(6 * WASM_PAGE).cast_mut().cast(), WASM_PAGE, libc::MADV_DONTDUMP) };
             assert_eq!(advised, 0, "{}", std::io::Error::last_os_error());
@@ -186,7 +186,7 @@ fn too_few_descriptors_are_an_error_and_the_engine_goes_on() {
             assert!(modules.len() < 100, "the limit does not work");
         };
         println!("{} modules, then: {error:#}", modules.len());
-        // Those that are there work, though there is no descriptor left to scan with.
+        // Existing modules work, though no descriptor is left to scan with.
         rounds(&engine, &module, &other, 60);
         rounds(&engine, &modules[0], &other, 20);
         drop(modules);

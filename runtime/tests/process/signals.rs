@@ -76,7 +76,7 @@ fn a_handler_that_was_there_before_gets_the_faults_that_are_not_ours() {
             install_first_handler();
             let engine = Engine::default();
             let module = Module::new(&engine, TEXT).unwrap();
-            // Ours still are: a page that is watched, and a trap.
+            // The runtime still gets its own: a write to a tracked page, and a trap.
             (0..30).for_each(|round| live(&engine, &module, round).unwrap());
             let mut linker = Linker::<()>::new(&engine);
             linker.func_wrap("host", "fault", || read_at(16)).unwrap();

@@ -91,7 +91,7 @@ fn what_the_host_writes_is_undone_as_well() {
 
 #[test]
 fn a_slot_changes_between_modules_with_and_without_images_and_of_other_sizes() {
-    // Test 1 of any copy-on-write runtime: A, then no image, then B, then A again.
+    // The classic order of a copy-on-write bug: image A, then none, then B, then A again.
     let texts = [
         (r#"(module (memory (export "m") 1) (data (i32.const 0) "aaaa"))"#, 1, 0, &b"aaaa"[..]),
         (r#"(module (memory (export "m") 3))"#, 3, 0, &b"\0\0\0\0"[..]),

@@ -1,8 +1,8 @@
 //! What lies behind a slot belongs to somebody else: no access reaches it, wherever it ends.
 //!
-//! Compiled code leaves the comparison out where the guard behind a memory makes up for it. So here a canary stands right
-//! behind the slot, in the place of the next slot's host cell, and every instruction that accesses memory tries every
-//! constant offset around the guard's end, with every index that could carry it there.
+//! Compiled code leaves the comparison out where the guard behind a memory makes up for it. So here a canary stands
+//! right behind the slot, in the place of the next slot's host cell, and every instruction that accesses memory tries
+//! every constant offset around the guard's end, with every index that could carry it there.
 
 use crate::common::{Random, call, call_i32, each_config};
 use minirt::{Config, Engine, Instance, Linker, Memory, Module, OptLevel, Ref, Store, Trap, Val};
@@ -70,12 +70,12 @@ const STORES: [(&str, u64, &str); 10] = [
 /// The bits of the lanes that are loaded and stored one at a time.
 const LANES: [u64; 4] = [8, 16, 32, 64];
 
-/// The widths of atomic accesses as instructions name them, for each type.
-#[allow(clippy::type_complexity, reason = "a table, whose columns are explained above")]
-const ATOMICS: [(&str, &[(&str, &str, u64)]); 2] = [
+/// The widths of atomic accesses for each type: as instructions name them before and after the operation, and in bytes.
+const ATOMICS: [(&str, &[Width]); 2] = [
     ("i32", &[("", "", 4), ("8", "_u", 1), ("16", "_u", 2)]),
     ("i64", &[("", "", 8), ("8", "_u", 1), ("16", "_u", 2), ("32", "_u", 4)]),
 ];
+type Width = (&'static str, &'static str, u64);
 
 /// An access as the body of a function with an index, and how many bytes it touches.
 struct Access {
@@ -86,7 +86,7 @@ struct Access {
     aligned: bool,
 }
 
-/// Every instruction with a constant offset.
+/// Returns every instruction with a constant offset.
 fn accesses_at(offset: u64) -> Vec<Access> {
     let loads =
         LOADS.map(|(name, len, ty)| (format!("(global.set ${ty} ({name} $m offset={offset} (local.get 0)))"), len));
@@ -104,7 +104,8 @@ fn accesses_at(offset: u64) -> Vec<Access> {
     all.chain(atomic_accesses_at(offset)).collect()
 }
 
-/// The atomic instructions. Those that read, modify and write differ in nothing but what they make of the value.
+/// Returns the atomic instructions. Those that read, modify and write differ in nothing but what they make of the
+/// value.
 fn atomic_accesses_at(offset: u64) -> Vec<Access> {
     let place = format!("$m offset={offset} (local.get 0)");
     let notify = format!("(global.set $i32 (memory.atomic.notify {place} (i32.const 1)))");
@@ -140,7 +141,7 @@ const KINDS: [Kind; 5] = [
     Kind { name: "of 64-bit indexes", definition: r#"(memory $m (export "m") i64 1)"#, wide: true },
 ];
 
-/// A module with a function for each access, named by its number.
+/// Returns a module with a function for each access, named by its number.
 fn text(kind: Kind, accesses: &[Access]) -> String {
     let index = if kind.wide { "i64" } else { "i32" };
     let mut text = format!(
@@ -170,7 +171,7 @@ impl Parts {
         Self { engine: engine.clone(), module, exporter }
     }
 
-    /// An instance in a store of its own. What it imports is the memory of another instance.
+    /// Returns an instance in a store of its own. What it imports is the memory of another instance.
     fn start(&self) -> (Store<()>, Instance, Memory) {
         let mut store = Store::new(&self.engine, ());
         let mut linker = Linker::new(&self.engine);
@@ -188,9 +189,9 @@ impl Parts {
 
 /// Bytes that nobody may touch, right behind a memory's slot.
 ///
-/// Where slots come to be is up to the kernel: below what was mapped before, as a rule. So there is first a mapping as large
-/// as a slot, and then instances until one has its memory right below it; or right below the slot of its own instance, whose
-/// host cell is watched then.
+/// Where slots come to be is up to the kernel: below what was mapped before, as a rule. So there is first a mapping as
+/// large as a slot, and then instances until one has its memory right below it; or right below the slot of its own
+/// instance, whose host cell is the canary then.
 struct Canary {
     /// Kept until the end, so that none of these places is offered again.
     _rooms: Vec<Room>,
@@ -354,7 +355,7 @@ fn short_bulk_operations_reach_behind_no_memory_and_write_all_or_nothing() {
     }
 }
 
-/// An operation that ends behind the memory leaves the bytes in it that it could have written as they were.
+/// Checks that an operation that ends behind the memory writes nothing, not even what lies inside.
 fn assert_nothing_was_written(engine: &Engine, kind: Kind, accesses: &[Access]) {
     let (mut store, it, memory) = Parts::new(engine, &text(kind, accesses)).start();
     let size = memory.data_size(&store);
@@ -376,7 +377,7 @@ fn assert_nothing_was_written(engine: &Engine, kind: Kind, accesses: &[Access]) 
     }
 }
 
-/// Where the mappings of this process are that lie in a range, cut to fit it.
+/// Returns where the mappings of this process are that lie in a range, cut to fit it.
 fn mappings(range: &Range<usize>) -> Vec<Range<usize>> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let parse = |line: &str| {
@@ -387,7 +388,8 @@ fn mappings(range: &Range<usize>) -> Vec<Range<usize>> {
     maps.lines().filter_map(parse).filter(|mapping| !mapping.is_empty()).collect()
 }
 
-/// Whether there is anything to read at an address. The kernel is asked, for it answers with an error and no signal.
+/// Returns whether there is anything to read at an address. The kernel is asked, for it answers with an error and no
+/// signal.
 fn is_readable(address: usize) -> bool {
     let (mut out, into) = std::io::pipe().unwrap();
     // SAFETY: the kernel checks the address itself.
@@ -398,10 +400,10 @@ fn is_readable(address: usize) -> bool {
     written == 1
 }
 
-/// A memory's slot belongs to the slot from end to end, and there is nothing in the guards before and behind the memory.
+/// Checks that a slot has no hole, and that nothing in the guards before and behind the memory is accessible.
 ///
-/// Mappings do not tell: one of a file is inaccessible beyond the file's end. So the pages around every border of mappings are
-/// tried, and some between.
+/// Mappings do not tell: one of a file is inaccessible beyond the file's end. So the pages around every border of
+/// mappings are tried, and some between.
 fn assert_guards(memory: Memory, store: &Store<()>, random: &mut Random, when: &str) {
     let bytes = memory.data(store);
     let base = bytes.as_ptr() as usize;
@@ -455,7 +457,8 @@ fn guards_stay_inaccessible_whatever_a_slot_goes_through() {
     });
 }
 
-/// A table that cannot grow, one that can, between others, and one at the end of the state, with functions that access each.
+/// Returns a table that cannot grow, one that can, between others, and one at the end of the state, with functions that
+/// access each.
 fn tables() -> String {
     let access = |table: &str| {
         format!(
@@ -522,7 +525,7 @@ fn no_index_reaches_behind_a_table_that_is_as_large_as_can_be() {
     }
 }
 
-/// What the functions in a table return.
+/// Returns what the functions in a table return.
 fn called(store: &mut Store<()>, it: Instance, table: &str) -> Vec<i32> {
     let table = it.get_table(&*store, table).unwrap();
     let elements: Vec<Ref> = (0..table.size(&*store)).map(|at| table.get(&*store, at).unwrap()).collect();

@@ -1,5 +1,5 @@
-//! One slot, many tenants: whatever a tenant leaves behind, the next one is what the specification says a fresh instance
-//! is, in every byte.
+//! One slot, many tenants: whatever a tenant leaves behind, the next one is what the specification says a fresh
+//! instance is, in every byte.
 //!
 //! Random modules are made together with a model of their fresh instances, computed from the description that the text
 //! is written from, and not from anything that the runtime says. Then they take turns in very few slots: each tenant is
@@ -122,7 +122,7 @@ impl Description {
         self.memory.as_ref().map_or(0, |memory| memory.minimum * WASM_PAGE)
     }
 
-    /// The memory of a fresh instance.
+    /// Returns the memory of a fresh instance.
     fn fresh_memory(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.size()];
         for (offset, segment) in &self.data {
@@ -343,7 +343,7 @@ impl TableDescription {
         Self { minimum, maximum, functions, elements }
     }
 
-    /// The elements of a fresh instance.
+    /// Returns the elements of a fresh instance.
     fn fresh(&self) -> Vec<Option<usize>> {
         let mut fresh = vec![None; self.minimum];
         for (at, elements) in &self.elements {
@@ -426,7 +426,7 @@ impl Tenant {
         Self { memory: description.fresh_memory(), description, module }
     }
 
-    /// A fresh instance in a store of its own, or `None` if instantiation fails as it should.
+    /// Returns a fresh instance in a store of its own, or `None` if instantiation fails as it should.
     fn move_in(&self, engine: &Engine) -> Option<(Store<()>, Instance)> {
         let mut store = Store::new(engine, ());
         let imports: Vec<_> = self.description.imported.iter().map(|value| offset_global(&mut store, *value)).collect();
@@ -520,7 +520,7 @@ impl Tenant {
         }
     }
 
-    /// A segment that was dropped has no elements, so using its last one would trap.
+    /// Checks that no segment is dropped: using the last element of a dropped one would trap.
     fn assert_segments_are_there(&self, store: &mut Store<()>, it: Instance) {
         for (i, segment) in self.description.passive_data.iter().enumerate() {
             let init = format!("init{i}");
@@ -571,7 +571,7 @@ impl Description {
     }
 }
 
-/// A value of the store in the terms of the model. Which function it is, calling it tells.
+/// Returns a value of the store in the terms of the model. A function is known by what it returns.
 fn fresh(store: &mut Store<()>, value: Val) -> Fresh {
     match value {
         Val::I32(value) => Fresh::Bits(u64::from(value as u32)),
@@ -604,8 +604,8 @@ fn call_with_result(store: &mut Store<()>, it: Instance, name: &str, arg: usize)
 
 impl Tenant {
     fn make_a_mess(&self, store: &mut Store<()>, it: Instance, random: &mut Random) {
-        // Most programs write to the same pages each time: `few` is a place that depends on the module alone, and so do the
-        // scattered pages.
+        // Most programs write to the same pages each time: `few` is a place that depends on the module alone, and so do
+        // the scattered pages.
         let few = self.memory.len() / 3;
         let apart = HOST_PAGE * (2 + (3 * self.memory.len() / WASM_PAGE + 6) % 7);
         let scattered: Vec<usize> = (0..self.memory.len()).step_by(apart).collect();
@@ -648,7 +648,7 @@ impl Tenant {
         }
     }
 
-    /// All of it, and often of grown memory too.
+    /// Fills all of memory, and often grows it first.
     fn fill_memory(&self, store: &mut Store<()>, it: Instance, random: &mut Random) {
         let Some(memory) = it.get_memory(&*store, "memory") else { return };
         let room = self.description.memory.as_ref().unwrap().room();
@@ -783,7 +783,7 @@ fn free(engine: &Engine, slots: usize) -> usize {
     slots - engine.stats().live
 }
 
-/// A tenant's life; sometimes it is reborn in its place.
+/// Lives a tenant's life; sometimes it is reset in place and lives another.
 fn live(module: &Tenant, store: &mut Store<()>, it: Instance, random: &mut Random) {
     module.assert_fresh(store, it, random);
     module.make_a_mess(store, it, random);
@@ -800,7 +800,7 @@ fn every_tenant_is_fresh_when_slots_adapt() {
 }
 
 #[test]
-fn every_tenant_is_fresh_when_slots_are_watched() {
+fn every_tenant_is_fresh_when_slots_are_tracked() {
     [true, false].into_iter().for_each(|images| take_turns(ResetStrategy::HotSet, images));
 }
 

@@ -1,5 +1,5 @@
-//! No path leads out of a preopened directory: a grammar of paths against every function that takes one, and a host that
-//! changes directories behind the guest's back.
+//! No path leads out of a preopened directory: a grammar of paths against every function that takes one, and a host
+//! that changes directories behind the guest's back.
 
 use crate::common::forbid;
 use crate::program::*;
@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-/// Everything in a directory, and itself.
+/// Collects a directory and everything in it.
 fn tree(path: &Path, into: &mut BTreeMap<PathBuf, Entry>) {
     let meta = fs::symlink_metadata(path).unwrap();
     into.insert(path.to_owned(), Entry::of(path, &meta));
@@ -136,7 +136,7 @@ const NAMES: [&str; 20] = [
     "root", "proc", "chain", "loop", "dot",
 ];
 
-/// All paths of up to two names, and some longer ones, with everything that can stand before and behind.
+/// Returns all paths of up to two names, and some longer ones, with everything that can stand before and behind.
 fn paths(world: &World) -> Vec<String> {
     let mut middles: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
     middles.extend(NAMES.iter().flat_map(|a| NAMES.iter().map(move |b| format!("{a}/{b}"))));
@@ -183,7 +183,7 @@ fn open_and_look(p: &mut Program, world: &World, path: &str, follow: i32, oflags
     p.close(fd);
 }
 
-/// Every function with this path, in every place where it takes one.
+/// Calls every function with this path, in every place where it takes one.
 fn try_everything(p: &mut Program, world: &World, path: &str) {
     for follow in [0, FOLLOW] {
         for (oflags, rights) in
@@ -262,7 +262,7 @@ fn no_path_of_a_whole_grammar_leads_out_of_a_directory_with_any_function() {
     assert_eq!(open_in(world.dir.path()), 1, "something stayed open");
 }
 
-/// What a guest might do in a directory that is exchanged for a link out again and again.
+/// Does what a guest might do in a directory that is swapped for a link to the outside again and again.
 fn try_in_swapped(p: &mut Program, counts: &mut [u32; 2]) {
     if let Ok(fd) = p.open(3, "swapped/x", 0, READ) {
         assert_eq!(p.read(fd, 100).unwrap(), b"inside", "a file outside was read");

@@ -98,7 +98,7 @@ fn rights_can_be_given_up_but_not_gained() {
 }
 
 #[test]
-fn a_read_only_directory_can_not_be_changed_in_any_way() {
+fn a_read_only_directory_cannot_be_changed_in_any_way() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "data").unwrap();
     fs::create_dir(dir.path().join("sub")).unwrap();
@@ -128,7 +128,7 @@ fn a_read_only_directory_can_not_be_changed_in_any_way() {
 
 /// Otherwise a second, writable name of a read-only file could be had.
 #[test]
-fn a_file_can_not_be_linked_or_moved_out_of_a_read_only_directory() {
+fn a_file_cannot_be_linked_or_moved_out_of_a_read_only_directory() {
     let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     fs::write(from.path().join("file"), "data").unwrap();
     let mut wasi = WasiCtxBuilder::new();

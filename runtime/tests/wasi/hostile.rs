@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// A directory for the guest with a secret beside it, and links to the outside in it.
+/// Returns a directory for the guest with a secret beside it, and links to the outside in it.
 fn beside_a_secret() -> TempDir {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("secret"), "secret").unwrap();
@@ -94,7 +94,7 @@ fn every_pointer_is_checked() {
         assert_eq!(p.call("poll_oneoff", &[end.into(), 0.into(), 1.into(), OUT.into()]), FAULT);
         assert_eq!(p.call("poll_oneoff", &[0.into(), end.into(), 1.into(), OUT.into()]), FAULT);
     }
-    // A descriptor that could not be told is not opened.
+    // Nothing is opened if the descriptor's number cannot be written.
     p.put(PATH, b"file");
     let args = [3.into(), 0.into(), PATH.into(), 4.into(), 0.into(), 0_i64.into(), 0_i64.into(), 0.into()];
     assert_eq!(p.call("path_open", &[&args[..], &[(-1).into()]].concat()), FAULT);
@@ -133,7 +133,7 @@ fn whatever_a_guest_passes_the_host_does_not_panic() {
     };
     const INTERESTING: [i32; 12] = [0, 1, 2, 3, 4, 5, 8, OUT, PATH, MEMORY as i32 - 1, i32::MAX, -1];
     for _ in 0..20_000 {
-        // Waiting may take for ever.
+        // Waiting may take forever.
         let (name, types) = FUNCTIONS[random() as usize % FUNCTIONS.len()];
         if name == "poll_oneoff" {
             continue;

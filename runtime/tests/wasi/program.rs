@@ -124,7 +124,7 @@ pub(crate) fn forwarder() -> String {
     )
 }
 
-/// A guest, and we are its program.
+/// A guest whose program is the test.
 pub(crate) struct Program {
     pub(crate) store: Store<WasiCtx>,
     pub(crate) instance: Instance,
@@ -143,7 +143,7 @@ impl Program {
         Self { store, instance, memory }
     }
 
-    /// A program with a directory of the host as `/`, descriptor 3.
+    /// Returns a program with a directory of the host as `/`, descriptor 3.
     pub(crate) fn in_dir(dir: &TempDir, access: DirAccess) -> Self {
         Self::new(WasiCtxBuilder::new().preopened_dir(dir.path(), "/", access).unwrap())
     }
@@ -310,7 +310,7 @@ impl Program {
         self.call("path_filestat_set_times", &args)
     }
 
-    /// Names and inodes, from a cookie on, and the last cookie.
+    /// Returns names and inodes, from a cookie on, and the last cookie.
     pub(crate) fn list(&mut self, fd: i32, len: i32, cookie: i64) -> Result<(Vec<(String, u64)>, i64), i32> {
         match self.call("fd_readdir", &[fd.into(), BYTES.into(), len.into(), cookie.into(), OUT.into()]) {
             0 => (),
@@ -358,7 +358,7 @@ pub(crate) fn fd_subscription(userdata: u8, kind: u8, fd: u8) -> [u8; 48] {
     bytes
 }
 
-/// How many of this process's descriptors are of something in a directory.
+/// Returns how many of this process's descriptors are of something in a directory.
 pub(crate) fn open_in(dir: &Path) -> usize {
     let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
     links.filter(|target| target.starts_with(dir)).count()

@@ -101,7 +101,7 @@ fn sockets_have_rights_and_everything_else_is_no_socket() {
     let _client = TcpStream::connect(address).unwrap();
     let fd = accept(&mut p, 3, NONBLOCK).unwrap();
     assert_eq!((receive(&mut p, fd, &[1], 0), p.fdstat(fd).1), (Err(AGAIN), NONBLOCK as u8));
-    // Nobody is accepted for whom there is no room, or who could not be told of.
+    // No connection is accepted if there is no room for it, or if its number cannot be written.
     let _other = TcpStream::connect(address).unwrap();
     assert_eq!(accept(&mut p, 3, 0), Err(MFILE));
     assert_eq!((p.close(fd), p.call("sock_accept", &[3.into(), 0.into(), (-1).into()])), (0, FAULT));

@@ -42,7 +42,7 @@ fn a_guest_without_an_exported_memory_is_told_so() {
 }
 
 #[test]
-fn what_can_not_be_given_is_refused_with_a_reason() {
+fn what_cannot_be_given_is_refused_with_a_reason() {
     let error = WasiCtxBuilder::new().preopened_dir("/no/such/place", "/", DirAccess::ReadOnly).unwrap_err();
     assert!(format!("{error:#}").starts_with("cannot open the directory `/no/such/place` for the guest: "));
     let error = WasiCtxBuilder::new().arg("a\0b").build().unwrap_err();

@@ -156,7 +156,7 @@ impl Peers {
         Ok(false)
     }
 
-    /// Two against one: what wasmi alone does is told, and looked at by a human.
+    /// Notes what wasmi alone does, for a human to look at: two runtimes against one.
     fn without_wasmi_if(&mut self, same: Result<()>) {
         if let Err(difference) = same {
             self.wasmi = None;
@@ -165,7 +165,7 @@ impl Peers {
     }
 }
 
-/// Runs the steps everywhere. `None` when a stack overflowed.
+/// Runs the steps everywhere. Returns nothing if a stack overflowed.
 fn run(steps: &[Step], ours: &mut dyn Guest, peers: &mut Peers, counts: &mut Counts) -> Result<Option<Vec<After>>> {
     let mut trace = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
@@ -180,7 +180,7 @@ fn run(steps: &[Step], ours: &mut dyn Guest, peers: &mut Peers, counts: &mut Cou
     Ok(Some(trace))
 }
 
-/// Whether a step led to what it should.
+/// Checks that a step led to what it should.
 pub(crate) fn same(expected: &After, found: &After, by: &str, index: usize, step: &Step) -> Result<()> {
     ensure!(
         expected.outcome == found.outcome,
@@ -191,7 +191,7 @@ pub(crate) fn same(expected: &After, found: &After, by: &str, index: usize, step
     same_state(&expected.state, &found.state, by, &format!("after step {index}, {step:?}"))
 }
 
-/// Whether an instance of minirt holds what it should.
+/// Checks that an instance of minirt holds what it should.
 pub(crate) fn same_state(expected: &State, found: &State, by: &str, when: &str) -> Result<()> {
     match difference(expected, found) {
         None => Ok(()),

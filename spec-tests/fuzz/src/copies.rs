@@ -1,5 +1,5 @@
-//! What minirt promises about copies of instances, tested on a module whose behaviour is known: whatever way an instance
-//! comes to a state, it holds the same and does the same from there.
+//! What minirt promises about copies of instances, tested on a module whose behaviour is known: whatever way an
+//! instance comes to a state, it holds the same and does the same from there.
 
 use crate::compare::{Counts, same, same_state};
 use crate::engines::start_on_minirt;
@@ -24,7 +24,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) trace: Vec<After>,
 }
 
-/// All promises. `live` is the instance that took the steps.
+/// Checks all promises. `live` is the instance that took the steps.
 pub(crate) fn check(subject: &Subject<'_>, live: Live, counts: &mut Counts) -> Result<()> {
     let mut rng = Rng::new(subject.seed, 4);
     if subject.shape.owns_its_state {
@@ -38,7 +38,7 @@ pub(crate) fn check(subject: &Subject<'_>, live: Live, counts: &mut Counts) -> R
     subject.check_artifact().context("an instance of an artifact")
 }
 
-/// Modules that do not start, start no better a second time.
+/// Checks that a module that does not start fails in the same way a second time.
 pub(crate) fn check_stillborn(module: &Module, shape: &Shape, how: &Outcome) -> Result<()> {
     let again = start_on_minirt(module, shape).err();
     ensure!(
@@ -49,7 +49,7 @@ pub(crate) fn check_stillborn(module: &Module, shape: &Shape, how: &Outcome) -> 
 }
 
 impl Subject<'_> {
-    /// What an instance holds before a step.
+    /// Returns what an instance holds before a step.
     fn before(&self, step: usize) -> &State {
         step.checked_sub(1).map_or(&self.fresh, |last| &self.trace[last].state)
     }

@@ -16,7 +16,7 @@ pub(crate) struct Configured {
     pub(crate) about: String,
 }
 
-/// Every combination of what changes how instances are made, and of how code is.
+/// Returns every combination of settings that change how instances or code are made.
 pub(crate) fn configurations() -> Result<Vec<Configured>> {
     let mut all = Vec::new();
     for strategy in [ResetStrategy::Adaptive, ResetStrategy::HotSet, ResetStrategy::Scan, ResetStrategy::Discard] {
@@ -35,7 +35,7 @@ pub(crate) fn configurations() -> Result<Vec<Configured>> {
     Ok(all)
 }
 
-/// wasmtime, with all of its proposals that are generated.
+/// Returns wasmtime with all the proposals that modules are generated for.
 pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
     let mut config = wasmtime::Config::new();
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
@@ -43,7 +43,7 @@ pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
     Ok(wasmtime::Engine::new(&config)?)
 }
 
-/// wasmi, likewise.
+/// Returns wasmi with the same.
 pub(crate) fn wasmi() -> wasmi::Engine {
     let mut config = wasmi::Config::default();
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
@@ -52,7 +52,7 @@ pub(crate) fn wasmi() -> wasmi::Engine {
     wasmi::Engine::new(&config)
 }
 
-/// A fresh instance in minirt, or how that ended.
+/// Makes a fresh instance in minirt, or returns how that ended.
 pub(crate) fn start_on_minirt(module: &Module, shape: &Shape) -> Result<on_minirt::Live, Outcome> {
     let mut store = Store::new(module.engine(), ());
     let _ = store.set_fuel(u64::MAX); // An error where there is no fuel.
@@ -60,13 +60,13 @@ pub(crate) fn start_on_minirt(module: &Module, shape: &Shape) -> Result<on_minir
     on_minirt::Live::start(store, module, &AnswersByArguments, shape.exports.clone())
 }
 
-/// The same in wasmtime.
+/// Does the same in wasmtime.
 pub(crate) fn start_on_wasmtime(module: &wasmtime::Module, shape: &Shape) -> Result<on_wasmtime::Live, Outcome> {
     let store = wasmtime::Store::new(module.engine(), ());
     on_wasmtime::Live::start(store, module, &AnswersByArguments, shape.exports.clone())
 }
 
-/// The same in wasmi.
+/// Does the same in wasmi.
 pub(crate) fn start_on_wasmi(
     engine: &wasmi::Engine,
     module: &wasmi::Module,

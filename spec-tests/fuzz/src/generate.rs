@@ -1,4 +1,4 @@
-//! Modules from seeds.
+//! Generates modules from seeds.
 
 use crate::plan::FUEL;
 use crate::rng::Rng;
@@ -11,7 +11,7 @@ const WASM_PAGE: u64 = 1 << 16;
 /// Loops and calls that a start function may spend.
 const START_FUEL: u32 = 1000;
 
-/// The module of a seed; `None` when the generator paints itself into a corner.
+/// Generates the module of a seed, or nothing if the generator runs out of choices.
 pub(crate) fn module(seed: u64) -> Result<Option<Vec<u8>>> {
     let mut rng = Rng::new(seed, 0);
     let len = 500 + rng.below(12_000) as usize;
@@ -21,8 +21,8 @@ pub(crate) fn module(seed: u64) -> Result<Option<Vec<u8>>> {
     with_export(&module.to_bytes(), FUEL, fuel).map(Some)
 }
 
-/// WebAssembly 3.0 without garbage collection and exceptions, and two proposals, as far as wasm-smith makes it: what minirt, wasmtime and
-/// mostly wasmi can run. Relaxed SIMD is left out because its results may differ.
+/// WebAssembly 3.0 without garbage collection and exceptions, and two proposals, as far as wasm-smith makes it: what
+/// minirt, wasmtime and mostly wasmi can run. Relaxed SIMD is left out because its results may differ.
 fn config(rng: &mut Rng) -> Config {
     let simd = rng.one_in(3);
     Config {
@@ -75,7 +75,7 @@ const BEFORE_EXPORTS: [u8; 7] = [0, 1, 2, 3, 4, 5, 6];
 const EXPORTS: u8 = 7;
 const GLOBAL: u8 = 3;
 
-/// The module with a global exported under one more name. wasm-smith does not export the global of
+/// Exports a global of a module under one more name. wasm-smith does not export the global of
 /// `ensure_termination`, and without it nothing could be called any more when the fuel is gone.
 fn with_export(wasm: &[u8], name: &str, global: u32) -> Result<Vec<u8>> {
     let mut entry = leb128(name.len());

@@ -6,7 +6,7 @@ use std::ops::Range;
 pub(crate) const HELP: &str = "\
 Usage: minirt-fuzz [--count N] [--seed S] [--only SEED] [--threads N] [--without-wasmi]
 
-  --count N    so many modules (default: 1000)
+  --count N    the number of modules (default: 1000)
   --seed S     from this seed on (default: 0)
   --only SEED  this one, and its text
   --threads N  at a time (default: as many as there are processors)

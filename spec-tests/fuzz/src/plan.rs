@@ -10,7 +10,7 @@ pub(crate) const FUEL: &str = "minirt-fuzz fuel";
 
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// With fuel for so many loops and calls.
+    /// A call, with fuel for this many loops and calls.
     Call { name: String, arguments: Vec<Value>, results: usize, fuel: u32 },
     /// The host writes to a memory, at a place modulo its size.
     Write { memory: String, at: u64, bytes: Vec<u8>, how: HowToWrite },
@@ -45,7 +45,7 @@ impl Step {
     }
 }
 
-/// Every function in several rounds, with a host's work between calls.
+/// Plans calls of every function in several rounds, with a host's work between them.
 pub(crate) fn plan(seed: u64, shape: &Shape) -> Vec<Step> {
     let mut rng = Rng::new(seed, 3);
     let fuel = 1 << (3 + rng.below(9));

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// A folder for what this run leaves behind.
+/// Makes a folder for what this run leaves behind.
 pub(crate) fn folder() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("minirt-fuzz-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("could not make `{}`", folder.display()))?;

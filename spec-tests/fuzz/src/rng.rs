@@ -19,12 +19,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`, which is not 0.
+    /// Returns a number below `end`, which is not 0.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
@@ -37,7 +37,7 @@ impl Rng {
         (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(len).collect()
     }
 
-    /// A value of a type, often an interesting one. References to functions are null.
+    /// Returns a value of a type, often an interesting one. References to functions are null.
     pub(crate) fn value(&mut self, ty: Type) -> Value {
         match ty {
             Type::I32 => Value::I32(self.number() as u32),
@@ -52,7 +52,7 @@ impl Rng {
         }
     }
 
-    /// A number that is often an interesting one.
+    /// Returns a number that is often an interesting one.
     fn number(&mut self) -> u64 {
         const EDGES: [u64; 10] =
             [0, 1, u64::MAX, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, u64::MAX >> 1, 0xfffc, 0x1_0000];

@@ -67,7 +67,7 @@ impl Host for AnswersByArguments {
     }
 }
 
-/// A number for an import. Not its place: wasmi lists imports in another order than the others.
+/// Returns a number for an import. Not its place: wasmi lists imports in another order than the others.
 fn number(module: &str, name: &str) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     [module, "\0", name].iter().flat_map(|part| part.bytes()).fold(0xcbf2_9ce4_8422_2325, mix)

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long to be silent.
+/// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// After so many differences, there is enough to look at.
+/// The run ends after this many differences.
 const ENOUGH: u64 = 20;
 
 struct Work<'a> {
@@ -27,13 +27,13 @@ struct Done {
     differences: u64,
     wasmi_alone: u64,
     started: Instant,
-    told: Instant,
+    reported: Instant,
 }
 
 /// Returns whether there was no difference.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let now = Instant::now();
-    let done = Done { counts: Counts::default(), differences: 0, wasmi_alone: 0, started: now, told: now };
+    let done = Done { counts: Counts::default(), differences: 0, wasmi_alone: 0, started: now, reported: now };
     let next = AtomicU64::new(options.seeds.start);
     let work = Work { options, runtimes: Runtimes::new(options.wasmi)?, next, done: Mutex::new(done) };
     std::thread::scope(|scope| {
@@ -63,20 +63,20 @@ impl Work<'_> {
     fn one(&self, seed: u64) -> bool {
         let wasm = match generate::module(seed) {
             Ok(Some(wasm)) => wasm,
-            Ok(None) => return self.tell(seed, Ok(Checked::nothing()), None),
-            Err(error) => return self.tell(seed, Err(error), None),
+            Ok(None) => return self.record(seed, Ok(Checked::nothing()), None),
+            Err(error) => return self.record(seed, Err(error), None),
         };
         let kept = self.options.keep.then(|| report::keep(seed, &wasm));
         if let Some(Ok(path)) = &kept {
             println!("seed {seed}: {}", path.display());
         }
-        // A panic is a difference like others; what panicked is not used again, but for engines, which allow that.
+        // A panic is a difference like others. Only engines are used again, and they allow that.
         let checked = catch_unwind(AssertUnwindSafe(|| self.runtimes.check(seed, &wasm)));
         let checked = checked.unwrap_or_else(|_| Err(anyhow!("a panic, whose message stands above")));
-        self.tell(seed, checked, Some(&wasm))
+        self.record(seed, checked, Some(&wasm))
     }
 
-    fn tell(&self, seed: u64, checked: Result<Checked>, wasm: Option<&[u8]>) -> bool {
+    fn record(&self, seed: u64, checked: Result<Checked>, wasm: Option<&[u8]>) -> bool {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         match checked {
             Ok(Checked { counts, note }) => {
@@ -92,8 +92,8 @@ impl Work<'_> {
                 self.describe(seed, &error, wasm);
             }
         }
-        if done.told.elapsed() >= PROGRESS {
-            done.told = Instant::now();
+        if done.reported.elapsed() >= PROGRESS {
+            done.reported = Instant::now();
             println!("{} ({} differences, at seed {seed})", done.details(), done.differences);
         }
         done.differences < ENOUGH

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// An instance, as those who compare runtimes see it. Exports are called by their names.
 pub trait Guest {
-    /// Calls an exported function that returns so many values.
+    /// Calls an exported function that returns `results` values.
     fn call(&mut self, name: &str, arguments: &[Value], results: usize) -> Outcome;
 
     /// Returns what all exports hold.

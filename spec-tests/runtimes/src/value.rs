@@ -72,7 +72,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns whether the stack overflowed. Each runtime has a limit of its own, so nothing after that can be compared.
+    /// Returns whether the stack overflowed. Each runtime has a limit of its own, so nothing after that can be
+    /// compared.
     pub fn is_overflow(&self) -> bool {
         *self == Self::Trapped(TrapKind::StackOverflow)
     }

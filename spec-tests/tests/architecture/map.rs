@@ -1,8 +1,8 @@
 //! ARCHITECTURE.md's map of a crate: every room and file, in the order in which they may use each other.
 //!
-//! A map stands under a heading that names the crate's folder, such as `` `runtime/src` ``. Its entries are the paths in
-//! backticks at the start of a list's items or in the first column of a table, relative to that folder. A room ends in `/`.
-//! A map that names a file of a room names all of that room.
+//! A map stands under a heading that names the crate's folder, such as `` `runtime/src` ``. Its entries are the paths
+//! in backticks at the start of a list's items or in the first column of a table, relative to that folder. A room ends
+//! in `/`. A map that names a file of a room names all of that room.
 
 use crate::tree::Tree;
 use std::collections::BTreeSet;
@@ -64,7 +64,8 @@ fn place<'a>(entry: &'a str, tree: &Tree) -> Option<Place<'a>> {
     files.map(|file| file.position).min().map(|position| (position, entry))
 }
 
-/// What a map with these entries has to list: all that is in the crate's folder, and in each room that it opens.
+/// Returns what a map with these entries has to list: all that is in the crate's folder, and in each room that it
+/// opens.
 fn expected(entries: &[String], tree: &Tree) -> BTreeSet<String> {
     let mut opened: BTreeSet<&str> = BTreeSet::from([""]);
     for entry in entries {
@@ -82,7 +83,7 @@ fn expected(entries: &[String], tree: &Tree) -> BTreeSet<String> {
     expected
 }
 
-/// Whether a file only stands for its room or crate, which the map lists anyway.
+/// Returns whether a file only stands for its room or crate, which the map lists anyway.
 fn is_head(name: &str) -> bool {
     ["lib", "main", "mod"].contains(&name.rsplit('/').next().unwrap_or(name))
 }
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
     use crate::tree::Sources;
 
-    /// The complaints about a map of a made-up crate: `base`, `cow/` (`set`, `deep/one`, `policy`) and `top`.
+    /// Returns the complaints about a map of a made-up crate: `base`, `cow/` (`set`, `deep/one`, `policy`) and `top`.
     fn about(map: &str) -> Vec<String> {
         let files = [
             ("lib", "mod base; mod cow; mod top; #[cfg(test)] mod tests;"),

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
     use crate::tree::Sources;
 
-    /// The pairs that `upward_uses` finds in a made-up crate.
+    /// Returns the pairs that `upward_uses` finds in a made-up crate.
     fn pairs(files: &[(&str, &str)]) -> Vec<String> {
         let sources: Sources = files.iter().map(|&(name, text)| (name.into(), text.into())).collect();
         let tree = Tree::new(&sources).unwrap();

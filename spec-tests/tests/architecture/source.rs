@@ -194,7 +194,7 @@ impl<'ast> Visit<'ast> for Content {
     fn visit_attribute(&mut self, _: &'ast Attribute) {}
 }
 
-/// The attributes of an item, and its name if other files can use it by name.
+/// Returns the attributes of an item, and its name if other files can use it by name.
 fn head(item: &Item) -> (&[Attribute], Option<String>) {
     match item {
         Item::Const(item) => (&item.attrs, Some(item.ident.to_string())),
@@ -216,7 +216,7 @@ fn head(item: &Item) -> (&[Attribute], Option<String>) {
     }
 }
 
-/// Whether an attribute says that the item is compiled for tests or documentation tests alone.
+/// Returns whether an attribute says that the item is compiled for tests or documentation tests alone.
 fn is_for_tests(attribute: &Attribute) -> bool {
     let syn::Meta::List(list) = &attribute.meta else { return attribute.path().is_ident("test") };
     let words: Vec<String> = list.tokens.to_string().split(|c: char| !c.is_alphanumeric()).map(String::from).collect();

@@ -95,13 +95,14 @@ impl Tree {
         Ok(module)
     }
 
-    /// Whether a file stands for a room (or the crate): names that it brings in with `use` are other files' names.
+    /// Returns whether a file stands for a room (or the crate): names that it brings in with `use` are other files'
+    /// names.
     fn is_head(&self, module: usize) -> bool {
         let name = &self.files[self.modules[module].file].name;
         ["lib", "main", "mod"].contains(&name.rsplit('/').next().unwrap_or(name))
     }
 
-    /// Every path in the sources, with the file that it stands in and the files that it leads to.
+    /// Returns every path in the sources, with the file that it stands in and the files that it leads to.
     pub(crate) fn uses(&self) -> Vec<(usize, &Path, Vec<usize>)> {
         let mut uses = Vec::new();
         for (index, module) in self.modules.iter().enumerate() {
@@ -117,7 +118,7 @@ impl Tree {
         uses
     }
 
-    /// Every `self.name()` and `Self::name` that another file's `impl` block of the same type defines.
+    /// Returns every `self.name()` and `Self::name` that another file's `impl` block of the same type defines.
     fn uses_of_own_functions(&self) -> Vec<(usize, &Path, Vec<usize>)> {
         let mut blocks = Vec::new();
         for (index, module) in self.modules.iter().enumerate() {
@@ -141,7 +142,8 @@ impl Tree {
         uses
     }
 
-    /// Adds the files that a path leads to from a module: none for another crate's names and for the standard library's.
+    /// Adds the files that a path leads to from a module: none for another crate's names and for the standard
+    /// library's.
     fn resolve(&self, from: usize, segments: &[String], depth: usize, files: &mut Vec<usize>) {
         // An import can refer to itself only by an error that the compiler reports; the depth ends that here.
         if depth > 32 {

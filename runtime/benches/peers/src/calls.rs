@@ -31,7 +31,7 @@ pub(crate) fn measure(pace: &Pace) -> Result<()> {
     }
     println!(
         "Functions with static types, or of types known at run time only (`any`). From Wasm, {CALLS} calls in a loop, its own\n\
-         cost included; the last row is what there is of that without a host.\n\
+         cost included; the last row is the same loop without a host.\n\
          Means over {COPIES} copies of each function, at different distances from the next cache line.\n\n{sheet}"
     );
     Ok(())

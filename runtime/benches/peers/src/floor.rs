@@ -61,7 +61,7 @@ impl Floor {
         Ok(Self { memory, image, pagemap: Pagemap::open()? })
     }
 
-    /// What a round trip comes to.
+    /// Dirties pages and puts them back.
     fn cycle(&mut self, way: Way, k: usize) -> Result<()> {
         for page in 0..k {
             self.memory.store(page * HOST_PAGE + STORE_AT, 1);
@@ -79,14 +79,14 @@ impl Floor {
         Ok(())
     }
 
-    /// Whether the first `k` pages are what they were in the beginning.
+    /// Returns whether the first `k` pages are as they were at first.
     fn is_clean(&self, k: usize) -> bool {
         let initial = |at| if at < self.image.len { self.image.load(at) } else { 0 };
         (0..k).map(|page| page * HOST_PAGE + STORE_AT).all(|at| self.memory.load(at) == initial(at))
     }
 }
 
-/// A memory of so many bytes that starts with `image` (whole pages), and the image itself.
+/// Maps a memory of `bytes` that starts with `image` (whole pages), and the image itself.
 fn map(bytes: usize, image: &[u8]) -> SysResult<(Mapping, Mapping)> {
     let fd = memfd_create("floor", MemfdFlags::CLOEXEC)?;
     ftruncate(&fd, image.len() as u64)?;
@@ -106,14 +106,14 @@ struct Mapping {
 }
 
 impl Mapping {
-    /// Private memory, readable and writable.
+    /// Maps private memory, readable and writable.
     fn zeros(len: usize) -> SysResult<Self> {
         // SAFETY: no address is asked for, so nothing that is mapped is replaced.
         let start = unsafe { mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) }?;
         Ok(Self { start: start.cast(), len })
     }
 
-    /// A file's content, to be read only.
+    /// Maps a file's content, to be read only.
     fn of_file(fd: impl AsFd, len: usize) -> SysResult<Self> {
         // SAFETY: no address is asked for, so nothing that is mapped is replaced.
         let start = unsafe { mmap(null_mut(), len, ProtFlags::READ, MapFlags::SHARED, fd, 0) }?;
@@ -153,7 +153,7 @@ impl Mapping {
     /// Copies a range back from the image, and clears what lies behind the image.
     ///
     /// An empty copy is left out, and not for tidiness: with AVX-512, `memset` of no bytes is a masked store, which
-    /// costs some 150 ns where the page cannot be written.
+    /// costs about 150 ns where the page cannot be written.
     fn restore(&mut self, image: &Self, range: Range<usize>) {
         assert!(range.end <= self.len, "a range outside the memory");
         let middle = image.len.clamp(range.start, range.end);

@@ -53,12 +53,12 @@ fn count_in_child(count: &CountLive) -> Result<Holding> {
     Holding::parse(&String::from_utf8(output.stdout)?)
 }
 
-/// The child's part: prints what the parent reads.
+/// Counts in a child process, and prints what the parent reads.
 pub(crate) fn count_in_this_process(count: &CountLive) -> Result<()> {
     let live = u32::try_from(count.instances)? + 1;
     let program = peer(&count.peer, Some(live))?.load(&toucher(SMALL, count.table)?)?;
     let mut stores = Vec::with_capacity(live as usize);
-    // What the first instance alone brings along is not counted.
+    // What only the first instance needs is not counted.
     stores.push(program.live()?);
     let before = Holding::of_this_process()?;
     for number in 0..count.instances {
@@ -96,7 +96,7 @@ impl Holding {
     }
 }
 
-/// The bytes that a line of a file in /proc tells in kB.
+/// Returns the bytes in a line of a file in /proc, which has them in kB.
 fn field(text: &str, name: &str) -> Result<f64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)).and_then(|rest| rest.split_whitespace().next());
     let kib: f64 = value.with_context(|| format!("the kernel does not tell `{name}`"))?.parse()?;

@@ -8,19 +8,19 @@
 //! cargo run --release                            # everything, about four minutes
 //! cargo run --release -- --quick                 # everything, about a minute, noisier
 //! cargo run --release -- --only calls            # one measurement; may be given several times
-//! cargo run --release -- --list                  # what there is to measure
+//! cargo run --release -- --list                  # the measurements
 //! ```
 //!
-//! It prints Markdown, and what it is doing to the error stream. Ratios travel, absolute times do not: compare only
-//! what one run has printed. What suffers first when the machine is not idle is the gain from a second thread.
+//! It prints Markdown, and its progress to standard error. Ratios travel, absolute times do not: compare only
+//! figures of one run. If the machine is not idle, the gain from a second thread suffers first.
 //!
 //! # Who takes part
 //!
 //! - minirt, with nothing configured.
-//! - wasmtime 48, built without what is not used here, in three configurations: as it comes (instances are made on
-//!   demand); with its pooling allocator; and with pooling, `PAGEMAP_SCAN`, and enough kept resident that nothing here
-//!   is ever given back to the kernel.
-//! - wasmi, an interpreter, as it comes.
+//! - wasmtime 48, built without the features that are not used here, in three configurations: the default (instances are
+//!   made on demand); with its pooling allocator; and with pooling, `PAGEMAP_SCAN`, and so many resident bytes that
+//!   nothing is ever given back to the kernel.
+//! - wasmi, an interpreter, with nothing configured.
 //! - no runtime at all: a mapped image that is written to and put back, in three ways. This is the floor.
 //!
 //! # How it is fair
@@ -78,7 +78,7 @@ fn measure(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A thread that panics would leave the other one waiting for it for ever.
+/// Ends the process when a thread panics: the other one would wait for it forever.
 fn exit_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

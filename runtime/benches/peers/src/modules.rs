@@ -33,7 +33,7 @@ pub(crate) const MIDDLE: Memory = Memory { name: "1 MiB", bytes: 1 << 20, data: 
 pub(crate) const LARGE: Memory = Memory { name: "16 MiB", bytes: 16 << 20, data: 2 << 20 };
 
 impl Memory {
-    /// The initial data.
+    /// Returns the initial data.
     pub(crate) fn image(&self) -> Vec<u8> {
         PATTERN.iter().copied().cycle().take(self.data).collect()
     }
@@ -66,7 +66,7 @@ impl Table {
     }
 }
 
-/// A module whose `touch` stores to each of the first so many host pages, and whose `peek` loads.
+/// Returns a module whose `touch` stores to each of the first so many host pages, and whose `peek` loads.
 pub(crate) fn toucher(memory: Memory, table: Table) -> Result<Vec<u8>> {
     let mut text = String::from("(module (type $unary (func (param i32) (result i32)))\n");
     writeln!(text, "(memory {}) (data (i32.const 0) \"", memory.bytes / WASM_PAGE)?;
@@ -95,7 +95,7 @@ pub(crate) fn toucher(memory: Memory, table: Table) -> Result<Vec<u8>> {
     Ok(wat::parse_str(text)?)
 }
 
-/// A table of functions that all differ.
+/// Adds a table of functions that all differ.
 fn push_table(text: &mut String) -> Result<()> {
     for n in 0..FUNCTIONS {
         writeln!(text, "(func $f{n} (type $unary) (i32.add (local.get 0) (i32.const {n})))")?;
@@ -111,16 +111,16 @@ fn push_table(text: &mut String) -> Result<()> {
 /// Calls in one call of `call_typed`, `call_any` or `call_inner`.
 pub(crate) const CALLS: u32 = 1000;
 
-/// Copies of each function of [`caller`]. Where in memory a call and its callee happen to lie decides whether a bare call
-/// takes 1.0 or 1.7 ns on one and the same processor, whoever compiled it; a mean over several places does not.
+/// Copies of each function of [`caller`]. Where in memory a call and its callee happen to lie decides whether a bare
+/// call takes 1.0 or 1.7 ns on one and the same processor, whoever compiled it; a mean over several places does not.
 pub(crate) const COPIES: u32 = 16;
 
-/// The exported names of a function's copies.
+/// Returns the exported names of a function's copies.
 pub(crate) fn copies(name: &'static str) -> impl Iterator<Item = String> {
     (0..COPIES).map(move |copy| format!("{name}{copy}"))
 }
 
-/// A module that calls, and is called, and does nothing else.
+/// Returns a module that calls, and is called, and does nothing else.
 pub(crate) fn caller() -> Result<Vec<u8>> {
     let mut text = String::from(
         r#"(module
@@ -159,7 +159,7 @@ fn push_calls(text: &mut String, name: &str, callee: &str, copy: u32) -> Result<
 /// Functions that come to about 1 MB of machine code.
 pub(crate) const BULK: usize = 7500;
 
-/// A module with much code, of functions that all differ, and the `touch` and `peek` of the others.
+/// Returns a module with much code, of functions that all differ, and the `touch` and `peek` of the others.
 pub(crate) fn bulky() -> Result<Vec<u8>> {
     let mut text = String::from("(module (memory 1)\n");
     for n in 0..BULK {
@@ -175,7 +175,7 @@ pub(crate) fn bulky() -> Result<Vec<u8>> {
     Ok(wat::parse_str(text)?)
 }
 
-/// A loop over memory with a branch, some arithmetic, and now and then a call of the function before.
+/// Adds a loop over memory with a branch, some arithmetic, and now and then a call of the function before.
 fn push_function(text: &mut String, n: usize) -> Result<()> {
     let call = match n % 3 {
         0 => "(local.get $sum)".to_owned(),

@@ -67,7 +67,7 @@ impl Pagemap {
         Ok(())
     }
 
-    /// How many runs were found, and the address up to which the kernel has looked.
+    /// Returns how many runs were found, and the address up to which the kernel has looked.
     fn scan(&mut self, start: u64, end: u64) -> std::io::Result<(usize, u64)> {
         let mut arg = ScanArg {
             size: size_of::<ScanArg>() as u64,

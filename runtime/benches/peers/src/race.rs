@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// Does something so many times.
+/// Does something as often as it is told.
 pub(crate) type Lap<'a> = Box<dyn FnMut(u32) -> Result<()> + 'a>;
 
 /// Makes a lap ready on the thread that will run it.
@@ -31,20 +31,20 @@ impl fmt::Display for Pace {
     }
 }
 
-/// The processors that this process may use, lowest first.
+/// Returns the processors that this process may use, lowest first.
 pub(crate) fn processors() -> Result<Vec<usize>> {
     let allowed = sched_getaffinity(None).context("could not ask which processors there are")?;
     Ok((0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect())
 }
 
-/// How often per second each contestant did its work: all threads together, the median of the rounds.
+/// Returns how often per second each contestant did its work: all threads together, the median of the rounds.
 ///
 /// Thread `i` stays on the `i`th of `processors`; all threads run the same contestant at the same time.
 pub(crate) fn race(contestants: &[Contestant<'_>], processors: &[usize], pace: &Pace) -> Result<Vec<f64>> {
     race_at(contestants, &processors.iter().copied().map(Some).collect::<Vec<_>>(), pace)
 }
 
-/// The same on one thread that stays nowhere, for contestants that start threads: these may be where it may be.
+/// Does the same on one thread that is not pinned, for contestants that start threads: these inherit its processors.
 pub(crate) fn race_anywhere(contestants: &[Contestant<'_>], pace: &Pace) -> Result<Vec<f64>> {
     race_at(contestants, &[None], pace)
 }

@@ -45,12 +45,12 @@ impl fmt::Display for Sheet {
     }
 }
 
-/// What stands in a cell that has no number.
+/// Returns the text of a cell without a number.
 pub(crate) fn nothing() -> String {
     "-".to_owned()
 }
 
-/// Three digits that count.
+/// Returns a number with three significant digits.
 pub(crate) fn short(number: f64) -> String {
     match number {
         n if n >= 99.95 => format!("{n:.0}"),
@@ -59,7 +59,7 @@ pub(crate) fn short(number: f64) -> String {
     }
 }
 
-/// Nanoseconds in microseconds.
+/// Returns nanoseconds as text, in microseconds.
 pub(crate) fn micros(nanos: f64) -> String {
     short(nanos / 1e3)
 }
@@ -68,12 +68,12 @@ pub(crate) fn nanos(nanos: f64) -> String {
     short(nanos)
 }
 
-/// Bytes in KiB.
+/// Returns bytes as text, in KiB.
 pub(crate) fn kib(bytes: f64) -> String {
     short(bytes / 1024.0)
 }
 
-/// How often per second, in thousands.
+/// Returns a rate per second as text, in thousands.
 pub(crate) fn thousands(per_second: f64) -> String {
     short(per_second / 1e3)
 }
@@ -82,7 +82,7 @@ pub(crate) fn ratio(of: f64, to: f64) -> String {
     short(of / to)
 }
 
-/// The processor and system of this run, as far as the kernel tells.
+/// Describes the processor and system of this run.
 pub(crate) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");

@@ -54,7 +54,7 @@ fn contestants(programs: &[Box<dyn Program>], memory: Memory, k: usize) -> Vec<C
     programs.iter().map(|program| round_trips(program.as_ref(), k)).chain(floors).collect()
 }
 
-/// The cells of the table for one thread.
+/// Returns the cells of the table for one thread.
 fn times(rates: &[f64], k: usize) -> Vec<String> {
     let nanos: Vec<Option<f64>> = rates.iter().map(|rate| Some(1e9 / rate)).collect();
     let floor = rates[NAMES.len()..].iter().copied().max_by(f64::total_cmp).expect("three ways");
@@ -64,7 +64,7 @@ fn times(rates: &[f64], k: usize) -> Vec<String> {
     cells.chain(ratios_of_times(&nanos)).chain([to_floor]).collect()
 }
 
-/// The cells of the table for two threads.
+/// Returns the cells of the table for two threads.
 fn rates(one: &[f64], two: &[f64]) -> Vec<String> {
     let cells = one.iter().zip(two).map(|(one, two)| format!("{} ({}x)", thousands(*two), ratio(*two, *one)));
     let rates: Vec<Option<f64>> = two.iter().copied().map(Some).collect();

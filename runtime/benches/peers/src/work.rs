@@ -1,7 +1,7 @@
 //! The work that is measured, in the same words for every runtime.
 //!
-//! minirt and wasmi have the names of wasmtime, so one text serves all three. The macro `work!` holds what is timed. What is
-//! not timed goes through `minirt-runtimes`.
+//! minirt and wasmi have the names of wasmtime, so one text serves all three. The macro `work!` holds what is timed.
+//! What is not timed goes through `minirt-runtimes`.
 
 use crate::modules::{INITIAL, STORE_AT};
 use crate::race::{Contestant, Lap};
@@ -31,7 +31,7 @@ pub(crate) trait Peer: Sync {
 
 /// A module ready to be instantiated.
 pub(crate) trait Program: Send + Sync {
-    /// So many times: makes a store, instantiates, looks `touch` up, calls it with `k`, drops.
+    /// Makes a store, instantiates, looks `touch` up, calls it with `k` and drops it all, `times` times.
     fn round_trips(&self, k: i32, times: u32) -> Result<()>;
 
     /// Makes an instance in a store of its own.
@@ -78,8 +78,8 @@ pub(crate) fn round_trips(program: &dyn Program, k: usize) -> Contestant<'_> {
     Box::new(move || Ok(Box::new(move |times| program.round_trips(k as i32, times))))
 }
 
-/// Defines `Loaded`, the [`Program`] of a runtime, and `linker`, which has what the modules import. `Pre` must be in scope:
-/// what instantiates. So must `Live`.
+/// Defines `Loaded`, the [`Program`] of a runtime, and `linker`, which has what the modules import. `Pre` must be in
+/// scope: what instantiates. So must `Live`.
 macro_rules! work {
     ($runtime:ident) => {
         pub(crate) struct Loaded {
@@ -162,7 +162,8 @@ macro_rules! work {
     };
 }
 
-/// Implements [`Peer`] for a type with an engine and a linker whose modules are machine code. `code_size` must be in scope.
+/// Implements [`Peer`] for a type with an engine and a linker whose modules are machine code. `code_size` must be in
+/// scope.
 macro_rules! compiled_peer {
     ($runtime:ident, $peer:ty) => {
         impl $peer {

@@ -18,7 +18,7 @@ const WASMTIMES: Range<usize> = 1..4;
 /// The heads of the columns that [`ratios_of_times`] and [`ratios_of_rates`] fill.
 pub(crate) const RATIOS: [&str; 2] = ["/ best wt", "/ wasmtime"];
 
-/// A contestant by its name. `live`: how many instances it has to hold at one time, if that is many.
+/// Sets a contestant up by its name. `live` is how many instances it has to hold at a time, if that is many.
 pub(crate) fn peer(name: &str, live: Option<u32>) -> Result<Box<dyn Peer>> {
     Ok(match name {
         "minirt" => Box::new(Minirt::new()?),
@@ -30,18 +30,18 @@ pub(crate) fn peer(name: &str, live: Option<u32>) -> Result<Box<dyn Peer>> {
     })
 }
 
-/// Everybody.
+/// Sets everybody up.
 pub(crate) fn peers() -> Result<Vec<Box<dyn Peer>>> {
     NAMES.into_iter().map(|name| peer(name, None).with_context(|| format!("could not set up {name}"))).collect()
 }
 
-/// The same module in everybody's hands.
+/// Loads a module into everybody's runtime.
 pub(crate) fn load(peers: &[Box<dyn Peer>], wasm: &[u8]) -> Result<Vec<Box<dyn Program>>> {
     let load = |(name, peer): (_, &dyn Peer)| peer.load(wasm).with_context(|| format!("{name} did not load it"));
     NAMES.into_iter().zip(peers.iter().map(Box::as_ref)).map(load).collect()
 }
 
-/// As [`load`], for modules with `touch` and `peek`: everybody has been seen to do the work.
+/// Loads a module with `touch` and `peek`, and checks that everybody does the work.
 pub(crate) fn load_checked(peers: &[Box<dyn Peer>], wasm: &[u8]) -> Result<Vec<Box<dyn Program>>> {
     let programs = load(peers, wasm)?;
     for (program, name) in programs.iter().zip(NAMES) {
@@ -50,7 +50,8 @@ pub(crate) fn load_checked(peers: &[Box<dyn Peer>], wasm: &[u8]) -> Result<Vec<B
     Ok(programs)
 }
 
-/// minirt's figure beside that of the best wasmtime and of wasmtime as it comes. Absentees have none.
+/// Returns minirt's figure divided by that of wasmtime's best configuration, and by that of its default one. Who did
+/// not take part has no figure.
 fn ratios(figures: &[Option<f64>], best: impl Fn(f64, f64) -> f64) -> [String; 2] {
     let best = figures[WASMTIMES].iter().flatten().copied().reduce(best);
     let beside = |other: Option<f64>| match (figures[MINIRT], other) {
@@ -60,12 +61,12 @@ fn ratios(figures: &[Option<f64>], best: impl Fn(f64, f64) -> f64) -> [String; 2
     [beside(best), beside(figures[WASMTIME])]
 }
 
-/// The ratios of times: the least is the best.
+/// Returns the ratios of times: the least is the best.
 pub(crate) fn ratios_of_times(times: &[Option<f64>]) -> [String; 2] {
     ratios(times, f64::min)
 }
 
-/// The ratios of rates: the highest is the best.
+/// Returns the ratios of rates: the highest is the best.
 pub(crate) fn ratios_of_rates(rates: &[Option<f64>]) -> [String; 2] {
     ratios(rates, f64::max)
 }

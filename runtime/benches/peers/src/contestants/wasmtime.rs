@@ -17,13 +17,13 @@ pub(crate) struct Wasmtime {
 }
 
 impl Wasmtime {
-    /// As it comes: every instance gets its memory and tables from the kernel and gives them back.
+    /// The default: every instance gets its memory and tables from the kernel and gives them back.
     pub(crate) fn on_demand() -> Result<Self> {
         Self::new(&Config::new())
     }
 
-    /// With the pooling allocator, and otherwise as it comes. `live` raises its limits (1,000) when more instances
-    /// than that have to live at one time.
+    /// With the pooling allocator and otherwise the default. `live` raises its limits (1,000) if more instances have to
+    /// live at a time.
     pub(crate) fn pooling(live: Option<u32>) -> Result<Self> {
         Self::pooled(PoolingAllocationConfig::new(), live)
     }
