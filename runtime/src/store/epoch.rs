@@ -41,7 +41,10 @@ pub(crate) unsafe fn may_continue(mut store: NonNull<StoreInner>) -> bool {
         Ok(())
     } else {
         // What the callback owns is the embedder's too, and may panic when it is dropped.
-        Failure::catch(|| Ok(drop(callback)))
+        Failure::catch(|| {
+            drop(callback);
+            Ok(())
+        })
     };
     let answer = match answer {
         Ok(answer) => replaced.map(|()| answer),
