@@ -1,6 +1,6 @@
 //! x86-64 with the System V calling convention, on Linux.
 
-use super::{Frame, Position};
+use super::position::{Frame, Position};
 use libc::{REG_RBP, REG_RIP, REG_RSP, c_void, ucontext_t};
 
 /// Reads where a signal has interrupted its thread.

@@ -1,0 +1,23 @@
+//! Where a thread is, and what a stack frame says, in words that every processor has.
+
+/// Where a thread is, or is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Address of the instruction.
+    pub(crate) pc: usize,
+    /// Stack pointer.
+    pub(crate) stack: usize,
+    /// Frame pointer.
+    pub(crate) frame: usize,
+}
+
+/// What the start of a stack frame says, as every function of compiled code sets it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// Frame pointer of the caller.
+    pub(crate) outer: usize,
+    /// Where the caller goes on.
+    pub(crate) return_address: usize,
+    /// The first argument that the caller passed on the stack, if there was one.
+    pub(crate) argument: usize,
+}
