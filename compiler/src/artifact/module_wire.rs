@@ -17,7 +17,7 @@ structs! {
     Import { module name entity }
     Export { name entity }
     TypeDef { func supertype is_final }
-    FuncDecl { ty escapes }
+    FuncDecl { ty escapes body }
     TableType { element minimum maximum table64 }
     MemoryType { minimum maximum memory64 page_size_log2 }
     GlobalType { content mutable }

@@ -49,6 +49,8 @@ pub struct FuncDecl {
     /// Whether a reference to it can exist: it is exported, an element, in a global or named by `ref.func`.
     /// Only such functions have a funcref record.
     pub escapes: bool,
+    /// Where its body starts, as a byte offset into the module. 0 for an import.
+    pub body: u32,
 }
 
 /// What becomes of a segment at instantiation.

@@ -117,6 +117,9 @@ pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, Comp
     }
     let mut info = sections.info;
     info.find_equal_types();
+    for (func, body) in info.funcs.iter_mut().skip(info.num_imported_funcs as usize).zip(&bodies) {
+        func.body = body.body.range().start as u32;
+    }
     Ok(Parsed { info, bodies })
 }
 

@@ -101,7 +101,7 @@ impl Sections {
         Ok(match ty {
             TypeRef::Func(ty) => {
                 info.num_imported_funcs += 1;
-                Entity::Func(push(&mut info.funcs, FuncDecl { ty, escapes: true }))
+                Entity::Func(push(&mut info.funcs, FuncDecl { ty, escapes: true, body: 0 }))
             }
             TypeRef::Table(ty) => {
                 info.num_imported_tables += 1;
@@ -124,7 +124,7 @@ impl Sections {
 
     fn functions(&mut self, section: wasmparser::FunctionSectionReader<'_>) -> Result<(), CompileError> {
         for ty in section {
-            self.info.funcs.push(FuncDecl { ty: ty?, escapes: false });
+            self.info.funcs.push(FuncDecl { ty: ty?, escapes: false, body: 0 });
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::module::Module;
 use crate::ops::builtins;
 use crate::ops::bulk;
 use crate::ops::constant::evaluate;
-use crate::pool::{Closures, InstanceData, Role};
+use crate::pool::{Closures, InstanceData, Prototype, Role};
 use crate::store::resolve::func_of;
 use crate::store::{AsContextMut, Extern, Instance, Memory, StoreInner};
 use crate::vmctx::{Header, View};
@@ -51,22 +51,22 @@ pub(crate) fn instantiate(
     imports: &[ImportValue],
     closures: Option<&Arc<Closures>>,
 ) -> Result<Instance> {
-    instantiate_as(store, module, imports, closures, Role::Instance)
+    instantiate_as(store, module.engine(), module.prototype(), imports, closures, Role::Instance)
 }
 
 #[inline]
 fn instantiate_as(
     store: &mut StoreInner,
-    module: &Module,
+    engine: &Engine,
+    prototype: &Arc<Prototype>,
     imports: &[ImportValue],
     closures: Option<&Arc<Closures>>,
     role: Role,
 ) -> Result<Instance> {
-    let same = Engine::same(&store.engine, module.engine());
+    let same = Engine::same(&store.engine, engine);
     ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
-    let prototype = module.prototype();
     // Until the store owns it, it goes back to the pool whatever happens: a limiter may fail or panic.
-    let mut data = module.engine().pool().take(prototype)?;
+    let mut data = engine.pool().take(prototype)?;
     // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
     let already_imported = data.host_only
         && data.closures.as_ref().map(Arc::as_ptr) == closures.map(Arc::as_ptr)
@@ -90,25 +90,32 @@ fn instantiate_as(
         }
     }
     let instance = Instance { store: store.id, index };
-    for (number, memory) in module.extra_memories().iter().enumerate() {
-        attach_memory(store, data, number as u32, memory)?;
+    if !prototype.extra_memories.is_empty() {
+        attach_memories(store, engine, prototype, data)?;
     }
     run_remaining(store, instance)?;
     Ok(instance)
 }
 
-/// Gives an instance one of the memories that its module defines besides the first: an instance of its own.
+/// Gives an instance the memories that its module defines besides the first: those of instances of their own.
 #[cold]
-fn attach_memory(store: &mut StoreInner, to: NonNull<InstanceData>, number: u32, memory: &Module) -> Result<()> {
-    let instance = instantiate_as(store, memory, &[], None, Role::Memory)?;
-    let space = Memory { instance, index: 0 }.space(store);
-    // SAFETY: the instance is alive; nobody else uses its description.
-    let view = unsafe { to.as_ref() }.view();
-    let MemoryPlace::Import(entry) = view.layout.memory(view.module.num_imported_memories + 1 + number) else {
-        unreachable!("only the first memory is in the slot")
-    };
-    // SAFETY: the entry lies in the host cell, which is mapped writable.
-    unsafe { *view.vmctx.at(entry) = space };
+fn attach_memories(
+    store: &mut StoreInner,
+    engine: &Engine,
+    prototype: &Prototype,
+    to: NonNull<InstanceData>,
+) -> Result<()> {
+    for (number, memory) in (1..).zip(&prototype.extra_memories) {
+        let instance = instantiate_as(store, engine, memory, &[], None, Role::Memory)?;
+        let space = Memory { instance, index: 0 }.space(store);
+        // SAFETY: the instance is alive; nobody else uses its description.
+        let view = unsafe { to.as_ref() }.view();
+        let MemoryPlace::Import(entry) = view.layout.memory(view.module.num_imported_memories + number) else {
+            unreachable!("only the first memory is in the slot")
+        };
+        // SAFETY: the entry lies in the host cell, which is mapped writable.
+        unsafe { *view.vmctx.at(entry) = space };
+    }
     Ok(())
 }
 
@@ -251,7 +258,7 @@ impl Definition {
             }
         };
         let module = Module::from_compiled(&store.engine, compiled)?;
-        instantiate_as(store, &module, &[], None, Role::Definition)
+        instantiate_as(store, module.engine(), module.prototype(), &[], None, Role::Definition)
     }
 
     /// Asks about a size that is not possible: the limiter may want to stop whoever asks for it.

@@ -7,9 +7,9 @@ use super::instantiate::run_remaining;
 use crate::Extern;
 use crate::cow::ImageParts;
 use crate::cow::PageStats;
-use crate::module::Module;
 use crate::module::load::image_parts;
-use crate::pool::InstanceData;
+use crate::module::{Module, prototype_of_parts};
+use crate::pool::{InstanceData, Prototype};
 use crate::store::Instance;
 use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A frozen instance. Any number of instances can start from it, at any time and on any thread.
@@ -146,7 +147,7 @@ impl Instance {
         check_references(store.instance(self.index))?;
         let extra_memories = self.with_extra_memories(store).skip(1).map(|index| freeze(store, index, Vec::new()));
         let extra_memories = extra_memories.collect::<Result<_>>()?;
-        Ok(Snapshot { module: freeze(store, self.index, extra_memories)? })
+        Ok(Snapshot { module: Module::of(&store.engine, &freeze(store, self.index, extra_memories)?) })
     }
 
     /// Returns where its pages are, in numbers of host pages: those of its state and of its memories.
@@ -172,15 +173,15 @@ impl Instance {
     }
 }
 
-/// Makes a module of what an instance holds now.
-fn freeze(store: &StoreInner, index: u32, extra_memories: Vec<Module>) -> Result<Module> {
+/// Makes a prototype of what an instance holds now.
+fn freeze(store: &StoreInner, index: u32, extra_memories: Vec<Arc<Prototype>>) -> Result<Arc<Prototype>> {
     let data = store.instance(index);
     let prototype = &data.prototype;
     let parts = image_parts(prototype.layout());
     let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
     let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
     let program = prototype.program.clone();
-    Module::from_parts(&store.engine, program, parts, Remaining::of_snapshot(), extra_memories)
+    prototype_of_parts(&store.engine, program, parts, Remaining::of_snapshot(), extra_memories)
 }
 
 /// Returns where the state ends now, as an offset from the slot's start. Tables may have grown.

@@ -1,9 +1,10 @@
 //! Modules as artifacts: written to bytes, and loaded from bytes or from a file that is mapped.
 
-use super::load::process_parts;
+use super::load::{load, process_parts};
 use super::module::Module;
 use crate::code::LoadedCode;
 use crate::engine::Engine;
+use crate::pool::Prototype;
 use crate::sys::mapping::FileView;
 use crate::sys::memfd::ImageFile;
 use anyhow::{Context, Result, ensure};
@@ -29,22 +30,12 @@ impl Module {
             state,
             memory,
             memory_size: size as u64,
-            extra_memories: self.extra_memories().iter().map(Self::memory_image).collect(),
+            extra_memories: prototype.extra_memories.iter().map(|memory| memory_image(memory)).collect(),
             remaining: prototype.remaining.clone(),
         };
         let (module, layout) = (prototype.info().clone(), prototype.layout().clone());
         let code = prototype.program.code.to_code();
         Ok(self.engine().compiler().serialize(&Compiled { module, layout, image, code }))
-    }
-
-    /// Returns the initial contents of a module that has nothing but a memory.
-    fn memory_image(&self) -> MemoryImage {
-        let prototype = self.prototype();
-        let (state, extents, _) = prototype.image.parts();
-        let MemoryPlace::Slot { size } = prototype.layout().memory(0) else { unreachable!("it is the first") };
-        let at = (i64::from(size) - i64::from(HOST) - prototype.layout().host_size as i64) as usize;
-        let size = state[at..at + 8].try_into().expect("eight bytes");
-        MemoryImage { size: u64::from_le_bytes(size), extents }
     }
 
     /// Loads an artifact from memory, by copying it.
@@ -85,7 +76,7 @@ impl Module {
     /// ```
     pub unsafe fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let load = || {
+        let open = || {
             let file = File::open(path)?;
             let about = file.metadata()?;
             ensure!(about.is_file(), "it is not a regular file");
@@ -101,8 +92,17 @@ impl Module {
             let Compiled { module, layout, image, code } = compiled;
             let code = LoadedCode::from_file(code, file.as_fd(), text.start, text.len())?;
             let memory = memory.map(|range| ImageFile::part(file, range.start, range.len()));
-            Self::from_loaded(engine, module, layout, image, code, memory)
+            Ok(Self::of(engine, &load(engine, module, layout, image, code, memory)?))
         };
-        load().with_context(|| format!("could not load the artifact `{}`", path.display()))
+        open().with_context(|| format!("could not load the artifact `{}`", path.display()))
     }
+}
+
+/// Returns the initial contents of instances that have nothing but a memory.
+fn memory_image(prototype: &Prototype) -> MemoryImage {
+    let (state, extents, _) = prototype.image.parts();
+    let MemoryPlace::Slot { size } = prototype.layout().memory(0) else { unreachable!("it is the first") };
+    let at = (i64::from(size) - i64::from(HOST) - prototype.layout().host_size as i64) as usize;
+    let size = state[at..at + 8].try_into().expect("eight bytes");
+    MemoryImage { size: u64::from_le_bytes(size), extents }
 }

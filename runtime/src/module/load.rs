@@ -1,10 +1,10 @@
 //! From bytes to a module: compiles them, places their code, and completes the image with what only this process knows.
 
-use super::module::Module;
+use super::module::{Module, prototype_of_parts};
 use crate::code::LoadedCode;
 use crate::cow::ImageParts;
 use crate::engine::{Engine, binary_format, refuse_artifact};
-use crate::pool::Program;
+use crate::pool::{Program, Prototype};
 use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
 use crate::types::RegisteredTypes;
@@ -57,42 +57,49 @@ impl Module {
     }
 
     pub(crate) fn from_compiled(engine: &Engine, compiled: Compiled) -> Result<Self> {
-        let Compiled { module, layout, image, code } = compiled;
-        Self::from_loaded(engine, module, layout, image, LoadedCode::new(code)?, None)
+        Ok(Self::of(engine, &prototype_of(engine, compiled)?))
     }
+}
 
-    pub(super) fn from_loaded(
-        engine: &Engine,
-        info: ModuleInfo,
-        layout: Layout,
-        mut image: InitialImage,
-        code: Arc<LoadedCode>,
-        memory_file: Option<ImageFile>,
-    ) -> Result<Self> {
-        let types = register_types(engine, &info)?;
-        complete_state(&mut image.state, &info, &layout, &code, &types);
-        let own = info.memories.iter().skip(info.num_imported_memories as usize);
-        let extra_memories =
-            own.skip(1).zip(image.extra_memories).map(|(ty, image)| Self::of_memory(engine, *ty, image));
-        let extra_memories = extra_memories.collect::<Result<_>>()?;
-        let program = Arc::new(Program { info, layout, code, types });
-        let parts = ImageParts {
-            state: image.state,
-            extents: image.memory,
-            memory: image.memory_size as usize,
-            memory_file,
-            ..image_parts(&program.layout)
-        };
-        Self::from_parts(engine, program, parts, image.remaining, extra_memories)
-    }
+fn prototype_of(engine: &Engine, compiled: Compiled) -> Result<Arc<Prototype>> {
+    let Compiled { module, layout, image, code } = compiled;
+    load(engine, module, layout, image, LoadedCode::new(code)?, None)
+}
 
-    /// Makes a module that has nothing but a memory.
-    fn of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<Self> {
-        let ty = MemoryType { minimum: start.size / ty.page_size(), ..ty };
-        let mut compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
-        compiled.image.memory = start.extents;
-        Self::from_compiled(engine, compiled)
-    }
+/// Completes what the compiler made with what only this process knows.
+///
+/// # Errors
+/// Returns an error if there is no memory for the image, or the embedder has defined something of an unknown type.
+pub(super) fn load(
+    engine: &Engine,
+    info: ModuleInfo,
+    layout: Layout,
+    mut image: InitialImage,
+    code: Arc<LoadedCode>,
+    memory_file: Option<ImageFile>,
+) -> Result<Arc<Prototype>> {
+    let types = register_types(engine, &info)?;
+    complete_state(&mut image.state, &info, &layout, &code, &types);
+    let own = info.memories.iter().skip(info.num_imported_memories as usize);
+    let extra_memories = own.skip(1).zip(image.extra_memories).map(|(ty, image)| load_memory(engine, *ty, image));
+    let extra_memories = extra_memories.collect::<Result<_>>()?;
+    let program = Arc::new(Program { info, layout, code, types });
+    let parts = ImageParts {
+        state: image.state,
+        extents: image.memory,
+        memory: image.memory_size as usize,
+        memory_file,
+        ..image_parts(&program.layout)
+    };
+    prototype_of_parts(engine, program, parts, image.remaining, extra_memories)
+}
+
+/// Makes the prototype of instances that have nothing but a memory.
+fn load_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<Arc<Prototype>> {
+    let ty = MemoryType { minimum: start.size / ty.page_size(), ..ty };
+    let mut compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
+    compiled.image.memory = start.extents;
+    prototype_of(engine, compiled)
 }
 
 /// Returns what the layout says about an image. Offsets of a layout count from vmctx, those of an image from the slot's

@@ -6,7 +6,8 @@ use crate::pool::{Program, Prototype};
 use anyhow::{Context, Result};
 use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::module::{Entity, ExternType, ModuleInfo};
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, Weak};
 
 /// A compiled module, from which any number of instances can be made. Cloning gives another handle to the
 /// same module, which threads can share.
@@ -19,8 +20,6 @@ pub struct Module {
 struct ModuleInner {
     engine: Engine,
     prototype: Arc<Prototype>,
-    /// One module for each memory that it defines besides the first: it has nothing but that memory.
-    extra_memories: Vec<Module>,
 }
 
 /// An import of a module: its name and type.
@@ -78,17 +77,17 @@ impl Module {
         self.inner.prototype.remaining.snapshot
     }
 
-    pub(crate) fn from_parts(
-        engine: &Engine,
-        program: Arc<Program>,
-        parts: ImageParts,
-        remaining: Remaining,
-        extra_memories: Vec<Self>,
-    ) -> Result<Self> {
-        let image =
-            Image::new(parts, engine.memory_init_cow()).context("could not make the image of a module's instances")?;
-        let prototype = Arc::new(Prototype::new(program, image, remaining));
-        Ok(Self { inner: Arc::new(ModuleInner { engine: engine.clone(), prototype, extra_memories }) })
+    /// Returns the module that instances with this prototype are made from.
+    pub(crate) fn of(engine: &Engine, prototype: &Arc<Prototype>) -> Self {
+        let held = prototype.handle.get().and_then(Weak::upgrade).and_then(|handle| handle.downcast().ok());
+        let inner = held.unwrap_or_else(|| {
+            // Nobody holds it, or not any more: then nobody else makes instances of it, and it is retired once more.
+            let inner = Arc::new(ModuleInner { engine: engine.clone(), prototype: Arc::clone(prototype) });
+            let handle: Arc<dyn Any + Send + Sync> = Arc::<ModuleInner>::clone(&inner);
+            let _ = prototype.handle.set(Arc::downgrade(&handle));
+            inner
+        });
+        Self { inner }
     }
 
     /// Returns the engine that the module belongs to.
@@ -124,18 +123,31 @@ impl Module {
         self.inner.prototype.info()
     }
 
-    /// Returns the modules of the memories that it defines besides the first.
-    pub(crate) fn extra_memories(&self) -> &[Self] {
-        &self.inner.extra_memories
-    }
-
     pub(crate) fn prototype(&self) -> &Arc<Prototype> {
         &self.inner.prototype
     }
 }
 
+/// Makes a prototype of a program and an image.
+///
+/// # Errors
+/// Returns an error if there is no memory for the image.
+pub(crate) fn prototype_of_parts(
+    engine: &Engine,
+    program: Arc<Program>,
+    parts: ImageParts,
+    remaining: Remaining,
+    extra_memories: Vec<Arc<Prototype>>,
+) -> Result<Arc<Prototype>> {
+    let image = Image::new(parts, engine.memory_init_cow());
+    let image = image.context("could not make the image of a module's instances")?;
+    Ok(Arc::new(Prototype::new(program, image, remaining, extra_memories)))
+}
+
 impl Drop for ModuleInner {
     fn drop(&mut self) {
-        self.engine.pool().retire(&self.prototype);
+        let pool = self.engine.pool();
+        self.prototype.extra_memories.iter().for_each(|memory| pool.retire(memory));
+        pool.retire(&self.prototype);
     }
 }

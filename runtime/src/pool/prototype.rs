@@ -10,8 +10,9 @@ use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::instance::layout::Layout;
 use minirt_compiler::module::ModuleInfo;
 use minirt_compiler::module::canonical::Renumber;
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock, Weak};
 
 /// What instances are made from.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub(crate) struct Prototype {
     pub(crate) program: Arc<Program>,
     pub(crate) image: Arc<Image>,
     pub(crate) remaining: Remaining,
+    /// For each memory that the module defines besides the first, what an instance with nothing but that is made from.
+    pub(crate) extra_memories: Vec<Arc<Self>>,
+    /// What embedders hold, as long as one of them does.
+    pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// Set when nobody can make instances any more. Slots are then not kept for another.
     pub(crate) retired: AtomicBool,
 }
@@ -35,8 +40,14 @@ pub(crate) struct Program {
 }
 
 impl Prototype {
-    pub(crate) fn new(program: Arc<Program>, image: Image, remaining: Remaining) -> Self {
-        Self { program, image: Arc::new(image), remaining, retired: AtomicBool::new(false) }
+    pub(crate) fn new(
+        program: Arc<Program>,
+        image: Image,
+        remaining: Remaining,
+        extra_memories: Vec<Arc<Self>>,
+    ) -> Self {
+        let (image, retired) = (Arc::new(image), AtomicBool::new(false));
+        Self { program, image, remaining, extra_memories, handle: OnceLock::new(), retired }
     }
 
     pub(crate) fn info(&self) -> &ModuleInfo {
