@@ -217,11 +217,22 @@ impl Pool {
 
     /// Takes the slot of an idle instance of any module, and makes it blank.
     fn take_from_another(&self) -> Result<Option<Slot>> {
-        let idle = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop));
-        let Some(mut slot) = idle.map(|data| data.slot) else { return Ok(None) };
-        self.recount(slot.resident_pages() + slot.own_pages(), 0);
-        slot.unmap().inspect_err(|_| _ = self.total.fetch_sub(1, SeqCst))?;
-        Ok(Some(slot))
+        let mut refused = None;
+        // Where the process has as many mappings as it may, even replacing some can be refused. A slot that could not be
+        // made blank is gone, and its mappings with it, so the next one has a better chance.
+        for _ in 0..MAKE_ROOM {
+            let idle = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop));
+            let Some(mut slot) = idle.map(|data| data.slot) else { break };
+            self.recount(slot.resident_pages() + slot.own_pages(), 0);
+            match slot.unmap() {
+                Ok(()) => return Ok(Some(slot)),
+                Err(error) => refused = Some(error),
+            }
+            drop(slot);
+            self.total.fetch_sub(1, SeqCst);
+        }
+        let help = "could not make an idle instance slot blank (too many mappings? see vm.max_map_count)";
+        refused.map_or(Ok(None), |error| Err(error).context(help))
     }
 
     /// Makes an instance clean, as in its first moment.
