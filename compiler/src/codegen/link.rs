@@ -27,7 +27,8 @@ const TEXT_MAX: usize = i32::MAX as usize - ADDEND_MAX as usize;
 /// Links pieces of code, given in order, into a text with its tables.
 ///
 /// # Errors
-/// When the text gets too large; or when a piece refers to anything outside the text, which is a bug here.
+/// Returns an error if the text gets too large, or if a piece refers to anything outside the text, which is a bug
+/// here.
 pub(crate) fn link(
     isa: &OwnedTargetIsa,
     pieces: &[Piece],
@@ -88,7 +89,8 @@ fn check_profile() -> Result<(), CompileError> {
     match std::fs::OpenOptions::new().create(true).append(true).open(&path) {
         Ok(_) => Ok(()),
         Err(error) => Err(CompileError::internal(format!(
-            "the variable PERF_BUILDID_DIR is set, and {path} cannot be written ({error}); unset the variable, or make room for the file"
+            "the variable PERF_BUILDID_DIR is set, and {path} cannot be written ({error}); unset the variable, or make \
+             room for the file"
         ))),
     }
 }

@@ -23,10 +23,10 @@ pub enum ConstOp {
 }
 
 impl ConstOp {
-    /// The result of one of the instructions that take two numbers.
+    /// Returns the result of one of the instructions that take two numbers.
     ///
     /// # Panics
-    /// For the others.
+    /// Panics for the other instructions.
     fn arithmetic(self, left: u128, right: u128) -> u128 {
         let (left, right) = (left as u64, right as u64);
         let wide = match self {
@@ -45,8 +45,8 @@ impl ConstOp {
 pub struct ConstExpr(pub Vec<ConstOp>);
 
 impl ConstExpr {
-    /// Its value (specification, section 4.4.11), given what stands for a function and what a global holds.
-    /// `None` if one of the two is `None`.
+    /// Returns its value (specification, section 4.4.11), given what stands for a function and what a global holds.
+    /// `None` if one of these is `None`.
     pub fn evaluate(&self, func: impl Fn(u32) -> Option<u128>, global: impl Fn(u32) -> Option<u128>) -> Option<u128> {
         let mut stack = Vec::with_capacity(1);
         for op in &self.0 {

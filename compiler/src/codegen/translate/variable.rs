@@ -70,7 +70,7 @@ impl Translator<'_, '_> {
         self.store(value, cell.base, cell.displacement, self.regions.globals);
     }
 
-    /// The value of an immutable global that is the same in every instance.
+    /// Returns the value of an immutable global, if it is the same in every instance.
     fn constant_global(&mut self, global: u32) -> Option<Value> {
         let info = self.module.info;
         let defined = global.checked_sub(info.num_imported_globals)?;
