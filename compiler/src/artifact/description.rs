@@ -2,9 +2,9 @@
 
 use super::error::ArtifactError;
 use super::header::PAGE;
-use super::wire::{Damaged, Here, Reader, Wire, Writer, structs};
-use crate::base::bytes::{Bytes, Table};
-use crate::instance::code::{Code, CodeTables, FuncRange, Place, TrapSite};
+use super::wire::{Damaged, Inline, Reader, Wire, Writer, structs};
+use crate::base::bytes::{Bytes, RecordTable};
+use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, TrapSite};
 use crate::instance::compiled::Compiled;
 use crate::instance::image::{Extent, InitialImage, MemoryImage, Remaining};
 use crate::instance::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
@@ -37,18 +37,18 @@ struct Sizes {
 /// explains the text is set aside, and trusted as far as the text is.
 struct CodeOnFile {
     text_len: usize,
-    funcs: Here,
+    funcs: Inline,
     entries: Vec<(u32, u32)>,
     exits: Vec<(u32, u32)>,
-    traps: Table<TrapSite>,
-    places: Table<Place>,
+    traps: RecordTable<TrapSite>,
+    address_map: RecordTable<AddressMapEntry>,
 }
 
 /// [`InitialImage`] without its memory, and without the pages of zeros in the state.
 struct ImageOnFile {
     state_len: usize,
     /// Where each run of pages starts in the state, and what is there.
-    state: Vec<(usize, Here)>,
+    state: Vec<(usize, Inline)>,
     memory_size: u64,
     extra_memories: Vec<MemoryImage>,
     remaining: Remaining,
@@ -66,7 +66,7 @@ pub(super) struct MemoryPlan {
 structs! {
     Description { module sizes code image memory }
     Sizes { host state room mutable }
-    CodeOnFile { text_len funcs entries exits traps places }
+    CodeOnFile { text_len funcs entries exits traps address_map }
     ImageOnFile { state_len state memory_size extra_memories remaining }
     Remaining { globals tables first_element first_data start snapshot }
     MemoryPlan { extents flat }
@@ -147,20 +147,20 @@ impl Sizes {
 impl CodeOnFile {
     fn of(code: &Code) -> Self {
         let Code { text, tables } = code.clone();
-        let CodeTables { funcs, entries, exits, traps, places } = tables;
-        Self { text_len: text.len(), funcs: Here(funcs.as_bytes().clone()), entries, exits, traps, places }
+        let CodeTables { funcs, entries, exits, traps, address_map } = tables;
+        Self { text_len: text.len(), funcs: Inline(funcs.as_bytes().clone()), entries, exits, traps, address_map }
     }
 
     /// Returns the code with its text, which is the start of a section of whole pages. `None` if something is outside
     /// the text.
     fn complete(self, section: &Bytes) -> Option<Code> {
-        let Self { text_len, funcs, entries, exits, traps, places } = self;
+        let Self { text_len, funcs, entries, exits, traps, address_map } = self;
         let text = section.part(0..text_len)?;
-        let funcs = Table::<FuncRange>::from_bytes(funcs.0);
+        let funcs = RecordTable::<FuncRange>::from_bytes(funcs.0);
         let inside = funcs.iter().all(|func| func.start <= func.end && func.end as usize <= text_len)
             && entries.iter().chain(&exits).all(|(_, offset)| (*offset as usize) < text_len)
             && section.len() == text_len.checked_next_multiple_of(PAGE)?;
-        inside.then_some(Code { text, tables: CodeTables { funcs, entries, exits, traps, places } })
+        inside.then_some(Code { text, tables: CodeTables { funcs, entries, exits, traps, address_map } })
     }
 }
 
@@ -185,7 +185,7 @@ impl ImageOnFile {
             return None;
         }
         let mut state = vec![0; state_len];
-        for (at, Here(bytes)) in runs {
+        for (at, Inline(bytes)) in runs {
             state.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(&bytes);
         }
         Some(InitialImage { state, memory, memory_size, extra_memories, remaining })
@@ -193,7 +193,7 @@ impl ImageOnFile {
 }
 
 /// Returns the pages of a state that are not zeros, in runs. Between tables there can be megabytes of zeros.
-fn not_zero(state: &[u8]) -> Vec<(usize, Here)> {
+fn not_zero(state: &[u8]) -> Vec<(usize, Inline)> {
     let mut runs: Vec<(usize, Vec<u8>)> = Vec::new();
     for (index, page) in state.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
         match runs.last_mut() {
@@ -201,7 +201,7 @@ fn not_zero(state: &[u8]) -> Vec<(usize, Here)> {
             _ => runs.push((index * PAGE, page.to_vec())),
         }
     }
-    runs.into_iter().map(|(at, run)| (at, Here(run.into()))).collect()
+    runs.into_iter().map(|(at, run)| (at, Inline(run.into()))).collect()
 }
 
 impl MemoryPlan {

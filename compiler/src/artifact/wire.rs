@@ -2,11 +2,11 @@
 //!
 //! Small values follow each other in the *metadata*. What is large and only used in part ([`Bytes`]) is set aside in
 //! the *bulk*, and the metadata says where. Reading uses it in place. What is as large, but must be right because code
-//! relies on it, stays in the metadata ([`Here`]).
+//! relies on it, stays in the metadata ([`Inline`]).
 //!
 //! Numbers take as many bytes as they need: most are small indices and lengths.
 
-use crate::base::bytes::{Bytes, Record, Table};
+use crate::base::bytes::{Bytes, Record, RecordTable};
 use std::ops::Range;
 
 /// No value is written as these bytes.
@@ -251,7 +251,7 @@ impl Wire for Bytes {
     }
 }
 
-impl<T: Record> Wire for Table<T> {
+impl<T: Record> Wire for RecordTable<T> {
     fn put(&self, out: &mut Writer) {
         self.as_bytes().put(out);
     }
@@ -261,9 +261,9 @@ impl<T: Record> Wire for Table<T> {
 }
 
 /// Bytes that are used in place, and are part of the metadata, under its digest.
-pub(super) struct Here(pub(super) Bytes);
+pub(super) struct Inline(pub(super) Bytes);
 
-impl Wire for Here {
+impl Wire for Inline {
     fn put(&self, out: &mut Writer) {
         self.0.len().put(out);
         out.metadata.extend_from_slice(&self.0);

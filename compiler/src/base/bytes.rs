@@ -69,7 +69,7 @@ impl std::fmt::Debug for Bytes {
     }
 }
 
-/// A value of eight bytes, as in a [`Table`].
+/// A value of eight bytes, as in a [`RecordTable`].
 pub trait Record: Copy {
     /// Returns it as two numbers.
     fn pack(self) -> [u32; 2];
@@ -83,18 +83,18 @@ const RECORD: usize = 8;
 /// Records, one after the other, little-endian. Looking one up neither allocates nor panics, whatever the bytes are,
 /// so a signal handler can do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table<T> {
+pub struct RecordTable<T> {
     bytes: Bytes,
     records: PhantomData<T>,
 }
 
-impl<T> Default for Table<T> {
+impl<T> Default for RecordTable<T> {
     fn default() -> Self {
         Self { bytes: Bytes::default(), records: PhantomData }
     }
 }
 
-impl<T: Record> Table<T> {
+impl<T: Record> RecordTable<T> {
     /// Returns the table in these bytes. An incomplete record at their end is ignored.
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self { bytes, records: PhantomData }
@@ -140,7 +140,7 @@ fn unpack<T: Record>(bytes: &[u8; RECORD]) -> T {
     T::unpack([u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])])
 }
 
-impl<T: Record> FromIterator<T> for Table<T> {
+impl<T: Record> FromIterator<T> for RecordTable<T> {
     fn from_iter<I: IntoIterator<Item = T>>(records: I) -> Self {
         let words = records.into_iter().flat_map(T::pack);
         Self::from_bytes(words.flat_map(u32::to_le_bytes).collect::<Vec<u8>>().into())
@@ -165,10 +165,10 @@ mod tests {
 
     #[test]
     fn a_table_is_what_was_put_into_it_wherever_its_bytes_are() {
-        let table: Table<Pair> = (0..10).map(|i| Pair(i * 3, u32::MAX - i)).collect();
+        let table: RecordTable<Pair> = (0..10).map(|i| Pair(i * 3, u32::MAX - i)).collect();
         let moved = [&[9; 5], &table.as_bytes()[..], &[7; 3]].concat();
         let part = Bytes::from(moved).part(5..5 + 80 + 3).unwrap();
-        let again: Table<Pair> = Table::from_bytes(part);
+        let again: RecordTable<Pair> = RecordTable::from_bytes(part);
         assert_eq!(again.iter().collect::<Vec<_>>(), table.iter().collect::<Vec<_>>());
         assert_eq!((again.len(), again.get(9), again.get(10)), (10, Some(Pair(27, u32::MAX - 9)), None));
         assert_eq!(again.partition_point(|pair| pair.0 < 10), 4);

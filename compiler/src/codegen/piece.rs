@@ -25,7 +25,7 @@ pub(crate) struct CompiledFunction {
     /// Offsets in `bytes` of instructions that can trap.
     pub(crate) traps: Vec<(u32, TrapCode)>,
     /// Offsets in `bytes` at which the code of a Wasm instruction starts, and the byte of the module where that is.
-    pub(crate) places: Vec<(u32, u32)>,
+    pub(crate) address_map: Vec<(u32, u32)>,
 }
 
 /// Which function of the module a piece of code is.
@@ -123,18 +123,18 @@ impl Worker {
             alignment: u64::from(buffer.alignment.max(isa.function_alignment().preferred)),
             relocations,
             traps: buffer.traps().iter().map(|trap| (trap.offset, trap.code)).collect(),
-            places: start.map_or_else(Vec::new, |start| places(buffer, start)),
+            address_map: start.map_or_else(Vec::new, |start| address_map(buffer, start)),
         })
     }
 }
 
 /// Returns where the code of each instruction starts. Code that belongs to none counts as the start of the body: the
 /// prologue's check of the stack, and the instruction behind all other code that traps if it fails.
-fn places(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
-    let mut places: Vec<(u32, u32)> = Vec::new();
+fn address_map(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
+    let mut entries: Vec<(u32, u32)> = Vec::new();
     let mut push = |offset: u32, wasm: u32| {
-        if places.last().is_none_or(|(_, previous)| *previous != wasm) {
-            places.push((offset, wasm));
+        if entries.last().is_none_or(|(_, previous)| *previous != wasm) {
+            entries.push((offset, wasm));
         }
     };
     let mut end = 0;
@@ -148,7 +148,7 @@ fn places(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
     if (end as usize) < buffer.data().len() {
         push(end, start);
     }
-    places
+    entries
 }
 
 fn failed(func: &Function, error: CodegenError) -> CompileError {

@@ -3,7 +3,7 @@
 //! This is plain data. Nothing here knows how the code was made or where it will be placed. The tables that grow with
 //! the code are used in place, in memory or in an artifact.
 
-use crate::base::bytes::{Bytes, Record, Table};
+use crate::base::bytes::{Bytes, Record, RecordTable};
 use crate::base::trap::Trap;
 use std::ops::Range;
 
@@ -23,15 +23,15 @@ pub struct Code {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodeTables {
     /// The defined functions, in index order.
-    pub funcs: Table<FuncRange>,
+    pub funcs: RecordTable<FuncRange>,
     /// Host to Wasm: for each canonical type of a function that escapes, its entry trampoline. Sorted by type.
     pub entries: Vec<(u32, u32)>,
     /// Wasm to host: for each canonical type of an imported function, its exit trampoline. Sorted by type.
     pub exits: Vec<(u32, u32)>,
     /// Instructions that can trap, sorted by offset.
-    pub traps: Table<TrapSite>,
+    pub traps: RecordTable<TrapSite>,
     /// Where the code of each Wasm instruction starts, sorted. It is precise enough to locate a trap or call.
-    pub places: Table<Place>,
+    pub address_map: RecordTable<AddressMapEntry>,
 }
 
 /// Where a function's code is.
@@ -61,7 +61,7 @@ pub struct TrapSite {
 
 /// From here on, the code belongs to the Wasm instruction at `wasm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct AddressMapEntry {
     /// Offset into the text.
     pub offset: u32,
     /// Byte offset into the module.
@@ -86,7 +86,7 @@ impl Record for TrapSite {
     }
 }
 
-impl Record for Place {
+impl Record for AddressMapEntry {
     fn pack(self) -> [u32; 2] {
         [self.offset, self.wasm]
     }
@@ -115,8 +115,8 @@ impl CodeTables {
 
     /// Returns the byte offset in the module of the instruction whose code includes this offset.
     pub fn wasm_offset(&self, offset: u32) -> Option<u32> {
-        let next = self.places.partition_point(|place| place.offset <= offset);
-        Some(self.places.get(next.checked_sub(1)?)?.wasm)
+        let next = self.address_map.partition_point(|entry| entry.offset <= offset);
+        Some(self.address_map.get(next.checked_sub(1)?)?.wasm)
     }
 
     /// Returns the offset of the entry trampoline for a canonical type.

@@ -1,12 +1,12 @@
 //! Names of functions, as the name section gives them.
 
-use crate::base::bytes::{Bytes, Record, Table};
+use crate::base::bytes::{Bytes, Record, RecordTable};
 
 /// Names by number, looked up in place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Sorted by number.
-    pub(crate) entries: Table<NameEntry>,
+    pub(crate) entries: RecordTable<NameEntry>,
     /// All names, one after the other.
     pub(crate) text: Bytes,
 }
