@@ -11,7 +11,7 @@
 
 use super::image::{Extent, InitialImage, MemoryImage, Remaining};
 use super::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record};
-use crate::module::{ConstExpr, MemoryType, ModuleInfo, SegmentMode, ValType};
+use crate::module::{ConstExpr, MemoryType, ModuleInfo, RefKind, SegmentMode, ValType};
 use std::collections::BTreeMap;
 
 /// The most elements that a table's initial value fills in the image. A module of some bytes can ask for megabytes of
@@ -103,7 +103,10 @@ impl Builder<'_> {
             };
             match self.info.globals[global as usize].content {
                 ValType::V128 => self.put(at, &value.to_le_bytes()),
-                _ => self.put_word(at, value as u64),
+                ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 => self.put_word(at, value as u64),
+                ValType::Ref(ty) => match ty.heap.kind() {
+                    RefKind::Func | RefKind::Extern => self.put_word(at, value as u64),
+                },
             }
         }
     }
@@ -175,7 +178,7 @@ impl Builder<'_> {
         let dynamic = self.info.elements.iter().skip(first);
         dynamic.into_iter().any(|segment| match segment.mode {
             SegmentMode::Active { target, .. } => target < self.info.num_imported_tables,
-            _ => false,
+            SegmentMode::Passive | SegmentMode::Declared => false,
         })
     }
 

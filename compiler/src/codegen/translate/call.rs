@@ -81,7 +81,8 @@ impl Translator<'_, '_> {
         let record = self.b.ins().iadd(element.owner, distance);
         let known = match self.module.info.tables[table as usize].element.heap {
             HeapType::ConcreteFunc(element) => self.module.info.extends(element, ty),
-            _ => false,
+            HeapType::Func | HeapType::NoFunc => false,
+            HeapType::Extern | HeapType::NoExtern => unreachable!("validation has admitted a call of a host value"),
         };
         if !known {
             self.check_type(record, ty);

@@ -50,7 +50,8 @@ impl Translator<'_, '_> {
         let value = match op {
             O::I8x16ExtractLaneS { .. } | O::I16x8ExtractLaneS { .. } => self.b.ins().sextend(I32, value),
             O::I8x16ExtractLaneU { .. } | O::I16x8ExtractLaneU { .. } => self.b.ins().uextend(I32, value),
-            _ => value,
+            O::I32x4ExtractLane { .. } | O::I64x2ExtractLane { .. } => value,
+            O::F32x4ExtractLane { .. } | O::F64x2ExtractLane { .. } => value,
         };
         self.push(value);
     }
