@@ -1,4 +1,4 @@
-//! Bytes of WebAssembly in; machine code, layout and initial image out.
+//! Compiles WebAssembly: from bytes to machine code, layout and initial image.
 //!
 //! The pipeline, in the order in which [`Compiler::compile`] goes through it:
 //!
@@ -56,10 +56,10 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// A compiler for this machine's processor, using all of its features.
+    /// Returns a compiler for this machine's processor, which uses all of its features.
     ///
     /// # Errors
-    /// When Cranelift does not know the processor.
+    /// Returns an error if Cranelift does not know the processor.
     pub fn new(settings: &Settings) -> Result<Self, CompileError> {
         let isa = cranelift_native::builder().map_err(CompileError::internal)?;
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
@@ -70,7 +70,8 @@ impl Compiler {
     /// Validates a module in the binary format.
     ///
     /// # Errors
-    /// When it breaks a rule of the specification, or uses a feature that is not there.
+    /// Returns an error if it breaks a rule of the specification, uses a feature that minirt does not have or that is
+    /// switched off, or has a function that exceeds [`Settings::max_function_instructions`].
     pub fn validate(&self, bytes: &[u8]) -> Result<(), CompileError> {
         let valid = parse::parse(bytes, self.features)
             .and_then(|parsed| validate::bodies(parsed.bodies, self.limits(&parsed.info)));
@@ -80,7 +81,7 @@ impl Compiler {
     /// Compiles a module in the binary format.
     ///
     /// # Errors
-    /// As [`Compiler::validate`], and when the module exceeds a limit.
+    /// Returns the errors of [`Compiler::validate`], and an error if the module exceeds another limit.
     pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
         self.compile_all(bytes).map_err(|error| self.features.explain(error))
     }
@@ -104,10 +105,10 @@ impl Compiler {
         Ok(Compiled { module: info, layout, image, code })
     }
 
-    /// A module that is described rather than read, and has no functions.
+    /// Compiles a module that is described rather than read, and has no functions.
     ///
     /// # Errors
-    /// When it exceeds a limit.
+    /// Returns an error if it exceeds a limit.
     pub fn without_code(mut info: ModuleInfo) -> Result<Compiled, CompileError> {
         info.find_equal_types();
         let layout = Layout::new(&info)?;
@@ -115,33 +116,35 @@ impl Compiler {
         Ok(Compiled { module: info, layout, image, code: Code::default() })
     }
 
-    /// The code with which Wasm calls host functions of a type: one exit trampoline, at offset 0 of the text.
+    /// Returns the code with which Wasm calls host functions of a type: one exit trampoline, at offset 0 of the text.
     ///
     /// # Errors
-    /// When Cranelift fails, which would be a bug.
+    /// Returns an error if Cranelift fails, which is a bug.
     pub fn exit_trampoline(&self, ty: &FuncType) -> Result<Code, CompileError> {
         let compiled = piece::compile_exit(&*self.isa, ty)?;
         link::link(&self.isa, &[Piece::Exit(0)], &[compiled])
     }
 
-    /// A compiled module as the bytes of an artifact, to be written to a file. The same module gives the same bytes.
+    /// Returns a compiled module as the bytes of an artifact, to be written to a file. The same module gives the same
+    /// bytes.
     ///
-    /// `compiled` is what a compiler of this process made, perhaps with the image of a snapshot.
+    /// `compiled` must be made by a compiler of this process. It can have the image of a snapshot.
     pub fn serialize(&self, compiled: &Compiled) -> Vec<u8> {
         artifact::write(compiled, &Target::of(&*self.isa, self.metering))
     }
 
-    /// Returns what artifacts are made with and for, and which features modules may use: compilers for which it is equal
-    /// accept the same modules, and can exchange artifacts.
+    /// Returns what artifacts are made with and for, and which features modules may use: compilers for which it is
+    /// equal accept the same modules, and can exchange artifacts.
     pub fn compatibility(&self) -> impl std::hash::Hash + use<> {
         (Target::of(&*self.isa, self.metering), self.features)
     }
 
-    /// Reads an artifact. With `check_all`, every byte of it is read and compared with its digest; otherwise that is
-    /// done for its description only, and takes a time that does not depend on how much code or memory there is.
+    /// Reads an artifact. With `check_all`, reads every byte of it and compares it with its digest. Otherwise only the
+    /// description is compared, which takes the same time however much code and memory there is.
     ///
     /// # Errors
-    /// When it is not an artifact, was made for another version or machine, or is not as it was written.
+    /// Returns an error if it is not an artifact, was made for another version or machine, or is not as it was
+    /// written.
     pub fn deserialize(&self, file: &Bytes, check_all: bool) -> Result<Artifact, ArtifactError> {
         artifact::read(file, &Target::of(&*self.isa, self.metering), check_all)
     }

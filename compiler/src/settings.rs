@@ -29,12 +29,12 @@ pub struct Settings {
     pub max_function_instructions: u64,
 }
 
-/// The default of [`Settings::max_function_instructions`]. The time that a function takes to compile grows faster than its
-/// length: one of this many loads takes about ten seconds.
+/// The default of [`Settings::max_function_instructions`]. The time that a function takes to compile grows faster
+/// than its length: one of this many loads takes about ten seconds.
 const MAX_FUNCTION_INSTRUCTIONS: u64 = 2_000_000;
 
-/// What code does at run time so that its store can make it stop. Off, it costs nothing: the code is the same as if there
-/// were no such thing. All code that shares a store has to be compiled alike.
+/// What code does at run time so that its store can make it stop. Off, it costs nothing: the code is the same as if
+/// there were no such thing. All code that shares a store has to be compiled alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metering {
     /// It pays for what it executes, and stops when its store's fuel is used up.

@@ -95,7 +95,7 @@ fn traps_and_places_lead_back_to_the_instruction() {
     let code = compiler(false).compile(&bytes).unwrap().code;
     assert!(
         code.tables.traps.iter().is_sorted_by_key(|site| site.offset)
-            && code.tables.places.iter().is_sorted_by_key(|place| place.offset)
+            && code.tables.address_map.iter().is_sorted_by_key(|place| place.offset)
     );
     let place = |trap: Trap| {
         let site = code.tables.traps.iter().find(|site| site.code == trap.code()).unwrap();

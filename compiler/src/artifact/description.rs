@@ -2,20 +2,20 @@
 
 use super::error::ArtifactError;
 use super::header::PAGE;
-use super::wire::{Damaged, Here, Reader, Wire, Writer, structs};
-use crate::base::bytes::{Bytes, Table};
-use crate::instance::code::{Code, CodeTables, FuncRange, Place, TrapSite};
+use super::wire::{Damaged, Inline, Reader, Wire, Writer, structs};
+use crate::base::bytes::{Bytes, RecordTable};
+use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, TrapSite};
 use crate::instance::compiled::Compiled;
 use crate::instance::image::{Extent, InitialImage, MemoryImage, Remaining};
 use crate::instance::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
 use crate::module::ModuleInfo;
 use std::ops::Range;
 
-/// Gaps in the image are stored if all of it is not larger than this, or than twice what is in it. Otherwise the
-/// extents are stored without the gaps, and a loader has to put them into place.
+/// An image with its gaps may have this many bytes, or twice the bytes of its extents, to be stored as it is. A larger
+/// one is stored without the gaps, and a loader has to put the extents into place.
 const SMALL_IMAGE: u64 = 1 << 20;
 
-/// A compiled module without text and memory.
+/// A compiled module without its text and memory.
 pub(super) struct Description {
     module: ModuleInfo,
     sizes: Sizes,
@@ -24,7 +24,7 @@ pub(super) struct Description {
     pub(super) memory: MemoryPlan,
 }
 
-/// What the layout came to when code was made for it. The layout itself follows from the module.
+/// The sizes of the layout that the code was made for. The layout itself follows from the module.
 #[derive(PartialEq, Eq)]
 struct Sizes {
     host: u64,
@@ -33,22 +33,22 @@ struct Sizes {
     mutable: Range<i32>,
 }
 
-/// A text's length, and its tables. Where functions start has to be right, because it is jumped to; what only explains
-/// the text is set aside and trusted as far as the text is.
+/// A text's length, and its tables. Code jumps to where functions start, so the first digest covers that. What only
+/// explains the text is set aside, and trusted as far as the text is.
 struct CodeOnFile {
     text_len: usize,
-    funcs: Here,
+    funcs: Inline,
     entries: Vec<(u32, u32)>,
     exits: Vec<(u32, u32)>,
-    traps: Table<TrapSite>,
-    places: Table<Place>,
+    traps: RecordTable<TrapSite>,
+    address_map: RecordTable<AddressMapEntry>,
 }
 
 /// [`InitialImage`] without its memory, and without the pages of zeros in the state.
 struct ImageOnFile {
     state_len: usize,
     /// Where each run of pages starts in the state, and what is there.
-    state: Vec<(usize, Here)>,
+    state: Vec<(usize, Inline)>,
     memory_size: u64,
     extra_memories: Vec<MemoryImage>,
     remaining: Remaining,
@@ -66,7 +66,7 @@ pub(super) struct MemoryPlan {
 structs! {
     Description { module sizes code image memory }
     Sizes { host state room mutable }
-    CodeOnFile { text_len funcs entries exits traps places }
+    CodeOnFile { text_len funcs entries exits traps address_map }
     ImageOnFile { state_len state memory_size extra_memories remaining }
     Remaining { globals tables first_element first_data start snapshot }
     MemoryPlan { extents flat }
@@ -75,7 +75,7 @@ structs! {
 }
 
 impl Description {
-    /// The description of a compiled module.
+    /// Returns the description of a compiled module.
     pub(super) fn of(compiled: &Compiled) -> Self {
         let Compiled { module, layout, image, code } = compiled;
         Self {
@@ -87,11 +87,11 @@ impl Description {
         }
     }
 
-    /// The compiled module, with these sections.
+    /// Returns the compiled module, with these sections.
     ///
     /// # Errors
-    /// When the parts do not fit together. Only what will be used without another look is checked: where things are,
-    /// and how many. That indices in the description are right follows from its digest.
+    /// Returns an error if the parts do not fit together. Only what will be used without another check is checked
+    /// here: where things are, and how many. The digest vouches for indices in the description.
     pub(super) fn complete(self, text: &Bytes, memory: &Bytes) -> Result<Compiled, ArtifactError> {
         let Self { module, sizes, code, image, memory: plan } = self;
         check_counts(&module)?;
@@ -121,7 +121,7 @@ fn unfit(what: &str) -> ArtifactError {
     ArtifactError::damaged(format!("{what} does not fit together"))
 }
 
-/// What the layout relies on, and what would be looked at only when an instruction needs it.
+/// Checks the counts that the layout relies on, and the ranges that would be used only when an instruction runs.
 fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
     let spaces = [
         (info.num_imported_funcs, info.funcs.len()),
@@ -147,19 +147,20 @@ impl Sizes {
 impl CodeOnFile {
     fn of(code: &Code) -> Self {
         let Code { text, tables } = code.clone();
-        let CodeTables { funcs, entries, exits, traps, places } = tables;
-        Self { text_len: text.len(), funcs: Here(funcs.as_bytes().clone()), entries, exits, traps, places }
+        let CodeTables { funcs, entries, exits, traps, address_map } = tables;
+        Self { text_len: text.len(), funcs: Inline(funcs.as_bytes().clone()), entries, exits, traps, address_map }
     }
 
-    /// The code with its text, which is the start of a section of whole pages. `None` if something is outside it.
+    /// Returns the code with its text, which is the start of a section of whole pages. `None` if something is outside
+    /// the text.
     fn complete(self, section: &Bytes) -> Option<Code> {
-        let Self { text_len, funcs, entries, exits, traps, places } = self;
+        let Self { text_len, funcs, entries, exits, traps, address_map } = self;
         let text = section.part(0..text_len)?;
-        let funcs = Table::<FuncRange>::from_bytes(funcs.0);
+        let funcs = RecordTable::<FuncRange>::from_bytes(funcs.0);
         let inside = funcs.iter().all(|func| func.start <= func.end && func.end as usize <= text_len)
             && entries.iter().chain(&exits).all(|(_, offset)| (*offset as usize) < text_len)
             && section.len() == text_len.checked_next_multiple_of(PAGE)?;
-        inside.then_some(Code { text, tables: CodeTables { funcs, entries, exits, traps, places } })
+        inside.then_some(Code { text, tables: CodeTables { funcs, entries, exits, traps, address_map } })
     }
 }
 
@@ -176,23 +177,23 @@ impl ImageOnFile {
         }
     }
 
-    /// The image with its memory. `None` if the state is not as long as the layout allows: in a snapshot, tables may
-    /// have grown.
+    /// Returns the image with its memory. `None` if the state is shorter or longer than the layout allows. In a
+    /// snapshot, tables may have grown.
     fn complete(self, layout: &Layout, memory: Vec<Extent>) -> Option<InitialImage> {
         let Self { state_len, state: runs, memory_size, extra_memories, remaining } = self;
         if !(layout.state_size..=layout.state_room).contains(&(state_len as u64)) {
             return None;
         }
         let mut state = vec![0; state_len];
-        for (at, Here(bytes)) in runs {
+        for (at, Inline(bytes)) in runs {
             state.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(&bytes);
         }
         Some(InitialImage { state, memory, memory_size, extra_memories, remaining })
     }
 }
 
-/// The pages of a state that are not zeros, in runs: between tables there can be megabytes of room.
-fn not_zero(state: &[u8]) -> Vec<(usize, Here)> {
+/// Returns the pages of a state that are not zeros, in runs. Between tables there can be megabytes of zeros.
+fn not_zero(state: &[u8]) -> Vec<(usize, Inline)> {
     let mut runs: Vec<(usize, Vec<u8>)> = Vec::new();
     for (index, page) in state.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
         match runs.last_mut() {
@@ -200,7 +201,7 @@ fn not_zero(state: &[u8]) -> Vec<(usize, Here)> {
             _ => runs.push((index * PAGE, page.to_vec())),
         }
     }
-    runs.into_iter().map(|(at, run)| (at, Here(run.into()))).collect()
+    runs.into_iter().map(|(at, run)| (at, Inline(run.into()))).collect()
 }
 
 impl MemoryPlan {
@@ -211,8 +212,8 @@ impl MemoryPlan {
         Self { extents, flat: span <= SMALL_IMAGE.max(2 * used) }
     }
 
-    /// Where each extent is in the section, and the section's length. `None` unless the extents are sorted, apart,
-    /// whole pages and within a memory of `memory_size` bytes.
+    /// Returns where each extent is in the section, and the section's length. `None` unless the extents are sorted,
+    /// apart, whole pages and within a memory of `memory_size` bytes.
     fn places(&self, memory_size: u64) -> Option<(Vec<Range<usize>>, usize)> {
         if memory_size > MEMORY_RESERVED || !memory_size.is_multiple_of(HOST_PAGE) {
             return None;
@@ -233,7 +234,7 @@ impl MemoryPlan {
         Some((places, used as usize))
     }
 
-    /// The section, with the bytes of `extents` in their places.
+    /// Returns the section, with the bytes of the image's extents in their places.
     pub(super) fn section(&self, image: &InitialImage) -> Vec<u8> {
         let (places, len) = self.places(image.memory_size).expect("an image has its memory in order");
         let mut section = vec![0; len];
@@ -243,7 +244,7 @@ impl MemoryPlan {
         section
     }
 
-    /// The extents, in place.
+    /// Returns the extents, as parts of the section.
     fn extents(&self, section: &Bytes, memory_size: u64) -> Option<Vec<Extent>> {
         let (places, _) = self.places(memory_size).filter(|(_, len)| *len == section.len())?;
         let extent = |(place, (offset, _)): (Range<usize>, &(u64, u64))| {

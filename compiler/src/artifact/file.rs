@@ -20,7 +20,7 @@ pub struct Artifact {
     pub memory: Option<Range<usize>>,
 }
 
-/// A compiled module as a file.
+/// Returns a compiled module as the bytes of a file.
 pub(crate) fn write(compiled: &Compiled, target: &Target) -> Vec<u8> {
     let description = Description::of(compiled);
     let memory = description.memory.section(&compiled.image);
@@ -30,7 +30,7 @@ pub(crate) fn write(compiled: &Compiled, target: &Target) -> Vec<u8> {
     assemble(&out, &compiled.code.text, &memory)
 }
 
-/// The file of these sections.
+/// Returns the file of these sections.
 pub(super) fn assemble(out: &Writer, text: &[u8], memory: &[u8]) -> Vec<u8> {
     let lengths = [out.metadata.len(), out.bulk.len(), text.len(), memory.len()];
     let sections = Sections::new(lengths).expect("what is in memory fits a file");
@@ -44,10 +44,10 @@ pub(super) fn assemble(out: &Writer, text: &[u8], memory: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Reads a file to be used `here`. With `check_all`, all of it is compared with its digests.
+/// Reads a file to be used `here`. With `check_all`, compares all of it with its digests.
 ///
 /// # Errors
-/// When it is not an artifact, was made for another version or machine, or is not as it was written.
+/// Returns an error if it is not an artifact, was made for another version or machine, or is not as it was written.
 pub(crate) fn read(file: &Bytes, here: &Target, check_all: bool) -> Result<Artifact, ArtifactError> {
     let Sections { metadata, bulk, text, memory } = header::open(file, check_all)?;
     let part = |range: &Range<usize>| file.part(range.clone()).ok_or(Damaged);

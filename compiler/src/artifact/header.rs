@@ -9,17 +9,17 @@
 //!                                         ^ the first digest starts here
 //! ```
 //!
-//! The first digest is always compared. It covers the second one and the lengths, so between the two, and what is
-//! compared with a constant, there is no bit of a file that nobody looks at. All numbers are little-endian.
+//! The first digest is always compared. It covers the second one and the lengths. Magic and format are compared with
+//! constants. So every bit of a file is checked by something. All numbers are little-endian.
 //!
-//! The digests (XXH3) find accidents. They are no defence against somebody who makes artifacts on purpose.
+//! The digests (XXH3) find accidents. They do not protect from somebody who makes artifacts on purpose.
 
 use super::error::ArtifactError;
 use crate::instance::layout::HOST_PAGE;
 use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// How every artifact starts.
+/// The first bytes of every artifact.
 const MAGIC: [u8; 8] = *b"\x7fminirt\n";
 
 /// Changes with everything that code or image rely on and nothing else records: this format, and the layout.
@@ -34,13 +34,13 @@ const REST_DIGEST_AT: usize = 32;
 const LENGTHS_AT: usize = 48;
 const SIZE: usize = 80;
 
-/// Whether bytes start like an artifact.
+/// Returns whether bytes start like an artifact.
 pub fn is_artifact(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-/// Where the parts of a file are. Only their lengths are stored: they follow each other, text and memory from the next
-/// host page on, and the file ends with the last one.
+/// Where the parts of a file are. Only their lengths are stored. The parts follow each other; text and memory start at
+/// the next host page; and the file ends with the last part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sections {
     pub(super) metadata: Range<usize>,
@@ -62,7 +62,7 @@ impl Sections {
         Some(Self { metadata, bulk, text, memory })
     }
 
-    /// Bytes of the whole file.
+    /// Returns the bytes of the whole file.
     pub(super) fn file_len(&self) -> usize {
         self.memory.end
     }
@@ -86,10 +86,10 @@ pub(super) fn seal(file: &mut [u8], sections: &Sections) {
     file[DIGEST_AT..REST_DIGEST_AT].copy_from_slice(&digest);
 }
 
-/// Finds the sections of a file, and compares the digests: that of the beginning always, the other if asked to.
+/// Finds the sections of a file, and compares its digests: the first one always, the other with `check_all`.
 ///
 /// # Errors
-/// When it is no artifact, has another format, or is not as it was written.
+/// Returns an error if it is not an artifact, has another format, or is not as it was written.
 pub(super) fn open(file: &[u8], check_all: bool) -> Result<Sections, ArtifactError> {
     if !is_artifact(file) {
         return Err(ArtifactError::NotAnArtifact);
@@ -115,7 +115,7 @@ pub(super) fn open(file: &[u8], check_all: bool) -> Result<Sections, ArtifactErr
     Ok(sections)
 }
 
-/// The sections of these lengths, if they are written as [`seal`] does: text and memory as whole pages.
+/// Returns the sections of these lengths, if [`seal`] could have written them: text and memory are whole pages.
 fn sections(lengths: [u64; 4]) -> Option<Sections> {
     let mut small = [0; 4];
     for (small, len) in small.iter_mut().zip(lengths) {
@@ -128,12 +128,12 @@ fn field<const N: usize>(header: &[u8; SIZE], at: usize) -> [u8; N] {
     std::array::from_fn(|index| header[at + index])
 }
 
-/// Of the header behind it, and the metadata.
+/// Returns the first digest: of the rest of the header, and the metadata.
 fn digest(file: &[u8], sections: &Sections) -> u128 {
     xxh3_128(&file[REST_DIGEST_AT..sections.metadata.end])
 }
 
-/// Of everything behind the metadata.
+/// Returns the second digest: of everything behind the metadata.
 fn rest_digest(file: &[u8], sections: &Sections) -> u128 {
     xxh3_128(&file[sections.bulk.start..])
 }

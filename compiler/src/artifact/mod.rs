@@ -12,12 +12,15 @@
 //! - The **text** is position-independent, and is mapped executable as it is.
 //! - The **memory** is mapped copy-on-write into every instance.
 //!
-//! What loading reads comes first and together; what is mapped comes last, so that only it has to begin with a page.
+//! What loading reads comes first. What is mapped comes last, so that only this has to start at a page.
 //!
-//! Who may write an artifact may run any code: it is machine code. What is checked, then, is not malice but mistakes:
-//! always the version, the settings, the processor's features, the structure, and a digest (XXH3) of header and
-//! metadata; and the digest of the rest when asked for, which reads all of it. Without that, damage to code, memory,
-//! names or trap tables is noticed as little as damage to an executable file is.
+//! An artifact is machine code, so whoever can write one can run any code. The checks therefore find mistakes, not
+//! malice:
+//!
+//! - always: the version, the settings, the processor's features, the structure, and a digest (XXH3) of header and
+//!   metadata;
+//! - if asked to: a digest of the rest, which reads all of it. Otherwise damage to code, memory, names or trap tables
+//!   goes unnoticed, as in an executable file.
 
 mod error;
 mod wire;

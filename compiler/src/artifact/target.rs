@@ -1,4 +1,4 @@
-//! What an artifact was made with and for, and whether that can be used here.
+//! What an artifact was made with and for, and whether it can be used here.
 
 use super::error::ArtifactError;
 use super::wire::{Damaged, Reader, Wire, Writer, structs};
@@ -8,8 +8,8 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::settings::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Settings of Cranelift that change how code is made, and not what it expects of others or promises them. All others
-/// count, also those that a later version will have: better compile once too often.
+/// Settings of Cranelift that change how code is made, and not how it works together with other code. All others
+/// count, also those of later versions: compiling once too often does no harm.
 const WITHOUT_EFFECT: [&str; 10] = [
     "opt_level",
     "enable_verifier",
@@ -30,16 +30,16 @@ pub(crate) struct Target {
     pub(super) version: String,
     /// The target triple.
     pub(super) machine: String,
-    /// The settings that have to be equal, as `name = value`.
+    /// The settings that must be equal, as `name = value`.
     pub(super) settings: Vec<String>,
-    /// What of the processor it may use. It runs where there is more.
+    /// The features of the processor that it may use. It also runs where there are more.
     pub(super) features: Vec<String>,
 }
 
 structs! { Target { version machine settings features } }
 
 impl Target {
-    /// What is made with `isa`, metered like this.
+    /// Returns the target of what is made with `isa`, and metered like this.
     pub(crate) fn of(isa: &dyn TargetIsa, metering: Metering) -> Self {
         let is_feature = |flag: &Value| flag.name.starts_with("has_") && flag.as_bool().is_some();
         let (features, others): (Vec<Value>, Vec<Value>) = isa.isa_flags().into_iter().partition(is_feature);
@@ -60,10 +60,10 @@ impl Target {
         }
     }
 
-    /// Whether what was made for `self` can be used `here`.
+    /// Checks that what was made for `self` can be used `here`.
     ///
     /// # Errors
-    /// The first difference that matters.
+    /// Returns the first difference that matters.
     pub(super) fn check(&self, here: &Self) -> Result<(), ArtifactError> {
         if self.version != here.version {
             return Err(ArtifactError::OtherVersion { found: self.version.clone(), here: here.version.clone() });
@@ -80,7 +80,7 @@ impl Target {
     }
 }
 
-/// What is in one list and not in the other.
+/// Returns the items of one list that are not in the other.
 fn only(one: &[String], other: &[String]) -> Vec<String> {
     one.iter().filter(|item| !other.contains(item)).cloned().collect()
 }

@@ -131,7 +131,7 @@ fn what_is_large_is_used_where_it_lies_in_the_file() {
     let Artifact { compiled: Compiled { module, image, code, .. }, .. } = COMPILER.deserialize(&file, true).unwrap();
     let whole = file.as_ptr_range();
     let tables =
-        [code.tables.funcs.as_bytes(), code.tables.traps.as_bytes(), code.tables.places.as_bytes(), &code.text];
+        [code.tables.funcs.as_bytes(), code.tables.traps.as_bytes(), code.tables.address_map.as_bytes(), &code.text];
     for part in tables.into_iter().chain([&module.data_bytes]).chain(image.memory.iter().map(|e| &e.bytes)) {
         assert!(!part.is_empty() && whole.contains(&part.as_ptr()));
     }

@@ -1,15 +1,15 @@
-//! How values become bytes and come back: each type says both in one place, so that the two cannot drift apart.
+//! How values become bytes and come back. Each type defines both in one place, so that the two cannot drift apart.
 //!
-//! Small values follow each other in the *metadata*. Whatever is large and only looked at in part ([`Bytes`]) is put
-//! aside into the *bulk*, and the metadata says where; reading takes it from there in place. What is as large but has
-//! to be right, because code relies on it, stays in the metadata ([`Here`]).
+//! Small values follow each other in the *metadata*. What is large and only used in part ([`Bytes`]) is set aside in
+//! the *bulk*, and the metadata says where. Reading uses it in place. What is as large, but must be right because code
+//! relies on it, stays in the metadata ([`Inline`]).
 //!
 //! Numbers take as many bytes as they need: most are small indices and lengths.
 
-use crate::base::bytes::{Bytes, Record, Table};
+use crate::base::bytes::{Bytes, Record, RecordTable};
 use std::ops::Range;
 
-/// The bytes are not what any value was written as.
+/// No value is written as these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damaged;
 
@@ -43,7 +43,7 @@ impl Reader {
         self.metadata.len() - self.at
     }
 
-    /// Succeeds if everything has been read.
+    /// Checks that everything has been read.
     pub(super) fn end(self) -> Result<(), Damaged> {
         if self.left() == 0 { Ok(()) } else { Err(Damaged) }
     }
@@ -64,7 +64,7 @@ impl Wire for u8 {
     }
 }
 
-/// Seven bits in a byte, the lowest first; the eighth says that more follow (LEB128, as in WebAssembly itself).
+/// LEB128, as in WebAssembly: seven bits in a byte, the lowest first. The eighth says that more follow.
 impl Wire for u64 {
     fn put(&self, out: &mut Writer) {
         let mut rest = *self;
@@ -91,7 +91,7 @@ impl Wire for u64 {
     }
 }
 
-/// The sign goes into the lowest bit, so that what is close to zero is short.
+/// The sign is the lowest bit, so that numbers close to zero are short.
 impl Wire for i64 {
     fn put(&self, out: &mut Writer) {
         (((self << 1) ^ (self >> 63)) as u64).put(out);
@@ -200,7 +200,7 @@ impl<T: Wire> Wire for Vec<T> {
     }
     fn take(from: &mut Reader) -> Result<Self, Damaged> {
         let len = usize::take(from)?;
-        // No value takes less than a byte: a length that cannot be right reserves nothing.
+        // Every value takes at least a byte, so a length that cannot be right reserves nothing.
         if len > from.left() {
             return Err(Damaged);
         }
@@ -239,7 +239,7 @@ impl Wire for String {
     }
 }
 
-/// Set aside: the digest of the metadata does not cover it.
+/// Set aside in the bulk, which the digest of the metadata does not cover.
 impl Wire for Bytes {
     fn put(&self, out: &mut Writer) {
         (out.bulk.len()..out.bulk.len() + self.len()).put(out);
@@ -251,7 +251,7 @@ impl Wire for Bytes {
     }
 }
 
-impl<T: Record> Wire for Table<T> {
+impl<T: Record> Wire for RecordTable<T> {
     fn put(&self, out: &mut Writer) {
         self.as_bytes().put(out);
     }
@@ -260,10 +260,10 @@ impl<T: Record> Wire for Table<T> {
     }
 }
 
-/// Bytes that are used in place, and stand in the metadata, under its digest.
-pub(super) struct Here(pub(super) Bytes);
+/// Bytes that are used in place, and are part of the metadata, under its digest.
+pub(super) struct Inline(pub(super) Bytes);
 
-impl Wire for Here {
+impl Wire for Inline {
     fn put(&self, out: &mut Writer) {
         self.0.len().put(out);
         out.metadata.extend_from_slice(&self.0);

@@ -1,13 +1,13 @@
 //! Bytes that are either owned or part of something larger, and tables of fixed-size records in such bytes.
 //!
-//! What a compiler made lies in vectors; what an artifact brought lies in the mapped file. Both are used in place, so
-//! loading an artifact copies nothing that grows with the code.
+//! What was compiled here is in vectors. What was loaded from an artifact is in the mapped file. Both are used in
+//! place, so loading an artifact copies nothing that grows with the code.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// Anything that keeps bytes where they are. Asked for them in a signal handler, it neither allocates nor locks.
+/// Keeps bytes where they are. A signal handler asks for them, so `as_ref` must neither allocate nor lock.
 pub type Owner = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// Immutable bytes, cheap to clone.
@@ -18,13 +18,13 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    /// All bytes of `owner`.
+    /// Returns all bytes of `owner`.
     pub fn new(owner: Owner) -> Self {
         let range = 0..(*owner).as_ref().len();
         Self { owner, range }
     }
 
-    /// A part of them, if it lies inside.
+    /// Returns a part of them, if it is inside.
     pub fn part(&self, range: Range<usize>) -> Option<Self> {
         self.get(range.clone())?;
         let start = self.range.start;
@@ -37,7 +37,8 @@ impl Deref for Bytes {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // The range fitted when it was made. An owner that has shrunk since costs the bytes, not a panic in a handler.
+        // The range fitted when it was made. If the owner has shrunk since, no bytes are better than a panic in a
+        // handler.
         (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
     }
 }
@@ -68,66 +69,66 @@ impl std::fmt::Debug for Bytes {
     }
 }
 
-/// Something that is eight bytes in a [`Table`].
+/// A value of eight bytes, as in a [`RecordTable`].
 pub trait Record: Copy {
-    /// As two numbers.
+    /// Returns it as two numbers.
     fn pack(self) -> [u32; 2];
-    /// From what `pack` made.
+    /// Makes it from what `pack` returned.
     fn unpack(words: [u32; 2]) -> Self;
 }
 
 /// Bytes of a record.
 const RECORD: usize = 8;
 
-/// Records, one after the other, little-endian. Looking something up neither allocates nor panics, so it is fit for a
-/// signal handler, whatever the bytes are.
+/// Records, one after the other, little-endian. Looking one up neither allocates nor panics, whatever the bytes are,
+/// so a signal handler can do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table<T> {
+pub struct RecordTable<T> {
     bytes: Bytes,
     records: PhantomData<T>,
 }
 
-impl<T> Default for Table<T> {
+impl<T> Default for RecordTable<T> {
     fn default() -> Self {
         Self { bytes: Bytes::default(), records: PhantomData }
     }
 }
 
-impl<T: Record> Table<T> {
-    /// The table in these bytes; a piece of a record at their end is not looked at.
+impl<T: Record> RecordTable<T> {
+    /// Returns the table in these bytes. An incomplete record at their end is ignored.
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self { bytes, records: PhantomData }
     }
 
-    /// The bytes it is in.
+    /// Returns the bytes that it is in.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// How many records there are.
+    /// Returns how many records there are.
     pub fn len(&self) -> usize {
         self.bytes.len() / RECORD
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One of them.
+    /// Returns a record.
     pub fn get(&self, index: usize) -> Option<T> {
         let at = index.checked_mul(RECORD)?;
         let bytes: &[u8; RECORD] = self.bytes.get(at..at.checked_add(RECORD)?)?.first_chunk()?;
         Some(unpack(bytes))
     }
 
-    /// All of them.
+    /// Returns all records.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = T> + DoubleEndedIterator + '_ {
         let (records, _) = self.bytes.as_chunks::<RECORD>();
         records.iter().map(unpack)
     }
 
-    /// How many at the start fulfil `before`, if those that do come first.
+    /// Returns how many records at the start fulfil `before`, if those that do come first.
     pub fn partition_point(&self, mut before: impl FnMut(T) -> bool) -> usize {
         let (records, _) = self.bytes.as_chunks::<RECORD>();
         records.partition_point(|record| before(unpack(record)))
@@ -139,7 +140,7 @@ fn unpack<T: Record>(bytes: &[u8; RECORD]) -> T {
     T::unpack([u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])])
 }
 
-impl<T: Record> FromIterator<T> for Table<T> {
+impl<T: Record> FromIterator<T> for RecordTable<T> {
     fn from_iter<I: IntoIterator<Item = T>>(records: I) -> Self {
         let words = records.into_iter().flat_map(T::pack);
         Self::from_bytes(words.flat_map(u32::to_le_bytes).collect::<Vec<u8>>().into())
@@ -164,10 +165,10 @@ mod tests {
 
     #[test]
     fn a_table_is_what_was_put_into_it_wherever_its_bytes_are() {
-        let table: Table<Pair> = (0..10).map(|i| Pair(i * 3, u32::MAX - i)).collect();
+        let table: RecordTable<Pair> = (0..10).map(|i| Pair(i * 3, u32::MAX - i)).collect();
         let moved = [&[9; 5], &table.as_bytes()[..], &[7; 3]].concat();
         let part = Bytes::from(moved).part(5..5 + 80 + 3).unwrap();
-        let again: Table<Pair> = Table::from_bytes(part);
+        let again: RecordTable<Pair> = RecordTable::from_bytes(part);
         assert_eq!(again.iter().collect::<Vec<_>>(), table.iter().collect::<Vec<_>>());
         assert_eq!((again.len(), again.get(9), again.get(10)), (10, Some(Pair(27, u32::MAX - 9)), None));
         assert_eq!(again.partition_point(|pair| pair.0 < 10), 4);

@@ -1,4 +1,4 @@
-//! What every other room speaks in: reasons to trap, errors, and bytes that are owned or part of a file.
+//! What every other room uses: reasons to trap, errors, and bytes that are owned or part of a file.
 //!
 //! Knows nothing of modules.
 

@@ -1,8 +1,7 @@
 //! Why a Wasm function stopped: the vocabulary that machine code and the runtime share.
 //!
-//! A trap code travels as one byte: from the instruction that may trap (Cranelift's `TrapCode`), through
-//! the trap table of the finished text, to the signal handler. This file knows nothing of how a trap is
-//! raised or caught.
+//! A trap code travels as one byte: from the instruction that can trap (Cranelift's `TrapCode`), through
+//! the trap table of the finished text, to the signal handler. Nothing here knows how a trap is raised or caught.
 
 use std::fmt;
 
@@ -20,7 +19,7 @@ macro_rules! traps {
         }
 
         impl Trap {
-            /// The trap that `code` stands for in a trap table; `None` for a byte that means nothing.
+            /// Returns the trap that `code` stands for in a trap table. `None` for a byte that stands for none.
             pub const fn from_code(code: u8) -> Option<Self> {
                 match code {
                     $($code => Some(Self::$name),)*
@@ -75,7 +74,7 @@ traps! {
 }
 
 impl Trap {
-    /// The byte that stands for this trap in a trap table; never 0.
+    /// Returns the byte that stands for this trap in a trap table. It is never 0.
     pub const fn code(self) -> u8 {
         self as u8
     }

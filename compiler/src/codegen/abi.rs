@@ -9,7 +9,7 @@ use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, TrapCode, Type};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 
-/// How a value of this type is held.
+/// Returns how a value of this type is held.
 pub(crate) fn value_type(ty: ValType) -> Type {
     match ty {
         ValType::I32 => I32,
@@ -21,14 +21,14 @@ pub(crate) fn value_type(ty: ValType) -> Type {
     }
 }
 
-/// How a reference is held. Null is 0.
+/// Returns how a reference is held. Null is 0.
 pub(crate) fn reference_type(kind: RefKind) -> Type {
     match kind {
         RefKind::Func | RefKind::Extern => I64,
     }
 }
 
-/// The signature of a Wasm function: the callee's vmctx, then the parameters.
+/// Returns the signature of a Wasm function: the callee's vmctx, then the parameters.
 pub(crate) fn wasm_signature(ty: &FuncType) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
@@ -37,15 +37,15 @@ pub(crate) fn wasm_signature(ty: &FuncType) -> Signature {
     signature
 }
 
-/// The signature of what code calls when its epoch deadline has passed. It takes the caller's vmctx, and changes no
-/// register: code that never calls it is hardly worse for it.
+/// Returns the signature of what code calls when its epoch deadline has passed. It takes the caller's vmctx, and
+/// changes no register, so that it costs little where it is never called.
 pub(crate) fn new_epoch_signature() -> Signature {
     let mut signature = Signature::new(CallConv::PreserveAll);
     signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
     signature
 }
 
-/// The signature of a builtin, in the platform's calling convention.
+/// Returns the signature of a builtin, in the platform's calling convention.
 pub(crate) fn builtin_signature(builtin: Builtin, convention: CallConv) -> Signature {
     let BuiltinSignature { params, result } = builtin.signature();
     let vmctx = AbiParam::new(I64);
@@ -62,7 +62,7 @@ fn integer(width: Width) -> AbiParam {
     })
 }
 
-/// Counts the integer arguments that the platform's calling convention passes in registers. The next is on the stack.
+/// Returns how many integer arguments the platform's calling convention passes in registers. The next is on the stack.
 pub(crate) fn argument_registers(isa: &dyn TargetIsa) -> usize {
     match isa.name() {
         "aarch64" => 8,
@@ -70,7 +70,7 @@ pub(crate) fn argument_registers(isa: &dyn TargetIsa) -> usize {
     }
 }
 
-/// The traps that Cranelift raises by itself have codes of its own; the others keep theirs.
+/// The traps that Cranelift raises by itself, with its codes for them. The others keep their own codes.
 const RESERVED: [(Trap, TrapCode); 5] = [
     (Trap::StackOverflow, TrapCode::STACK_OVERFLOW),
     (Trap::MemoryOutOfBounds, TrapCode::HEAP_OUT_OF_BOUNDS),
@@ -79,13 +79,13 @@ const RESERVED: [(Trap, TrapCode); 5] = [
     (Trap::BadConversionToInteger, TrapCode::BAD_CONVERSION_TO_INTEGER),
 ];
 
-/// A trap as Cranelift attaches it to an instruction.
+/// Returns the code that Cranelift attaches to an instruction for a trap.
 pub(crate) fn trap_code(trap: Trap) -> TrapCode {
     let reserved = RESERVED.iter().find(|(known, _)| *known == trap);
     reserved.map_or_else(|| TrapCode::unwrap_user(trap.code()), |(_, code)| *code)
 }
 
-/// The inverse of [`trap_code`]; `None` for a code that nothing here gives out.
+/// Returns the trap of a code. It is the inverse of [`trap_code`], and `None` for any other code.
 pub(crate) fn from_trap_code(code: TrapCode) -> Option<Trap> {
     let reserved = RESERVED.iter().find(|(_, known)| *known == code);
     reserved.map_or_else(|| Trap::from_code(code.as_raw().get()), |(trap, _)| Some(*trap))

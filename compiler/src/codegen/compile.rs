@@ -19,7 +19,7 @@ const VALIDATED_TOGETHER: usize = 16 * 1024;
 /// refused, except for what some threads begin with while others validate the last bodies.
 ///
 /// # Errors
-/// The first error in a body, or the first limit that one exceeds; or Cranelift's, which is a bug here.
+/// Returns the first error in a body, or the first limit that one exceeds; or Cranelift's error, which is a bug here.
 pub(crate) fn compile(
     module: &ModuleContext<'_>,
     pieces: &[Piece],

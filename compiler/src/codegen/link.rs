@@ -11,7 +11,7 @@ use super::abi::from_trap_code;
 use super::memory_provider::TextBuffer;
 use super::piece::{CompiledFunction, Piece};
 use crate::base::error::CompileError;
-use crate::instance::code::{Code, CodeTables, FuncRange, Place, TrapSite};
+use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, TrapSite};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
@@ -27,7 +27,8 @@ const TEXT_MAX: usize = i32::MAX as usize - ADDEND_MAX as usize;
 /// Links pieces of code, given in order, into a text with its tables.
 ///
 /// # Errors
-/// When the text gets too large; or when a piece refers to anything outside the text, which is a bug here.
+/// Returns an error if the text gets too large, or if a piece refers to anything outside the text, which is a bug
+/// here.
 pub(crate) fn link(
     isa: &OwnedTargetIsa,
     pieces: &[Piece],
@@ -88,7 +89,8 @@ fn check_profile() -> Result<(), CompileError> {
     match std::fs::OpenOptions::new().create(true).append(true).open(&path) {
         Ok(_) => Ok(()),
         Err(error) => Err(CompileError::internal(format!(
-            "the variable PERF_BUILDID_DIR is set, and {path} cannot be written ({error}); unset the variable, or make room for the file"
+            "the variable PERF_BUILDID_DIR is set, and {path} cannot be written ({error}); unset the variable, or make \
+             room for the file"
         ))),
     }
 }
@@ -128,7 +130,7 @@ fn tables(
     starts: &[u32],
 ) -> Result<Code, CompileError> {
     let mut tables = CodeTables::default();
-    let (mut funcs, mut traps, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut funcs, mut traps, mut address_map) = (Vec::new(), Vec::new(), Vec::new());
     for ((piece, function), start) in pieces.iter().zip(compiled).zip(starts.iter().copied()) {
         match *piece {
             Piece::Body(_) => funcs.push(FuncRange { start, end: start + function.bytes.len() as u32 }),
@@ -140,12 +142,14 @@ fn tables(
             let trap = from_trap_code(*trap).ok_or_else(|| CompileError::internal(format!("unknown trap {trap}")))?;
             traps.push(TrapSite { offset: start + offset, code: trap.code() });
         }
-        places.extend(function.places.iter().map(|(offset, wasm)| Place { offset: start + offset, wasm: *wasm }));
+        address_map.extend(
+            function.address_map.iter().map(|(offset, wasm)| AddressMapEntry { offset: start + offset, wasm: *wasm }),
+        );
     }
     traps.sort_unstable_by_key(|site: &TrapSite| site.offset);
     tables.funcs = funcs.into_iter().collect();
     tables.traps = traps.into_iter().collect();
-    tables.places = places.into_iter().collect();
+    tables.address_map = address_map.into_iter().collect();
     Ok(Code { text: text.into(), tables })
 }
 
@@ -164,7 +168,7 @@ mod tests {
             alignment: 32,
             relocations,
             traps: Vec::new(),
-            places: Vec::new(),
+            address_map: Vec::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! From validated bodies to machine code, with Cranelift.
+//! From bodies to machine code, with Cranelift.
 //!
 //! The only room that knows Cranelift. It never runs what it makes.
 

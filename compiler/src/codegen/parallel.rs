@@ -1,4 +1,4 @@
-//! Jobs on all processors: a queue, and threads that take from it.
+//! Runs jobs on all processors: a queue, and threads that take from it.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{Builder, available_parallelism, scope};
 
-/// Threads that may still be started to help, in the whole process: however many modules are compiled at a time, there
+/// Threads that can still be started to help, in the whole process. However many modules are compiled at a time, there
 /// are fewer helpers than processors.
 static FREE: LazyLock<AtomicUsize> =
     LazyLock::new(|| AtomicUsize::new(available_parallelism().map_or(1, NonZero::get) - 1));
 
-/// Helpers that someone was granted, until it is dropped.
+/// Helpers that a caller may start, until this is dropped.
 struct Grant(usize);
 
 impl Grant {
@@ -28,11 +28,11 @@ impl Drop for Grant {
     }
 }
 
-/// Runs all jobs, begun in their order, and returns what came of them in whatever order they ended. Each thread has a
-/// `worker` of its own.
+/// Runs all jobs. They begin in order; the results are in the order in which they end. Each thread has a `worker` of
+/// its own.
 ///
 /// # Panics
-/// With the panic of a job.
+/// Panics with the panic of a job.
 pub(crate) fn run_all<J: Send, W, R: Send>(
     jobs: Vec<J>,
     worker: impl Fn() -> W + Sync,
@@ -46,7 +46,7 @@ pub(crate) fn run_all<J: Send, W, R: Send>(
         std::iter::from_fn(next).map(|job| run(&mut worker, job)).collect::<Vec<R>>()
     };
     scope(|scope| {
-        // Where the system has no thread to give, this one does what is left.
+        // If the system gives no thread, this one does the rest.
         let start = |_| Builder::new().name("compiling".to_owned()).spawn_scoped(scope, work).ok();
         let helpers: Vec<_> = (0..granted.0).map_while(start).collect();
         let mut done = work();

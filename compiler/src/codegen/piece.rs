@@ -16,16 +16,16 @@ use cranelift_frontend::FunctionBuilderContext;
 use cranelift_module::{FuncId, ModuleReloc};
 use wasmparser::FunctionBody;
 
-/// A compiled function, not yet in its place.
+/// The machine code of one function, before it is linked.
 pub(crate) struct CompiledFunction {
     pub(crate) bytes: Vec<u8>,
     pub(crate) alignment: u64,
     /// What the linker has to fill in.
     pub(crate) relocations: Vec<ModuleReloc>,
-    /// Offsets in `bytes` of instructions that may trap.
+    /// Offsets in `bytes` of instructions that can trap.
     pub(crate) traps: Vec<(u32, TrapCode)>,
     /// Offsets in `bytes` at which the code of a Wasm instruction starts, and the byte of the module where that is.
-    pub(crate) places: Vec<(u32, u32)>,
+    pub(crate) address_map: Vec<(u32, u32)>,
 }
 
 /// Which function of the module a piece of code is.
@@ -41,9 +41,9 @@ pub(crate) enum Piece {
     Exit(u32),
 }
 
-/// Everything a module's text consists of: bodies in order, then trampolines in order of their types.
+/// Returns everything that a module's text consists of: bodies in order, then trampolines in order of their types.
 pub(crate) fn pieces(info: &ModuleInfo, metering: Metering) -> Vec<Piece> {
-    // Bodies know it by its place behind them.
+    // Bodies find it by its place behind them.
     let new_epoch = metering.epochs.then_some(Piece::NewEpoch);
     let bodies = 0..info.funcs.len() as u32 - info.num_imported_funcs;
     let canonical = |ty: u32| info.canonical_types[ty as usize];
@@ -61,7 +61,7 @@ pub(crate) fn pieces(info: &ModuleInfo, metering: Metering) -> Vec<Piece> {
 /// Compiles an exit trampoline by itself.
 ///
 /// # Errors
-/// When Cranelift fails, which is a bug here.
+/// Returns an error if Cranelift fails, which is a bug here.
 pub(crate) fn compile_exit(isa: &dyn TargetIsa, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
     let mut worker = Worker::default();
     trampoline::exit(isa, ty, &mut worker.context.func, &mut worker.builder);
@@ -104,7 +104,8 @@ impl Worker {
         self.emit(module.isa, index, body.map(|body| body.range().start as u32))
     }
 
-    /// `index` is the piece's own; `start` is where the body starts in the module, if there is one.
+    /// Compiles what has been translated. `index` is the piece's own; `start` is where the body starts in the module,
+    /// if there is one.
     fn emit(
         &mut self,
         isa: &dyn TargetIsa,
@@ -122,18 +123,18 @@ impl Worker {
             alignment: u64::from(buffer.alignment.max(isa.function_alignment().preferred)),
             relocations,
             traps: buffer.traps().iter().map(|trap| (trap.offset, trap.code)).collect(),
-            places: start.map_or_else(Vec::new, |start| places(buffer, start)),
+            address_map: start.map_or_else(Vec::new, |start| address_map(buffer, start)),
         })
     }
 }
 
-/// Where the code of each instruction starts. What belongs to none is put down to the start of the body: the stack
-/// may end there, in the prologue's check, and what traps then is behind all other code.
-fn places(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
-    let mut places: Vec<(u32, u32)> = Vec::new();
+/// Returns where the code of each instruction starts. Code that belongs to none counts as the start of the body: the
+/// prologue's check of the stack, and the instruction behind all other code that traps if it fails.
+fn address_map(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
+    let mut entries: Vec<(u32, u32)> = Vec::new();
     let mut push = |offset: u32, wasm: u32| {
-        if places.last().is_none_or(|(_, previous)| *previous != wasm) {
-            places.push((offset, wasm));
+        if entries.last().is_none_or(|(_, previous)| *previous != wasm) {
+            entries.push((offset, wasm));
         }
     };
     let mut end = 0;
@@ -147,7 +148,7 @@ fn places(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
     if (end as usize) < buffer.data().len() {
         push(end, start);
     }
-    places
+    entries
 }
 
 fn failed(func: &Function, error: CodegenError) -> CompileError {

@@ -1,4 +1,4 @@
-//! The ways into Wasm and out of it, one of each for every function type that needs it.
+//! The ways into Wasm and out of it: one of each for every function type that needs it.
 //!
 //! **Entry** (host to Wasm), in the platform's calling convention:
 //! `(callee vmctx, code, values, padding.., activation) -> i32`. It leaves its frame pointer, its stack pointer and the
@@ -6,20 +6,22 @@
 //! `values` (`layout::VALUE_SIZE` bytes each), and calls. After a normal return the results are in the array and it
 //! returns 0.
 //!
-//! The padding takes up all registers for arguments that are left. So the activation's address is on the stack, in a place
-//! that the platform's convention fixes, and whoever finds the trampoline's frame has found the activation.
+//! The padding takes up all other registers for arguments. So the activation's address is on the stack, where the
+//! platform's convention fixes its place, and whoever finds the trampoline's frame has found the activation.
 //!
-//! The only way to the handler is that someone sets the three registers to what the activation says; it returns 1. That
-//! is sound because a `try_call` of the tail convention assumes nothing about any register after it, because frames here
-//! have one size from prologue to epilogue (so the stack pointer is the same at the call as where it
-//! is read), and because what the trampoline needs afterwards is in its frame.
+//! The handler returns 1. It is reached only if someone sets the three registers to what the activation says. That is
+//! sound for three reasons:
+//!
+//! - A `try_call` of the tail convention assumes nothing about any register after it.
+//! - Frames here have one size from prologue to epilogue, so the stack pointer at the call is the one that is stored.
+//! - What the trampoline needs afterwards is in its frame.
 //!
 //! **Exit** (Wasm to host), in Wasm's convention. In place of a vmctx it gets the address of a host context
-//! (`layout::host_context`), which names the function `(context, values, frame) -> i32` to call with the arguments in an
-//! array. If that returns anything but 0 it traps; otherwise it returns the results from the array.
+//! (`layout::host_context`), which names the function `(context, values, frame) -> i32` to call with the arguments in
+//! an array. If that returns anything but 0 it traps; otherwise it returns the results from the array.
 //!
-//! **New epoch** (Wasm to the runtime), in a convention of its own, which keeps all registers: a loop that never calls it
-//! need not care for it.
+//! **New epoch** (Wasm to the runtime), in a convention that keeps all registers, so that a loop that never calls it
+//! costs nothing more.
 
 use super::abi::{argument_registers, builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
 use crate::base::trap::Trap;
@@ -63,7 +65,7 @@ fn store_all(b: &mut FunctionBuilder<'_>, from: &[Value], values: Value) {
     }
 }
 
-/// Host to Wasm.
+/// Builds an entry: host to Wasm.
 pub(crate) fn entry(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, context: &mut FunctionBuilderContext) {
     // One more than there are registers.
     target.signature = signature(isa, &vec![I64; argument_registers(isa) + 1]);
@@ -93,7 +95,7 @@ pub(crate) fn entry(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, c
     b.finalize(isa.frontend_config());
 }
 
-/// Tells the signal handler where to resume: at the first handler of the call that ends the block.
+/// Stores where the signal handler resumes: at the first handler of the call that ends the block.
 fn leave_frame(b: &mut FunctionBuilder<'_>, activation: Value, calling: Block) {
     let frame = b.ins().get_frame_pointer(I64);
     let stack = b.ins().get_stack_pointer(I64);
@@ -124,7 +126,7 @@ fn try_call(
     b.ins().try_call_indirect(code, arguments, table);
 }
 
-/// Wasm to host.
+/// Builds an exit: Wasm to host.
 pub(crate) fn exit(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, context: &mut FunctionBuilderContext) {
     target.signature = wasm_signature(ty);
     let mut b = FunctionBuilder::new(target, context);
@@ -147,7 +149,7 @@ pub(crate) fn exit(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, co
     b.finalize(isa.frontend_config());
 }
 
-/// Wasm to the runtime, when an epoch deadline has passed; it traps if the code may not go on.
+/// Builds what code calls when its epoch deadline has passed. It traps if the code may not go on.
 pub(crate) fn new_epoch(isa: &dyn TargetIsa, target: &mut Function, context: &mut FunctionBuilderContext) {
     target.signature = new_epoch_signature();
     let mut b = FunctionBuilder::new(target, context);

@@ -1,13 +1,13 @@
 //! The functions of the runtime that compiled code calls: one list, from which both crates take what they need.
 //!
-//! [`for_each_builtin`](crate::for_each_builtin) is the list. Here it becomes the enum [`Builtin`], with each function's
-//! place in the table and its signature. The runtime expands it to the table itself, so a function that is missing
-//! there, or has other parameters, does not compile. To add a builtin, add a row, write the function that the compiler
-//! then asks for in the runtime's `ops::builtins`, and call it from translated code.
+//! [`for_each_builtin`](crate::for_each_builtin) is the list. Here it becomes the enum [`Builtin`], with each
+//! function's place in the table and its signature. The runtime expands it to the table itself, so a function that is
+//! missing there, or has other parameters, does not compile. To add a builtin, add a row, write the function that the
+//! compiler then asks for in the runtime's `ops::builtins`, and call it from translated code.
 //!
-//! The table hangs off the host cell (`layout::header::BUILTINS`). Each entry is the address of an `extern "C"` function
-//! whose first argument is the caller's vmctx; the list has the others. A builtin never unwinds and never raises a trap
-//! itself: it returns that it failed, and compiled code traps.
+//! The table hangs off the host cell (`layout::header::BUILTINS`). Each entry is the address of an `extern "C"`
+//! function whose first argument is the caller's vmctx; the list has the others. A builtin never unwinds and never
+//! raises a trap itself: it returns that it failed, and compiled code traps.
 //!
 //! Tables and memories are named by the caller's own index. Addresses, indices and lengths are widened to 64 bits, so
 //! that one function serves both address types. A reference is a 64-bit word: the address of a funcref record, or
@@ -41,8 +41,8 @@ macro_rules! for_each_builtin {
             TableInit = fn table_init(table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32;
             /// Compares types by the engine's numbers. Returns 0 if `found` is `wanted` or extends it, otherwise 1.
             CheckSubtype = fn check_subtype(found: u32, wanted: u32) -> u32;
-            /// Asks the store whether the code may go on although its epoch deadline has passed. A trampoline calls it,
-            /// with its frame. Returns 0 if it may, otherwise 1.
+            /// Asks the store whether the code may go on although its epoch deadline has passed. A trampoline calls
+            /// it, with its frame. Returns 0 if it may, otherwise 1.
             NewEpoch = fn new_epoch(frame: *const usize) -> u32;
         }
     };

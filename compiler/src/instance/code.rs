@@ -1,9 +1,9 @@
 //! Machine code as it leaves the compiler: position-independent bytes and the tables that explain them.
 //!
-//! Plain data. Nothing here knows how the code was made or where it will be placed. The tables that grow with the code
-//! are used where they lie, in memory or in an artifact.
+//! This is plain data. Nothing here knows how the code was made or where it will be placed. The tables that grow with
+//! the code are used in place, in memory or in an artifact.
 
-use crate::base::bytes::{Bytes, Record, Table};
+use crate::base::bytes::{Bytes, Record, RecordTable};
 use crate::base::trap::Trap;
 use std::ops::Range;
 
@@ -23,15 +23,15 @@ pub struct Code {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodeTables {
     /// The defined functions, in index order.
-    pub funcs: Table<FuncRange>,
+    pub funcs: RecordTable<FuncRange>,
     /// Host to Wasm: for each canonical type of a function that escapes, its entry trampoline. Sorted by type.
     pub entries: Vec<(u32, u32)>,
     /// Wasm to host: for each canonical type of an imported function, its exit trampoline. Sorted by type.
     pub exits: Vec<(u32, u32)>,
-    /// Instructions that may trap, sorted by offset.
-    pub traps: Table<TrapSite>,
-    /// Where the code of each Wasm instruction starts, sorted; good enough to name the place of a trap or call.
-    pub places: Table<Place>,
+    /// Instructions that can trap, sorted by offset.
+    pub traps: RecordTable<TrapSite>,
+    /// Where the code of each Wasm instruction starts, sorted. It is precise enough to locate a trap or call.
+    pub address_map: RecordTable<AddressMapEntry>,
 }
 
 /// Where a function's code is.
@@ -44,24 +44,24 @@ pub struct FuncRange {
 }
 
 impl FuncRange {
-    /// The same as a range.
+    /// Returns it as a range.
     pub fn range(self) -> Range<u32> {
         self.start..self.end
     }
 }
 
-/// One instruction that may trap.
+/// One instruction that can trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrapSite {
     /// Where the instruction starts.
     pub offset: u32,
-    /// What it means if the processor stops there, as [`Trap::code`].
+    /// Which trap it is if the processor stops there, as [`Trap::code`].
     pub code: u8,
 }
 
 /// From here on, the code belongs to the Wasm instruction at `wasm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct AddressMapEntry {
     /// Offset into the text.
     pub offset: u32,
     /// Byte offset into the module.
@@ -86,7 +86,7 @@ impl Record for TrapSite {
     }
 }
 
-impl Record for Place {
+impl Record for AddressMapEntry {
     fn pack(self) -> [u32; 2] {
         [self.offset, self.wasm]
     }
@@ -96,13 +96,13 @@ impl Record for Place {
 }
 
 impl CodeTables {
-    /// What a fault at exactly this offset means; `None` if no instruction there may trap.
+    /// Returns what a fault at exactly this offset means. `None` if no instruction there can trap.
     pub fn trap_at(&self, offset: u32) -> Option<Trap> {
         let site = self.traps.get(self.traps.partition_point(|site| site.offset < offset))?;
         if site.offset == offset { Trap::from_code(site.code) } else { None }
     }
 
-    /// The defined function (counted from 0, without imports) whose code includes this offset.
+    /// Returns the defined function (counted from 0, without imports) whose code includes this offset.
     pub fn func_at(&self, offset: u32) -> Option<usize> {
         let index = self.funcs.partition_point(|func| func.start <= offset).checked_sub(1)?;
         self.funcs.get(index)?.range().contains(&offset).then_some(index)
@@ -113,18 +113,18 @@ impl CodeTables {
         self.funcs.len().checked_sub(1).and_then(|last| self.funcs.get(last)).map_or(0, |last| last.end)
     }
 
-    /// The byte offset in the module of the instruction whose code includes this offset.
+    /// Returns the byte offset in the module of the instruction whose code includes this offset.
     pub fn wasm_offset(&self, offset: u32) -> Option<u32> {
-        let next = self.places.partition_point(|place| place.offset <= offset);
-        Some(self.places.get(next.checked_sub(1)?)?.wasm)
+        let next = self.address_map.partition_point(|entry| entry.offset <= offset);
+        Some(self.address_map.get(next.checked_sub(1)?)?.wasm)
     }
 
-    /// The entry trampoline for a canonical type.
+    /// Returns the offset of the entry trampoline for a canonical type.
     pub fn entry(&self, ty: u32) -> Option<u32> {
         find(&self.entries, ty)
     }
 
-    /// The exit trampoline for a canonical type.
+    /// Returns the offset of the exit trampoline for a canonical type.
     pub fn exit(&self, ty: u32) -> Option<u32> {
         find(&self.exits, ty)
     }

@@ -1,11 +1,11 @@
-//! A compiled module: what all of the pipeline comes to.
+//! A compiled module: the result of the whole pipeline.
 
 use super::code::Code;
 use super::image::InitialImage;
 use super::layout::Layout;
 use crate::module::ModuleInfo;
 
-/// A compiled module: all that is needed to make instances of it.
+/// A compiled module: all that it takes to make instances of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     /// What the module is.

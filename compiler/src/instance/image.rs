@@ -1,7 +1,8 @@
 //! The image: an instance as it is right after instantiation, before any code has run.
 //!
 //! Some of the specification's steps of instantiation (section 4.7.2) have a result that is known before anything is
-//! imported. `initialise` carries those out, once for all instances. The [`Remaining`] ones are the runtime's, each time.
+//! imported. `initialise` carries those out, once for all instances. The [`Remaining`] ones are the runtime's, each
+//! time.
 
 use crate::base::bytes::Bytes;
 
@@ -11,19 +12,20 @@ pub struct InitialImage {
     /// The state, from `Layout`'s first byte of state on: as long as `Layout::state_size`.
     /// Funcref records lack what only a process knows: code and entry addresses, and type ids.
     pub state: Vec<u8>,
-    /// The first memory that the module defines, where it is not zero: whole host pages, sorted, apart from each other.
+    /// The first memory that the module defines, where it is not zero: whole host pages, sorted, apart from each
+    /// other.
     pub memory: Vec<Extent>,
     /// Bytes that are accessible of that memory at the start: its size in whole host pages, and 0 where there is none.
     pub memory_size: u64,
-    /// The other memories that the module defines, in order. Each belongs to an instance of its own, of a module that has
-    /// only this memory.
+    /// The other memories that the module defines, in order. Each belongs to an instance of its own, of a module that
+    /// has only this memory.
     pub extra_memories: Vec<MemoryImage>,
     /// What else it takes to make an instance of it.
     pub remaining: Remaining,
 }
 
-/// The steps of instantiation that the image does not hold, in the order in which they are done. They depend on imports,
-/// or run code.
+/// The steps of instantiation that the image does not hold, in the order in which they are done. They depend on
+/// imports, or run code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remaining {
     /// Defined globals (counted from 0, without imports) whose value depends on an import.

@@ -1,4 +1,4 @@
-//! From a description to the image: the steps of instantiation that have the same result every time.
+//! From a description to the image: does the steps of instantiation that have the same result every time.
 //!
 //! Segments are applied in order as long as they are static. The first one that depends on an import, or
 //! that would trap, ends that: it and all later ones are left for the runtime, so that the specified order holds.
@@ -11,7 +11,7 @@
 
 use super::image::{Extent, InitialImage, MemoryImage, Remaining};
 use super::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record};
-use crate::module::{ConstExpr, MemoryType, ModuleInfo, SegmentMode, ValType};
+use crate::module::{ConstExpr, MemoryType, ModuleInfo, RefKind, SegmentMode, ValType};
 use std::collections::BTreeMap;
 
 /// The most elements that a table's initial value fills in the image. A module of some bytes can ask for megabytes of
@@ -83,7 +83,7 @@ impl Builder<'_> {
         }
     }
 
-    /// What does not depend on the process: the way from a record to its vmctx.
+    /// Fills in what of records does not depend on the process: the distance to their vmctx.
     fn records(&mut self) {
         for func in self.info.num_imported_funcs..self.info.funcs.len() as u32 {
             if let Some(record) = self.layout.func_record(func) {
@@ -103,12 +103,16 @@ impl Builder<'_> {
             };
             match self.info.globals[global as usize].content {
                 ValType::V128 => self.put(at, &value.to_le_bytes()),
-                _ => self.put_word(at, value as u64),
+                ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 => self.put_word(at, value as u64),
+                ValType::Ref(ty) => match ty.heap.kind() {
+                    RefKind::Func | RefKind::Extern => self.put_word(at, value as u64),
+                },
             }
         }
     }
 
-    /// A constant expression's value as the state keeps it (a funcref as a distance); `None` if an import decides.
+    /// Returns a constant expression's value as the state keeps it (a funcref as a distance). `None` if it depends on
+    /// an import.
     fn evaluate(&self, expr: &ConstExpr) -> Option<u128> {
         let func = |index| Some(u128::from(i64::from(self.layout.func_record(index)?) as u64));
         let global = |index: u32| {
@@ -152,7 +156,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Where a segment's elements go and what they are, if both are the same in every instance.
+    /// Returns where a segment's elements go and what they are, if both are the same in every instance.
     fn static_elements(&self, segment: usize, table: u32, offset: &ConstExpr) -> Option<Vec<(i32, u64)>> {
         let TablePlace::State { base, .. } = self.layout.table(table) else { return None };
         if self.image.remaining.tables.contains(&table) {
@@ -174,7 +178,7 @@ impl Builder<'_> {
         let dynamic = self.info.elements.iter().skip(first);
         dynamic.into_iter().any(|segment| match segment.mode {
             SegmentMode::Active { target, .. } => target < self.info.num_imported_tables,
-            _ => false,
+            SegmentMode::Passive | SegmentMode::Declared => false,
         })
     }
 
@@ -212,7 +216,7 @@ impl Builder<'_> {
     }
 }
 
-/// Where a table's element is.
+/// Returns where a table's element is.
 fn element(base: i32, index: u64) -> i32 {
     base.wrapping_add((index * ELEMENT_SIZE) as i32)
 }
@@ -233,7 +237,7 @@ fn copy_to_pages(pages: &mut Pages, mut at: u64, mut bytes: &[u8]) {
     }
 }
 
-/// Pages that are not all zeros, neighbours joined.
+/// Returns the pages that are not all zeros, with neighbours joined.
 fn extents(pages: Pages) -> Vec<Extent> {
     let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
     for (page, bytes) in pages.into_iter().filter(|(_, bytes)| bytes.iter().any(|b| *b != 0)) {

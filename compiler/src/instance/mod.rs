@@ -1,6 +1,7 @@
-//! An instance before it exists: where everything sits, what it holds at the start, and the finished code, as data.
+//! What compiler and runtime agree on, as data: where everything of an instance is, what it holds at the start, what
+//! code calls, and the finished code.
 //!
-//! This is the contract with the runtime. Nothing here knows Cranelift, wasmparser or mmap.
+//! Nothing here knows Cranelift, wasmparser or mmap.
 
 pub mod layout;
 pub mod builtin;

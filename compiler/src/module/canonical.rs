@@ -1,8 +1,9 @@
-//! When two types are the same, and when one may stand where another is asked for (specification, sections 3.3.1 to 3.3.10).
+//! When two types are the same, and when one may stand where another is asked for (specification, sections 3.3.1 to
+//! 3.3.10).
 //!
-//! Types are equal if their recursive groups are, and they have the same place in them. Whoever gives equal groups equal
-//! numbers ([`Group`]) has only numbers to compare afterwards. A module does that for a moment, to find its equal types.
-//! The runtime does it for all modules of an engine.
+//! Types are equal if their recursive groups are, and they have the same place in them. Whoever gives equal groups
+//! equal numbers ([`Group`]) has only numbers to compare afterwards. A module does that for a moment, to find its
+//! equal types. The runtime does it for all modules of an engine.
 
 use super::externs::{ExternType, GlobalType, TableType};
 use super::info::ModuleInfo;
@@ -85,8 +86,8 @@ const WITHIN: u32 = 1 << 31;
 /// How many numbers for types there can be.
 pub const NUMBERS: u32 = WITHIN;
 
-/// A recursive group of types, in the form in which equal groups are equal: types of the same group go by their place in
-/// it, and all others by their numbers.
+/// A recursive group of types, in the form in which equal groups are equal: types of the same group go by their place
+/// in it, and all others by their numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Group(Box<[TypeDef]>);
 
@@ -185,8 +186,8 @@ pub trait NumberedTypes {
         }
     }
 
-    /// Returns whether functions that take and return what `sub` says can be used where those of `of` are expected, as far
-    /// as parameters and results go.
+    /// Returns whether functions that take and return what `sub` says can be used where those of `of` are expected,
+    /// as far as parameters and results go.
     fn signature_matches(&self, sub: &FuncType, of: &FuncType) -> bool {
         let all = |sub: &[ValType], of: &[ValType]| {
             sub.len() == of.len() && sub.iter().zip(of).all(|(sub, of)| self.val_matches(*sub, *of))
@@ -196,7 +197,8 @@ pub trait NumberedTypes {
 }
 
 impl ModuleInfo {
-    /// Returns whether the type with the index `sub` is the one with the index `of`, or extends it by any number of steps.
+    /// Returns whether the type with the index `sub` is the one with the index `of`, or extends it by any number of
+    /// steps.
     pub(crate) fn extends(&self, sub: u32, of: u32) -> bool {
         let canonical = |index: u32| self.canonical_types[index as usize];
         successors(Some(sub), |index| self.types[*index as usize].supertype).any(|it| canonical(it) == canonical(of))

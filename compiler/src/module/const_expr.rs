@@ -22,31 +22,13 @@ pub enum ConstOp {
     I64Mul,
 }
 
-impl ConstOp {
-    /// The result of one of the instructions that take two numbers.
-    ///
-    /// # Panics
-    /// For the others.
-    fn arithmetic(self, left: u128, right: u128) -> u128 {
-        let (left, right) = (left as u64, right as u64);
-        let wide = match self {
-            Self::I32Add | Self::I64Add => left.wrapping_add(right),
-            Self::I32Sub | Self::I64Sub => left.wrapping_sub(right),
-            Self::I32Mul | Self::I64Mul => left.wrapping_mul(right),
-            other => unreachable!("{other:?} takes no operands"),
-        };
-        let narrow = matches!(self, Self::I32Add | Self::I32Sub | Self::I32Mul);
-        if narrow { u128::from(wide as u32) } else { u128::from(wide) }
-    }
-}
-
 /// A constant expression: valid, and without its final `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConstExpr(pub Vec<ConstOp>);
 
 impl ConstExpr {
-    /// Its value (specification, section 4.4.11), given what stands for a function and what a global holds.
-    /// `None` if one of the two is `None`.
+    /// Returns its value (specification, section 4.4.11), given what stands for a function and what a global holds.
+    /// `None` if one of these is `None`.
     pub fn evaluate(&self, func: impl Fn(u32) -> Option<u128>, global: impl Fn(u32) -> Option<u128>) -> Option<u128> {
         let mut stack = Vec::with_capacity(1);
         for op in &self.0 {
@@ -59,13 +41,25 @@ impl ConstExpr {
                 ConstOp::RefNull(_) => 0,
                 ConstOp::RefFunc(index) => func(index)?,
                 ConstOp::GlobalGet(index) => global(index)?,
-                _ => {
-                    let (right, left) = (stack.pop()?, stack.pop()?);
-                    op.arithmetic(left, right)
-                }
+                ConstOp::I32Add => i32_binary(&mut stack, u32::wrapping_add)?,
+                ConstOp::I32Sub => i32_binary(&mut stack, u32::wrapping_sub)?,
+                ConstOp::I32Mul => i32_binary(&mut stack, u32::wrapping_mul)?,
+                ConstOp::I64Add => i64_binary(&mut stack, u64::wrapping_add)?,
+                ConstOp::I64Sub => i64_binary(&mut stack, u64::wrapping_sub)?,
+                ConstOp::I64Mul => i64_binary(&mut stack, u64::wrapping_mul)?,
             };
             stack.push(value);
         }
         stack.pop()
     }
+}
+
+fn i32_binary(stack: &mut Vec<u128>, op: fn(u32, u32) -> u32) -> Option<u128> {
+    let (right, left) = (stack.pop()?, stack.pop()?);
+    Some(op(left as u32, right as u32).into())
+}
+
+fn i64_binary(stack: &mut Vec<u128>, op: fn(u64, u64) -> u64) -> Option<u128> {
+    let (right, left) = (stack.pop()?, stack.pop()?);
+    Some(op(left as u64, right as u64).into())
 }

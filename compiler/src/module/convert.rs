@@ -1,7 +1,7 @@
 //! From wasmparser's types to minirt's own, and what wasmparser knows that minirt does not have.
 //!
-//! Every structure of wasmparser is taken apart by name, and every enum matched variant by variant: what a later version
-//! adds to them does not compile until somebody has decided what becomes of it.
+//! Every structure of wasmparser is taken apart by name, and every enum matched variant by variant: what a later
+//! version adds to them does not compile until somebody has decided what becomes of it.
 
 use super::externs::{GlobalType, MemoryType, TableType};
 use super::types::{FuncType, HeapType, RefType, TypeDef, ValType};
@@ -24,7 +24,7 @@ impl Missing {
         Self { feature, what: what.into() }
     }
 
-    /// The error for a use at this byte of the module.
+    /// Returns the error for a use at this byte of the module.
     pub(crate) fn at(self, offset: usize) -> CompileError {
         CompileError::unsupported(self.feature, &self.what, offset)
     }
@@ -32,8 +32,10 @@ impl Missing {
 
 /// Something of minirt's that can be made from what wasmparser has read.
 pub(crate) trait FromParser<T>: Sized {
+    /// Makes it from what wasmparser has read.
+    ///
     /// # Errors
-    /// When minirt does not have it.
+    /// Returns what is missing if minirt does not have it.
     fn from_parser(read: T) -> Result<Self, Missing>;
 }
 
@@ -56,7 +58,7 @@ impl<'a> FromParser<BrTable<'a>> for BrTable<'a> {
     }
 }
 
-/// Refuses what is shared between threads, which no type of minirt's is.
+/// Refuses what is shared between threads, as no type of minirt is.
 fn unshared(shared: bool, what: &str) -> Result<(), Missing> {
     if shared { Err(Missing::new(Feature::SharedEverythingThreads, format!("shared {what}"))) } else { Ok(()) }
 }
@@ -210,7 +212,7 @@ impl FromParser<wasmparser::MemArg> for MemArg {
     }
 }
 
-/// The index of a type in its module.
+/// Returns the index of a type in its module.
 fn module_index(index: UnpackedIndex) -> u32 {
     index.as_module_index().expect("what the reader gives out counts as the module does")
 }

@@ -90,7 +90,7 @@ pub enum ElementItems {
 }
 
 impl ElementItems {
-    /// Counts the elements.
+    /// Returns how many elements there are.
     pub fn len(&self) -> usize {
         match self {
             Self::Functions(funcs) => funcs.len(),
@@ -98,7 +98,7 @@ impl ElementItems {
         }
     }
 
-    /// Whether there are no elements.
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -179,17 +179,17 @@ pub struct ModuleInfo {
 }
 
 impl ModuleInfo {
-    /// The function type with this type index.
+    /// Returns the function type with this type index.
     pub fn type_at(&self, ty: u32) -> &FuncType {
         &self.types[ty as usize].func
     }
 
-    /// The type of the function with this index.
+    /// Returns the type of the function with this index.
     pub fn func_type(&self, func: u32) -> &FuncType {
         self.type_at(self.funcs[func as usize].ty)
     }
 
-    /// The recursive groups, as ranges of type indices.
+    /// Returns the recursive groups, as ranges of type indices.
     pub fn groups(&self) -> impl Iterator<Item = Range<u32>> {
         let mut end = 0;
         self.rec_groups.iter().map(move |len| {
@@ -198,12 +198,12 @@ impl ModuleInfo {
         })
     }
 
-    /// The name that the name section gives a function.
+    /// Returns the name that the name section gives a function.
     pub fn func_name(&self, func: u32) -> Option<&str> {
         self.func_names.get(func)
     }
 
-    /// The type of anything importable or exportable.
+    /// Returns the type of anything that can be imported or exported.
     pub fn type_of(&self, entity: Entity) -> ExternType {
         match entity {
             Entity::Func(i) => ExternType::Func(self.func_type(i).clone()),
@@ -213,14 +213,14 @@ impl ModuleInfo {
         }
     }
 
-    /// The export with this name.
+    /// Returns the export with this name.
     pub fn export(&self, name: &str) -> Option<Entity> {
         let export = |at: &u32| &self.exports[*at as usize];
         let found = self.exports_by_name.binary_search_by(|at| export(at).name.as_str().cmp(name)).ok()?;
         Some(export(&self.exports_by_name[found]).entity)
     }
 
-    /// The bytes of a data segment.
+    /// Returns the bytes of a data segment.
     pub fn segment_bytes(&self, segment: &DataSegment) -> &[u8] {
         &self.data_bytes[segment.bytes.clone()]
     }

@@ -1,12 +1,12 @@
-//! Every instruction that there is: which family it belongs to, or which feature it would need.
+//! All instructions: which family each belongs to, or which feature it would need.
 //!
-//! wasmparser's list of instructions is the authority. [`families!`] says what minirt has of it; [`account_for!`] goes
+//! wasmparser's list of instructions is the authority. `families!` says what minirt has of it; `account_for!` goes
 //! through the whole list, and an instruction that is in no family does not compile, unless all of its proposal is
 //! refused. The translator has a function for each family, which matches that family's enum without a wildcard. So an
 //! instruction can be forgotten in neither place.
 //!
 //! To add an instruction, add it to a family here and translate it there. To add a proposal, also take it off
-//! the list of features in [`account_for!`].
+//! the list of features in `account_for!`.
 
 use super::convert::{BlockType, FromParser, MemArg, Missing};
 use super::types::{HeapType, ValType};
@@ -29,7 +29,7 @@ macro_rules! families {
             }
 
             impl $(<$life>)? $family $(<$life>)? {
-                /// The instruction's name, as wasmparser has it.
+                /// Returns the instruction's name, as wasmparser has it.
                 #[allow(dead_code, reason = "few families are asked")]
                 pub(crate) const fn name(&self) -> &'static str {
                     match self {
@@ -46,10 +46,10 @@ macro_rules! families {
         }
 
         impl<'a> Instruction<'a> {
-            /// The instruction that wasmparser has read.
+            /// Makes the instruction that wasmparser has read.
             ///
             /// # Errors
-            /// When minirt does not have it, or not a type that it names.
+            /// Returns what is missing if minirt does not have the instruction, or a type that it names.
             #[inline]
             pub(crate) fn new(op: Operator<'a>) -> Result<Self, Missing> {
                 match op {
@@ -367,7 +367,7 @@ macro_rules! account_for {
 
 wasmparser::for_each_operator!(account_for);
 
-/// What is missing for an instruction that needs a feature.
+/// Returns what is missing for an instruction that needs a feature.
 #[cold]
 pub(super) fn unavailable(name: &str, needs: Feature) -> Missing {
     Missing::new(needs, format!("the instruction {name}"))

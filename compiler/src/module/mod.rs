@@ -1,6 +1,6 @@
 //! A module as the specification describes it: from bytes to a validated, plain description.
 //!
-//! From `convert` on, files know wasmparser. Nothing here knows where anything sits in memory, or Cranelift.
+//! From `convert` on, files know wasmparser. Nothing here knows Cranelift, or where anything is in memory.
 
 mod types;
 mod externs;

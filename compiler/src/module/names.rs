@@ -1,12 +1,12 @@
 //! Names of functions, as the name section gives them.
 
-use crate::base::bytes::{Bytes, Record, Table};
+use crate::base::bytes::{Bytes, Record, RecordTable};
 
-/// Names by number, looked up where they lie.
+/// Names by number, looked up in place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Sorted by number.
-    pub(crate) entries: Table<NameEntry>,
+    pub(crate) entries: RecordTable<NameEntry>,
     /// All names, one after the other.
     pub(crate) text: Bytes,
 }
@@ -28,7 +28,7 @@ impl Record for NameEntry {
 }
 
 impl Names {
-    /// The names of a sorted list. There are less than 4 GiB of them, since a module is not larger.
+    /// Makes the names of a sorted list. They take less than 4 GiB, since no module is larger.
     pub fn new<'a>(sorted: impl IntoIterator<Item = (u32, &'a str)>) -> Self {
         let mut text = Vec::new();
         let entry = |(index, name): (u32, &str)| {
@@ -39,7 +39,7 @@ impl Names {
         Self { entries, text: text.into() }
     }
 
-    /// The name of `index`.
+    /// Returns the name of `index`.
     pub fn get(&self, index: u32) -> Option<&str> {
         let at = self.entries.partition_point(|entry| entry.index < index);
         let entry = self.entries.get(at).filter(|entry| entry.index == index)?;

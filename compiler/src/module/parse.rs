@@ -1,6 +1,7 @@
 //! Bytes to a description: wasmparser reads and validates, `sections` keeps what matters.
 //!
-//! Function bodies are handed on together with what validates them. Nothing here knows where things will sit in memory.
+//! Function bodies are handed on together with what validates them. Nothing here knows where things will sit in
+//! memory.
 
 use super::info::ModuleInfo;
 use super::preamble;
@@ -28,8 +29,8 @@ const ALL: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::FUNCTION_REFERENCES)
     // For atomic instructions; `convert` refuses shared memories.
     .union(WasmFeatures::THREADS)
-    // wasmparser knows what types of functions need beyond that (recursive groups, subtypes, references that are always
-    // null) as garbage collection only; `convert` and `instruction` refuse the rest of it.
+    // wasmparser knows what types of functions need beyond that (recursive groups, subtypes, references that are
+    // always null) as garbage collection only; `convert` and `instruction` refuse the rest of it.
     .union(WasmFeatures::GC);
 
 /// The features whose absence wasmparser can report, as minirt names them.
@@ -98,8 +99,8 @@ pub(crate) struct Body<'a> {
 /// Reads and validates a module's sections.
 ///
 /// # Errors
-/// When a section breaks a rule of the specification, or uses a feature that minirt does not have or that is switched
-/// off.
+/// Returns an error if a section breaks a rule of the specification, or uses a feature that minirt does not have or
+/// that is switched off.
 pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, CompileError> {
     preamble::check(bytes)?;
     let mut sections = Sections::default();
@@ -123,7 +124,7 @@ pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, Comp
     Ok(Parsed { info, bodies })
 }
 
-/// Why a section is not valid, as far as wasmparser's error does not say it itself.
+/// Returns why a section is not valid, also where wasmparser's error does not say that a feature is missing.
 fn refusal(error: &wasmparser::Error, features: Features, info: &ModuleInfo, payload: &Payload<'_>) -> CompileError {
     let offset = error.offset() as usize;
     match payload {
@@ -179,7 +180,7 @@ impl<'a> PayloadReader<'a> {
         Self { parser, rest: bytes, ended: false }
     }
 
-    /// The next payload; `None` behind the end.
+    /// Returns the next payload, and `None` behind the end.
     fn next(&mut self) -> Result<Option<Payload<'a>>, CompileError> {
         if self.ended {
             return Ok(None);

@@ -1,9 +1,9 @@
-//! The first eight bytes of a module, with better words than "bad magic".
+//! The first eight bytes of a module, and clear words for everything else that they can be.
 
 use crate::base::error::{CompileError, Feature};
 use wasmparser::Parser;
 
-/// How every module starts.
+/// The first bytes of every module.
 const MAGIC: &[u8; 4] = b"\0asm";
 
 /// The most bytes that a module may have, as in other engines. Offsets in it fit 32 bits.
@@ -12,7 +12,7 @@ const MODULE_MAX: usize = 1 << 30;
 /// Checks that the bytes start like a module.
 ///
 /// # Errors
-/// When they do not, or are too many.
+/// Returns an error if they do not, or are too many.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), CompileError> {
     if bytes.len() > MODULE_MAX {
         let message = format!("the module has {} bytes; at most {MODULE_MAX} are possible", bytes.len());

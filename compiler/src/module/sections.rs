@@ -25,10 +25,10 @@ pub(crate) struct Sections {
 }
 
 impl Sections {
-    /// Takes in a section.
+    /// Adds a section to the description.
     ///
     /// # Errors
-    /// When it uses a feature that minirt does not have.
+    /// Returns an error if it uses a feature that minirt does not have.
     pub(crate) fn add(&mut self, payload: Payload<'_>) -> Result<(), CompileError> {
         self.at = payload.as_section().map_or(self.at, |(_, range)| range.start as usize);
         match payload {
@@ -61,7 +61,7 @@ impl Sections {
         }
     }
 
-    /// The error for what minirt does not have, at the item that is being read.
+    /// Returns the error for what minirt does not have, at the item that is being read.
     fn refuse(&self, missing: Missing) -> CompileError {
         missing.at(self.at)
     }
@@ -277,7 +277,7 @@ impl Sections {
     }
 }
 
-/// An instruction of a constant expression; `None` for its end.
+/// Returns an instruction of a constant expression, and `None` for its end.
 fn constant(op: Operator<'_>) -> Result<Option<ConstOp>, Missing> {
     Ok(Some(match op {
         Operator::End => return Ok(None),

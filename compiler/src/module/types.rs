@@ -252,7 +252,7 @@ pub struct FuncType {
     params: Box<[ValType]>,
     results: Box<[ValType]>,
     /// The engine's number, for a type of which parameters and results do not say everything. Never in a
-    /// [`ModuleInfo`].
+    /// [`ModuleInfo`](super::ModuleInfo).
     pub(crate) number: Option<u32>,
 }
 

@@ -1,6 +1,7 @@
 //! Function bodies: whether they are valid, whether minirt has what they use, and whether they keep to its limits.
 //!
-//! All bodies of a module are validated before any is compiled, so a module that will be refused costs no more than that.
+//! All bodies of a module are validated before any is compiled, so a module that will be refused costs no more than
+//! that.
 
 use super::info::ModuleInfo;
 use super::parse::Body;
@@ -44,8 +45,8 @@ impl<'m> Limits<'m> {
 /// Validates bodies, given in order.
 ///
 /// # Errors
-/// That of the first body that breaks a rule of the specification or uses what minirt does not have, with the offset of
-/// the instruction in the module, or that exceeds a limit.
+/// Returns the error of the first body that breaks a rule of the specification or uses what minirt does not have, with
+/// the offset of the instruction in the module, or that exceeds a limit.
 pub(crate) fn bodies<'a>(bodies: impl IntoIterator<Item = Body<'a>>, limits: Limits<'_>) -> Result<(), CompileError> {
     let mut allocations = FuncValidatorAllocations::default();
     bodies.into_iter().try_for_each(|it| body(it, limits, &mut allocations))

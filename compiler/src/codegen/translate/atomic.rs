@@ -1,7 +1,7 @@
 //! Atomic accesses, of memories that are not shared (the threads proposal, whose other part minirt does not have).
 //!
-//! All code of a store runs on one thread at a time, and no memory belongs to two stores. So nobody can observe such an
-//! access half-way, and an ordinary one does. What remains of the proposal is that a misaligned access traps, that
+//! All code of a store runs on one thread at a time, and no memory belongs to two stores. So nobody can observe such
+//! an access half-way, and an ordinary one does. What remains of the proposal is that a misaligned access traps, that
 //! `notify` finds nobody who waits, and that `wait` traps.
 
 use super::memory::Address;
@@ -158,7 +158,7 @@ impl Translator<'_, '_> {
         self.push_extended(before, ty);
     }
 
-    /// Nobody waits for a memory that is not shared. The access is checked all the same.
+    /// Returns 0, because nobody waits for a memory that is not shared. The access is checked all the same.
     fn atomic_notify(&mut self, memarg: MemArg) {
         let (_count, index) = (self.pop(), self.pop());
         let (at, flags) = self.aligned(memarg, index, I32.bytes());

@@ -22,7 +22,7 @@ impl Translator<'_, '_> {
         self.b.seal_block(block);
     }
 
-    /// Where a branch goes, and how many values it takes there.
+    /// Returns where a branch goes, and how many values it takes there.
     pub(super) fn label(&mut self, depth: u32) -> (Block, usize) {
         let index = self.frames.len() - 1 - depth as usize;
         let frame = &mut self.frames[index];

@@ -1,8 +1,8 @@
 //! Bulk operations on linear memory: fill, copy, init, and dropping segments (specification, section 4.4.7).
 //!
-//! The runtime does the work, except where the length is a small constant: then it is a few loads and stores, which
-//! is what compilers mean when they use these instructions for a small structure. The rules for a single access make
-//! that correct without any comparison: an access outside faults before it has written anything.
+//! The runtime does the work, except where the length is a small constant. Compilers use that for small structures,
+//! and then it is a few loads and stores. The rules for a single access make this correct without any comparison: an
+//! access outside faults before anything has been written.
 
 use super::state::Translator;
 use crate::base::trap::Trap;
@@ -55,7 +55,7 @@ impl Translator<'_, '_> {
         self.call_checked(Builtin::MemoryCopy, &arguments, Trap::MemoryOutOfBounds);
     }
 
-    /// A length that is a small constant. Not 0: with nothing to access, nothing would fault where it has to.
+    /// Returns a length that is a small constant. It is not 0: without an access, nothing would fault where it must.
     fn short(&self, len: Value) -> Option<u32> {
         let dfg = &self.b.func.dfg;
         let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } = dfg.insts[dfg.value_def(len).inst()?] else {
@@ -87,7 +87,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// The low byte of an i32 in every byte of an integer.
+    /// Returns the low byte of an i32 in every byte of an integer.
     fn repeat(&mut self, byte: Value, ty: Type) -> Value {
         let byte = self.b.ins().ireduce(I8, byte);
         if ty == I8 {
@@ -100,9 +100,10 @@ impl Translator<'_, '_> {
     }
 }
 
-/// The type and the offsets of equal accesses that cover `len` bytes and no others. They overlap where they have to.
+/// Returns the type and the offsets of equal accesses that cover `len` bytes and no others. They overlap where they
+/// must.
 ///
-/// The last bytes come first: if any of the bytes is outside the memory, the last one is, so the first access faults.
+/// The last bytes come first. If any of the bytes is outside the memory, the last one is, so the first access faults.
 fn accesses(len: u32, widest: u32) -> (Type, Vec<i32>) {
     let size = widest.min(1 << len.ilog2());
     let ty = Type::int_with_byte_size(size as u16).filter(|ty| ty.bytes() <= 8).unwrap_or(I8X16);

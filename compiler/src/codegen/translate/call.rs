@@ -81,7 +81,8 @@ impl Translator<'_, '_> {
         let record = self.b.ins().iadd(element.owner, distance);
         let known = match self.module.info.tables[table as usize].element.heap {
             HeapType::ConcreteFunc(element) => self.module.info.extends(element, ty),
-            _ => false,
+            HeapType::Func | HeapType::NoFunc => false,
+            HeapType::Extern | HeapType::NoExtern => unreachable!("validation has admitted a call of a host value"),
         };
         if !known {
             self.check_type(record, ty);
@@ -96,7 +97,7 @@ impl Translator<'_, '_> {
         self.call_record(record, ty, &arguments, Some(Trap::NullFunctionReference), tail);
     }
 
-    /// Calls the function of a record. If the record can be that of null, the first load is the check: it reads from
+    /// Calls the function of a record. If the reference can be null, the first load is the check: then it reads from
     /// an address that always faults.
     fn call_record(&mut self, record: Value, ty: u32, arguments: &[Value], null: Option<Trap>, tail: bool) {
         let flags = MemFlagsData::trusted().with_readonly().with_alias_region(Some(self.regions.records));
@@ -127,7 +128,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// A function of `other` type may still be of a type that extends the wanted one, which the runtime knows.
+    /// Asks the runtime about a function of `other` type, which may still extend the wanted one.
     fn check_subtype(&mut self, other: Value, found: Value, wanted: Value) {
         let (ask, next) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(ask);

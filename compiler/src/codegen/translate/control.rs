@@ -73,7 +73,7 @@ impl Translator<'_, '_> {
         self.frames.push(Frame { kind, exit, exit_used: false, params, results: results.len(), base });
     }
 
-    /// The frame of the function body itself. Branching out of it returns.
+    /// Pushes the frame of the function body itself. Branching out of it returns.
     pub(super) fn push_body(&mut self, results: &[ValType]) {
         let results: Vec<Type> = results.iter().map(|ty| value_type(*ty)).collect();
         self.push_frame(FrameKind::Block, 0, &results);
@@ -106,7 +106,7 @@ impl Translator<'_, '_> {
         self.push_frame(FrameKind::If { otherwise, params: kept }, params.len(), &results);
     }
 
-    /// Ends what a frame has so far: if the end is reached, its results go to the exit.
+    /// Ends what a frame has so far. If the end can be reached, the results go to the exit.
     fn leave(&mut self, frame: &mut Frame) {
         if self.reachable {
             let results = self.pop_many(frame.results);
@@ -192,7 +192,7 @@ impl Translator<'_, '_> {
         self.reachable = false;
     }
 
-    /// An entry of a `br_table`: to the target itself if it takes no values, or to the block on the way to it.
+    /// Returns an entry of a `br_table`: to the target itself if it takes no values, or to the block on the way to it.
     fn edge(&mut self, edges: &mut Edges, depth: u32, arity: usize) -> BlockCall {
         let block = if arity == 0 {
             self.label(depth).0
@@ -207,11 +207,11 @@ impl Translator<'_, '_> {
     }
 }
 
-/// The blocks between a `br_table` and targets that take values. However often a target is in the table, the values
-/// are passed to it at one place.
+/// The blocks between a `br_table` and targets that take values. However often a target is in the table, one place
+/// passes the values to it.
 #[derive(Default)]
 struct Edges {
     known: HashMap<u32, Block>,
-    /// The same, in the order in which they were made.
+    /// The same blocks, in the order in which they were made.
     blocks: Vec<(u32, Block)>,
 }

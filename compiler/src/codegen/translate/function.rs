@@ -16,7 +16,7 @@ use wasmparser::FunctionBody;
 /// Translates a valid body into `target`, which must be empty.
 ///
 /// # Errors
-/// None that validation would not have reported.
+/// Returns no error that validation would not have reported.
 pub(crate) fn translate(
     module: &ModuleContext<'_>,
     func: u32,
@@ -45,7 +45,7 @@ pub(crate) fn translate(
     Ok(())
 }
 
-/// The prologue compares the stack pointer with the limit in the host cell.
+/// Makes the prologue compare the stack pointer with the limit in the host cell.
 fn set_stack_limit(target: &mut Function) {
     let vmctx = target.create_global_value(GlobalValueData::VMContext);
     let flags = target.dfg.mem_flags.insert(MemFlagsData::trusted()).expect("the first flags of a function");

@@ -1,9 +1,13 @@
 //! Linear memory: loads, stores and sizes (specification, section 4.4.7).
 //!
-//! An access within the guard needs no check: the address space behind the memory is inaccessible, and the
-//! processor's fault is the trap. A 64-bit index needs one against a constant: no memory is larger than what is
-//! reserved for it, so it has to fit 32 bits, and the rest is as before. Only constant offsets beyond the guard, and memories
-//! that may end in the middle of a host page, compare with the current size.
+//! Most accesses need no check, because the address space behind the memory is inaccessible and the processor's fault
+//! is the trap:
+//!
+//! - A 32-bit index with a constant offset within the guard needs no check.
+//! - A 64-bit index must fit 32 bits, since no memory is larger than what is reserved for it. That is a comparison
+//!   with a constant.
+//! - Constant offsets beyond the guard, and memories that can end in the middle of a host page, need a comparison with
+//!   the current size.
 
 use super::state::Translator;
 use crate::base::trap::Trap;
@@ -16,7 +20,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I16, I32, I64};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
 
-/// An address that an access may use: `base + displacement`.
+/// An address for an access: `base + displacement`.
 pub(super) struct Address {
     pub(super) base: Value,
     pub(super) displacement: i32,
@@ -95,7 +99,7 @@ impl Translator<'_, '_> {
         self.b.ins().store(flags, value, at.base, at.displacement);
     }
 
-    /// Pops an index: where the access goes, and how.
+    /// Pops an index. Returns where the access goes, and how.
     pub(super) fn access(&mut self, memarg: MemArg, size: u32) -> (Address, MemFlagsData) {
         let index = self.pop();
         (self.address(memarg.memory, index, memarg.offset, size), self.memory_flags())
@@ -108,8 +112,8 @@ impl Translator<'_, '_> {
             .with_alias_region(Some(self.regions.memory))
     }
 
-    /// Where a memory's bytes start, as a value and a constant distance from it. The distance is folded into
-    /// every access: for the slot's own memory no register is needed but vmctx.
+    /// Returns where a memory's bytes start, as a value and a constant distance from it. The distance is folded into
+    /// every access, so the slot's own memory needs no register but vmctx.
     fn memory_base(&mut self, memory: u32) -> (Value, i32) {
         match self.module.layout.memory(memory) {
             MemoryPlace::Slot { .. } => (self.vmctx, MEMORY),
@@ -120,7 +124,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// The address for an access of `size` bytes at `index + offset`, checked as far as needed.
+    /// Returns the address for an access of `size` bytes at `index + offset`, checked as far as needed.
     pub(super) fn address(&mut self, memory: u32, index: Value, offset: u64, size: u32) -> Address {
         let index = self.widen(index);
         let (base, displacement) = self.memory_base(memory);
@@ -128,18 +132,18 @@ impl Translator<'_, '_> {
         let ty = self.module.info.memories[memory as usize];
         let wide = ty.memory64;
         if reach <= GUARD && ty.ends_at_a_page() {
-            // index + offset + size < 4 GiB + GUARD: at worst it ends in the guard.
+            // index + offset + size < 4 GiB + GUARD, so it ends in the guard at the latest.
             let index = if wide { self.narrow(index) } else { index };
             let base = self.b.ins().iadd(base, index);
             return Address { base, displacement: displacement + offset as i32 };
         }
-        // No memory is larger than its reservation: beyond that, it is outside whatever the index is.
+        // No memory is larger than its reservation. Beyond that, an access is outside whatever the index is.
         let (offset, reach) = if reach > MEMORY_RESERVED { (0, i64::MAX) } else { (offset as i64, reach as i64) };
         let bytes = self.memory_bytes(memory);
         let end = self.b.ins().iadd_imm_u(index, reach);
         let mut outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, bytes);
         if wide {
-            // The sum has not wrapped around, if the index fits 32 bits.
+            // If the index fits 32 bits, the sum has not wrapped around.
             let high = self.b.ins().ushr_imm_u(index, 32);
             let high = self.b.ins().icmp_imm_u(IntCC::NotEqual, high, 0);
             outside = self.b.ins().bor(outside, high);
@@ -151,18 +155,18 @@ impl Translator<'_, '_> {
         Address { base: self.b.ins().iadd(base, start), displacement }
     }
 
-    /// A 64-bit index as one with which an access within the guard faults if it is outside: if it does not fit 32 bits, it
-    /// becomes that of vmctx, in the guard before the memory. No branch decides this, as for tables.
+    /// Returns a 64-bit index, or that of vmctx if it does not fit 32 bits. vmctx is in the guard before the memory,
+    /// so an access there faults. As for tables, no branch decides this.
     fn narrow(&mut self, index: Value) -> Value {
         let high = self.b.ins().ushr_imm_u(index, 32);
         let vmctx = self.b.ins().iconst(I64, -i64::from(MEMORY));
         self.b.ins().select_spectre_guard(high, vmctx, index)
     }
 
-    /// A memory's current size in bytes.
+    /// Returns a memory's current size in bytes.
     fn memory_bytes(&mut self, memory: u32) -> Value {
         let ty = &self.module.info.memories[memory as usize];
-        // An imported one can become smaller than it was: when its owner goes back to its beginning.
+        // An imported one can become smaller than it was: a reset of its owner does that.
         if memory >= self.module.info.num_imported_memories && ty.maximum == Some(ty.minimum) {
             return self.b.ins().iconst(I64, ty.initial_bytes() as i64);
         }

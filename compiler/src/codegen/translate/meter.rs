@@ -1,15 +1,15 @@
-//! Fuel and epochs: what makes code that would run forever stop.
+//! Fuel and epochs: what stops code that would run for ever.
 //!
-//! **Fuel** is counted in the store's memory, never in a register, so that it is right whatever happens: a trap, a call
-//! of the host, a call of another module. Code pays in advance, once for each stretch that is executed as a whole: from
-//! the start of a block, or from behind a call, to the next branch or call. What a stretch costs is known at its end
-//! only, and is then put into the instruction at its start.
+//! **Fuel** is counted in the store's memory, never in a register. So it is right whatever happens: a trap, or a call
+//! of the host or of another module. Code pays in advance, once for each *stretch* that is executed as a whole: from
+//! the start of a block, or from behind a call, to the next branch or call. The price of a stretch is known only at
+//! its end, and is then put into the instruction at its start.
 //!
-//! Whether there was enough is asked where code can repeat itself: at the start of functions and loops, and where one
-//! instruction can do a lot of work.
+//! Code checks whether there was enough where it can repeat itself (at the start of functions and loops), and where
+//! one instruction can do a lot of work.
 //!
-//! **Epochs** are asked about at the start of functions and loops. The engine's epoch is read atomically, because any
-//! thread may change it, and because the reads must never become one.
+//! **Epochs** are checked at the start of functions and loops. The engine's epoch is read atomically, because any
+//! thread can change it, and so that several reads never become one.
 
 use super::state::{Meter, Stretch, Translator};
 use crate::base::trap::Trap;
@@ -24,11 +24,11 @@ use cranelift_codegen::ir::{
 };
 use std::borrow::Cow;
 
-/// The most elements that are paid for at a time: more than any table has, and far from where the sum would overflow.
+/// The most elements that are paid for at a time: more than any table has, and too few for the sum to overflow.
 const MANY: i64 = 1 << 32;
 
 impl Translator<'_, '_> {
-    /// In the first block of the function. Of the module, what is executed here is at `start`.
+    /// Begins metering, in the first block of the function. `start` is the place of this code in the module.
     pub(super) fn meter_entry(&mut self, start: SourceLoc) {
         let metering = self.module.metering;
         if !metering.fuel && !metering.epochs {
@@ -44,13 +44,13 @@ impl Translator<'_, '_> {
         self.begin_stretch(1, true);
     }
 
-    /// At the start of a loop, in its header.
+    /// Meters a loop, in its header.
     pub(super) fn meter_loop(&mut self) {
         self.check_epoch();
         self.begin_stretch(0, true);
     }
 
-    /// Before an instruction is translated.
+    /// Pays for an instruction, before it is translated.
     pub(super) fn pay_for(&mut self, instruction: &Instruction<'_>) {
         let cost = cost(instruction);
         if !self.module.metering.fuel || !self.reachable || cost == 0 {
@@ -66,7 +66,8 @@ impl Translator<'_, '_> {
         self.b.func.dfg.insts[price] = InstructionData::UnaryImm { opcode: Opcode::Iconst, imm: cost.into() };
     }
 
-    /// After a call: what comes next is paid for when it is reached, so that whoever was called sees what was executed.
+    /// Ends a stretch, after a call. What comes next is paid for when it is reached, so that the callee sees the fuel
+    /// of what was executed.
     pub(super) fn end_stretch(&mut self) {
         if let Some(meter) = &mut self.meter {
             meter.stretch = None;
@@ -87,7 +88,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Takes fuel, and if `checked`, traps when there was not enough.
+    /// Takes fuel. If `checked`, traps if there was not enough.
     fn pay(&mut self, price: Value, checked: bool) {
         let Some(Meter { allowance, region, .. }) = self.meter else { return };
         let fuel = self.load(I64, allowance, allowance::FUEL, region);
@@ -99,7 +100,8 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Pays for an instruction that works on `len` bytes, 64 bits and perhaps far too many: a unit for each word.
+    /// Pays for an instruction that works on `len` bytes: a unit for each word. `len` has 64 bits, and can be far too
+    /// large.
     pub(super) fn pay_for_bytes(&mut self, len: Value) {
         if self.module.metering.fuel {
             let words = self.b.ins().ushr_imm_u(len, i64::from(ELEMENT_SIZE.trailing_zeros()));
@@ -116,7 +118,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Pays for new elements of a table, if it could grow: `before` is -1 otherwise.
+    /// Pays for new elements of a table, if it could grow. `before` is -1 otherwise.
     pub(super) fn pay_for_growth(&mut self, before: Value, delta: Value) {
         if self.module.metering.fuel {
             let failed = self.b.ins().icmp_imm_s(IntCC::Equal, before, GROWTH_REFUSED);
@@ -126,7 +128,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// The trampoline, whose place is behind all bodies.
+    /// Returns the trampoline, whose place is behind all bodies.
     fn new_epoch(&mut self) -> FuncRef {
         if let Some(known) = self.meter.as_ref().and_then(|meter| meter.new_epoch) {
             return known;
@@ -140,7 +142,7 @@ impl Translator<'_, '_> {
         function
     }
 
-    /// Asks the store whether to go on, if its deadline has passed.
+    /// Asks the store whether to go on if its deadline has passed.
     fn check_epoch(&mut self) {
         let Some(Meter { allowance, region, .. }) = self.meter else { return };
         if !self.module.metering.epochs {
@@ -161,7 +163,7 @@ impl Translator<'_, '_> {
     }
 }
 
-/// What an instruction costs. Those that only give others a structure are free.
+/// Returns what an instruction costs. Those that only give others a structure are free.
 fn cost(instruction: &Instruction<'_>) -> i64 {
     match instruction {
         Instruction::Structure(Structure::Block { .. } | Structure::Loop { .. } | Structure::Else | Structure::End) => {

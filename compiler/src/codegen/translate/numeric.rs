@@ -58,7 +58,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// A comparison's result as Wasm's i32.
+    /// Returns a comparison's result as Wasm's i32.
     fn truth(&mut self, flag: Value) -> Value {
         self.b.ins().uextend(I32, flag)
     }
@@ -90,7 +90,7 @@ impl Translator<'_, '_> {
         });
     }
 
-    /// Arithmetic on numbers of 128 bits, each two operands or results: the low half, then the high one.
+    /// Translates arithmetic on numbers of 128 bits. Each is two operands or results: the low half, then the high one.
     pub(super) fn wide_arithmetic(&mut self, op: WideArithmetic) {
         use WideArithmetic as O;
         let result = match op {

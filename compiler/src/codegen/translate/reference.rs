@@ -1,7 +1,7 @@
-//! References: making them, and telling null from the others (specification, section 4.4.4).
+//! References: making them, and finding out whether they are null (specification, section 4.4.4).
 //!
-//! As a value, a reference is an address (a funcref, of a record) or a handle (an externref), and null is 0. Whether a type
-//! excludes null is validation's business.
+//! [`RefKind`](crate::module::RefKind) says what a reference is as a value. Null is 0. Only validation cares whether a
+//! type excludes null.
 
 use super::branch::block_args;
 use super::state::Translator;
@@ -49,7 +49,7 @@ impl Translator<'_, '_> {
         self.b.ins().iadd_imm_s(self.vmctx, i64::from(record))
     }
 
-    /// The branch leaves the reference behind; what follows has it.
+    /// Translates `br_on_null`. The branch does not take the reference along; what follows has it.
     fn br_on_null(&mut self, depth: u32) {
         let reference = self.pop();
         let (target, arity) = self.label(depth);
@@ -60,7 +60,8 @@ impl Translator<'_, '_> {
         self.push(reference);
     }
 
-    /// The branch takes the reference along, as the last of its values; what follows is without it.
+    /// Translates `br_on_non_null`. The branch takes the reference along, as its last value; what follows is without
+    /// it.
     fn br_on_non_null(&mut self, depth: u32) {
         let (target, arity) = self.label(depth);
         let arguments = block_args(&self.stack[self.stack.len() - arity..]);

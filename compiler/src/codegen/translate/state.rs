@@ -1,4 +1,4 @@
-//! What is known while one function body is translated, and the loads and stores that everybody needs.
+//! What is known while one function body is translated, and the loads, stores and calls that every family needs.
 //!
 //! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
 
@@ -33,7 +33,7 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) b: FunctionBuilder<'b>,
     /// The pointer into this instance's slot.
     pub(super) vmctx: Value,
-    /// Wasm's operand stack. While code is unreachable it is left as it is.
+    /// Wasm's operand stack. It does not change while code is unreachable.
     pub(super) stack: Vec<Value>,
     pub(super) locals: Vec<Variable>,
     pub(super) frames: Vec<Frame>,
@@ -44,7 +44,7 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) signatures: HashMap<u32, SigRef>,
     builtins: HashMap<usize, SigRef>,
     pub(super) regions: Regions,
-    /// If the code is metered.
+    /// Set if the code is metered.
     pub(super) meter: Option<Meter>,
 }
 
@@ -52,11 +52,11 @@ pub(super) struct Translator<'m, 'b> {
 pub(super) struct Meter {
     /// Address of the store's allowance.
     pub(super) allowance: Value,
-    /// They and the engine's epoch never overlap with what other regions hold.
+    /// The region of the allowance and the engine's epoch. They never overlap with other regions.
     pub(super) region: AliasRegion,
-    /// The stretch that instructions are being added to, if they are paid for.
+    /// The stretch that instructions are added to, if they are paid for.
     pub(super) stretch: Option<Stretch>,
-    /// What is called at a deadline, once something calls it.
+    /// What code calls at a deadline, once something calls it.
     pub(super) new_epoch: Option<FuncRef>,
 }
 
@@ -95,11 +95,11 @@ pub(super) enum FrameKind {
     Else,
 }
 
-/// Kinds of memory that never overlap. Each location is only ever reached under its own.
+/// Kinds of memory that never overlap. Every access to a location uses the same one.
 pub(super) struct Regions {
     /// The host cell, which code never writes.
     pub(super) host: AliasRegion,
-    /// Funcref records and type numbers, which code never writes either.
+    /// Funcref records and type numbers, which code never writes.
     pub(super) records: AliasRegion,
     /// Sizes of memories and tables, and the flags of dropped segments.
     pub(super) sizes: AliasRegion,
@@ -153,7 +153,7 @@ impl<'m, 'b> Translator<'m, 'b> {
         self.stack.pop().expect("validation counts operands")
     }
 
-    /// The topmost `n` operands, in the order in which they were pushed.
+    /// Pops the topmost `n` operands. They are in the order in which they were pushed.
     pub(super) fn pop_many(&mut self, n: usize) -> Vec<Value> {
         self.stack.split_off(self.stack.len() - n)
     }
@@ -164,7 +164,8 @@ impl<'m, 'b> Translator<'m, 'b> {
         self.locals.push(variable);
     }
 
-    /// Something of the instance that never changes while code runs: the load may be moved and merged.
+    /// Loads something of the instance that never changes while code runs. The load can be moved and merged with
+    /// others.
     pub(super) fn load_constant(&mut self, ty: Type, base: Value, offset: i32, region: AliasRegion) -> Value {
         let flags = MemFlagsData::trusted().with_readonly().with_can_move().with_alias_region(Some(region));
         self.b.ins().load(ty, flags, base, offset)
@@ -178,7 +179,7 @@ impl<'m, 'b> Translator<'m, 'b> {
         self.b.ins().store(MemFlagsData::trusted().with_alias_region(Some(region)), value, base, offset);
     }
 
-    /// A function of the module's text, by its place there.
+    /// Imports a function of the module's text, by its place there.
     pub(super) fn import_piece(&mut self, piece: u32, signature: SigRef) -> FuncRef {
         let name = self.b.func.declare_imported_user_function(UserExternalName::new(0, piece));
         let name = ExternalName::user(name);
@@ -193,7 +194,7 @@ impl<'m, 'b> Translator<'m, 'b> {
         self.b.ins().iconst(I32, i64::from(index))
     }
 
-    /// An i32 operand as an unsigned 64-bit number; one that has 64 bits already stays as it is.
+    /// Returns an i32 operand as an unsigned 64-bit number. An operand of 64 bits stays as it is.
     pub(super) fn widen(&mut self, value: Value) -> Value {
         match self.b.func.dfg.value_type(value) {
             I64 => value,
@@ -201,7 +202,7 @@ impl<'m, 'b> Translator<'m, 'b> {
         }
     }
 
-    /// A reference as the state keeps it: a funcref as the distance from its owner's vmctx. Null stays 0.
+    /// Returns a reference as the state keeps it: a funcref is the distance from its owner's vmctx. Null stays 0.
     pub(super) fn encode_reference(&mut self, kind: RefKind, reference: Value, owner: Value) -> Value {
         match kind {
             RefKind::Func => {
@@ -212,7 +213,7 @@ impl<'m, 'b> Translator<'m, 'b> {
         }
     }
 
-    /// The inverse of [`Self::encode_reference`].
+    /// Returns a reference as a value. It is the inverse of [`Self::encode_reference`].
     pub(super) fn decode_reference(&mut self, kind: RefKind, stored: Value, owner: Value) -> Value {
         match kind {
             RefKind::Func => {
@@ -241,7 +242,7 @@ impl<'m, 'b> Translator<'m, 'b> {
         self.b.inst_results(call)[0]
     }
 
-    /// Calls a function of the runtime that makes something grow, for which the embedder may be asked.
+    /// Calls a function of the runtime that makes something grow. It can ask the embedder, and so can fail.
     pub(super) fn call_growth(&mut self, builtin: Builtin, arguments: &[Value]) -> Value {
         let before = self.call_builtin(builtin, arguments);
         let failed = self.b.ins().icmp_imm_s(IntCC::Equal, before, GROWTH_FAILED);
@@ -249,7 +250,7 @@ impl<'m, 'b> Translator<'m, 'b> {
         before
     }
 
-    /// Calls a function of the runtime that says with 1 that it failed.
+    /// Calls a function of the runtime that returns 1 if it failed. Traps then.
     pub(super) fn call_checked(&mut self, builtin: Builtin, arguments: &[Value], trap: Trap) {
         let failed = self.call_builtin(builtin, arguments);
         self.trap_if(failed, trap);

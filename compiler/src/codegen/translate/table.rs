@@ -1,7 +1,7 @@
 //! Tables: elements, sizes and bulk operations (specification, section 4.4.6).
 //!
-//! A table never moves, so its base is a constant distance from vmctx, or a constant of the host cell if it is
-//! imported. If its size is constant too, an access is a comparison with a constant and a load.
+//! A table never moves. So its base is a constant distance from vmctx, or a constant of the host cell if it is
+//! imported. If its size is constant too, an access is a comparison with a constant, and a load.
 
 use super::state::Translator;
 use crate::base::trap::Trap;
@@ -87,9 +87,10 @@ impl Translator<'_, '_> {
         self.b.ins().store(flags, stored, element.base, element.displacement);
     }
 
-    /// The element at an index. Beyond the table's size it is at vmctx, which is in the guard: then the access faults.
+    /// Returns the element at an index. For an index beyond the table's size, that is vmctx, in the guard, where the
+    /// access faults.
     ///
-    /// No branch decides this, so the processor cannot guess it wrong and read what is outside.
+    /// No branch decides this. So the processor cannot mispredict one and read what is outside.
     pub(super) fn element(&mut self, table: u32, index: Value) -> Element {
         let index = self.widen(index);
         let size = self.table_size(table);
@@ -120,16 +121,16 @@ impl Translator<'_, '_> {
         MemFlagsData::trusted().with_trap_code(Some(trap_code(trap))).with_alias_region(Some(self.regions.tables))
     }
 
-    /// What the table holds there, or a trap if the index was outside.
+    /// Loads an element. Traps if the index was outside.
     pub(super) fn load_element(&mut self, element: &Element, outside: Trap) -> Value {
         let flags = self.element_flags(outside);
         self.b.ins().load(I64, flags, element.base, element.displacement)
     }
 
-    /// A table's current size in elements, 64 bits.
+    /// Returns a table's current size in elements, 64 bits.
     fn table_size(&mut self, table: u32) -> Value {
         let ty = &self.module.info.tables[table as usize];
-        // An imported one can become smaller than it was: when its owner goes back to its beginning.
+        // An imported one can become smaller than it was: a reset of its owner does that.
         if table >= self.module.info.num_imported_tables && ty.maximum == Some(ty.minimum) {
             return self.b.ins().iconst(I64, ty.minimum as i64);
         }

@@ -1,7 +1,7 @@
 //! Variables: locals and globals (specification, section 4.4.5).
 
 use super::state::Translator;
-use crate::codegen::abi::value_type;
+use crate::codegen::abi::{reference_type, value_type};
 use crate::instance::layout::{GlobalPlace, import_global};
 use crate::module::instruction::Variable;
 use crate::module::{ConstOp, GlobalType, ValType};
@@ -70,7 +70,7 @@ impl Translator<'_, '_> {
         self.store(value, cell.base, cell.displacement, self.regions.globals);
     }
 
-    /// The value of an immutable global that is the same in every instance.
+    /// Returns the value of an immutable global, if it is the same in every instance.
     fn constant_global(&mut self, global: u32) -> Option<Value> {
         let info = self.module.info;
         let defined = global.checked_sub(info.num_imported_globals)?;
@@ -84,9 +84,12 @@ impl Translator<'_, '_> {
             ConstOp::F32Const(bits) => self.b.ins().f32const(Ieee32::with_bits(bits)),
             ConstOp::F64Const(bits) => self.b.ins().f64const(Ieee64::with_bits(bits)),
             ConstOp::V128Const(bits) => self.vector_constant(bits.to_le_bytes()),
-            ConstOp::RefNull(_) => self.b.ins().iconst(I64, 0),
+            ConstOp::RefNull(heap) => self.b.ins().iconst(reference_type(heap.kind()), 0),
             ConstOp::RefFunc(func) => self.function_reference(func),
-            _ => return None,
+            ConstOp::GlobalGet(_) => return None,
+            // One instruction alone takes no operands.
+            ConstOp::I32Add | ConstOp::I32Sub | ConstOp::I32Mul => return None,
+            ConstOp::I64Add | ConstOp::I64Sub | ConstOp::I64Mul => return None,
         })
     }
 

@@ -26,13 +26,13 @@ pub mod header {
 /// What a store gives its instances to run on, as distances from where it is. Code looks here only if it was compiled
 /// to be metered ([`Metering`](crate::Metering)).
 pub mod allowance {
-    /// Units of fuel that are left, 64 bits and signed: below 0 is less than nothing.
+    /// Units of fuel that are left, 64 bits and signed. Below 0, code has used more than there was.
     pub const FUEL: i32 = 0;
     /// The epoch from which on the store's code has to ask whether it may go on, 64 bits.
     pub const EPOCH_DEADLINE: i32 = 8;
     /// Pointer to the engine's epoch, 64 bits, which any thread may change at any time.
     pub const EPOCH: i32 = 16;
-    /// Bytes of all that.
+    /// Bytes of these fields.
     pub const SIZE: u64 = 24;
 }
 
@@ -77,7 +77,7 @@ pub mod host_context {
     pub const DATA: i32 = 8;
     /// vmctx of the importing instance; 0 for a function that is reached through a reference.
     pub const IMPORTER: i32 = 16;
-    /// Bytes of all that.
+    /// Bytes of these fields.
     pub const SIZE: u64 = 24;
 }
 

@@ -85,23 +85,23 @@ impl Layout {
         builder.finish()
     }
 
-    /// The [`import_func`] entry of an imported function.
+    /// Returns the [`import_func`] entry of an imported function.
     pub fn import_func(&self, func: u32) -> i32 {
         debug_assert!(func < self.imported_funcs);
         self.import_funcs_at + (u64::from(func) * import_func::SIZE) as i32
     }
 
-    /// The [`func_record`] of a function, if a reference to it can exist.
+    /// Returns the [`func_record`] of a function, if a reference to it can exist.
     pub fn func_record(&self, func: u32) -> Option<i32> {
         self.records[func as usize]
     }
 
-    /// Where the engine's number for a type is, 32 bits. Ask for canonical types only.
+    /// Returns where the engine's number for a type is, 32 bits. The type must be canonical.
     pub fn type_id(&self, ty: u32) -> i32 {
         self.type_ids_at + 4 * ty as i32
     }
 
-    /// Where a global is.
+    /// Returns where a global is.
     pub fn global(&self, global: u32) -> GlobalPlace {
         self.globals[global as usize]
     }
@@ -117,22 +117,22 @@ impl Layout {
         (self.globals.get(index) == Some(&GlobalPlace::State(distance))).then_some(index as u32)
     }
 
-    /// Where a table is.
+    /// Returns where a table is.
     pub fn table(&self, table: u32) -> TablePlace {
         self.tables[table as usize]
     }
 
-    /// Where a memory is.
+    /// Returns where a memory is.
     pub fn memory(&self, memory: u32) -> MemoryPlace {
         self.memories[memory as usize]
     }
 
-    /// The byte that is 1 once a data segment has been dropped.
+    /// Returns where the byte is that is 1 once a data segment has been dropped.
     pub fn data_dropped(&self, segment: u32) -> i32 {
         self.data_flags_at + segment as i32
     }
 
-    /// The byte that is 1 once an element segment has been dropped.
+    /// Returns where the byte is that is 1 once an element segment has been dropped.
     pub fn element_dropped(&self, segment: u32) -> i32 {
         self.element_flags_at + segment as i32
     }
@@ -154,7 +154,8 @@ impl Builder<'_> {
         at
     }
 
-    /// The same as a distance from vmctx. Beyond [`STATE_MAX`] it is wrong, and `finish` fails.
+    /// Makes room, and returns where it starts as a distance from vmctx. Beyond [`STATE_MAX`] that is wrong, and
+    /// `finish` fails.
     fn place(&mut self, size: u64, align: u64) -> i32 {
         HOST.wrapping_add(self.take(size, align) as i32)
     }
@@ -284,7 +285,7 @@ fn check_tables(module: &ModuleInfo) -> Result<(), CompileError> {
     }
 }
 
-/// Bytes of a global, and its alignment.
+/// Returns the size of a global in bytes, which is also its alignment.
 fn global_size(ty: ValType) -> u64 {
     match ty {
         ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 | ValType::Ref(_) => 8,
@@ -292,7 +293,7 @@ fn global_size(ty: ValType) -> u64 {
     }
 }
 
-/// Whether a table can never change its size.
+/// Returns whether a table can never change its size.
 fn is_fixed(table: &TableType) -> bool {
     table.maximum == Some(table.minimum)
 }

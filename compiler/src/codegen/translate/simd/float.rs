@@ -31,8 +31,8 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Lane by lane `then` where the first is less than the second, else `otherwise`. Cranelift has one instruction for
-    /// this where the same two vectors are compared and chosen from.
+    /// Returns the lanes of `then` where `first` is less than `second`, and those of `otherwise` elsewhere. Cranelift
+    /// makes one instruction of this if the same two vectors are compared and chosen from.
     fn if_less(&mut self, [first, second]: [Value; 2], then: Value, otherwise: Value) -> Value {
         let less = self.b.ins().fcmp(FloatCC::LessThan, first, second);
         let lanes = self.b.func.dfg.value_type(then);
@@ -53,7 +53,7 @@ impl Translator<'_, '_> {
         self.vector_binary(lanes_of(op.name()), |t, a, b| t.b.ins().fcmp(condition, a, b));
     }
 
-    /// What is too large for an integer saturates, and NaN becomes zero.
+    /// Translates conversions. What is too large for an integer saturates, and NaN becomes zero.
     pub(in super::super) fn vector_float_conversion(&mut self, op: VectorFloatConversion) {
         use VectorFloatConversion as O;
         match op {
@@ -84,7 +84,8 @@ impl Translator<'_, '_> {
         self.vector_unary(F32X4, |t, a| t.b.ins().fcvt_to_uint_sat(I32X4, a));
     }
 
-    /// Two doubles as the low two lanes. Cranelift knows the two steps only together, with a zero for the other lanes.
+    /// Makes the low two lanes of two doubles. Cranelift finds the processor's instruction for both steps together,
+    /// with zero in the other lanes.
     pub(super) fn truncate_doubles_signed(&mut self) {
         self.vector_unary(F64X2, |t, a| {
             let wide = t.b.ins().fcvt_to_sint_sat(I64X2, a);

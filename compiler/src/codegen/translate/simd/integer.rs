@@ -45,7 +45,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// What ends at the largest or smallest number instead of wrapping around.
+    /// Translates arithmetic that ends at the largest or smallest number instead of wrapping around.
     pub(in super::super) fn saturating_arithmetic(&mut self, op: SaturatingArithmetic) {
         use SaturatingArithmetic as O;
         let lanes = lanes_of(op.name());
@@ -58,7 +58,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Products of fixed-point numbers with 15 bits after the point.
+    /// Multiplies fixed-point numbers with 15 bits after the point.
     pub(super) fn rounding_multiplication(&mut self) {
         self.vector_binary(I16X8, |t, a, b| t.b.ins().sqmul_round_sat(a, b));
     }
@@ -75,7 +75,7 @@ impl Translator<'_, '_> {
         self.vector_unary(lanes_of(op.name()), |t, a| shift(t, a, count));
     }
 
-    /// Lanes of ones where it is so, and of zeros where not.
+    /// Translates comparisons. A lane of the result is all ones if they hold, and otherwise zero.
     pub(in super::super) fn vector_comparison(&mut self, op: VectorComparison) {
         use VectorComparison as O;
         let condition = match op {
@@ -93,7 +93,7 @@ impl Translator<'_, '_> {
         self.vector_binary(lanes_of(op.name()), |t, a, b| t.b.ins().icmp(condition, a, b));
     }
 
-    /// Lanes of two vectors at half their width, saturating. The operands are signed in either case.
+    /// Translates lanes of two vectors at half their width, saturating. The operands are signed in either case.
     pub(in super::super) fn narrowing(&mut self, op: Narrowing) {
         use Narrowing as O;
         let wide = || lanes_of(op.name()).merge_lanes().expect("there are lanes twice as wide");
@@ -107,7 +107,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Half of the lanes, at twice their width.
+    /// Translates half of the lanes at twice their width.
     pub(in super::super) fn extension(&mut self, op: Extension) {
         use Extension as O;
         let half = match op {
@@ -119,7 +119,7 @@ impl Translator<'_, '_> {
         self.vector_unary(narrow_lanes(op.name()), |t, a| t.widened(half, a));
     }
 
-    /// Products of lanes that are first extended, so that nothing is lost.
+    /// Translates products of lanes that are first extended, so that nothing is lost.
     pub(in super::super) fn extended_product(&mut self, op: ExtendedProduct) {
         use ExtendedProduct as O;
         let half = match op {
@@ -131,7 +131,7 @@ impl Translator<'_, '_> {
         self.vector_binary(narrow_lanes(op.name()), |t, a, b| t.product(half, a, b));
     }
 
-    /// Sums of each two neighbouring lanes, or of their products, in lanes twice as wide.
+    /// Translates sums of each two neighbouring lanes, or of their products, in lanes twice as wide.
     pub(in super::super) fn extended_sum(&mut self, op: ExtendedSum) {
         use ExtendedSum as O;
         match op {
@@ -164,14 +164,14 @@ impl Translator<'_, '_> {
         self.b.ins().iadd_pairwise(low, high)
     }
 
-    /// The products of all lanes, signed, and each two neighbouring ones as a sum. A sum may wrap around.
+    /// Returns the sums of each two neighbouring products of lanes, signed. A sum can wrap around.
     pub(super) fn dot_product(&mut self, a: Value, b: Value) -> Value {
         let (low, high) = (self.product(Half::LowSigned, a, b), self.product(Half::HighSigned, a, b));
         self.b.ins().iadd_pairwise(low, high)
     }
 }
 
-/// The lanes that an instruction extends: half as wide as those of its result.
+/// Returns the lanes that an instruction extends: half as wide as those of its result.
 fn narrow_lanes(name: &str) -> Type {
     lanes_of(name).split_lanes().expect("there are lanes half as wide")
 }

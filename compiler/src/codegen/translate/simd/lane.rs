@@ -1,4 +1,4 @@
-//! Single lanes and their order: into vectors, out of them, and about in them.
+//! Single lanes and their order: into vectors, out of them, and within them.
 
 use super::super::state::Translator;
 use super::vector::lanes_of;
@@ -7,7 +7,7 @@ use cranelift_codegen::ir::types::{I8X16, I32};
 use cranelift_codegen::ir::{InstBuilder, Type, Value};
 
 impl Translator<'_, '_> {
-    /// Lanes that go elsewhere, or everywhere.
+    /// Translates lanes that go elsewhere, or everywhere.
     pub(in super::super) fn lane_move(&mut self, op: LaneMove) {
         use LaneMove as O;
         match op {
@@ -30,7 +30,7 @@ impl Translator<'_, '_> {
         self.vector_binary(I8X16, |t, a, indices| t.b.ins().swizzle(a, indices));
     }
 
-    /// A scalar of Wasm's as what a lane holds: of an i32, the low bits.
+    /// Returns a scalar of Wasm as what a lane holds: of an i32, the low bits.
     pub(super) fn as_lane(&mut self, value: Value, lane: Type) -> Value {
         if self.b.func.dfg.value_type(value) == lane { value } else { self.b.ins().ireduce(lane, value) }
     }
@@ -50,7 +50,8 @@ impl Translator<'_, '_> {
         let value = match op {
             O::I8x16ExtractLaneS { .. } | O::I16x8ExtractLaneS { .. } => self.b.ins().sextend(I32, value),
             O::I8x16ExtractLaneU { .. } | O::I16x8ExtractLaneU { .. } => self.b.ins().uextend(I32, value),
-            _ => value,
+            O::I32x4ExtractLane { .. } | O::I64x2ExtractLane { .. } => value,
+            O::F32x4ExtractLane { .. } | O::F64x2ExtractLane { .. } => value,
         };
         self.push(value);
     }
@@ -69,7 +70,7 @@ impl Translator<'_, '_> {
         self.vector_unary(lanes, |t, vector| t.b.ins().insertlane(vector, value, lane));
     }
 
-    /// All lanes as one i32.
+    /// Translates what makes one i32 of all lanes.
     pub(in super::super) fn lane_reduction(&mut self, op: LaneReduction) {
         use LaneReduction as O;
         let result = match op {

@@ -1,4 +1,4 @@
-//! Vectors from and to linear memory, other than whole: widened, in every lane, in the lowest or in one.
+//! Vectors from and to linear memory, in parts: widened, in every lane, in the lowest or in one.
 //!
 //! Addresses, bounds and traps are those of the scalar accesses, for as many bytes as the instruction touches.
 
@@ -28,7 +28,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Eight bytes, each part of which becomes a lane twice as wide.
+    /// Loads eight bytes, each part of which becomes a lane twice as wide.
     fn load_widened(
         &mut self,
         memarg: MemArg,
@@ -45,7 +45,7 @@ impl Translator<'_, '_> {
         self.push_vector(vector);
     }
 
-    /// The lowest lane from memory, zero in the others.
+    /// Loads the lowest lane, with zero in the others.
     fn load_and_zero(&mut self, memarg: MemArg, lanes: Type) {
         let value = self.load_from(memarg, lanes.lane_type());
         let vector = self.b.ins().scalar_to_vector(lanes, value);
@@ -80,7 +80,7 @@ impl Translator<'_, '_> {
     }
 }
 
-/// A vector of such lanes.
+/// Returns the type of a vector of such lanes.
 fn lanes_like(lane: Type) -> Type {
     lane.by(I8X16.bytes() / lane.bytes()).expect("lanes have 8 to 64 bits")
 }

@@ -1,6 +1,6 @@
 //! Relaxed instructions, where the specification leaves a choice (specification, appendix on profiles).
 //!
-//! minirt always makes the same one, so that a guest computes the same on every machine (but for the bits of NaNs,
+//! minirt always makes the same one, so that a guest computes the same on every machine (except for the bits of NaNs,
 //! which no arithmetic on floats promises):
 //!
 //! | instruction | is |

@@ -5,7 +5,7 @@ use crate::module::instruction::VectorBits;
 use cranelift_codegen::ir::types::{F32X4, F64X2, I8X16, I16X8, I32, I32X4, I64X2};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
 
-/// The lanes of an instruction's result: those that its name begins with.
+/// Returns the lanes of an instruction's result: those that its name begins with.
 pub(super) fn lanes_of(name: &str) -> Type {
     match name.as_bytes() {
         [b'I', b'8', b'x', ..] => I8X16,
@@ -19,13 +19,13 @@ pub(super) fn lanes_of(name: &str) -> Type {
 }
 
 impl Translator<'_, '_> {
-    /// The vector with these bytes, lane 0 first.
+    /// Returns the vector with these bytes, lane 0 first.
     pub(in super::super) fn vector_constant(&mut self, bytes: [u8; 16]) -> Value {
         let constant = self.b.func.dfg.constants.insert(bytes.to_vec().into());
         self.b.ins().vconst(I8X16, constant)
     }
 
-    /// The same 128 bits as lanes of another type. Lane 0 is always the one with the lowest address.
+    /// Returns the same 128 bits as lanes of another type. Lane 0 is always the one with the lowest address.
     pub(super) fn view(&mut self, vector: Value, lanes: Type) -> Value {
         if self.b.func.dfg.value_type(vector) == lanes {
             return vector;
@@ -43,21 +43,21 @@ impl Translator<'_, '_> {
         self.push(bytes);
     }
 
-    /// An instruction that makes a vector of one with these lanes.
+    /// Translates an instruction that makes a vector of one with these lanes.
     pub(super) fn vector_unary(&mut self, lanes: Type, emit: impl FnOnce(&mut Self, Value) -> Value) {
         let vector = self.pop_vector(lanes);
         let result = emit(self, vector);
         self.push_vector(result);
     }
 
-    /// An instruction that makes a vector of two with these lanes.
+    /// Translates an instruction that makes a vector of two with these lanes.
     pub(super) fn vector_binary(&mut self, lanes: Type, emit: impl FnOnce(&mut Self, Value, Value) -> Value) {
         let (right, left) = (self.pop_vector(lanes), self.pop_vector(lanes));
         let result = emit(self, left, right);
         self.push_vector(result);
     }
 
-    /// An instruction on the bits, whatever lanes they are.
+    /// Translates an instruction on the bits, whatever lanes they are.
     pub(in super::super) fn vector_bits(&mut self, op: VectorBits) {
         use VectorBits as O;
         match op {
