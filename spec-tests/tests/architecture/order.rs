@@ -7,8 +7,8 @@ use std::fmt;
 /// A use of something that stands below: by which file, of which, and the first place where it is.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Upward {
-    pub(crate) user: String,
-    pub(crate) used: String,
+    user: String,
+    used: String,
     path: String,
     line: usize,
 }
