@@ -1,4 +1,4 @@
-//! What a compiler can be told: optimisation, features, metering.
+//! Defines the settings of a compiler: optimisation, features, metering.
 
 use crate::base::error::{CompileError, CompileErrorKind, Feature};
 

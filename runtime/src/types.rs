@@ -1,4 +1,4 @@
-//! Numbers for function types: equal types have equal numbers in all modules of an engine.
+//! Numbers function types: equal types have equal numbers in all modules of an engine.
 //!
 //! References to types are counted. Modules and host functions hold them ([`RegisteredTypes`]), and so do types that name
 //! other types. The types that were the last to lose their last reference stay known for a while, because the same types

@@ -1,4 +1,4 @@
-//! vmctx as the runtime sees it: the compiler's layout, with Rust types for what stands there.
+//! Gives the compiler's layout Rust types: what stands where, seen from vmctx.
 //!
 //! Compiled code and this crate share memory through [`VmContext`]. The compiler owns the offsets
 //! (`minirt_compiler::instance::layout`). The structures here mirror them, and are checked against them when this file

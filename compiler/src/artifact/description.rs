@@ -1,4 +1,5 @@
-//! What the metadata says of a module, and how that and the other sections become a compiled module again.
+//! Writes the metadata of a module, and puts a compiled module together again from it and the other
+//! sections.
 
 use super::error::ArtifactError;
 use super::header::PAGE;

@@ -1,4 +1,4 @@
-//! What can be wrong with a file that should be an artifact.
+//! Defines the errors of reading an artifact.
 
 use std::fmt;
 

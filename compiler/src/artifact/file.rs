@@ -1,4 +1,4 @@
-//! The file as a whole: its sections, put together and taken apart.
+//! Puts the sections of the file together, and takes them apart.
 
 use super::description::Description;
 use super::error::ArtifactError;

@@ -1,4 +1,5 @@
-//! The start of the file: that it is an artifact, how long its sections are, and their digests.
+//! Reads and writes the start of the file: that it is an artifact, how long its sections are, and
+//! their digests.
 //!
 //! ```text
 //!  0         8         16                 32               48                           80

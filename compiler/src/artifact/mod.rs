@@ -1,4 +1,5 @@
-//! A compiled module as a file, to be mapped and run: the artifact (`.cwasm`).
+//! Writes a compiled module to a file that can be mapped and run, the artifact (`.cwasm`), and
+//! reads it.
 //!
 //! ```text
 //!  +--------+----------+------+-----------------+-----------------------+

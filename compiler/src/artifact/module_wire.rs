@@ -1,4 +1,4 @@
-//! How the description of a module becomes bytes: its structures and enums, field by field.
+//! Turns the description of a module into bytes and back: its structures and enums, field by field.
 //!
 //! A field or variant that is missing here does not compile.
 

@@ -1,4 +1,4 @@
-//! What an artifact was made with and for, and whether it can be used here.
+//! Says what an artifact was made with and for, and decides whether it can be used here.
 
 use super::error::ArtifactError;
 use super::wire::{Damaged, Reader, Wire, Writer, structs};

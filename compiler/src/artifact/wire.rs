@@ -1,4 +1,5 @@
-//! How values become bytes and come back. Each type defines both in one place, so that the two cannot drift apart.
+//! Turns values into bytes and back. Each type defines both in one place, so that the two cannot
+//! drift apart.
 //!
 //! Small values follow each other in the *metadata*. What is large and only used in part ([`Bytes`]) is set aside in
 //! the *bulk*, and the metadata says where. Reading uses it in place. What is as large, but must be right because code

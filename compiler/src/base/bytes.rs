@@ -1,4 +1,5 @@
-//! Bytes that are either owned or part of something larger, and tables of fixed-size records in such bytes.
+//! Holds bytes that are either owned or part of something larger, and tables of fixed-size records
+//! in such bytes.
 //!
 //! What was compiled here is in vectors. What was loaded from an artifact is in the mapped file. Both are used in
 //! place, so loading an artifact copies nothing that grows with the code.

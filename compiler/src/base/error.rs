@@ -1,4 +1,4 @@
-//! What can go wrong between bytes and machine code.
+//! Defines the errors of compilation, and their kinds.
 //!
 //! Whoever wants to know what an error means asks for its [kind](CompileError::kind): its text is for people.
 

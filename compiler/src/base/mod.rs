@@ -1,4 +1,4 @@
-//! What every other room uses: reasons to trap, errors, and bytes that are owned or part of a file.
+//! Defines what every other room uses: traps, errors, and bytes that are owned or part of a file.
 //!
 //! Knows nothing of modules.
 

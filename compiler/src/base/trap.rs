@@ -1,4 +1,4 @@
-//! Why a Wasm function stopped: the vocabulary that machine code and the runtime share.
+//! Defines the reasons why a Wasm function stops. Machine code and the runtime share them.
 //!
 //! A trap code travels as one byte: from the instruction that can trap (Cranelift's `TrapCode`), through
 //! the trap table of the finished text, to the signal handler. Nothing here knows how a trap is raised or caught.

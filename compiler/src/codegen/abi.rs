@@ -1,4 +1,4 @@
-//! Wasm's types, functions and traps in Cranelift's terms.
+//! Expresses Wasm's types, functions and traps in Cranelift's terms.
 //!
 //! Knows nothing of instructions.
 

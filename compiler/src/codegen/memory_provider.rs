@@ -1,4 +1,5 @@
-//! The memory that cranelift-jit links in: one plain buffer, handed out in order, that nobody ever executes.
+//! Provides the memory that cranelift-jit links in: one plain buffer, handed out in order and never
+//! executed.
 //!
 //! cranelift-jit copies each function to where its memory provider says, and writes the distances between functions
 //! through the pointers that it was given. When it is finished, the buffer goes to who waits for the text.

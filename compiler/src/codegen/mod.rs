@@ -1,4 +1,4 @@
-//! From bodies to machine code, with Cranelift.
+//! Compiles function bodies to machine code, with Cranelift.
 //!
 //! The only room that knows Cranelift. It never runs what it makes.
 

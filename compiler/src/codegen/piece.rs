@@ -1,4 +1,4 @@
-//! The pieces of code that a module's text consists of, and how one of them is compiled.
+//! Lists the pieces of code that a module's text consists of, and compiles one of them.
 //!
 //! What comes out is bytes with relocations; `link` puts them together.
 

@@ -1,4 +1,5 @@
-//! The ways into Wasm and out of it: one of each for every function type that needs it.
+//! Makes the trampolines into Wasm and out of it: one of each for every function type that needs
+//! it.
 //!
 //! **Entry** (host to Wasm), in the platform's calling convention:
 //! `(callee vmctx, code, values, padding.., activation) -> i32`. It leaves its frame pointer, its stack pointer and the

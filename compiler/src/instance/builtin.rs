@@ -1,4 +1,5 @@
-//! The functions of the runtime that compiled code calls: one list, from which both crates take what they need.
+//! Lists the builtins: the functions of the runtime that compiled code calls. Both crates take what
+//! they need from the list.
 //!
 //! [`for_each_builtin`](crate::for_each_builtin) is the list. Here it becomes the enum [`Builtin`], with each
 //! function's place in the table and its signature. The runtime expands it to the table itself, so a function that is

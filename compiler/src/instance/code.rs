@@ -1,4 +1,5 @@
-//! Machine code as it leaves the compiler: position-independent bytes and the tables that explain them.
+//! Holds machine code as it leaves the compiler: position-independent bytes and the tables that
+//! explain them.
 //!
 //! This is plain data. Nothing here knows how the code was made or where it will be placed. The tables that grow with
 //! the code are used in place, in memory or in an artifact.

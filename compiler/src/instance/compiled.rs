@@ -1,4 +1,4 @@
-//! A compiled module: the result of the whole pipeline.
+//! Holds a compiled module, the result of the whole pipeline.
 
 use super::code::Code;
 use super::image::InitialImage;

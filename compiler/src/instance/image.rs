@@ -1,4 +1,4 @@
-//! The image: an instance as it is right after instantiation, before any code has run.
+//! Describes the image: an instance right after instantiation, before any code has run.
 //!
 //! Some of the specification's steps of instantiation (section 4.7.2) have a result that is known before anything is
 //! imported. `initialise` carries those out, once for all instances. The [`Remaining`] ones are the runtime's, each

@@ -1,4 +1,4 @@
-//! From a description to the image: does the steps of instantiation that have the same result every time.
+//! Computes the image: does the steps of instantiation that have the same result every time.
 //!
 //! Segments are applied in order as long as they are static. The first one that depends on an import, or
 //! that would trap, ends that: it and all later ones are left for the runtime, so that the specified order holds.

@@ -1,5 +1,5 @@
-//! What compiler and runtime agree on, as data: where everything of an instance is, what it holds at the start, what
-//! code calls, and the finished code.
+//! Defines what compiler and runtime agree on, as data: the layout of an instance, what it holds at
+//! the start, what code calls, and the finished code.
 //!
 //! Nothing here knows Cranelift, wasmparser or mmap.
 

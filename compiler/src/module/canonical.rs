@@ -1,5 +1,5 @@
-//! When two types are the same, and when one may stand where another is asked for (specification, sections 3.3.1 to
-//! 3.3.10).
+//! Decides when two types are the same, and when one matches another (specification, sections 3.3.1
+//! to 3.3.10).
 //!
 //! Types are equal if their recursive groups are, and they have the same place in them. Whoever gives equal groups
 //! equal numbers ([`Group`]) has only numbers to compare afterwards. A module does that for a moment, to find its

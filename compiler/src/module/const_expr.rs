@@ -1,4 +1,4 @@
-//! Constant expressions: what they consist of, and what they evaluate to.
+//! Represents constant expressions, and evaluates them.
 
 use super::types::HeapType;
 

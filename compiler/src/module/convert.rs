@@ -1,4 +1,4 @@
-//! From wasmparser's types to minirt's own, and what wasmparser knows that minirt does not have.
+//! Converts wasmparser's types to minirt's, and refuses those that minirt does not have.
 //!
 //! Every structure of wasmparser is taken apart by name, and every enum matched variant by variant: what a later
 //! version adds to them does not compile until somebody has decided what becomes of it.

@@ -1,4 +1,4 @@
-//! How types print: as in the text format.
+//! Prints types as the text format does.
 //!
 //! By itself, a type prints the numbers of the types that it names. [`Shown`] prints those types.
 

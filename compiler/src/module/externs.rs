@@ -1,4 +1,4 @@
-//! The types of what modules can import and export.
+//! Defines the types of imports and exports.
 
 use super::types::{FuncType, RefType, ValType};
 

@@ -1,4 +1,4 @@
-//! The plain description of a module: what `parse` found, in terms of the specification alone.
+//! Holds the plain description of a module, in terms of the specification alone.
 //!
 //! Everything later (layout, image, code, the runtime's type checks, `minirt inspect`) reads this and
 //! nothing of the binary. No type of wasmparser or Cranelift appears here, and nothing about where

@@ -1,4 +1,4 @@
-//! All instructions: which family each belongs to, or which feature it would need.
+//! Lists all instructions: the family of each, or the feature that it would need.
 //!
 //! wasmparser's list of instructions is the authority. `families!` says what minirt has of it; `account_for!` goes
 //! through the whole list, and an instruction that is in no family does not compile, unless all of its proposal is

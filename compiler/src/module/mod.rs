@@ -1,4 +1,4 @@
-//! A module as the specification describes it: from bytes to a validated, plain description.
+//! Describes a module as the specification does: from bytes to a validated, plain description.
 //!
 //! From `convert` on, files know wasmparser. Nothing here knows Cranelift, or where anything is in memory.
 

@@ -1,4 +1,4 @@
-//! Names of functions, as the name section gives them.
+//! Holds the names of functions, from the name section.
 
 use crate::base::bytes::{Bytes, Record, RecordTable};
 

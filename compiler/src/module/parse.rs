@@ -1,4 +1,4 @@
-//! Bytes to a description: wasmparser reads and validates, `sections` keeps what matters.
+//! Turns bytes into a description: wasmparser reads and validates, `sections` keeps what matters.
 //!
 //! Function bodies are handed on together with what validates them. Nothing here knows where things will sit in
 //! memory.

@@ -1,4 +1,4 @@
-//! The first eight bytes of a module, and clear words for everything else that they can be.
+//! Checks the first eight bytes of a module, and explains what else a file may be.
 
 use crate::base::error::{CompileError, Feature};
 use wasmparser::Parser;

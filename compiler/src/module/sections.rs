@@ -1,4 +1,4 @@
-//! The sections of a module, one after the other, into its description.
+//! Reads the sections of a module into its description, one after the other.
 //!
 //! Everything here has been validated. Function bodies are not looked into.
 

@@ -1,4 +1,4 @@
-//! The types of values and functions (specification, section 2.3).
+//! Defines the types of values and functions (specification, section 2.3).
 //!
 //! When two types are equal or one extends another is the business of `canonical`; how they print, of `display`.
 

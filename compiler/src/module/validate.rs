@@ -1,4 +1,5 @@
-//! Function bodies: whether they are valid, whether minirt has what they use, and whether they keep to its limits.
+//! Validates function bodies, and checks that minirt has what they use and that they keep to its
+//! limits.
 //!
 //! All bodies of a module are validated before any is compiled, so a module that will be refused costs no more than
 //! that.

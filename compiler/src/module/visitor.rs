@@ -1,4 +1,4 @@
-//! What is looked for in an instruction when it is validated.
+//! Looks at each instruction while it is validated: for features that minirt lacks, and for limits.
 
 use super::convert::{BlockType, FromParser, MemArg, Missing};
 use super::info::ModuleInfo;

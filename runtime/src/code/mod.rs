@@ -1,4 +1,4 @@
-//! Machine code in executable memory, and the way from an address back to its tables.
+//! Keeps machine code in executable memory, and leads from an address back to its tables.
 //!
 //! Knows nothing of modules or instances.
 

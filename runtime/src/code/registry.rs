@@ -1,4 +1,5 @@
-//! All code that is loaded now, by address: the way back from an instruction to its tables.
+//! Registers all code that is loaded now by its address, and leads from an instruction back to its
+//! tables.
 //!
 //! The signal handler asks, so a look-up takes no lock and allocates nothing.
 //!

@@ -1,4 +1,4 @@
-//! Machine code in executable memory, and the tables that explain it.
+//! Holds machine code in executable memory, and the tables that explain it.
 
 use super::registry;
 use crate::sys::mapping::{Access, PAGE, Reservation, whole_pages};

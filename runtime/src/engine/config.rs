@@ -1,4 +1,4 @@
-//! What an embedder chooses before an engine is made.
+//! Configures an engine before it is made.
 
 use crate::cow::ResetStrategy;
 use crate::pool::Limits;

@@ -1,4 +1,4 @@
-//! What all modules and stores of an engine share: compiler, type numbers, slots.
+//! Holds what all modules and stores of an engine share: compiler, type numbers, slots.
 
 use super::config::Config;
 use crate::code::LoadedCode;

@@ -1,4 +1,5 @@
-//! What all modules and stores of an engine share: configuration, compiler, type numbers, pool.
+//! Holds what all modules and stores of an engine share: configuration, compiler, type numbers,
+//! pool.
 
 mod config;
 mod engine;

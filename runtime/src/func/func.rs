@@ -1,4 +1,4 @@
-//! Functions in the embedder's hands: making them from closures, and calling them.
+//! Represents functions to the embedder: makes them from closures, and calls them.
 
 use super::host::{Caller, HostFunc, INLINE_VALUES};
 use super::into_func::{IntoFunc, IntoHost};

@@ -1,4 +1,4 @@
-//! Host functions: closures that Wasm can call.
+//! Defines host functions: closures that Wasm can call.
 //!
 //! A closure stands behind an untyped pointer, beside the one function that knows its type: the shim. An exit
 //! trampoline calls the shim (or the host does, if it calls a host function). The shim hands the closure its arguments

@@ -1,4 +1,4 @@
-//! Host functions whose type is that of a closure.
+//! Derives the types of host functions from those of their closures.
 //!
 //! The compiler knows what such a closure takes and returns, and so how it reads its arguments from the array that
 //! every host function gets: one load for each, and no allocation.

@@ -1,4 +1,4 @@
-//! Functions as the embedder sees them: calling those of Wasm, and giving it those of the host.
+//! Represents functions to the embedder: calls those of Wasm, and gives it those of the host.
 
 mod host;
 mod into_func;

@@ -1,4 +1,4 @@
-//! Functions whose parameters and results are Rust types: their type is checked once, for fast calls.
+//! Calls functions whose parameters and results are Rust types, and checks their type once.
 
 use super::into_func::{WasmParams, WasmResults};
 use crate::call::enter::call;

@@ -1,4 +1,4 @@
-//! Imports: the values that an instance gets for them, whether those fit, and how they get into its host cell.
+//! Checks the values that an instance gets for its imports, and writes them into its host cell.
 //!
 //! A host function that a linker holds belongs to no store: the instance's host cell points to its closure, and the
 //! instance keeps that alive. Everything else belongs to the instance's store.

@@ -1,4 +1,4 @@
-//! Instances, as the embedder uses them: their exports.
+//! Represents instances to the embedder: their exports.
 
 use crate::func::{TypedFunc, WasmParams, WasmResults};
 use crate::store::resolve::{export_of, func_of, handle_of};

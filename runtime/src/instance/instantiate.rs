@@ -1,4 +1,4 @@
-//! Instantiation: from a module and its imports to a running instance (specification, section 4.7.2).
+//! Instantiates a module with its imports (specification, section 4.7.2).
 //!
 //! Most of the steps were done when the module's image was made. What is left: take a slot, check the imports and write
 //! them into the host cell (unless the last instance had the same), initialise what depends on imports, and call the

@@ -1,4 +1,5 @@
-//! Instances: their imports, how they come to life, and how they start again or become the start of others.
+//! Represents instances: their imports, how they come to life, and how they start again or become
+//! the start of others.
 
 mod instance;
 pub(crate) mod imports;

@@ -1,4 +1,4 @@
-//! `reset` and `snapshot` of a live instance: back to its beginning, or a new beginning for others.
+//! Resets a live instance to its beginning, or makes it the beginning of others.
 //!
 //! A snapshot is a module of its own: the same description and code, with an image of what the instance holds now. It
 //! can do all that a module can, and is instantiated in the same way.

@@ -1,4 +1,4 @@
-//! A module with its imports already looked up.
+//! Holds a module whose imports have already been looked up.
 
 use crate::instance::imports::{ImportValue, closures_of};
 use crate::instance::instantiate::instantiate;

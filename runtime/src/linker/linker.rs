@@ -1,4 +1,4 @@
-//! Defines what modules can import, by names.
+//! Defines by name what modules can import.
 
 use super::instance_pre::InstancePre;
 use crate::func::{Caller, HostFunc, IntoFunc, IntoHost};

@@ -1,4 +1,4 @@
-//! Names for imports.
+//! Finds the values of imports by their names.
 
 mod instance_pre;
 mod linker;

@@ -1,4 +1,4 @@
-//! Whole modules as definitions, definitions for unknown imports, and second names.
+//! Defines whole modules, defaults for unknown imports, and second names.
 
 use super::linker::Linker;
 use crate::module::{ImportType, Module};

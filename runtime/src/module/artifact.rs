@@ -1,4 +1,4 @@
-//! Modules as artifacts: written to bytes, and loaded from bytes or from a file that is mapped.
+//! Writes modules as artifacts, and loads them from bytes or from a file that is mapped.
 
 use super::load::{load, process_parts};
 use super::module::Module;

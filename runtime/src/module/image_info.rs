@@ -1,4 +1,5 @@
-//! What a module's image holds, what it does not hold, and why: for people who wonder what an instance costs.
+//! Describes a module's image: what it holds, what it does not hold, and why. It is for people who
+//! wonder what an instance costs.
 
 use super::module::Module;
 use minirt_compiler::instance::image::Remaining;

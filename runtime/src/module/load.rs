@@ -1,4 +1,5 @@
-//! From bytes to a module: compiles them, places their code, and completes the image with what only this process knows.
+//! Makes a module from bytes: compiles them, places their code, and completes the image with what
+//! only this process knows.
 
 use super::module::{Module, prototype_of_parts};
 use crate::code::LoadedCode;

@@ -1,4 +1,4 @@
-//! Compiled modules: from bytes and from and to artifacts.
+//! Represents compiled modules: makes them from bytes, and from and to artifacts.
 
 mod module;
 pub(crate) mod load;

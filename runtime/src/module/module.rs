@@ -1,4 +1,5 @@
-//! A module in an embedder's hands: what its instances are made from, what they import and export.
+//! Represents a module to an embedder: what it imports and exports, and what its instances are made
+//! from.
 
 use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;

@@ -1,4 +1,4 @@
-//! Globals, as the embedder uses them.
+//! Represents globals to the embedder.
 
 use crate::instance::Definition;
 use crate::store::Global;

@@ -1,4 +1,4 @@
-//! Linear memories, as the embedder uses them.
+//! Represents linear memories to the embedder.
 
 use crate::cow::PageStats;
 use crate::instance::Definition;

@@ -1,4 +1,4 @@
-//! The methods of memories, tables and globals.
+//! Implements the methods of memories, tables and globals.
 
 mod memory;
 mod table;

@@ -1,4 +1,4 @@
-//! Tables, as the embedder uses them.
+//! Represents tables to the embedder.
 
 use crate::instance::Definition;
 use crate::ops::bulk;

@@ -1,4 +1,5 @@
-//! The functions that compiled code calls, as the compiler lists them (`minirt_compiler::instance::builtin`).
+//! Defines the functions that compiled code calls, as the compiler lists them
+//! (`minirt_compiler::instance::builtin`).
 //!
 //! The table is made from that list: a function that is missing here, or has other parameters, does not compile.
 //! Each builtin finds the instance by its vmctx and does one operation of `bulk` or `grow`. None of them panics or

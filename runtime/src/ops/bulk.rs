@@ -1,4 +1,4 @@
-//! The specification's operations on whole memories and tables: grow, copy, fill, init.
+//! Implements the specification's operations on whole memories and tables: grow, copy, fill, init.
 //!
 //! One implementation serves compiled code (through `builtins`), instantiation and the embedder's handles. Everything
 //! is checked against the current sizes. An operation that cannot be done returns a trap, and never panics.

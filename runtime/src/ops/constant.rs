@@ -1,4 +1,4 @@
-//! Constant expressions whose value depends on imports, and so on the instance.
+//! Evaluates constant expressions whose value depends on imports, and so on the instance.
 
 use crate::vmctx::View;
 use minirt_compiler::module::ConstExpr;

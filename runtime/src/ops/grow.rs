@@ -1,4 +1,4 @@
-//! Growth of memories and tables within their store's quota.
+//! Grows memories and tables within their store's quota.
 //!
 //! Without a limiter, the quota is one comparison.
 

@@ -1,5 +1,5 @@
-//! Operations that compiled code leaves to the runtime: constant expressions, operations on whole memories and tables,
-//! growth. `builtins` has their entry points.
+//! Does what compiled code leaves to the runtime: constant expressions, operations on whole
+//! memories and tables, growth. `builtins` has the entry points.
 
 pub(crate) mod constant;
 pub(crate) mod bulk;

@@ -1,4 +1,4 @@
-//! Idle instances, ready to be used again.
+//! Keeps idle instances, ready to be used again.
 //!
 //! Knows what instances are made of, and nothing of stores or of what images contain.
 

@@ -1,4 +1,4 @@
-//! Instances that are over, clean and waiting for their next life.
+//! Recycles instances: takes back those that are over, and hands them out again, clean.
 //!
 //! Pooling is not a mode: every slot comes from here and returns here, together with the description of the instance it
 //! last was. One that already carries the wanted image is preferred, the one used last first, because its pages are the

@@ -1,4 +1,4 @@
-//! What all instances of a module share: description, layout, code and image.
+//! Holds what all instances of a module share: description, layout, code and image.
 //!
 //! A module has one, and so has every snapshot: the same description and code with another image. Users hold it through
 //! a `Module`; instances keep it alive on their own.

@@ -1,4 +1,4 @@
-//! One lock for each of the processors, instead of one for all.
+//! Divides what a lock guards among the processors, each with a lock of its own.
 //!
 //! A thread has a shard that it uses first. On the warm path, then, no two threads (of as many as there are processors)
 //! ask for the same lock or write to the same cache line. Whoever needs all of it goes through the shards one by one.

@@ -1,4 +1,4 @@
-//! One call from the host: from there until it comes back.
+//! Describes one call from the host, for as long as it lasts.
 //!
 //! Activations live on the host's stack. Those of a store form a list, the innermost first: Wasm may call the host, which
 //! may call Wasm of the same store again. A store is borrowed by one call at a time, so its calls end in the order opposite

@@ -1,4 +1,5 @@
-//! Access to a store from wherever one is at hand: the store itself, a `Caller`, a reference to either.
+//! Gives access to a store from whatever is at hand: the store itself, a `Caller`, or a reference
+//! to either.
 
 use super::store::{Store, StoreData};
 use crate::engine::Engine;

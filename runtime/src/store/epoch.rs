@@ -1,4 +1,4 @@
-//! Epochs: a deadline for a store's code, in ticks of its engine.
+//! Sets deadlines for a store's code, in ticks of its engine, and decides what happens at one.
 //!
 //! Code compares the engine's epoch with its deadline by itself (`layout::allowance`). Here, the embedder sets the
 //! deadline and says what happens when it has passed.

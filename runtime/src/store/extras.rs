@@ -1,4 +1,5 @@
-//! What only some stores have: fuel beyond what code can count, a deadline callback, a limiter.
+//! Holds what only some stores have: fuel beyond what code can count, a deadline callback, a
+//! limiter.
 //!
 //! Callbacks are given the address of their store. The closures inside them know the type of its data.
 

@@ -1,4 +1,4 @@
-//! Fuel: how many instructions a store's code may execute.
+//! Sets and reads fuel: how many instructions a store's code may execute.
 //!
 //! Code counts its fuel down by itself (`layout::allowance`). Here, the embedder sets it and asks what is left.
 

@@ -1,4 +1,4 @@
-//! Handles: small copyable names for things that a store owns.
+//! Defines handles: small copyable names for things that a store owns.
 //!
 //! A handle is valid as long as its store. Using it with another store is an error or a panic, never an access. The
 //! methods of each kind stand in the file of its name.

@@ -1,4 +1,4 @@
-//! Limits on how much there may be in a store: the trait that answers, and the usual answers.
+//! Defines limiters, which decide how much there may be in a store, and the usual one.
 //!
 //! Nothing here knows memories, tables or stores. [`Store::limiter`](crate::Store::limiter) puts a limiter to use.
 

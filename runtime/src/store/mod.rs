@@ -1,4 +1,5 @@
-//! What lives and dies together: a store's contents, the handles that name them, and the store's limits.
+//! Holds what lives and dies together: a store's contents, the handles that name them, and the
+//! store's limits.
 //!
 //! Knows nothing of how calls are made.
 

@@ -1,4 +1,4 @@
-//! How much there may be in a store: asks its limiter before instances are made, and before memories and tables grow.
+//! Asks a store's limiter before instances are made, and before memories and tables grow.
 //!
 //! Without a limiter, this is one comparison for each.
 

@@ -1,4 +1,4 @@
-//! The stack that a store is called on, where the embedder knows it.
+//! Lets an embedder announce the stack that it calls a store on.
 
 use super::context::{AsContextMut, StoreContextMut};
 use super::store::Store;

@@ -1,4 +1,4 @@
-//! How far down a store's code may use the stack that it runs on.
+//! Decides how far down a store's code may use the stack that it runs on.
 //!
 //! A call from the host may use `Config::max_wasm_stack` bytes, and never the last part of a stack, which is left to host
 //! functions. Instances have the limit in their host cells, so that code compares with it cheaply; telling them a new

@@ -1,4 +1,4 @@
-//! A store: everything that lives and dies together.
+//! Owns everything that lives and dies together: a store.
 //!
 //! Instances, host functions and host values are made in a store and stay until it is dropped. Handles are names for
 //! them. Since nothing in a store goes away before the store does, one instance may point to another without counting

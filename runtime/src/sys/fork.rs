@@ -1,4 +1,4 @@
-//! What has to happen when the host process forks.
+//! Keeps the runtime usable in parent and child when the host process forks.
 //!
 //! A child made by `fork` has one thread. A lock that another thread of the parent held at that moment would stay locked
 //! for ever in the child. So whoever owns locks registers them here, and all of them are taken before the fork and given

@@ -1,4 +1,4 @@
-//! Reservations: ranges of address space that belong to us alone, and what may be mapped inside them.
+//! Reserves ranges of address space, and maps memory inside them.
 //!
 //! Inside a reservation mappings are only ever *replaced*, never removed, so that no other mapping of the
 //! process can move in. Bounds are checked here, whatever the caller computed.

@@ -1,5 +1,5 @@
-//! Files that images are mapped from: sealed memory files, whose contents nothing in the process can change any
-//! more, and parts of files on disk.
+//! Makes the files that images are mapped from: sealed memory files, which nothing in the process
+//! can change any more, and parts of files on disk.
 
 use super::mapping::FileView;
 use memfd::{FileSeal, MemfdOptions};

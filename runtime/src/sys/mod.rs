@@ -1,4 +1,5 @@
-//! Everything that asks the operating system for something: address space, images, stacks, signals.
+//! Asks the operating system for everything that minirt needs of it: address space, images, stacks,
+//! signals.
 //!
 //! Linux; what depends on the processor is in `arch`. Nothing here knows what an instance or a module is.
 

@@ -1,4 +1,5 @@
-//! Which pages of a range this process has made its own: `PAGEMAP_SCAN`, since Linux 6.7.
+//! Asks the kernel which pages of a range this process has made its own: `PAGEMAP_SCAN`, since
+//! Linux 6.7.
 //!
 //! One system call lists them by category (kernel documentation, admin-guide/mm/pagemap). It may be missing, on
 //! older kernels or behind a filter of system calls; whoever asks has another way then.

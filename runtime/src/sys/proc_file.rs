@@ -1,4 +1,4 @@
-//! Files of /proc that describe this process, each opened once.
+//! Opens the files of /proc that describe this process, each once.
 //!
 //! A child inherits its parent's descriptors, and would be told about its parent. So a descriptor is kept where no child
 //! finds it, however the child was made (`fork`). Where that is not possible, nobody is asked.

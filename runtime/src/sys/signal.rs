@@ -1,4 +1,5 @@
-//! The processor's faults, handed to a classifier. Whatever it does not want gets the action that was there before.
+//! Hands the processor's faults to a classifier. Whatever it does not want gets the action that was
+//! there before.
 //!
 //! Four signals report faults. Of each that arrives, this file decides:
 //!

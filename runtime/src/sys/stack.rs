@@ -1,4 +1,4 @@
-//! Where stacks end.
+//! Finds out where stacks end.
 //!
 //! A thread's own stack is the C library's to know. Any other (a fiber's) is memory that somebody has mapped: the kernel
 //! is asked what is accessible around an address on it.

@@ -1,4 +1,4 @@
-//! What a thread needs before it enters Wasm: a stack for signal handlers, and signals that are not blocked.
+//! Prepares a thread for Wasm: gives it a stack for signal handlers, and unblocks signals.
 //!
 //! It gets both when it first enters Wasm. Afterwards others may block the signals again, or take the place of our
 //! handlers; then the next fault ends the process, and even a valid write can fault. To ask the kernel takes about as

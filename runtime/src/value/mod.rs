@@ -1,4 +1,4 @@
-//! Values, and how they cross into Wasm and back.
+//! Represents values, and passes them into Wasm and back.
 
 mod val;
 pub(crate) mod wasm_ty;

@@ -1,4 +1,4 @@
-//! Wasm values on the host's side, and how they cross into Wasm and back.
+//! Represents Wasm values on the host's side, and passes them into Wasm and back.
 
 use crate::store::StoreInner;
 use crate::store::{ExternRef, Func};

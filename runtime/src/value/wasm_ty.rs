@@ -1,4 +1,5 @@
-//! Rust types that stand for Wasm value types: how each crosses into Wasm and back, decided at compile time.
+//! Maps Rust types to Wasm value types, and decides at compile time how each crosses into Wasm and
+//! back.
 
 use super::val::{extern_from_raw, extern_to_raw, func_from_raw, func_to_raw};
 use crate::store::{ExternRef, Func};

@@ -1,4 +1,4 @@
-//! Deciding what a guest can see and do.
+//! Builds what a guest can see and do.
 
 use super::ctx::WasiCtx;
 use super::descriptor::Descriptor;

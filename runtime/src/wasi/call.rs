@@ -1,4 +1,5 @@
-//! What a function of WASI is called with: the guest's memory and descriptors, and the store's deadline.
+//! Holds what a function of WASI works on: the guest's memory and descriptors, and the store's
+//! deadline.
 //!
 //! A function must not keep a guest from its end. Whatever may take long is done in pieces, and whatever waits for somebody
 //! waits in slices; in between, it looks at the store's epoch deadline. There, the embedder may do anything with the

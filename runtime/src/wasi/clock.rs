@@ -1,4 +1,4 @@
-//! Clocks: real and monotonic time, and the processor time of this process and thread.
+//! Reads clocks: real and monotonic time, and the processor time of this process and thread.
 
 use super::call::Call;
 use super::errno::{Errno, Result};

@@ -1,4 +1,4 @@
-//! What a guest has of the outside.
+//! Holds what a guest has of the outside.
 
 use super::descriptor::Descriptor;
 use super::errno::Result;

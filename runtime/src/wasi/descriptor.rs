@@ -1,4 +1,4 @@
-//! What a guest's descriptor stands for, and what it may be used for.
+//! Describes what a guest's descriptor stands for, and what it may be used for.
 //!
 //! The one place where rights are compared with what a function needs.
 

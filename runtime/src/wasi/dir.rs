@@ -1,4 +1,4 @@
-//! Listing a directory.
+//! Lists directories.
 //!
 //! A cookie says where a listing goes on: 0 at `.`, 1 at `..`, and from 2 on where the host's own cookie, smaller by
 //! two, says. So a listing holds no state, and can go on after entries came or went. `..` has the directory's own

@@ -1,4 +1,4 @@
-//! WASI's error numbers, and which of them the host's errors are.
+//! Defines WASI's error numbers, and translates the host's errors into them.
 //!
 //! Knows nothing of descriptors or guests. An error that has no number of its own becomes `IO`, never success.
 

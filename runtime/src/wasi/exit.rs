@@ -1,4 +1,4 @@
-//! How a guest ends.
+//! Defines how a guest ends by itself.
 
 use std::fmt;
 

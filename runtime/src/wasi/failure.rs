@@ -1,4 +1,4 @@
-//! Why a function of WASI does not succeed: the guest is told, or it is stopped.
+//! Tells the failures that a guest hears of from those that stop it.
 
 use super::errno::Errno;
 

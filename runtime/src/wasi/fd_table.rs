@@ -1,4 +1,4 @@
-//! The table of a guest's descriptors: small numbers, the lowest free one first, at most so many.
+//! Keeps a guest's descriptors: small numbers, the lowest free one first, up to a limit.
 //!
 //! The numbers of the standard streams are handed out last. A program that has closed its standard output must not get
 //! that number for the next file, and then print into it.

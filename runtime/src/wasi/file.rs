@@ -1,4 +1,5 @@
-//! Functions on an open descriptor besides reading and writing: its position, size, times, flags, rights, and its end.
+//! Implements the functions on an open descriptor besides reading and writing: its position, size,
+//! times, flags, rights, and its end.
 //!
 //! Knows nothing of paths.
 

@@ -1,4 +1,4 @@
-//! WASI's types of files.
+//! Defines WASI's types of files.
 
 use rustix::fs::FileType;
 

@@ -1,4 +1,5 @@
-//! WASI's sets of flags. A guest that passes a flag which the standard does not have gets `INVAL`.
+//! Defines WASI's sets of flags. A guest that passes a flag which the standard does not have gets
+//! `INVAL`.
 
 use super::errno::{Errno, Result};
 

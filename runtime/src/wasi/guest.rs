@@ -1,4 +1,4 @@
-//! A guest's memory, as the functions of WASI see it: addresses are numbers that may be anything.
+//! Reads and writes a guest's memory, at addresses that may be anything.
 //!
 //! Every access is checked; outside is `FAULT`. Nothing is ever allocated by a number that a guest gave. Knows
 //! nothing of descriptors or files.

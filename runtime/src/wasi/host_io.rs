@@ -1,4 +1,4 @@
-//! Moving bytes between buffers and what a descriptor stands for, with one call of the host.
+//! Moves bytes between buffers and what a descriptor stands for, with one system call.
 //!
 //! No call here waits for the other side if `Patience::Never` is asked for: it returns `AGAIN`. None sends a signal.
 

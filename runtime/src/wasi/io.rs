@@ -1,4 +1,4 @@
-//! Functions that read and write: `fd_read`, `fd_write`, and both at an offset.
+//! Implements reading and writing: `fd_read`, `fd_write`, and both at an offset.
 //!
 //! Bytes go between the guest's memory and the host without a copy in between.
 

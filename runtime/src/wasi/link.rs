@@ -1,4 +1,4 @@
-//! Where the functions meet the runtime: their names and types, the guest's memory, and exiting.
+//! Defines the functions in a linker, with their names and types, and connects them to the runtime.
 //!
 //! The only file here that uses the runtime, and that through its public interface alone.
 

@@ -1,4 +1,5 @@
-//! WASI preview 1: files, clocks, randomness and the rest, for guests that import `wasi_snapshot_preview1`.
+//! Implements WASI preview 1: files, clocks, randomness and the rest, for guests that import
+//! `wasi_snapshot_preview1`.
 //!
 //! ```no_run
 //! use minirt::wasi::{DirAccess, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};

@@ -1,4 +1,5 @@
-//! `path_open`: which rights it takes, how the host opens, and what the new descriptor may.
+//! Implements `path_open`: which rights it takes, how the host opens, and what the new descriptor
+//! may do.
 //!
 //! The host opens without waiting, and so are files left that could wait: pipes, terminals. What a guest waits for, it waits
 //! for here and in `transfer`, where its deadline is looked at.

@@ -1,4 +1,5 @@
-//! What a guest passes: numbers, each of a type of its own, so that no two are mistaken for each other.
+//! Gives the numbers that a guest passes types of their own, so that no two are mistaken for each
+//! other.
 //!
 //! Whatever is here may have any value. `guest` says what lies in a guest's memory, `fd_table` which descriptors there
 //! are.

@@ -1,4 +1,5 @@
-//! Functions on paths. cap-std resolves every path beneath the directory it is relative to.
+//! Implements the functions on paths. cap-std resolves every path beneath the directory it is
+//! relative to.
 //!
 //! Where cap-std has no function that does not follow a symbolic link at the end, the directory above is resolved by
 //! cap-std, and the rest is a single name, handed to a system call that follows nothing.

@@ -1,4 +1,4 @@
-//! `poll_oneoff`: waiting for clocks and descriptors.
+//! Implements `poll_oneoff`: waits for clocks and descriptors.
 //!
 //! Timeouts are turned into times of the monotonic clock when the call begins, so a real-time clock that is set
 //! meanwhile does not matter. Regular files and streams in memory are always ready.

@@ -1,4 +1,5 @@
-//! What a guest sees of its process: arguments, environment, randomness, the scheduler, signals.
+//! Implements what a guest sees of its process: arguments, environment, randomness, the scheduler,
+//! signals.
 
 use super::call::{Call, PIECE};
 use super::errno::{Errno, Result};

@@ -1,4 +1,4 @@
-//! WASI's records, and how they lie in a guest's memory: little-endian, padding zero.
+//! Defines WASI's records, and lays them out in a guest's memory: little-endian, padding zero.
 //!
 //! Plain data. `guest` reads and writes them.
 

@@ -1,4 +1,4 @@
-//! Rights: what a guest may do with a descriptor, and with those that it opens through it.
+//! Defines rights: what a guest may do with a descriptor, and with those that it opens through it.
 //!
 //! A right can be given up, never gained. Nothing here knows how a right is used.
 

@@ -1,4 +1,4 @@
-//! Writing without the signals that come with it.
+//! Writes without the signals that writing can raise.
 //!
 //! Linux sends SIGPIPE to a thread that writes to a pipe without a reader, and SIGXFSZ to one that makes a file larger than
 //! the process may (RLIMIT_FSIZE). Both end the process unless it has said otherwise, and a guest can have both: so they

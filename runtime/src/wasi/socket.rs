@@ -1,5 +1,5 @@
-//! Functions on sockets: accepting, receiving, sending and ending. Preview 1 cannot make a socket, so those that a guest
-//! has were given to it, or accepted through one that was.
+//! Implements the functions on sockets: accepting, receiving, sending and ending. Preview 1 cannot
+//! make a socket, so those that a guest has were given to it, or accepted through one that was.
 
 use super::call::Call;
 use super::descriptor::Descriptor;

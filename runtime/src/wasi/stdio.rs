@@ -1,4 +1,4 @@
-//! Where a guest's standard input comes from, and where its standard output and error go.
+//! Provides a guest's standard input, output and error.
 //!
 //! Inherited streams are the process's own descriptors. Nothing here buffers, so what the embedder has in the buffers of
 //! `std::io` comes before or after what a guest writes in one call, never between. Streams in memory are bounded.

@@ -1,4 +1,4 @@
-//! Arguments and environment variables, and how a guest gets them.
+//! Lays out arguments and environment variables for a guest.
 
 use super::errno::Result;
 use super::guest::Guest;

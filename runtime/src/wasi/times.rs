@@ -1,4 +1,4 @@
-//! The times of files, as guests set them.
+//! Converts the times of files that guests set.
 
 use super::errno::{Errno, Result};
 use super::flags::{Flags, Fstflags};

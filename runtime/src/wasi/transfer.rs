@@ -1,4 +1,5 @@
-//! Transfers between a guest's buffers and a descriptor: as many calls of the host as they take, a piece each.
+//! Transfers bytes between a guest's buffers and a descriptor, with as many system calls as that
+//! takes.
 //!
 //! What has been moved is never lost: an error after the first piece ends the transfer with the bytes moved before, and
 //! the guest meets the error in its next call, if it is still there. Messages are not cut into pieces.

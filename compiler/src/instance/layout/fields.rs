@@ -1,4 +1,5 @@
-//! The fields of everything that compiled code and the runtime share, as distances from where it is.
+//! Lists the fields that compiled code and the runtime share, as distances from where each
+//! structure is.
 //!
 //! The runtime mirrors these in Rust types, and asserts that they agree.
 

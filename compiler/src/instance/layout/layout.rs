@@ -1,4 +1,4 @@
-//! Where everything is in the instances of one module.
+//! Computes where everything is in the instances of one module.
 
 use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space};
 use super::slot::{CACHE_LINE, HOST, HOST_PAGE, MEMORY_RESERVED, STATE_MAX, TABLE_MAX, TABLE_ROOM};

@@ -1,4 +1,4 @@
-//! Where everything of an instance is, as distances from vmctx: what compiled code and the runtime agree on.
+//! Defines where everything of an instance is, as distances from vmctx.
 //!
 //! Nothing here knows mmap, Cranelift, or what the bytes are at the start (`image`).
 

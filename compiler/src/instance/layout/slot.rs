@@ -1,4 +1,4 @@
-//! The picture of a slot: the address space of one instance, and what is where in it.
+//! Draws the address space of one instance, a slot, and says what is where in it.
 //!
 //! An instance lives in a *slot*: one reservation of [`SLOT_SIZE`] bytes. Compiled code holds one pointer
 //! into it, vmctx, and reaches everything else at a constant distance from there.

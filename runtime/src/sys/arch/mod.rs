@@ -1,4 +1,5 @@
-//! What depends on the processor: registers of an interrupted thread, frames on a stack, and the way into compiled code.
+//! Does what depends on the processor: registers of an interrupted thread, frames on a stack, and
+//! the way into compiled code.
 //!
 //! Every processor has a file with the same items. Nothing outside names a register.
 

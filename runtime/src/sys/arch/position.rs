@@ -1,4 +1,5 @@
-//! Where a thread is, and what a frame on its stack says: the words that all processors have in common.
+//! Defines the terms that all processors share: where a thread is, and what a frame on its stack
+//! says.
 
 /// Where a thread is, or is to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

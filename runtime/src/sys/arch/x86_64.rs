@@ -1,4 +1,4 @@
-//! x86-64 with the System V calling convention, on Linux.
+//! Implements `arch` for x86-64 with the System V calling convention, on Linux.
 
 use super::position::{Frame, Position};
 use libc::{REG_RBP, REG_RIP, REG_RSP, c_void, ucontext_t};
