@@ -68,11 +68,40 @@ fn wasi_names_no_room_of_the_runtime_but_its_own() {
     assert!(names.contains(&"Linker".to_string()), "nothing was read: {names:?}");
 }
 
+#[test]
+fn unsafe_code_of_the_runtime_is_where_architecture_md_says() {
+    let document = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, list) = document.split_once("unsafe code is in ").unwrap();
+    let (list, _) = list.split_once("nowhere else").unwrap();
+    let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let sources = sources_of("runtime");
+    let of_list = |place: &str, file: &str| if place.ends_with('/') { file.starts_with(place) } else { file == place };
+    let mut found = BTreeSet::new();
+    for (file, _) in sources.iter().filter(|(_, text)| has_unsafe(text.parse().unwrap())) {
+        let place = listed.iter().find(|place| of_list(place, file));
+        found.insert(*place.unwrap_or_else(|| panic!("ARCHITECTURE.md does not list the unsafe code of {file}.rs")));
+    }
+    assert_eq!(found, listed.into_iter().collect(), "left: where unsafe code is; right: what is listed");
+}
+
+/// Returns whether the keyword stands in the code. Comments and texts are no such tokens.
+fn has_unsafe(code: proc_macro2::TokenStream) -> bool {
+    code.into_iter().any(|token| match token {
+        proc_macro2::TokenTree::Ident(name) => name == "unsafe",
+        proc_macro2::TokenTree::Group(group) => has_unsafe(group.stream()),
+        _ => false,
+    })
+}
+
 fn tree_of(name: &str) -> Tree {
+    Tree::new(&sources_of(name)).unwrap_or_else(|error| panic!("{name}/src: {error}"))
+}
+
+fn sources_of(name: &str) -> Sources {
     let src = root().join(name).join("src");
     let mut sources = Sources::new();
     read_sources(&src, &src, &mut sources);
-    Tree::new(&sources).unwrap_or_else(|error| panic!("{name}/src: {error}"))
+    sources
 }
 
 fn read_sources(src: &Path, folder: &Path, sources: &mut Sources) {
