@@ -14,14 +14,14 @@ pub enum OptLevel {
     SpeedAndSize,
 }
 
-/// What a [`Compiler`](crate::Compiler) may be told.
+/// The settings of a [`Compiler`](crate::Compiler).
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How hard Cranelift works on the code.
     pub opt_level: OptLevel,
     /// Whether the functions of a large module are compiled on several threads.
     pub parallel: bool,
-    /// What modules may use.
+    /// The features that modules may use.
     pub features: Features,
     /// How code can be made to stop.
     pub metering: Metering,
@@ -33,8 +33,8 @@ pub struct Settings {
 /// than its length: one of this many loads takes about ten seconds.
 const MAX_FUNCTION_INSTRUCTIONS: u64 = 2_000_000;
 
-/// What code does at run time so that its store can make it stop. Off, it costs nothing: the code is the same as if
-/// there were no such thing. All code that shares a store has to be compiled alike.
+/// The ways in which a store can make code stop. Each costs nothing when it is off: the code is the
+/// same as if there were no such thing. All code that shares a store has to be compiled alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metering {
     /// It pays for what it executes, and stops when its store's fuel is used up.

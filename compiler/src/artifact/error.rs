@@ -24,9 +24,9 @@ pub enum ArtifactError {
     },
     /// Its code follows other rules than code that is made here, and the two cannot be mixed.
     OtherSettings {
-        /// What it was made with, of the settings that differ.
+        /// The settings that differ, as it was made with.
         found: Vec<String>,
-        /// What they are here.
+        /// The same settings, as they are here.
         here: Vec<String>,
     },
     /// It needs something of the processor that this one does not have.

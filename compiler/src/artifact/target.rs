@@ -23,7 +23,7 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "log2_min_function_alignment",
 ];
 
-/// What code was made with and for.
+/// The versions, machine and settings that code was made with and for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     /// Of minirt and Cranelift, and a digest of the list of builtins.

@@ -12,7 +12,7 @@ pub struct CompileError {
     offset: Option<usize>,
 }
 
-/// What went wrong, for programs.
+/// The kind of an error, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileErrorKind {

@@ -55,7 +55,7 @@ pub(crate) fn compile(
     in_order(done)
 }
 
-/// What a thread is asked to do. Jobs are begun in order: first all validation, then the pieces.
+/// A job for a thread. Jobs are begun in order: first all validation, then the pieces.
 enum Job<'a> {
     /// Bodies, and the group's place among all.
     Validate(usize, Vec<Body<'a>>),
@@ -63,7 +63,7 @@ enum Job<'a> {
     Compile(usize, Piece),
 }
 
-/// What came of a job.
+/// The outcome of a job.
 enum Done {
     Validated(usize, Result<(), CompileError>),
     Compiled(usize, Result<CompiledFunction, CompileError>),

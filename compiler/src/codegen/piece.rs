@@ -20,7 +20,7 @@ use wasmparser::FunctionBody;
 pub(crate) struct CompiledFunction {
     pub(crate) bytes: Vec<u8>,
     pub(crate) alignment: u64,
-    /// What the linker has to fill in.
+    /// The places that the linker has to fill in.
     pub(crate) relocations: Vec<ModuleReloc>,
     /// Offsets in `bytes` of instructions that can trap.
     pub(crate) traps: Vec<(u32, TrapCode)>,
@@ -33,7 +33,7 @@ pub(crate) struct CompiledFunction {
 pub(crate) enum Piece {
     /// A defined function, counted without imports.
     Body(u32),
-    /// What bodies call when their epoch deadline has passed.
+    /// The trampoline that bodies call when their epoch deadline has passed.
     NewEpoch,
     /// The entry trampoline of a canonical type.
     Entry(u32),
@@ -68,7 +68,7 @@ pub(crate) fn compile_exit(isa: &dyn TargetIsa, ty: &FuncType) -> Result<Compile
     worker.emit(isa, 0, None)
 }
 
-/// What a thread reuses from one function to the next.
+/// Memory that a thread reuses from one function to the next.
 pub(super) struct Worker {
     context: Context,
     builder: FunctionBuilderContext,

@@ -14,9 +14,9 @@
 //! that one function serves both address types. A reference is a 64-bit word: the address of a funcref record, or
 //! the handle of an externref; 0 is null.
 
-/// What `memory.grow` and `table.grow` return if nothing has changed.
+/// The result of `memory.grow` and `table.grow` if nothing has changed.
 pub const GROWTH_REFUSED: i64 = -1;
-/// What the builtins for them return if the embedder failed: compiled code traps.
+/// The result of the builtins for them if the embedder failed: compiled code traps.
 pub const GROWTH_FAILED: i64 = -2;
 
 /// Calls a macro with the list of builtins: for each its name in [`Builtin`], and its Rust signature without vmctx.
@@ -79,7 +79,7 @@ impl<T> Scalar for *const T {
     const WIDTH: Width = Width::W64;
 }
 
-/// What a builtin takes, behind the caller's vmctx, and returns.
+/// The parameters of a builtin, behind the caller's vmctx, and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuiltinSignature {
     /// Its parameters, without vmctx.

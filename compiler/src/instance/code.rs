@@ -14,11 +14,11 @@ pub struct Code {
     /// The finished text: bodies of functions, then trampolines. It calls within itself only, by distances, so it runs
     /// wherever it is placed.
     pub text: Bytes,
-    /// What explains it.
+    /// The tables that explain it.
     pub tables: CodeTables,
 }
 
-/// What is needed to enter a text, to find out where it is, and what it means if it stops.
+/// Tables to enter a text, to find out where it is, and what it means if it stops.
 ///
 /// Offsets count bytes from the start of the text, except where a comment says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

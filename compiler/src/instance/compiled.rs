@@ -8,12 +8,12 @@ use crate::module::ModuleInfo;
 /// A compiled module: all that it takes to make instances of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
-    /// What the module is.
+    /// The module's description.
     pub module: ModuleInfo,
-    /// Where everything of an instance sits.
+    /// The places of everything in an instance.
     pub layout: Layout,
-    /// What an instance looks like at the start.
+    /// The contents of an instance at the start.
     pub image: InitialImage,
-    /// What it executes.
+    /// The machine code.
     pub code: Code,
 }

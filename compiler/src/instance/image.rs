@@ -6,7 +6,7 @@
 
 use crate::base::bytes::Bytes;
 
-/// What every fresh instance starts from.
+/// The contents of every fresh instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InitialImage {
     /// The state, from `Layout`'s first byte of state on: as long as `Layout::state_size`.
@@ -20,7 +20,7 @@ pub struct InitialImage {
     /// The other memories that the module defines, in order. Each belongs to an instance of its own, of a module that
     /// has only this memory.
     pub extra_memories: Vec<MemoryImage>,
-    /// What else it takes to make an instance of it.
+    /// The steps of instantiation that are left for each instance.
     pub remaining: Remaining,
 }
 
@@ -55,7 +55,7 @@ impl Remaining {
     }
 }
 
-/// What a memory starts with.
+/// The contents of a memory at the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryImage {
     /// Its bytes at the start.
@@ -69,6 +69,6 @@ pub struct MemoryImage {
 pub struct Extent {
     /// Where it starts, in bytes; a multiple of the host page.
     pub offset: u64,
-    /// What is there; a multiple of the host page long.
+    /// The bytes there; a multiple of the host page long.
     pub bytes: Bytes,
 }

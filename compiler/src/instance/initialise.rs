@@ -53,7 +53,7 @@ struct Builder<'a> {
     image: InitialImage,
     /// Values of the defined globals so far; `None` where an import decides.
     globals: Vec<Option<u128>>,
-    /// What is known of each memory that the module defines.
+    /// The pages with data, of each memory that the module defines.
     pages: Vec<Pages>,
     /// Bytes of the data segments that were copied there.
     data_bytes: usize,

@@ -11,11 +11,11 @@ use wasmparser::{
     V128,
 };
 
-/// What a valid module uses, and minirt does not have.
+/// A feature that a valid module uses, and minirt does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
     feature: Feature,
-    /// What is used of it.
+    /// The instruction or type that needs it.
     what: String,
 }
 
@@ -169,14 +169,14 @@ impl FromParser<wasmparser::GlobalType> for GlobalType {
     }
 }
 
-/// What a block takes and returns.
+/// The parameters and results of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlockType {
     /// Nothing.
     Empty,
     /// It returns one value.
     Value(ValType),
-    /// What functions of the type with this index do.
+    /// Those of the function type with this index.
     Func(u32),
 }
 

@@ -11,7 +11,7 @@ use std::fmt::{self, Display, Formatter};
 #[derive(Clone, Copy)]
 pub struct Shown<'a, T> {
     ty: &'a T,
-    /// What its numbers stand for, if they are not to be printed.
+    /// The types behind its numbers. Without them, numbers are printed.
     types: Option<&'a dyn NumberedTypes>,
 }
 

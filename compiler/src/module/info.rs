@@ -37,7 +37,7 @@ pub struct Import {
 pub struct Export {
     /// Its name, unique among the exports.
     pub name: String,
-    /// What it is.
+    /// The kind of thing, and its index.
     pub entity: Entity,
 }
 
@@ -53,7 +53,7 @@ pub struct FuncDecl {
     pub body: u32,
 }
 
-/// What becomes of a segment at instantiation.
+/// How a segment is treated at instantiation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SegmentMode {
     /// Copied to `offset` of the table or memory with this index, then dropped.
@@ -140,9 +140,9 @@ pub struct ModuleInfo {
     pub rec_groups: Vec<u32>,
     /// For each type, the first index with an equal type: equal types share trampolines and an id.
     pub canonical_types: Vec<u32>,
-    /// What it asks for, in order.
+    /// Its imports, in order.
     pub imports: Vec<Import>,
-    /// What it offers, in order.
+    /// Its exports, in order.
     pub exports: Vec<Export>,
     /// The places in `exports`, in the order of their names.
     pub exports_by_name: Vec<u32>,
@@ -164,7 +164,7 @@ pub struct ModuleInfo {
     pub num_imported_globals: u32,
     /// Initial values of the defined globals, in order.
     pub global_inits: Vec<ConstExpr>,
-    /// What the elements of defined tables start with, where it is not simply null: the table's index, and the value.
+    /// The first values of defined tables where they are not null: the table's index, and the value.
     pub table_inits: Vec<(u32, ConstExpr)>,
     /// Element segments.
     pub elements: Vec<ElementSegment>,

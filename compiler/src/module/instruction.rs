@@ -76,7 +76,7 @@ macro_rules! families {
 }
 
 families! {
-    /// What opens and closes blocks. It counts also where code cannot be reached.
+    /// The beginnings and ends of blocks. They count also where code cannot be reached.
     Structure {
         Block { blockty: BlockType } Loop { blockty: BlockType } If { blockty: BlockType } Else End
     }

@@ -11,7 +11,7 @@ pub struct Names {
     pub(crate) text: Bytes,
 }
 
-/// What is named, and where its name ends in the text. It starts where the one before ends.
+/// An index, and where its name ends in the text. The name starts where the one before ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NameEntry {
     index: u32,

@@ -13,8 +13,8 @@ use wasmparser::{
     WasmFeatures,
 };
 
-/// What a module may use: WebAssembly 3.0 without garbage collection and exceptions; and beyond it wide arithmetic and
-/// custom page sizes.
+/// The features that a module may use: WebAssembly 3.0 without garbage collection and exceptions,
+/// and beyond it wide arithmetic and custom page sizes.
 ///
 /// To add a feature, add it here when everything below handles it. wasmparser refuses what is not here, by
 /// name and with its offset.

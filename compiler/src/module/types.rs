@@ -19,7 +19,7 @@ pub enum ValType {
 pub struct RefType {
     /// Whether null is among its values.
     pub nullable: bool,
-    /// What its other values point to.
+    /// The type of what its other values point to.
     pub heap: HeapType,
 }
 
@@ -286,7 +286,7 @@ impl FuncType {
 /// A type as a module defines it: what its functions are, and which other type it extends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TypeDef {
-    /// What functions of the type take and return.
+    /// The parameters and results of functions of the type.
     pub func: FuncType,
     /// The type that it extends, by its number.
     pub supertype: Option<u32>,

@@ -10,7 +10,7 @@ use super::visitor::{Check, Found, Visitor};
 use crate::base::error::CompileError;
 use wasmparser::FuncValidatorAllocations;
 
-/// What bodies are held to, besides the rules of the specification.
+/// The limits that bodies must keep to, besides the rules of the specification.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits<'m> {
     pub(crate) info: &'m ModuleInfo,

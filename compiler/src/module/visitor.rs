@@ -13,10 +13,10 @@ pub(super) struct Visitor<'m, V> {
     pub(super) found: &'m mut Found,
 }
 
-/// What is found in a body that is valid so far.
+/// Findings in a body that is valid so far.
 #[derive(Default)]
 pub(super) struct Found {
-    /// What minirt does not have: the last instruction, or a type in it.
+    /// The last instruction that minirt does not have, or whose types it does not have.
     pub(super) missing: Option<Missing>,
     /// Parameters and results of all calls.
     pub(super) call_values: u64,
@@ -82,7 +82,7 @@ impl<V: FrameStack> FrameStack for Visitor<'_, V> {
     }
 }
 
-/// What an instruction says besides its name.
+/// An immediate argument of an instruction.
 pub(super) trait Check {
     /// Checks that minirt has the types in it.
     fn check(&self) -> Result<(), Missing>;

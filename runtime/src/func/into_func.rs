@@ -38,7 +38,7 @@ impl<V: WasmValues> WasmParams for V {}
 pub trait WasmResults: WasmValues {}
 impl<V: WasmValues> WasmResults for V {}
 
-/// What a host function may return: [`WasmResults`], or a `Result` of them.
+/// The types that a host function may return: [`WasmResults`], or a `Result` of them.
 pub trait WasmRet: sealed::Ret {
     #[doc(hidden)]
     type Ok: WasmResults;

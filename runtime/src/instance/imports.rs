@@ -84,7 +84,7 @@ pub(crate) fn check_imports(store: &StoreInner, module: &Prototype, imports: &[I
     Ok(())
 }
 
-/// What the minimum of a memory's or table's type says.
+/// The meaning of the minimum in the type of a memory or table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
     /// Its size at the time of the import.

@@ -18,7 +18,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
-/// What the configuration says about a pool.
+/// The limits of a pool, from the configuration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// The most instances, idle or alive.

@@ -14,7 +14,7 @@ use std::any::Any;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 
-/// What instances are made from.
+/// A program and an image, from which instances are made.
 #[derive(Debug)]
 pub(crate) struct Prototype {
     pub(crate) program: Arc<Program>,
@@ -22,13 +22,13 @@ pub(crate) struct Prototype {
     pub(crate) remaining: Remaining,
     /// For each memory that the module defines besides the first, what an instance with nothing but that is made from.
     pub(crate) extra_memories: Vec<Arc<Self>>,
-    /// What embedders hold, as long as one of them does.
+    /// The handle that embedders hold, as long as one of them does.
     pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// Set when nobody can make instances any more. Slots are then not kept for another.
     pub(crate) retired: AtomicBool,
 }
 
-/// What does not depend on the image.
+/// The part that does not depend on the image.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) info: ModuleInfo,

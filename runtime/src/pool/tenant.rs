@@ -23,7 +23,7 @@ impl std::fmt::Debug for Closures {
     }
 }
 
-/// What an instance is made for, and so what it counts as.
+/// The purpose of an instance, which decides what it counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// An instance of a user's module.

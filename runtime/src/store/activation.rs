@@ -13,7 +13,7 @@ use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::activation;
 use std::mem::offset_of;
 
-/// What is known about one call. The first three fields are the entry trampoline's (`layout::activation`).
+/// One call. The first three fields are the entry trampoline's (`layout::activation`).
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Activation {

@@ -15,11 +15,11 @@ pub(crate) struct Extras {
     pub(super) on_deadline: OnDeadline,
     /// Decides how much there may be in the store.
     pub(super) limiter: Option<LimiterCallback>,
-    /// What there is in the store. Kept only while there is a limiter.
+    /// The contents of the store in numbers, kept only while there is a limiter.
     pub(super) counts: Counts,
 }
 
-/// What happens when code finds that its epoch deadline has passed.
+/// The reaction when code finds that its epoch deadline has passed.
 #[derive(Default)]
 pub(super) enum OnDeadline {
     #[default]
@@ -43,7 +43,7 @@ pub(super) struct Counts {
     pub(super) memories: usize,
 }
 
-/// What a callback answers about code whose epoch deadline has passed
+/// The answer of a callback about code whose epoch deadline has passed
 /// ([`Store::epoch_deadline_callback`](crate::Store::epoch_deadline_callback)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

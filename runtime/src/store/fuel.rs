@@ -40,7 +40,7 @@ impl<T> Store<T> {
 
     /// Sets the fuel that all code of this store runs on, in units. A new store has none.
     ///
-    /// What code pays:
+    /// Code pays:
     /// - One unit for each instruction. `nop`, `drop`, `block`, `loop`, `else`, `end`, `return` and `unreachable` are
     ///   free.
     /// - One unit for entering a function.

@@ -8,13 +8,14 @@ use std::fmt;
 /// The most instances, tables or memories of a store, unless its limiter says otherwise.
 const DEFAULT_COUNT: usize = 10_000;
 
-/// What a store's limiter did not allow when something was to be made. The error of what failed downcasts to it.
+/// A limit that a store's limiter did not let something exceed. The error of what failed downcasts to
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitExceeded {
     /// There would be more of something than its limiter allows: of `"instance"`, `"table"` or `"memory"`.
     Count {
-        /// What it is.
+        /// The kind of thing.
         what: &'static str,
         /// How many there would be.
         count: usize,

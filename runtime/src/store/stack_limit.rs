@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-/// What every stack keeps free at its end for host functions and signal handlers, unless it is small.
+/// The bytes that every stack keeps free at its end for host functions and signal handlers, unless it
+/// is small.
 const HOST_ROOM: usize = 128 * 1024;
 
 /// Entries whose depths differ by no more than this have the same limit.

@@ -27,7 +27,7 @@ pub(crate) trait Locks: Send + Sync + 'static {
 
 static REGISTERED: Mutex<Vec<Weak<dyn Locks>>> = Mutex::new(Vec::new());
 
-/// What the forking thread holds while it forks.
+/// The locks that the forking thread holds while it forks.
 struct Held {
     /// Dropped first: these point into `owners`.
     guards: Vec<Box<dyn Guard>>,

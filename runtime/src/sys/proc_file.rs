@@ -19,7 +19,7 @@ pub(crate) struct ProcFile {
 
 /// Which pages are whose.
 pub(crate) static PAGE_MAP: ProcFile = ProcFile::new(c"/proc/self/pagemap", 0);
-/// What is mapped where.
+/// The list of mappings.
 pub(crate) static MAPPINGS: ProcFile = ProcFile::new(c"/proc/self/maps", 1);
 
 impl ProcFile {

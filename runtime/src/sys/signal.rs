@@ -47,7 +47,7 @@ const SIGNALS: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGF
 const HANDLERS: [Handler; 8] =
     [handle::<0>, handle::<1>, handle::<2>, handle::<3>, handle::<4>, handle::<5>, handle::<6>, handle::<7>];
 
-/// What each of our handlers replaced, for each of the signals.
+/// The action that each of our handlers replaced, for each of the signals.
 static PREVIOUS: [[Action; SIGNALS.len()]; HANDLERS.len()] =
     [const { [const { Action::new() }; SIGNALS.len()] }; HANDLERS.len()];
 

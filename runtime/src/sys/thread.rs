@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// that we may call.
 const SIGNAL_STACK: usize = 64 * 1024;
 
-/// What the first entry into an instance costs, where any other costs 1: what it finds write-protected is often still so.
+/// The cost of the first entry into an instance, where any other costs 1. Its pages are often still
+/// write-protected.
 pub(crate) const FIRST_ENTRY: u32 = 64;
 
 /// How many times a thread looks often.
@@ -34,7 +35,7 @@ const SMALL_CREDIT: u32 = FIRST_ENTRY - 1;
 /// The credit after a look, afterwards.
 const LARGE_CREDIT: u32 = 4_096 * FIRST_ENTRY;
 
-/// What is known about this thread. It can be used as long as the thread runs: there is nothing to drop.
+/// Facts about this thread. They can be used as long as the thread runs: there is nothing to drop.
 struct Thread {
     credit: Cell<u32>,
     /// Looks since the beginning, or since one that found something.

@@ -17,7 +17,7 @@ use std::path::Path;
 /// How many descriptors a guest can have open, unless the embedder says otherwise.
 const DESCRIPTOR_LIMIT: u32 = 1024;
 
-/// What a guest may do in a preopened directory and everything beneath it.
+/// The access of a guest to a preopened directory and everything beneath it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirAccess {
     /// List and read.
@@ -158,7 +158,7 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// What was put together. The builder is as new afterwards.
+    /// Returns the context that was put together. The builder is as new afterwards.
     ///
     /// # Errors
     /// When an argument or variable holds a NUL, or there are more directories and sockets than descriptors.

@@ -19,15 +19,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Debug)]
 pub(super) struct Descriptor {
     pub(super) object: Object,
-    /// What moving bytes has to mind.
+    /// The kind of descriptor, as far as moving bytes depends on it.
     pub(super) kind: Kind,
-    /// What the guest takes it for. It never changes.
+    /// The type that the guest is told. It never changes.
     filetype: Filetype,
     rights: Grant,
     pub(super) flags: Fdflags,
 }
 
-/// What a descriptor stands for.
+/// The thing that a descriptor stands for.
 #[derive(Debug)]
 pub(super) enum Object {
     /// Standard input, output or error. The host's descriptor behind it, if there is one, is shared.

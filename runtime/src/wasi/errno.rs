@@ -5,11 +5,11 @@
 use rustix::io::Errno as Os;
 use std::io;
 
-/// What a function reports to the guest: a number of WASI's `errno`, zero for success.
+/// The number that a function reports to the guest: of WASI's `errno`, zero for success.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Errno(u16);
 
-/// What nearly everything here returns.
+/// The result of nearly everything here.
 pub(super) type Result<T, E = Errno> = std::result::Result<T, E>;
 
 /// Each line has our name and WASI's number, then the host's name if the host has such an error.

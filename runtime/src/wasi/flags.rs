@@ -49,7 +49,7 @@ macro_rules! flags {
     };
 }
 
-/// What all sets of flags can be asked.
+/// The methods of all sets of flags.
 pub(super) trait Flags: Copy {
     fn bits(self) -> u16;
 

@@ -52,13 +52,13 @@ fn needed(oflags: Oflags) -> Rights {
     Rights::PATH_OPEN | create | truncate
 }
 
-/// What is to be opened, and how.
+/// A path to be opened, and how.
 struct Request<'a> {
     path: &'a str,
     /// Whether a symbolic link at the end is followed. Otherwise it is `LOOP`.
     follow: bool,
     oflags: Oflags,
-    /// What the new descriptor is for.
+    /// The rights of the new descriptor.
     rights: Rights,
     flags: Fdflags,
 }

@@ -36,9 +36,9 @@ numbers! {
     Timestamp(u64);
     /// Where the listing of a directory goes on.
     Dircookie(u64);
-    /// What a position is relative to; `fd_seek` knows which there are.
+    /// The point that a position is relative to; `fd_seek` knows which there are.
     Whence(u32);
-    /// What a file will be read like; `fd_advise` knows which there are.
+    /// The way in which a file will be read; `fd_advise` knows which there are.
     Advice(u32);
     /// A clock; `clock` knows which there are.
     Clockid(u32);

@@ -83,7 +83,7 @@ fn wait(call: &mut Call<'_>, waiting: &[Waiting], start: u64) -> Result<Vec<Even
     }
 }
 
-/// What is known of a subscription before the host is asked.
+/// A subscription, as far as it is known before the host is asked.
 enum Known<'a> {
     Settled(Result<Ready>),
     Deadline(u64),

@@ -196,7 +196,7 @@ pub(super) struct Event {
     pub(super) outcome: Result<Ready>,
 }
 
-/// What is known of something that is ready.
+/// A descriptor or clock that is ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ready {
     /// How many bytes can be read.

@@ -156,7 +156,7 @@ impl Rights {
     }
 }
 
-/// What a descriptor may be used for, and what descriptors that are opened through it may be used for at most.
+/// The rights of a descriptor, and the most that descriptors opened through it can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) base: Rights,

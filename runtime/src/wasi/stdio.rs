@@ -81,7 +81,7 @@ impl OutputBuffer {
 #[derive(Debug)]
 pub(super) enum Stream {
     Null,
-    /// What is left of an input in memory.
+    /// The rest of an input in memory.
     Bytes(std::io::Cursor<Vec<u8>>),
     Buffer(OutputBuffer),
     Stdin(std::io::Stdin),

@@ -27,7 +27,7 @@ pub(super) enum Fill {
     Whole,
 }
 
-/// What comes after a piece.
+/// The step after a piece.
 enum Next {
     /// Another one, from here on.
     Piece(Cursor),

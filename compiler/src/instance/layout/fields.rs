@@ -24,8 +24,8 @@ pub mod header {
     pub const SIZE: u64 = CACHE_LINE;
 }
 
-/// What a store gives its instances to run on, as distances from where it is. Code looks here only if it was compiled
-/// to be metered ([`Metering`](crate::Metering)).
+/// The fuel and deadline of a store, as distances from where it is. Only metered code looks here
+/// ([`Metering`](crate::Metering)).
 pub mod allowance {
     /// Units of fuel that are left, 64 bits and signed. Below 0, code has used more than there was.
     pub const FUEL: i32 = 0;
@@ -37,8 +37,8 @@ pub mod allowance {
     pub const SIZE: u64 = 24;
 }
 
-/// What an entry trampoline leaves at the start of an activation, as distances from where that is: where to resume
-/// after a trap. Each is 64 bits.
+/// The fields that an entry trampoline fills in at the start of an activation, as distances from
+/// there: where to resume after a trap. Each has 64 bits.
 pub mod activation {
     /// Frame pointer of the trampoline.
     pub const FRAME: i32 = 0;
@@ -70,7 +70,7 @@ pub mod func_record {
     pub const SIZE: u64 = 32;
 }
 
-/// What a host function gets in place of a vmctx.
+/// The context that a host function gets in place of a vmctx.
 pub mod host_context {
     /// Address of the function that an exit trampoline calls.
     pub const CALL: i32 = 0;

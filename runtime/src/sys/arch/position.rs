@@ -12,7 +12,7 @@ pub(crate) struct Position {
     pub(crate) frame: usize,
 }
 
-/// What the start of a stack frame says, as every function of compiled code sets it up.
+/// The start of a stack frame, as every function of compiled code sets it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     /// Frame pointer of the caller.
