@@ -299,7 +299,7 @@ impl Header {
         vmctx.at(header::INSTANCE)
     }
 
-    /// The store's address as well: it begins with its allowance.
+    /// Returns where the address of the allowance is. It is the store's as well, which begins with it.
     #[inline]
     pub(crate) fn allowance(vmctx: VmContext) -> *mut *mut Allowance {
         vmctx.at(header::ALLOWANCE)

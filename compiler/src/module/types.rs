@@ -1,6 +1,6 @@
 //! Defines the types of values and functions (specification, section 2.3).
 //!
-//! When two types are equal or one extends another is the business of `canonical`; how they print, of `display`.
+//! `canonical` decides when two types are equal or one extends another. `display` prints them.
 
 /// A value type (specification, section 2.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

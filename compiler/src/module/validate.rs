@@ -19,7 +19,7 @@ pub(crate) struct Limits<'m> {
 }
 
 impl<'m> Limits<'m> {
-    /// No limits beyond wasmparser's own.
+    /// Returns no limits beyond wasmparser's own.
     #[cfg(test)]
     pub(crate) fn none(info: &'m ModuleInfo) -> Self {
         Self { info, instructions: u64::MAX }

@@ -61,7 +61,7 @@ impl<V> Visitor<'_, V> {
 impl<'a, V: VisitOperator<'a, Output = wasmparser::Result<()>>> VisitOperator<'a> for Visitor<'_, V> {
     type Output = wasmparser::Result<()>;
 
-    /// minirt has all instructions on vectors.
+    /// Returns a visitor of vector instructions, all of which minirt has.
     fn simd_visitor(&mut self) -> Option<&mut dyn VisitSimdOperator<'a, Output = Self::Output>> {
         self.valid.simd_visitor()
     }

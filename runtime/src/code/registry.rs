@@ -65,12 +65,12 @@ impl Reader<'_> {
 }
 
 impl Text<'_> {
-    /// Whether an address lies in this text.
+    /// Returns whether an address lies in this text.
     pub(crate) fn contains(&self, address: usize) -> bool {
         self.addresses.contains(&address)
     }
 
-    /// Whether an address of this text is in the body of a function, not in a trampoline.
+    /// Returns whether an address of this text is in the body of a function, not in a trampoline.
     pub(crate) fn is_body(&self, address: usize) -> bool {
         address < self.bodies_end
     }

@@ -27,8 +27,9 @@ impl<T: Default> Default for Sharded<T> {
     }
 }
 
-/// How many processors this process may use. The standard library would read a dozen files to find out how much of
-/// their time it may have; but locks are for threads that run at the same moment.
+/// Returns how many processors this process may use. The standard library would read a dozen files
+/// to find out how much of their time it may have, but locks are for threads that run at the same
+/// moment.
 fn processors() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| match rustix::thread::sched_getaffinity(None) {
@@ -54,7 +55,7 @@ impl<T> Sharded<T> {
         self.all().map(|shard| Box::new(shard) as Box<dyn Guard + '_>)
     }
 
-    /// All shards, each locked while it is looked at.
+    /// Returns all shards, each locked while it is looked at.
     pub(crate) fn all(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
         self.0.iter().map(Shard::lock)
     }

@@ -31,7 +31,8 @@ impl<T> Store<T> {
 }
 
 impl<T> StoreContextMut<'_, T> {
-    /// As [`Store::announce_stack`]. In a host function, it is about calls of this store that the function makes.
+    /// Does the same as [`Store::announce_stack`]. In a host function, it is about calls of this store
+    /// that the function makes.
     ///
     /// # Safety
     /// As for [`Store::announce_stack`].

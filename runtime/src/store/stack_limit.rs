@@ -50,13 +50,13 @@ impl StackLimit {
         here.saturating_sub(most).saturating_sub(HOST_ROOM)
     }
 
-    /// Whether this is known to be the limit for an entry from the host at `here`, on this thread.
+    /// Returns whether this is known to be the limit for an entry from the host at `here`, on this thread.
     #[inline]
     pub(crate) fn serves(&self, here: usize, thread: usize) -> bool {
         self.entries.contains(&here) && self.thread == thread
     }
 
-    /// Whether this limit will do for an entry at `here`, on this stack.
+    /// Returns whether this limit will do for an entry at `here`, on this stack.
     pub(crate) fn serves_on(&self, here: usize, stack: &Range<usize>) -> bool {
         self.entries.contains(&here) && self.stack == *stack
     }
@@ -66,7 +66,7 @@ impl StackLimit {
         self.thread = 0;
     }
 
-    /// Whether `here` is on this stack, while calls are at work on it.
+    /// Returns whether `here` is on this stack, while calls are at work on it.
     #[inline]
     pub(crate) fn is_on(&self, here: usize) -> bool {
         self.stack.contains(&here)

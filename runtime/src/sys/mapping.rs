@@ -71,13 +71,13 @@ impl Reservation {
         self.base
     }
 
-    /// The address `offset` bytes in. It may be one past the end.
+    /// Returns the address `offset` bytes in. It may be one past the end.
     pub(crate) fn at(&self, offset: usize) -> *mut u8 {
         assert!(offset <= self.len, "an address outside its reservation");
         self.base.as_ptr().wrapping_add(offset)
     }
 
-    /// The addresses it spans.
+    /// Returns the addresses it spans.
     pub(crate) fn addresses(&self) -> Range<usize> {
         let start = self.base.as_ptr() as usize;
         start..start + self.len
@@ -179,7 +179,7 @@ impl FileView {
     /// Maps the first `len` bytes (not 0) of a file.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     ///
     /// # Safety
     /// Nobody may change or shorten the file while the view exists.

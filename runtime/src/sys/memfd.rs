@@ -22,11 +22,12 @@ pub(crate) struct ImageFile {
 }
 
 impl ImageFile {
-    /// A new anonymous file of `len` bytes with each of `parts` at its offset and zeros elsewhere. Zeros take no space.
-    /// It cannot be written, grown, shrunk or unsealed, and programs that this process starts do not inherit it.
+    /// Makes an anonymous file of `len` bytes with each of `parts` at its offset and zeros elsewhere.
+    /// Zeros take no space. The file cannot be written, grown, shrunk or unsealed, and programs that
+    /// this process starts do not inherit it.
     ///
     /// # Errors
-    /// When the kernel refuses; `FBIG` when the process may not have files of this size.
+    /// Returns an error if the kernel refuses: `FBIG` if the process may not have files of this size.
     pub(crate) fn sealed<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
         if getrlimit(Resource::Fsize).current.is_some_and(|limit| len as u64 > limit) {
             return Err(Errno::FBIG); // Trying would not fail: it would end the process with a signal (SIGXFSZ).
@@ -41,7 +42,7 @@ impl ImageFile {
         Ok(Self { file: Arc::new(file.into_file().into()), offset: 0, len })
     }
 
-    /// A part of a file on disk. Whoever can write the file can change what is not private yet.
+    /// Takes a part of a file on disk. Whoever can write the file can change what is not private yet.
     pub(crate) fn part(file: Arc<OwnedFd>, offset: usize, len: usize) -> Self {
         Self { file, offset, len }
     }
@@ -53,7 +54,7 @@ impl ImageFile {
     /// Its contents, without a copy. Only a sealed file can be looked at like this: it never changes.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub(crate) fn view(&self) -> Result<FileView> {
         debug_assert!(self.offset == 0, "a part of a file that others can write");
         // SAFETY: the file is sealed against every change.

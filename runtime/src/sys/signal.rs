@@ -323,7 +323,8 @@ fn pass_on(level: usize, index: usize, info: *mut libc::siginfo_t, context: *mut
     }
 }
 
-/// The action of one of our handlers. What is sent from outside interrupts system calls as it did before.
+/// Returns the action for one of our handlers. What is sent from outside interrupts system calls as
+/// it did before.
 fn our_action(level: usize, previous: &libc::sigaction) -> libc::sigaction {
     // SAFETY: all zeros are an action: the default, with an empty mask.
     let mut action = unsafe { std::mem::zeroed::<libc::sigaction>() };

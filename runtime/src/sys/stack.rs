@@ -93,7 +93,7 @@ fn probe_around(here: usize, least: usize) -> Range<usize> {
     page - below * PAGE..page + (above + 1) * PAGE
 }
 
-/// Whether the kernel can read what is there.
+/// Returns whether the kernel can read what is there.
 fn is_readable(address: usize) -> bool {
     const NO_SUCH_OPERATION: i32 = -1;
     const BYTES: usize = 8;

@@ -47,7 +47,7 @@ impl Default for WasiCtxBuilder {
 }
 
 impl WasiCtxBuilder {
-    /// A guest that is given nothing.
+    /// Returns a builder that gives the guest nothing.
     pub fn new() -> Self {
         Self {
             args: Vec::new(),
@@ -92,19 +92,19 @@ impl WasiCtxBuilder {
         self.envs(std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())))
     }
 
-    /// Where standard input comes from.
+    /// Sets where standard input comes from. Default: it is empty.
     pub fn stdin(&mut self, input: Input) -> &mut Self {
         self.stdin = input;
         self
     }
 
-    /// Where standard output goes.
+    /// Sets where standard output goes. Default: nowhere.
     pub fn stdout(&mut self, output: Output) -> &mut Self {
         self.stdout = output;
         self
     }
 
-    /// Where standard error goes.
+    /// Sets where standard error goes. Default: nowhere.
     pub fn stderr(&mut self, output: Output) -> &mut Self {
         self.stderr = output;
         self
@@ -119,7 +119,7 @@ impl WasiCtxBuilder {
     /// descriptors from 3 on, in the order in which they are given.
     ///
     /// # Errors
-    /// When the directory cannot be opened.
+    /// Returns an error if the directory cannot be opened.
     pub fn preopened_dir(
         &mut self,
         host_path: impl AsRef<Path>,
@@ -140,7 +140,7 @@ impl WasiCtxBuilder {
     /// directories from 3 on until there is none.
     ///
     /// # Errors
-    /// When it is no socket.
+    /// Returns an error if it is not a socket.
     pub fn socket(&mut self, socket: impl Into<OwnedFd>) -> Result<&mut Self> {
         let socket = socket.into();
         let listens = rustix::net::sockopt::socket_acceptconn(&socket).context("not a socket, for the guest")?;
@@ -151,8 +151,8 @@ impl WasiCtxBuilder {
         Ok(self)
     }
 
-    /// The number of descriptors the guest can have open, the standard three, directories and sockets included.
-    /// Default: 1024. Each may take one of this process's.
+    /// Sets how many descriptors the guest can have open, the standard three, directories and sockets
+    /// included. Default: 1024. Each may take one of this process's.
     pub fn max_descriptors(&mut self, limit: u32) -> &mut Self {
         self.descriptor_limit = limit;
         self
@@ -161,7 +161,8 @@ impl WasiCtxBuilder {
     /// Returns the context that was put together. The builder is as new afterwards.
     ///
     /// # Errors
-    /// When an argument or variable holds a NUL, or there are more directories and sockets than descriptors.
+    /// Returns an error if an argument or variable holds a NUL, or if there are more directories and
+    /// sockets than descriptors.
     pub fn build(&mut self) -> Result<WasiCtx> {
         let given = std::mem::take(self);
         let standard = [
@@ -187,7 +188,7 @@ fn strings(strings: Vec<Vec<u8>>, what: &str) -> Result<Strings> {
     Strings::new(strings).with_context(|| format!("the guest's {what} hold a NUL, or are too long"))
 }
 
-/// A directory that can be listed, or else one that can be passed through.
+/// Opens a directory, to be listed or else to be passed through.
 fn open_dir(path: &Path) -> std::io::Result<Dir> {
     let open = |flags| {
         let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -26,7 +26,7 @@ pub(super) trait Host {
     /// Returns the guest's memory, and all else that it has.
     fn parts(&mut self) -> (Guest<'_>, &mut WasiCtx);
 
-    /// Whether there are deadlines.
+    /// Returns whether there are deadlines.
     fn has_deadlines(&self) -> bool;
 
     /// Does what the store does at deadlines, if one has passed. An error stops the guest.
@@ -54,7 +54,7 @@ impl Call<'_> {
         self.0.check_deadline().map_err(Failure::Stop)
     }
 
-    /// Whether calls of the host may wait by themselves. Where there are deadlines, they may not.
+    /// Returns whether calls of the host may wait by themselves. Where there are deadlines, they may not.
     pub(super) fn patience(&self) -> Patience {
         if self.0.has_deadlines() { Patience::Never } else { Patience::Host }
     }

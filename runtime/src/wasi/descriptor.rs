@@ -135,7 +135,7 @@ impl Descriptor {
         self.filetype
     }
 
-    /// Whether the guest waits until something can be read or written, instead of getting `AGAIN`.
+    /// Returns whether the guest waits until something can be read or written, instead of getting `AGAIN`.
     pub(super) fn waits(&self) -> bool {
         !self.flags.contains(Fdflags::NONBLOCK)
     }

@@ -168,7 +168,8 @@ impl Cursor {
         self.index >= self.iovecs.count || self.done >= TRANSFER_LIMIT
     }
 
-    /// Whether it is not at its end, and not so far from `start` that something else has to be looked at first.
+    /// Returns whether it is not at its end, and not so far from `start` that something else has to be
+    /// looked at first.
     fn is_near(self, start: Self) -> bool {
         !self.is_at_end() && self.index - start.index < BUFFER_LIMIT
     }

@@ -117,7 +117,7 @@ impl Descriptor {
         }
     }
 
-    /// Whether it is somebody else's, too, who may not be told `AGAIN`.
+    /// Returns whether others use it too, who must not be told `AGAIN`.
     fn is_shared_with_waiting(&self) -> bool {
         matches!((&self.object, self.kind), (Object::Stream(_), Kind::Pipe | Kind::Device))
     }

@@ -58,7 +58,7 @@ macro_rules! functions {
 /// `get` finds the guest's [`WasiCtx`] in the store's data. The guest's memory is its export `memory`.
 ///
 /// # Errors
-/// When one of the names is defined already and shadowing is not allowed.
+/// Returns an error if one of the names is defined already and shadowing is not allowed.
 pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasiCtx + Send + Sync + Copy + 'static,

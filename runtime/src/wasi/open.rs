@@ -104,7 +104,7 @@ impl Request<'_> {
         }
     }
 
-    /// Whether the host must open for writing. A directory never is, so that it turns out to be one.
+    /// Returns whether the host must open for writing. A directory never is, so that it turns out to be one.
     fn writes(&self) -> bool {
         let written = self.rights.intersects(Rights::NEED_WRITING) || self.has(Oflags::TRUNC);
         written && !self.has(Oflags::DIRECTORY)

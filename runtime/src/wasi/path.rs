@@ -16,7 +16,7 @@ use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::{AtFlags, OFlags, Timestamps};
 use std::os::unix::ffi::OsStrExt;
 
-/// Whether symbolic links at the end of a path are followed.
+/// Returns whether symbolic links at the end of a path are followed.
 pub(super) fn follows(flags: Lookupflags) -> bool {
     flags.contains(Lookupflags::SYMLINK_FOLLOW)
 }
