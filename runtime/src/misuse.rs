@@ -1,4 +1,5 @@
-//! What must not compile. Each program stands below one that compiles, from which it differs by the line that is wrong.
+//! What must not compile. Each program stands below one that compiles, from which it differs by the
+//! line that is wrong.
 //!
 //! A `Caller` does not outlive its call:
 //!
@@ -15,7 +16,8 @@
 //! }
 //! ```
 //!
-//! A memory's bytes are borrowed from the store, so that nothing can be called while they are in use:
+//! A memory's bytes are borrowed from the store, so that nothing can be called while they are in
+//! use:
 //!
 //! ```
 //! # use minirt::{AsContextMut, Memory, Store, TypedFunc};
@@ -125,8 +127,9 @@
 //! minirt::Linker::<()>::new(&minirt::Engine::default()).func_wrap("a", "f", move || *shared).unwrap();
 //! ```
 //!
-//! A host function that was defined for data of one lifetime does not run with data of a shorter one. So a store's type
-//! of data is exactly that, and so is that of everything that holds host functions:
+//! A host function that was defined for data of one lifetime does not run with data of a shorter
+//! one. So a store's type of data is exactly that, and so is that of everything that holds host
+//! functions:
 //!
 //! ```
 //! fn same<'a>(store: minirt::Store<&'a str>) -> minirt::Store<&'a str> { store }

@@ -16,7 +16,8 @@ pub struct Artifact {
     pub compiled: Compiled,
     /// Where the text is in the file: from the start of a page to the end of one.
     pub text: Range<usize>,
-    /// Where the file has the memory as one piece, from its first byte to the end of its last extent.
+    /// Where the file has the memory as one piece, from its first byte to the end of its last
+    /// extent.
     pub memory: Option<Range<usize>>,
 }
 
@@ -47,7 +48,8 @@ pub(super) fn assemble(out: &Writer, text: &[u8], memory: &[u8]) -> Vec<u8> {
 /// Reads a file to be used `here`. With `check_all`, compares all of it with its digests.
 ///
 /// # Errors
-/// Returns an error if it is not an artifact, was made for another version or machine, or is not as it was written.
+/// Returns an error if it is not an artifact, was made for another version or machine, or is not as
+/// it was written.
 pub(crate) fn read(file: &Bytes, here: &Target, check_all: bool) -> Result<Artifact, ArtifactError> {
     let Sections { metadata, bulk, text, memory } = header::open(file, check_all)?;
     let part = |range: &Range<usize>| file.part(range.clone()).ok_or(Damaged);

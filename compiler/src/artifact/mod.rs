@@ -8,20 +8,23 @@
 //!                             ^ whole host pages ^ whole host pages
 //! ```
 //!
-//! - The **metadata** is decoded when the artifact is loaded. It grows with the number of functions and exports.
-//! - The **bulk** is used in place: names, data of passive segments, the tables that explain the text.
+//! - The **metadata** is decoded when the artifact is loaded. It grows with the number of functions
+//!   and exports.
+//! - The **bulk** is used in place: names, data of passive segments, the tables that explain the
+//!   text.
 //! - The **text** is position-independent, and is mapped executable as it is.
 //! - The **memory** is mapped copy-on-write into every instance.
 //!
-//! What loading reads comes first. What is mapped comes last, so that only this has to start at a page.
+//! What loading reads comes first. What is mapped comes last, so that only this has to start at a
+//! page.
 //!
-//! An artifact is machine code, so whoever can write one can run any code. The checks therefore find mistakes, not
-//! malice:
+//! An artifact is machine code, so whoever can write one can run any code. The checks therefore
+//! find mistakes, not malice:
 //!
-//! - always: the version, the settings, the processor's features, the structure, and a digest (XXH3) of header and
-//!   metadata;
-//! - if asked to: a digest of the rest, which reads all of it. Otherwise damage to code, memory, names or trap tables
-//!   goes unnoticed, as in an executable file.
+//! - always: the version, the settings, the processor's features, the structure, and a digest
+//!   (XXH3) of header and metadata;
+//! - if asked to: a digest of the rest, which reads all of it. Otherwise damage to code, memory,
+//!   names or trap tables goes unnoticed, as in an executable file.
 
 mod error;
 mod wire;

@@ -8,8 +8,8 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::settings::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Settings of Cranelift that change how code is made, and not how it works together with other code. All others
-/// count, also those of later versions: compiling once too often does no harm.
+/// Settings of Cranelift that change how code is made, and not how it works together with other
+/// code. All others count, also those of later versions: compiling once too often does no harm.
 const WITHOUT_EFFECT: [&str; 10] = [
     "opt_level",
     "enable_verifier",

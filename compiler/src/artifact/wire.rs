@@ -1,9 +1,10 @@
 //! Turns values into bytes and back. Each type defines both in one place, so that the two cannot
 //! drift apart.
 //!
-//! Small values follow each other in the *metadata*. What is large and only used in part ([`Bytes`]) is set aside in
-//! the *bulk*, and the metadata says where. Reading uses it in place. What is as large, but must be right because code
-//! relies on it, stays in the metadata ([`Inline`]).
+//! Small values follow each other in the *metadata*. What is large and only used in part
+//! ([`Bytes`]) is set aside in the *bulk*, and the metadata says where. Reading uses it in place.
+//! What is as large, but must be right because code relies on it, stays in the metadata
+//! ([`Inline`]).
 //!
 //! Numbers take as many bytes as they need: most are small indices and lengths.
 
@@ -65,7 +66,8 @@ impl Wire for u8 {
     }
 }
 
-/// LEB128, as in WebAssembly: seven bits in a byte, the lowest first. The eighth says that more follow.
+/// LEB128, as in WebAssembly: seven bits in a byte, the lowest first. The eighth says that more
+/// follow.
 impl Wire for u64 {
     fn put(&self, out: &mut Writer) {
         let mut rest = *self;

@@ -1,14 +1,15 @@
 //! Holds bytes that are either owned or part of something larger, and tables of fixed-size records
 //! in such bytes.
 //!
-//! What was compiled here is in vectors. What was loaded from an artifact is in the mapped file. Both are used in
-//! place, so loading an artifact copies nothing that grows with the code.
+//! What was compiled here is in vectors. What was loaded from an artifact is in the mapped file.
+//! Both are used in place, so loading an artifact copies nothing that grows with the code.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// Keeps bytes where they are. A signal handler asks for them, so `as_ref` must neither allocate nor lock.
+/// Keeps bytes where they are. A signal handler asks for them, so `as_ref` must neither allocate
+/// nor lock.
 pub type Owner = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// Immutable bytes, cheap to clone.
@@ -38,8 +39,8 @@ impl Deref for Bytes {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // The range fitted when it was made. If the owner has shrunk since, no bytes are better than a panic in a
-        // handler.
+        // The range fitted when it was made. If the owner has shrunk since, no bytes are better
+        // than a panic in a handler.
         (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
     }
 }
@@ -81,8 +82,8 @@ pub trait Record: Copy {
 /// Bytes of a record.
 const RECORD: usize = 8;
 
-/// Records, one after the other, little-endian. Looking one up neither allocates nor panics, whatever the bytes are,
-/// so a signal handler can do it.
+/// Records, one after the other, little-endian. Looking one up neither allocates nor panics,
+/// whatever the bytes are, so a signal handler can do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordTable<T> {
     bytes: Bytes,

@@ -1,20 +1,22 @@
 //! Provides the memory that cranelift-jit links in: one plain buffer, handed out in order and never
 //! executed.
 //!
-//! cranelift-jit copies each function to where its memory provider says, and writes the distances between functions
-//! through the pointers that it was given. When it is finished, the buffer goes to who waits for the text.
+//! cranelift-jit copies each function to where its memory provider says, and writes the distances
+//! between functions through the pointers that it was given. When it is finished, the buffer goes
+//! to who waits for the text.
 //!
 //! # What is trusted here
 //!
-//! The trait [`JITMemoryProvider`] has an unsafe method, which frees memory, and an implementation has to repeat the
-//! word. The method does nothing here: the buffer is a vector that frees itself.
+//! The trait [`JITMemoryProvider`] has an unsafe method, which frees memory, and an implementation
+//! has to repeat the word. The method does nothing here: the buffer is a vector that frees itself.
 //!
-//! The other methods are safe to write and yet trusted: cranelift-jit writes `size` bytes to each pointer that
-//! [`TextBuffer::allocate`] returns. That is sound for two reasons:
+//! The other methods are safe to write and yet trusted: cranelift-jit writes `size` bytes to each
+//! pointer that [`TextBuffer::allocate`] returns. That is sound for two reasons:
 //!
-//! - The buffer has its final size from the start, so it never moves, and nothing makes a reference to its bytes
-//!   before [`TextBuffer::finalize`]. cranelift-jit writes nothing after it.
-//! - The linker checks beforehand that all that is written lies within its function (`link::check`).
+//! - The buffer has its final size from the start, so it never moves, and nothing makes a reference
+//!   to its bytes before [`TextBuffer::finalize`]. cranelift-jit writes nothing after it.
+//! - The linker checks beforehand that all that is written lies within its function
+//!   (`link::check`).
 
 use cranelift_jit::{BranchProtection, JITMemoryKind, JITMemoryProvider};
 use cranelift_module::ModuleResult;
@@ -29,7 +31,8 @@ pub(super) struct TextBuffer {
 }
 
 impl TextBuffer {
-    /// Returns a buffer of `room` bytes, all zeros, and where the text can be received when it is linked.
+    /// Returns a buffer of `room` bytes, all zeros, and where the text can be received when it is
+    /// linked.
     pub(super) fn new(room: usize) -> (Self, Receiver<Vec<u8>>) {
         let (finished, text) = channel();
         (Self { bytes: vec![0; room], used: 0, finished }, text)
@@ -38,8 +41,8 @@ impl TextBuffer {
 
 #[allow(unsafe_code, reason = "cranelift-jit's trait has an unsafe method; here it does nothing")]
 impl JITMemoryProvider for TextBuffer {
-    /// Hands out the next `size` bytes. Offsets are aligned, not addresses: the text will be placed at the start of a
-    /// page.
+    /// Hands out the next `size` bytes. Offsets are aligned, not addresses: the text will be placed
+    /// at the start of a page.
     fn allocate(&mut self, size: usize, align: u64, _: JITMemoryKind) -> io::Result<*mut u8> {
         let start = self.used.checked_next_multiple_of(align as usize);
         let range = start.and_then(|start| Some((start, start.checked_add(size)?)));

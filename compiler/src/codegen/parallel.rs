@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{Builder, available_parallelism, scope};
 
-/// Threads that can still be started to help, in the whole process. However many modules are compiled at a time, there
-/// are fewer helpers than processors.
+/// Threads that can still be started to help, in the whole process. However many modules are
+/// compiled at a time, there are fewer helpers than processors.
 static FREE: LazyLock<AtomicUsize> =
     LazyLock::new(|| AtomicUsize::new(available_parallelism().map_or(1, NonZero::get) - 1));
 
@@ -28,8 +28,8 @@ impl Drop for Grant {
     }
 }
 
-/// Runs all jobs. They begin in order; the results are in the order in which they end. Each thread has a `worker` of
-/// its own.
+/// Runs all jobs. They begin in order; the results are in the order in which they end. Each thread
+/// has a `worker` of its own.
 ///
 /// # Panics
 /// Panics with the panic of a job.

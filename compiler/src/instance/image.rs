@@ -1,8 +1,8 @@
 //! Describes the image: an instance right after instantiation, before any code has run.
 //!
-//! Some of the specification's steps of instantiation (section 4.7.2) have a result that is known before anything is
-//! imported. `initialise` carries those out, once for all instances. The [`Remaining`] ones are the runtime's, each
-//! time.
+//! Some of the specification's steps of instantiation (section 4.7.2) have a result that is known
+//! before anything is imported. `initialise` carries those out, once for all instances. The
+//! [`Remaining`] ones are the runtime's, each time.
 
 use crate::base::bytes::Bytes;
 
@@ -12,29 +12,33 @@ pub struct InitialImage {
     /// The state, from `Layout`'s first byte of state on: as long as `Layout::state_size`.
     /// Funcref records lack what only a process knows: code and entry addresses, and type ids.
     pub state: Vec<u8>,
-    /// The first memory that the module defines, where it is not zero: whole host pages, sorted, apart from each
-    /// other.
+    /// The first memory that the module defines, where it is not zero: whole host pages, sorted,
+    /// apart from each other.
     pub memory: Vec<Extent>,
-    /// Bytes that are accessible of that memory at the start: its size in whole host pages, and 0 where there is none.
+    /// Bytes that are accessible of that memory at the start: its size in whole host pages, and 0
+    /// where there is none.
     pub memory_size: u64,
-    /// The other memories that the module defines, in order. Each belongs to an instance of its own, of a module that
-    /// has only this memory.
+    /// The other memories that the module defines, in order. Each belongs to an instance of its
+    /// own, of a module that has only this memory.
     pub extra_memories: Vec<MemoryImage>,
     /// The steps of instantiation that are left for each instance.
     pub remaining: Remaining,
 }
 
-/// The steps of instantiation that the image does not hold, in the order in which they are done. They depend on
-/// imports, or run code.
+/// The steps of instantiation that the image does not hold, in the order in which they are done.
+/// They depend on imports, or run code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remaining {
     /// Defined globals (counted from 0, without imports) whose value depends on an import.
     pub globals: Vec<u32>,
-    /// Tables (counted with imports) whose first elements depend on an import. Segments come after them.
+    /// Tables (counted with imports) whose first elements depend on an import. Segments come after
+    /// them.
     pub tables: Vec<u32>,
-    /// The first active element segment that has to be applied; all later ones have to be applied with it.
+    /// The first active element segment that has to be applied; all later ones have to be applied
+    /// with it.
     pub first_element: Option<u32>,
-    /// The first active data segment that has to be applied; all later ones have to be applied with it.
+    /// The first active data segment that has to be applied; all later ones have to be applied with
+    /// it.
     pub first_data: Option<u32>,
     /// The start function, if it has to be run.
     pub start: Option<u32>,

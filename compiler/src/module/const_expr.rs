@@ -2,7 +2,8 @@
 
 use super::types::HeapType;
 
-/// One instruction of a constant expression (specification, section 3.3.10, with extended constants).
+/// One instruction of a constant expression (specification, section 3.3.10, with extended
+/// constants).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the instruction of its name; floats are kept as their bits")]
 pub enum ConstOp {
@@ -27,8 +28,8 @@ pub enum ConstOp {
 pub struct ConstExpr(pub Vec<ConstOp>);
 
 impl ConstExpr {
-    /// Returns its value (specification, section 4.4.11), given what stands for a function and what a global holds.
-    /// `None` if one of these is `None`.
+    /// Returns its value (specification, section 4.4.11), given what stands for a function and what
+    /// a global holds. `None` if one of these is `None`.
     pub fn evaluate(&self, func: impl Fn(u32) -> Option<u128>, global: impl Fn(u32) -> Option<u128>) -> Option<u128> {
         let mut stack = Vec::with_capacity(1);
         for op in &self.0 {

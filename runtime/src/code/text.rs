@@ -31,7 +31,8 @@ impl LoadedCode {
     /// Maps code from a file: `len` bytes at `offset`, whole pages.
     ///
     /// # Errors
-    /// Returns an error if the kernel gives no address space, or refuses to make the file executable.
+    /// Returns an error if the kernel gives no address space, or refuses to make the file
+    /// executable.
     pub(crate) fn from_file(code: Code, file: BorrowedFd<'_>, offset: usize, len: usize) -> Result<Arc<Self>> {
         let map = || {
             let text = Reservation::new(len.max(PAGE))?;
@@ -45,7 +46,8 @@ impl LoadedCode {
 
     fn register(text: Reservation, len: usize, tables: CodeTables) -> Arc<Self> {
         let loaded = Arc::new(Self { text, len, tables });
-        // SAFETY: `drop` takes it out again before the tables go, and the Arc keeps them where they are.
+        // SAFETY: `drop` takes it out again before the tables go, and the Arc keeps them where they
+        // are.
         unsafe { registry::add(loaded.addresses(), &loaded.tables) };
         loaded
     }
@@ -100,7 +102,8 @@ impl Drop for LoadedCode {
 fn place(bytes: &[u8]) -> rustix::io::Result<Reservation> {
     let len = whole_pages(bytes.len().max(1));
     let text = Reservation::new(len)?;
-    // SAFETY: the reservation is new, so nothing refers into it; `bytes` fit, because `len` rounds them up.
+    // SAFETY: the reservation is new, so nothing refers into it; `bytes` fit, because `len` rounds
+    // them up.
     unsafe {
         text.map_zeros(0..len, Access::ReadWrite)?;
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), text.at(0), bytes.len());

@@ -13,8 +13,8 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 
 impl Func {
-    /// Creates a host function of a type that is only known at run time. The closure gets the arguments, and a slice
-    /// for its results that is filled with defaults.
+    /// Creates a host function of a type that is only known at run time. The closure gets the
+    /// arguments, and a slice for its results that is filled with defaults.
     ///
     /// # Panics
     /// Panics if the type belongs to another engine.
@@ -67,7 +67,8 @@ impl Func {
 
     /// Returns a host function's context; `None` for a Wasm function.
     pub(crate) fn host_context(self) -> Option<HostContext> {
-        // SAFETY: records live as long as their store; without an entry the callee is a host context.
+        // SAFETY: records live as long as their store; without an entry the callee is a host
+        // context.
         unsafe {
             let record = self.record.as_ref();
             record.entry.is_null().then(|| *FuncRecord::callee(self.record, record.callee).cast::<HostContext>())
@@ -92,11 +93,13 @@ impl Func {
         store.engine.is_subtype(self.type_number(), store.engine.type_registry().register_func(ty)[0])
     }
 
-    /// Calls the function. `results` must have as many places as the type has results; they are overwritten.
+    /// Calls the function. `results` must have as many places as the type has results; they are
+    /// overwritten.
     ///
     /// # Errors
-    /// Returns an error if arguments or results do not fit the type; the [`Trap`](crate::Trap) that ended the call,
-    /// with a [`WasmBacktrace`](crate::WasmBacktrace); or the error that a host function returned.
+    /// Returns an error if arguments or results do not fit the type; the [`Trap`](crate::Trap) that
+    /// ended the call, with a [`WasmBacktrace`](crate::WasmBacktrace); or the error that a host
+    /// function returned.
     ///
     /// # Panics
     /// Panics if the function belongs to another store, or with the panic of a host function.
@@ -108,8 +111,8 @@ impl Func {
         for (value, param) in values.iter_mut().zip(params) {
             *value = param.into_raw(inner)?;
         }
-        // SAFETY: the function is this store's; the arguments were checked against its type, and there is room for
-        // the results.
+        // SAFETY: the function is this store's; the arguments were checked against its type, and
+        // there is room for the results.
         unsafe { call(inner, self.record, values.as_mut_ptr()) }?;
         for ((result, raw), ty) in results.iter_mut().zip(&values).zip(ty.results()) {
             *result = Val::from_raw(*raw, *ty, inner);

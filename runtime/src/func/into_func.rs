@@ -1,7 +1,7 @@
 //! Derives the types of host functions from those of their closures.
 //!
-//! The compiler knows what such a closure takes and returns, and so how it reads its arguments from the array that
-//! every host function gets: one load for each, and no allocation.
+//! The compiler knows what such a closure takes and returns, and so how it reads its arguments from
+//! the array that every host function gets: one load for each, and no allocation.
 
 use super::host::{Caller, HostClosure, HostFunc};
 use crate::value::WasmTy;
@@ -91,8 +91,9 @@ impl<A: WasmTy> WasmValues for A {
     }
 }
 
-/// Closures that host functions can be made from: `Fn(..) -> R` or `Fn(Caller<'_, T>, ..) -> R`, with up to 16
-/// parameters of types that implement [`WasmTy`], and a result that implements [`WasmRet`].
+/// Closures that host functions can be made from: `Fn(..) -> R` or `Fn(Caller<'_, T>, ..) -> R`,
+/// with up to 16 parameters of types that implement [`WasmTy`], and a result that implements
+/// [`WasmRet`].
 pub trait IntoFunc<T, P, R>: Send + Sync + 'static {
     #[doc(hidden)]
     type Params: WasmParams;

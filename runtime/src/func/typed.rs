@@ -16,8 +16,9 @@ use std::mem::MaybeUninit;
 const MAX_TYPED: usize = 16;
 
 impl Func {
-    /// Checks the function's type once, for fast calls: every `P` must fit its parameters, and its results must fit
-    /// `R`. Parameters that are references to functions of one type are still checked at each call.
+    /// Checks the function's type once, for fast calls: every `P` must fit its parameters, and its
+    /// results must fit `R`. Parameters that are references to functions of one type are still
+    /// checked at each call.
     ///
     /// # Errors
     /// Returns an error if the function has another type. The error shows both.
@@ -42,7 +43,8 @@ impl Func {
         Ok(TypedFunc { func: self, checked, types: PhantomData })
     }
 
-    /// Returns whether references have to be checked at each call, for a function whose type is not `wanted` itself.
+    /// Returns whether references have to be checked at each call, for a function whose type is not
+    /// `wanted` itself.
     #[cold]
     fn checked_as(self, wanted: &FuncType, store: &StoreInner) -> Result<bool> {
         let own = self.type_in(store);
@@ -61,8 +63,8 @@ impl Func {
     }
 }
 
-/// Returns whether only a call can tell if a value fits: it is a reference to a function, and the parameter is one to
-/// functions of one type. No Rust type stands for those.
+/// Returns whether only a call can tell if a value fits: it is a reference to a function, and the
+/// parameter is one to functions of one type. No Rust type stands for those.
 fn needs_check_at_call(own: ValType, given: ValType) -> bool {
     matches!((own, given), (ValType::Ref(own), ValType::Ref(given))
         if matches!(own.heap, HeapType::ConcreteFunc(_)) && given.heap.kind() == RefKind::Func)
@@ -112,9 +114,9 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     /// Calls the function.
     ///
     /// # Errors
-    /// Returns the [`Trap`](crate::Trap) that ended the call, with a [`WasmBacktrace`](crate::WasmBacktrace); the error
-    /// that a host function returned; or an error if a reference belongs to another store, or is not of the parameter's
-    /// type.
+    /// Returns the [`Trap`](crate::Trap) that ended the call, with a
+    /// [`WasmBacktrace`](crate::WasmBacktrace); the error that a host function returned; or an
+    /// error if a reference belongs to another store, or is not of the parameter's type.
     ///
     /// # Panics
     /// Panics if the function belongs to another store, or with the panic of a host function.
@@ -124,8 +126,8 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         self.func.store.assert_same_store(inner.id);
         let mut values = [MaybeUninit::<u128>::uninit(); MAX_TYPED];
         let values = values.as_mut_ptr().cast::<u128>();
-        // SAFETY: `typed` checked that the function takes P, apart from what is checked here, and returns R, and that
-        // MAX_TYPED is enough.
+        // SAFETY: `typed` checked that the function takes P, apart from what is checked here, and
+        // returns R, and that MAX_TYPED is enough.
         unsafe {
             params.write_all(values, &mut StoreAccess(inner))?;
             if self.checked {

@@ -58,7 +58,8 @@ impl<T> std::fmt::Debug for InstancePre<T> {
 }
 
 impl<T> InstancePre<T> {
-    /// Creates it. `imports` are the values of the module's imports, in its order, from a linker of its engine.
+    /// Creates it. `imports` are the values of the module's imports, in its order, from a linker of
+    /// its engine.
     pub(super) fn new(module: &Module, imports: Vec<ImportValue>) -> Self {
         let closures = closures_of(&imports);
         if let Some(closures) = &closures {

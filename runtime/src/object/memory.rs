@@ -31,8 +31,9 @@ impl std::error::Error for MemoryAccessError {}
 
 /// A memory's bytes, readable everywhere, and writable range by range.
 ///
-/// Unlike [`Memory::data_mut`], this does not make the whole memory writable, but only the ranges that are asked for.
-/// For an instance that is reset by its hot set, writing a few bytes is cheap then.
+/// Unlike [`Memory::data_mut`], this does not make the whole memory writable, but only the ranges
+/// that are asked for. For an instance that is reset by its hot set, writing a few bytes is cheap
+/// then.
 pub struct MemoryMut<'a> {
     bytes: &'a mut [u8],
     /// The instance that owns them; `None` for bytes of the host.
@@ -61,8 +62,8 @@ impl MemoryMut<'_> {
     /// Returns a range for writing, by the host or the kernel.
     ///
     /// # Errors
-    /// Returns an error if the range is not inside the memory, or if the kernel does not make it writable (in practice,
-    /// because it has no memory left).
+    /// Returns an error if the range is not inside the memory, or if the kernel does not make it
+    /// writable (in practice, because it has no memory left).
     pub fn range_mut(&mut self, range: Range<usize>) -> Result<&mut [u8], MemoryAccessError> {
         let [bytes] = self.ranges_mut([range])?;
         Ok(bytes)
@@ -93,8 +94,9 @@ impl Memory {
     /// Creates a memory for instances to import. It takes an instance slot.
     ///
     /// # Errors
-    /// Returns an error if the type is invalid (its minimum is greater than its maximum, for example) or asks for more
-    /// than 4 GiB, the store's limiter refuses it, or there is no memory for it.
+    /// Returns an error if the type is invalid (its minimum is greater than its maximum, for
+    /// example) or asks for more than 4 GiB, the store's limiter refuses it, or there is no memory
+    /// for it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         Ok(Self { instance: Definition::Memory(ty).instantiate(store)?, index: 0 })
@@ -123,12 +125,12 @@ impl Memory {
         self.ty(store).page_size_log2()
     }
 
-    /// Returns the address of its first byte, for reading. Dereferencing it is unsafe: it is valid for
-    /// [`Memory::data_size`] bytes, as long as the store lives, while no Rust reference from [`Memory::data_mut`] exists
-    /// and no other thread uses the store.
+    /// Returns the address of its first byte, for reading. Dereferencing it is unsafe: it is valid
+    /// for [`Memory::data_size`] bytes, as long as the store lives, while no Rust reference from
+    /// [`Memory::data_mut`] exists and no other thread uses the store.
     ///
-    /// Do not write through it: pages may be read-only, and what the host writes must be known to be undone.
-    /// [`Memory::data_mut`], [`Memory::write`] and [`Memory::parts_mut`] see to that.
+    /// Do not write through it: pages may be read-only, and what the host writes must be known to
+    /// be undone. [`Memory::data_mut`], [`Memory::write`] and [`Memory::parts_mut`] see to that.
     pub fn data_ptr(&self, store: impl AsContext) -> *mut u8 {
         self.space(&store.as_context().0.inner).base
     }
@@ -141,7 +143,8 @@ impl Memory {
     /// Returns its bytes.
     pub fn data<'a, T: 'a>(&self, store: impl Into<StoreContext<'a, T>>) -> &'a [u8] {
         let space = self.space(&store.into().0.inner);
-        // SAFETY: that many bytes are accessible, and nothing writes them while the store is borrowed.
+        // SAFETY: that many bytes are accessible, and nothing writes them while the store is
+        // borrowed.
         unsafe { std::slice::from_raw_parts(space.base, space.len() as usize) }
     }
 
@@ -153,11 +156,13 @@ impl Memory {
         self.data_and_store_mut(store).0
     }
 
-    /// Returns its bytes for writing, and the embedder's data. The slice may be handed to anyone, so all of the memory
-    /// is writable from now until the instance is reset. [`Memory::write`] is cheaper for a few bytes.
+    /// Returns its bytes for writing, and the embedder's data. The slice may be handed to anyone,
+    /// so all of the memory is writable from now until the instance is reset. [`Memory::write`] is
+    /// cheaper for a few bytes.
     ///
     /// # Panics
-    /// Panics if the kernel does not make the memory writable (in practice, because it has no memory left).
+    /// Panics if the kernel does not make the memory writable (in practice, because it has no
+    /// memory left).
     pub fn data_and_store_mut<'a, T: 'a>(&self, store: impl Into<StoreContextMut<'a, T>>) -> (&'a mut [u8], &'a mut T) {
         let store = store.into().0;
         store.inner.touched = true;
@@ -165,8 +170,8 @@ impl Memory {
         // SAFETY: the owner is alive, and the store is borrowed exclusively.
         let exposed = unsafe { InstanceData::of(space.owner) }.slot.make_all_writable();
         exposed.expect("a memory that was made read-only could not be made writable again");
-        // SAFETY: that many bytes are accessible, and nobody else uses them while the store is borrowed exclusively;
-        // the embedder's data is not among them.
+        // SAFETY: that many bytes are accessible, and nobody else uses them while the store is
+        // borrowed exclusively; the embedder's data is not among them.
         let bytes = unsafe { std::slice::from_raw_parts_mut(space.base, space.len() as usize) };
         (bytes, &mut store.data)
     }
@@ -176,8 +181,9 @@ impl Memory {
         let store = store.into().0;
         store.inner.touched = true;
         let space = self.space(&store.inner);
-        // SAFETY: that many bytes are accessible, and nobody else uses them or their owner's description while the
-        // store is borrowed exclusively. What is written goes through `ranges_mut`, which makes it writable.
+        // SAFETY: that many bytes are accessible, and nobody else uses them or their owner's
+        // description while the store is borrowed exclusively. What is written goes through
+        // `ranges_mut`, which makes it writable.
         let memory = unsafe {
             let bytes = std::slice::from_raw_parts_mut(space.base, space.len() as usize);
             MemoryMut { bytes, owner: Some(InstanceData::of(space.owner)) }
@@ -200,7 +206,8 @@ impl Memory {
     /// Copies bytes into the memory, from `offset` on.
     ///
     /// # Errors
-    /// Returns an error if the range is not inside the memory, or if the kernel does not make it writable.
+    /// Returns an error if the range is not inside the memory, or if the kernel does not make it
+    /// writable.
     pub fn write(&self, mut store: impl AsContextMut, offset: usize, buffer: &[u8]) -> Result<(), MemoryAccessError> {
         let store = &mut store.as_context_mut().0.inner;
         store.touched = true;
@@ -224,7 +231,8 @@ impl Memory {
     /// Adds `delta` pages of zeros, and returns how many pages there were.
     ///
     /// # Errors
-    /// Returns an error if the memory's type, the store's limiter or the system does not allow that many.
+    /// Returns an error if the memory's type, the store's limiter or the system does not allow that
+    /// many.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let store = &mut store.as_context_mut().0.inner;
         store.touched = true;

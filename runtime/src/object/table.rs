@@ -14,8 +14,9 @@ impl Table {
     /// Creates a table for instances to import, filled with `init`. It takes an instance slot.
     ///
     /// # Errors
-    /// Returns an error if the type is invalid (its minimum is greater than its maximum, for example) or asks for more
-    /// elements than are possible, `init` does not fit it, the store's limiter refuses it, or there is no memory for it.
+    /// Returns an error if the type is invalid (its minimum is greater than its maximum, for
+    /// example) or asks for more elements than are possible, `init` does not fit it, the store's
+    /// limiter refuses it, or there is no memory for it.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         let element = ty.element;
@@ -70,7 +71,8 @@ impl Table {
     /// Sets `len` elements from `index` on to a value.
     ///
     /// # Errors
-    /// Returns an error if one of them is beyond the end, or the value does not fit. Nothing is changed then.
+    /// Returns an error if one of them is beyond the end, or the value does not fit. Nothing is
+    /// changed then.
     pub fn fill(&self, mut store: impl AsContextMut, index: u64, value: Ref, len: u64) -> Result<()> {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
@@ -83,12 +85,12 @@ impl Table {
             .map_err(|_| anyhow!("{len} elements from index {index} on are not all in a table of {}", space.len()))
     }
 
-    /// Copies `len` elements of `src`, from `src_index` on, to `dst`, from `dst_index` on. Both may be the same table,
-    /// and the ranges may overlap.
+    /// Copies `len` elements of `src`, from `src_index` on, to `dst`, from `dst_index` on. Both may
+    /// be the same table, and the ranges may overlap.
     ///
     /// # Errors
-    /// Returns an error if one of them is beyond the end of its table, or elements of `src` do not fit `dst`. Nothing
-    /// is changed then.
+    /// Returns an error if one of them is beyond the end of its table, or elements of `src` do not
+    /// fit `dst`. Nothing is changed then.
     pub fn copy(
         mut store: impl AsContextMut,
         dst: &Self,
@@ -117,8 +119,8 @@ impl Table {
     /// Adds `delta` elements of a value, and returns how many elements there were.
     ///
     /// # Errors
-    /// Returns an error if the table's type, the store's limiter or minirt's limit does not allow that many, or the
-    /// value does not fit.
+    /// Returns an error if the table's type, the store's limiter or minirt's limit does not allow
+    /// that many, or the value does not fit.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, value: Ref) -> Result<u64> {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);

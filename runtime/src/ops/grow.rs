@@ -36,7 +36,8 @@ pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: MemorySpace, de
     Ok(before)
 }
 
-/// Grows a table by `delta` elements of `value` and returns how many it had; `None` if it cannot grow that far.
+/// Grows a table by `delta` elements of `value` and returns how many it had; `None` if it cannot
+/// grow that far.
 ///
 /// # Errors
 /// Returns the limiter's error.

@@ -1,7 +1,8 @@
 //! Divides what a lock guards among the processors, each with a lock of its own.
 //!
-//! A thread has a shard that it uses first. On the warm path, then, no two threads (of as many as there are processors)
-//! ask for the same lock or write to the same cache line. Whoever needs all of it goes through the shards one by one.
+//! A thread has a shard that it uses first. On the warm path, then, no two threads (of as many as
+//! there are processors) ask for the same lock or write to the same cache line. Whoever needs all
+//! of it goes through the shards one by one.
 
 use crate::sys::fork::Guard;
 use std::cell::Cell;
@@ -64,7 +65,8 @@ impl<T> Sharded<T> {
 impl<T> Shard<T> {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, T> {
-        // What it guards is never left in disorder by a panic: every change is a single push or pop.
+        // What it guards is never left in disorder by a panic: every change is a single push or
+        // pop.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

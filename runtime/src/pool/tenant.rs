@@ -1,7 +1,7 @@
 //! Describes an instance to its store and its own code: a slot, and what it is an instance of.
 //!
-//! When the instance dies, all of this stays together for the next one: its description stays at the same address, so
-//! even what the host cell says about it is still right.
+//! When the instance dies, all of this stays together for the next one: its description stays at
+//! the same address, so even what the host cell says about it is still right.
 
 use super::prototype::Prototype;
 use crate::cow::Slot;
@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 /// Closures that an instance's imports point to.
 pub(crate) struct Closures {
     pub(crate) list: Box<[Arc<dyn Any + Send + Sync>]>,
-    /// Whether more instances with just these imports are to come. Only then do idle instances keep them alive.
+    /// Whether more instances with just these imports are to come. Only then do idle instances keep
+    /// them alive.
     pub(crate) reusable: AtomicBool,
 }
 
@@ -39,12 +40,14 @@ pub(crate) enum Role {
 pub(crate) struct InstanceData {
     pub(crate) slot: Slot,
     pub(crate) prototype: Arc<Prototype>,
-    /// Its place in the store. Right behind it are the instances of the other memories that its module defines.
+    /// Its place in the store. Right behind it are the instances of the other memories that its
+    /// module defines.
     pub(crate) index: u32,
     pub(crate) role: Role,
     /// The closures that its imports point to, kept for as long as they do.
     pub(crate) closures: Option<Arc<Closures>>,
-    /// Whether all its imports are these closures. The host cell then serves another instance that imports the same.
+    /// Whether all its imports are these closures. The host cell then serves another instance that
+    /// imports the same.
     pub(crate) host_only: bool,
 }
 
@@ -82,10 +85,11 @@ impl InstanceData {
     /// Returns the instance that a vmctx belongs to, to be changed.
     ///
     /// # Safety
-    /// It must be that of a live instance, and nobody else may be using the description at this time.
+    /// It must be that of a live instance, and nobody else may be using the description at this
+    /// time.
     pub(crate) unsafe fn of<'a>(vmctx: VmContext) -> &'a mut Self {
-        // SAFETY: the header was written when the instance was made and points to what its store owns; the
-        // caller says that the instance is alive and that the reference is the only one.
+        // SAFETY: the header was written when the instance was made and points to what its store
+        // owns; the caller says that the instance is alive and that the reference is the only one.
         unsafe { &mut **Header::instance::<Self>(vmctx) }
     }
 }

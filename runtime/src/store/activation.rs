@@ -1,12 +1,13 @@
 //! Describes one call from the host, for as long as it lasts.
 //!
-//! Activations live on the host's stack. Those of a store form a list, the innermost first: Wasm may call the host, which
-//! may call Wasm of the same store again. A store is borrowed by one call at a time, so its calls end in the order opposite
-//! to that in which they began, whichever stacks and threads they are on. Nothing of the kind is true of a thread's calls:
-//! there may be several stacks on it, which take turns.
+//! Activations live on the host's stack. Those of a store form a list, the innermost first: Wasm
+//! may call the host, which may call Wasm of the same store again. A store is borrowed by one call
+//! at a time, so its calls end in the order opposite to that in which they began, whichever stacks
+//! and threads they are on. Nothing of the kind is true of a thread's calls: there may be several
+//! stacks on it, which take turns.
 //!
-//! The signal handler finds an activation by the frame of its entry trampoline, and needs all that is in here. So it is
-//! plain memory that exists before Wasm is entered.
+//! The signal handler finds an activation by the frame of its entry trampoline, and needs all that
+//! is in here. So it is plain memory that exists before Wasm is entered.
 
 use crate::sys::thread::{self, Mark};
 use minirt_compiler::Trap;
@@ -17,7 +18,8 @@ use std::mem::offset_of;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Activation {
-    /// Frame pointer of the entry trampoline. 0 where there is none: the host has called a host function.
+    /// Frame pointer of the entry trampoline. 0 where there is none: the host has called a host
+    /// function.
     pub(crate) frame: usize,
     /// Its stack pointer.
     pub(crate) stack: usize,
@@ -62,7 +64,8 @@ impl Activation {
         self.exit_frame = exit_frame as usize;
     }
 
-    /// Notes that the host goes back to Wasm. What it has run may have moved this stack to another thread.
+    /// Notes that the host goes back to Wasm. What it has run may have moved this stack to another
+    /// thread.
     #[inline]
     pub(crate) fn back_to_wasm(&mut self) {
         self.exit_frame = 0;

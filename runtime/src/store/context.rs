@@ -59,8 +59,8 @@ impl<T> StoreContextMut<'_, T> {
     }
 }
 
-/// Gives shared access to a store: implemented for the store itself, for a [`Caller`](crate::Caller), and for
-/// references to either.
+/// Gives shared access to a store: implemented for the store itself, for a
+/// [`Caller`](crate::Caller), and for references to either.
 pub trait AsContext {
     /// The type of the embedder's data.
     type Data;
@@ -69,8 +69,8 @@ pub trait AsContext {
     fn as_context(&self) -> StoreContext<'_, Self::Data>;
 }
 
-/// Gives exclusive access to a store: implemented for the store itself, for a [`Caller`](crate::Caller), and for
-/// exclusive references to either.
+/// Gives exclusive access to a store: implemented for the store itself, for a
+/// [`Caller`](crate::Caller), and for exclusive references to either.
 pub trait AsContextMut: AsContext {
     /// Returns access to the store.
     fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;

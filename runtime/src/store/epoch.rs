@@ -1,7 +1,7 @@
 //! Sets deadlines for a store's code, in ticks of its engine, and decides what happens at one.
 //!
-//! Code compares the engine's epoch with its deadline by itself (`layout::allowance`). Here, the embedder sets the
-//! deadline and says what happens when it has passed.
+//! Code compares the engine's epoch with its deadline by itself (`layout::allowance`). Here, the
+//! embedder sets the deadline and says what happens when it has passed.
 
 use super::context::{AsContextMut, StoreContextMut};
 use super::extras::{DeadlineCallback, OnDeadline, UpdateDeadline};
@@ -18,7 +18,8 @@ impl StoreInner {
     }
 }
 
-/// Returns whether code whose epoch deadline has passed continues. If not, a failure may have been left in the store.
+/// Returns whether code whose epoch deadline has passed continues. If not, a failure may have been
+/// left in the store.
 ///
 /// # Safety
 /// `store` must be the store of the code, which is used by nobody else meanwhile.
@@ -71,7 +72,8 @@ pub(crate) unsafe fn may_continue(mut store: NonNull<StoreInner>) -> bool {
 /// Returns an error if the code is not to continue.
 pub(crate) fn check_deadline(store: &mut StoreInner) -> Result<()> {
     let now = store.engine.epoch().load(Relaxed);
-    // SAFETY: the reference is exclusive, and so the callback is the only one who uses the store meanwhile.
+    // SAFETY: the reference is exclusive, and so the callback is the only one who uses the store
+    // meanwhile.
     if now < store.allowance.get_mut().epoch_deadline || unsafe { may_continue(NonNull::from(&mut *store)) } {
         return Ok(());
     }
@@ -83,11 +85,13 @@ pub(crate) fn check_deadline(store: &mut StoreInner) -> Result<()> {
 }
 
 impl<T> Store<T> {
-    /// Sets the deadline of this store's code to `ticks_beyond_current` ticks after the engine's current epoch.
+    /// Sets the deadline of this store's code to `ticks_beyond_current` ticks after the engine's
+    /// current epoch.
     ///
-    /// After that many calls of [`Engine::increment_epoch`](crate::Engine::increment_epoch), code stops at the next
-    /// loop or function. A single instruction that works on many bytes is not interrupted.
-    /// [`Store::epoch_deadline_trap`] and [`Store::epoch_deadline_callback`] choose what happens then.
+    /// After that many calls of [`Engine::increment_epoch`](crate::Engine::increment_epoch), code
+    /// stops at the next loop or function. A single instruction that works on many bytes is not
+    /// interrupted. [`Store::epoch_deadline_trap`] and [`Store::epoch_deadline_callback`] choose
+    /// what happens then.
     ///
     /// The deadline of a new store has passed already: set one before the first call. Without
     /// [`Config::epoch_interruption`](crate::Config::epoch_interruption), deadlines have no effect.
@@ -114,15 +118,15 @@ impl<T> Store<T> {
         self.as_context_mut().set_epoch_deadline(ticks_beyond_current);
     }
 
-    /// Makes code trap with [`Trap::Interrupt`](crate::Trap::Interrupt) at its deadline. This is the default. The
-    /// deadline stays in the past: set another before the next call.
+    /// Makes code trap with [`Trap::Interrupt`](crate::Trap::Interrupt) at its deadline. This is
+    /// the default. The deadline stays in the past: set another before the next call.
     pub fn epoch_deadline_trap(&mut self) {
         self.as_context_mut().epoch_deadline_trap();
     }
 
-    /// Makes code call `callback` at its deadline, on its own thread. The answer says whether the code continues. If
-    /// the callback returns an error, the code stops, and its caller gets the error. If it panics, the caller gets the
-    /// panic.
+    /// Makes code call `callback` at its deadline, on its own thread. The answer says whether the
+    /// code continues. If the callback returns an error, the code stops, and its caller gets the
+    /// error. If it panics, the caller gets the panic.
     ///
     /// While the callback runs, other code of the store that meets its deadline traps.
     pub fn epoch_deadline_callback(
@@ -132,8 +136,9 @@ impl<T> Store<T> {
         T: 'static,
     {
         let callback: DeadlineCallback = Box::new(move |store| {
-            // SAFETY: `may_continue` calls it with this store, which nobody else uses meanwhile. That its data is a `T`
-            // is known because the closure is put in a store of that type, and stays there.
+            // SAFETY: `may_continue` calls it with this store, which nobody else uses meanwhile.
+            // That its data is a `T` is known because the closure is put in a store of that type,
+            // and stays there.
             callback(StoreContextMut(unsafe { store.cast::<StoreData<T>>().as_mut() }))
         });
         self.as_context_mut().0.inner.extras().on_deadline = OnDeadline::Call(callback);

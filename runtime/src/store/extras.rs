@@ -1,7 +1,8 @@
 //! Holds what only some stores have: fuel beyond what code can count, a deadline callback, a
 //! limiter.
 //!
-//! Callbacks are given the address of their store. The closures inside them know the type of its data.
+//! Callbacks are given the address of their store. The closures inside them know the type of its
+//! data.
 
 use super::limiter::ResourceLimiter;
 use anyhow::Result;
@@ -32,10 +33,12 @@ pub(super) enum OnDeadline {
 /// Called with a store (a `StoreInner`) that nobody else uses meanwhile.
 pub(super) type DeadlineCallback = Box<dyn FnMut(NonNull<()>) -> Result<UpdateDeadline> + Send + Sync>;
 
-/// Finds the limiter in the data of a store (a `StoreInner`), whose data nobody uses meanwhile, and passes it on.
+/// Finds the limiter in the data of a store (a `StoreInner`), whose data nobody uses meanwhile, and
+/// passes it on.
 pub(super) type LimiterCallback = Box<dyn FnMut(NonNull<()>, &mut dyn FnMut(&mut dyn ResourceLimiter)) + Send + Sync>;
 
-/// How many of each an embedder has made in a store. Imports and instances behind other memories do not count.
+/// How many of each an embedder has made in a store. Imports and instances behind other memories do
+/// not count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) instances: usize,

@@ -1,6 +1,7 @@
 //! Sets and reads fuel: how many instructions a store's code may execute.
 //!
-//! Code counts its fuel down by itself (`layout::allowance`). Here, the embedder sets it and asks what is left.
+//! Code counts its fuel down by itself (`layout::allowance`). Here, the embedder sets it and asks
+//! what is left.
 
 use super::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use super::store::{Store, StoreInner};
@@ -17,7 +18,8 @@ impl StoreInner {
 
     fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         ensure!(self.engine.metering().fuel, "fuel is not configured in this store; see `Config::consume_fuel`");
-        // No code has ever executed 2^63 instructions. Fuel beyond that is remembered, but never needed.
+        // No code has ever executed 2^63 instructions. Fuel beyond that is remembered, but never
+        // needed.
         let most = i64::MAX.cast_unsigned();
         if fuel > most || self.extras.is_some() {
             self.extras().fuel_reserve = fuel.saturating_sub(most);
@@ -28,8 +30,9 @@ impl StoreInner {
 }
 
 impl<T> Store<T> {
-    /// Returns how much of the store's fuel is left, in units; 0 after [`Trap::OutOfFuel`](crate::Trap::OutOfFuel). The
-    /// figure is exact: after a call that returned or trapped, and in host functions.
+    /// Returns how much of the store's fuel is left, in units; 0 after
+    /// [`Trap::OutOfFuel`](crate::Trap::OutOfFuel). The figure is exact: after a call that returned
+    /// or trapped, and in host functions.
     ///
     /// # Errors
     /// Returns an error if the engine was not configured to consume fuel
@@ -41,19 +44,23 @@ impl<T> Store<T> {
     /// Sets the fuel that all code of this store runs on, in units. A new store has none.
     ///
     /// Code pays:
-    /// - One unit for each instruction. `nop`, `drop`, `block`, `loop`, `else`, `end`, `return` and `unreachable` are
-    ///   free.
+    /// - One unit for each instruction. `nop`, `drop`, `block`, `loop`, `else`, `end`, `return` and
+    ///   `unreachable` are free.
     /// - One unit for entering a function.
-    /// - One more unit for every eight bytes of memory that an instruction fills, copies or initialises. Filling and
-    ///   copying up to 64 bytes is free of that where the length is a constant.
-    /// - One more unit for every element of a table that an instruction fills, copies, initialises or adds.
+    /// - One more unit for every eight bytes of memory that an instruction fills, copies or
+    ///   initialises. Filling and copying up to 64 bytes is free of that where the length is a
+    ///   constant.
+    /// - One more unit for every element of a table that an instruction fills, copies, initialises
+    ///   or adds.
     ///
-    /// The host's work (host functions, instantiation, [`Memory::write`](crate::Memory::write), ...) is free.
+    /// The host's work (host functions, instantiation, [`Memory::write`](crate::Memory::write),
+    /// ...) is free.
     ///
-    /// Code pays for a stretch of instructions when it begins one: up to the next branch or call, or the end of a
-    /// block. An instruction that traps has paid for the rest of its stretch. Code looks whether it had enough at the
-    /// start of functions and loops, and at instructions that work on many bytes or elements, so it may execute a few
-    /// instructions too many. All of this is the same in every run and at every optimisation level.
+    /// Code pays for a stretch of instructions when it begins one: up to the next branch or call,
+    /// or the end of a block. An instruction that traps has paid for the rest of its stretch. Code
+    /// looks whether it had enough at the start of functions and loops, and at instructions that
+    /// work on many bytes or elements, so it may execute a few instructions too many. All of this
+    /// is the same in every run and at every optimisation level.
     ///
     /// # Errors
     /// The same as [`Store::get_fuel`].
@@ -94,7 +101,8 @@ impl<T> StoreContextMut<'_, T> {
         self.0.inner.fuel()
     }
 
-    /// Sets the store's fuel: [`Store::set_fuel`]. In a host function, the calling code continues with it.
+    /// Sets the store's fuel: [`Store::set_fuel`]. In a host function, the calling code continues
+    /// with it.
     ///
     /// # Errors
     /// The same as [`Store::get_fuel`].

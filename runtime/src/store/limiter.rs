@@ -1,6 +1,7 @@
 //! Defines limiters, which decide how much there may be in a store, and the usual one.
 //!
-//! Nothing here knows memories, tables or stores. [`Store::limiter`](crate::Store::limiter) puts a limiter to use.
+//! Nothing here knows memories, tables or stores. [`Store::limiter`](crate::Store::limiter) puts a
+//! limiter to use.
 
 use anyhow::{Error, Result, bail};
 use std::fmt;
@@ -8,12 +9,13 @@ use std::fmt;
 /// The most instances, tables or memories of a store, unless its limiter says otherwise.
 const DEFAULT_COUNT: usize = 10_000;
 
-/// A limit that a store's limiter did not let something exceed. The error of what failed downcasts to
-/// it.
+/// A limit that a store's limiter did not let something exceed. The error of what failed downcasts
+/// to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitExceeded {
-    /// There would be more of something than its limiter allows: of `"instance"`, `"table"` or `"memory"`.
+    /// There would be more of something than its limiter allows: of `"instance"`, `"table"` or
+    /// `"memory"`.
     Count {
         /// The kind of thing.
         what: &'static str,
@@ -46,41 +48,49 @@ impl std::error::Error for LimitExceeded {}
 /// ([`Store::limiter`](crate::Store::limiter)).
 ///
 /// A store asks its limiter
-/// - when code (`memory.grow`, `table.grow`) or the embedder grows a memory or table, except by zero;
-/// - about the initial size of each memory and table that an instance or the embedder defines. Imported ones were asked
-///   about when they were defined.
+/// - when code (`memory.grow`, `table.grow`) or the embedder grows a memory or table, except by
+///   zero;
+/// - about the initial size of each memory and table that an instance or the embedder defines.
+///   Imported ones were asked about when they were defined.
 pub trait ResourceLimiter {
-    /// Returns whether a memory of `current` bytes may grow to `desired` bytes. `current` is 0 for a new memory.
-    /// `maximum` is what the memory's type allows, in bytes; growing beyond it fails whatever the answer is.
+    /// Returns whether a memory of `current` bytes may grow to `desired` bytes. `current` is 0 for
+    /// a new memory. `maximum` is what the memory's type allows, in bytes; growing beyond it fails
+    /// whatever the answer is.
     ///
-    /// After `Ok(false)`, `memory.grow` returns -1, [`Memory::grow`](crate::Memory::grow) returns an error, and an
-    /// instantiation fails.
+    /// After `Ok(false)`, `memory.grow` returns -1, [`Memory::grow`](crate::Memory::grow) returns
+    /// an error, and an instantiation fails.
     ///
     /// # Errors
-    /// An error stops the code that wanted to grow, like the error of a host function, and is what its caller gets.
+    /// An error stops the code that wanted to grow, like the error of a host function, and is what
+    /// its caller gets.
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool>;
 
-    /// Tells the limiter that a memory could not grow although [`memory_growing`](Self::memory_growing) allowed it:
-    /// because of its type, of the limit of 4 GiB, or of the system.
+    /// Tells the limiter that a memory could not grow although
+    /// [`memory_growing`](Self::memory_growing) allowed it: because of its type, of the limit of 4
+    /// GiB, or of the system.
     ///
     /// # Errors
-    /// The same as `memory_growing`. The default implementation returns `Ok`, and `memory.grow` returns -1.
+    /// The same as `memory_growing`. The default implementation returns `Ok`, and `memory.grow`
+    /// returns -1.
     fn memory_grow_failed(&mut self, error: Error) -> Result<()> {
         drop(error);
         Ok(())
     }
 
-    /// Returns whether a table of `current` elements may grow to `desired` elements. `current` is 0 for a new table.
-    /// `maximum` is what the table's type allows, in elements. An element takes 8 bytes.
+    /// Returns whether a table of `current` elements may grow to `desired` elements. `current` is 0
+    /// for a new table. `maximum` is what the table's type allows, in elements. An element takes 8
+    /// bytes.
     ///
     /// # Errors
     /// The same as [`memory_growing`](Self::memory_growing).
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool>;
 
-    /// Tells the limiter that a table could not grow although [`table_growing`](Self::table_growing) allowed it.
+    /// Tells the limiter that a table could not grow although
+    /// [`table_growing`](Self::table_growing) allowed it.
     ///
     /// # Errors
-    /// The same as `table_growing`. The default implementation returns `Ok`, and `table.grow` returns -1.
+    /// The same as `table_growing`. The default implementation returns `Ok`, and `table.grow`
+    /// returns -1.
     fn table_grow_failed(&mut self, error: Error) -> Result<()> {
         drop(error);
         Ok(())
@@ -96,7 +106,8 @@ pub trait ResourceLimiter {
         DEFAULT_COUNT
     }
 
-    /// Returns how many memories instances and the embedder may define in the store. Default: 10,000.
+    /// Returns how many memories instances and the embedder may define in the store. Default:
+    /// 10,000.
     fn memories(&self) -> usize {
         DEFAULT_COUNT
     }
@@ -185,7 +196,8 @@ impl StoreLimitsBuilder {
         self
     }
 
-    /// Sets whether code that cannot grow a memory or table traps, instead of getting -1. Default: `false`.
+    /// Sets whether code that cannot grow a memory or table traps, instead of getting -1. Default:
+    /// `false`.
     #[must_use]
     pub fn trap_on_grow_failure(mut self, trap: bool) -> Self {
         self.0.trap_on_grow_failure = trap;

@@ -51,19 +51,20 @@ impl Growth {
 }
 
 impl<T> Store<T> {
-    /// Gives the store a limiter. `limiter` finds it in the embedder's data. Instances, memories and tables that the
-    /// store already has stay, and count.
+    /// Gives the store a limiter. `limiter` finds it in the embedder's data. Instances, memories
+    /// and tables that the store already has stay, and count.
     ///
-    /// The limiter is asked on the thread that makes or grows something. While code runs, it has the stack that
-    /// [`Config::max_wasm_stack`](crate::Config::max_wasm_stack) leaves to host functions. If it panics, the caller of
-    /// the code gets the panic.
+    /// The limiter is asked on the thread that makes or grows something. While code runs, it has
+    /// the stack that [`Config::max_wasm_stack`](crate::Config::max_wasm_stack) leaves to host
+    /// functions. If it panics, the caller of the code gets the panic.
     pub fn limiter(&mut self, mut limiter: impl (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync + 'static)
     where
         T: 'static,
     {
         let callback: LimiterCallback = Box::new(move |store, question| {
-            // SAFETY: `StoreInner::ask` calls it with this store, of which nobody uses the data meanwhile. That it is a
-            // `T` is known because the closure is put in a store of that type, and stays there.
+            // SAFETY: `StoreInner::ask` calls it with this store, of which nobody uses the data
+            // meanwhile. That it is a `T` is known because the closure is put in a store of that
+            // type, and stays there.
             question(limiter(unsafe { &mut (*store.cast::<StoreData<T>>().as_ptr()).data }));
         });
         let store = &mut self.as_context_mut().0.inner;
@@ -80,17 +81,20 @@ impl StoreInner {
     fn ask<R>(&mut self, question: impl FnOnce(&mut dyn ResourceLimiter) -> R) -> Option<R> {
         let store = NonNull::from(&mut *self).cast();
         let (mut question, mut answer) = (Some(question), None);
-        // It stays where it is, so that it is still there after a panic. It cannot reach the store, only its data.
+        // It stays where it is, so that it is still there after a panic. It cannot reach the store,
+        // only its data.
         self.extras.as_mut()?.limiter.as_mut()?(store, &mut |limiter| {
             answer = question.take().map(|question| question(limiter));
         });
         answer
     }
 
-    /// Checks that a new instance, of what is in `data`, may be made. If there is a limiter, counts it.
+    /// Checks that a new instance, of what is in `data`, may be made. If there is a limiter, counts
+    /// it.
     ///
     /// # Errors
-    /// Returns an error if there would be too many of something, when a size is refused, and with the limiter's own.
+    /// Returns an error if there would be too many of something, when a size is refused, and with
+    /// the limiter's own.
     #[inline]
     pub(crate) fn check_quota(&mut self, data: &InstanceData) -> Result<()> {
         if self.extras.is_some() { self.ask_about_instance(data) } else { Ok(()) }

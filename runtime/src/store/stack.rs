@@ -5,16 +5,18 @@ use super::store::Store;
 use std::ops::Range;
 
 impl<T> Store<T> {
-    /// Announces at which addresses the stack lies that this store is called on, for hosts that have stacks other than
-    /// those of their threads: fibers, coroutines. An empty range takes that back.
+    /// Announces at which addresses the stack lies that this store is called on, for hosts that
+    /// have stacks other than those of their threads: fibers, coroutines. An empty range takes that
+    /// back.
     ///
-    /// It is never necessary. On a stack that is not the thread's own, each call from the host asks the system where it
-    /// ends, which takes longer than a short call: some hundred nanoseconds since Linux 6.11, and some ten microseconds
-    /// before. On a stack that was announced, a call takes no longer than elsewhere.
+    /// It is never necessary. On a stack that is not the thread's own, each call from the host asks
+    /// the system where it ends, which takes longer than a short call: some hundred nanoseconds
+    /// since Linux 6.11, and some ten microseconds before. On a stack that was announced, a call
+    /// takes no longer than elsewhere.
     ///
     /// # Safety
-    /// As long as the range is announced and this store is called at an address in it, all of it must be one stack: memory
-    /// that can be read and written, and that nothing else uses.
+    /// As long as the range is announced and this store is called at an address in it, all of it
+    /// must be one stack: memory that can be read and written, and that nothing else uses.
     ///
     /// # Examples
     /// ```
@@ -31,8 +33,8 @@ impl<T> Store<T> {
 }
 
 impl<T> StoreContextMut<'_, T> {
-    /// Does the same as [`Store::announce_stack`]. In a host function, it is about calls of this store
-    /// that the function makes.
+    /// Does the same as [`Store::announce_stack`]. In a host function, it is about calls of this
+    /// store that the function makes.
     ///
     /// # Safety
     /// As for [`Store::announce_stack`].

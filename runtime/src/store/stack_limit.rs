@@ -1,13 +1,14 @@
 //! Decides how far down a store's code may use the stack that it runs on.
 //!
-//! A call from the host may use `Config::max_wasm_stack` bytes, and never the last part of a stack, which is left to host
-//! functions. Instances have the limit in their host cells, so that code compares with it cheaply; telling them a new
-//! one takes longer than a short call. So a limit is chosen to serve calls from about the same depth.
+//! A call from the host may use `Config::max_wasm_stack` bytes, and never the last part of a stack,
+//! which is left to host functions. Instances have the limit in their host cells, so that code
+//! compares with it cheaply; telling them a new one takes longer than a short call. So a limit is
+//! chosen to serve calls from about the same depth.
 
 use std::ops::Range;
 
-/// The bytes that every stack keeps free at its end for host functions and signal handlers, unless it
-/// is small.
+/// The bytes that every stack keeps free at its end for host functions and signal handlers, unless
+/// it is small.
 const HOST_ROOM: usize = 128 * 1024;
 
 /// Entries whose depths differ by no more than this have the same limit.
@@ -18,12 +19,14 @@ const SAME_DEPTH: usize = 64 * 1024;
 pub(crate) struct StackLimit {
     /// The lowest address for Wasm's own frames.
     pub(crate) limit: usize,
-    /// Where Wasm can be entered with this limit: it has no more than it may have, and not much less.
+    /// Where Wasm can be entered with this limit: it has no more than it may have, and not much
+    /// less.
     entries: Range<usize>,
     /// The addresses of the stack. Where that is not the thread's own, it may go on below.
     stack: Range<usize>,
-    /// The thread for which this is known, by the lowest address of its own stack; 0 if it is known for one call only. A
-    /// stack that the system was asked about may have made way for another one when the next call begins.
+    /// The thread for which this is known, by the lowest address of its own stack; 0 if it is known
+    /// for one call only. A stack that the system was asked about may have made way for another one
+    /// when the next call begins.
     thread: usize,
 }
 
@@ -45,12 +48,14 @@ impl StackLimit {
         }
     }
 
-    /// Returns the lowest address of a stack that matters for entries near `here`, which may use up to `most` bytes.
+    /// Returns the lowest address of a stack that matters for entries near `here`, which may use up
+    /// to `most` bytes.
     pub(crate) fn lowest_wanted(here: usize, most: usize) -> usize {
         here.saturating_sub(most).saturating_sub(HOST_ROOM)
     }
 
-    /// Returns whether this is known to be the limit for an entry from the host at `here`, on this thread.
+    /// Returns whether this is known to be the limit for an entry from the host at `here`, on this
+    /// thread.
     #[inline]
     pub(crate) fn serves(&self, here: usize, thread: usize) -> bool {
         self.entries.contains(&here) && self.thread == thread

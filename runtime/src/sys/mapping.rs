@@ -1,7 +1,7 @@
 //! Reserves ranges of address space, and maps memory inside them.
 //!
-//! Inside a reservation mappings are only ever *replaced*, never removed, so that no other mapping of the
-//! process can move in. Bounds are checked here, whatever the caller computed.
+//! Inside a reservation mappings are only ever *replaced*, never removed, so that no other mapping
+//! of the process can move in. Bounds are checked here, whatever the caller computed.
 
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, Result};
@@ -55,7 +55,8 @@ pub(crate) struct Reservation {
 
 // SAFETY: a reservation is an exclusively owned range of memory, like a Box: it may change threads.
 unsafe impl Send for Reservation {}
-// SAFETY: a shared reference gives out the address only; what is done through it is the user's own unsafe.
+// SAFETY: a shared reference gives out the address only; what is done through it is the user's own
+// unsafe.
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
@@ -101,14 +102,15 @@ impl Reservation {
             return Ok(());
         }
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: `range` lies inside this reservation, so the fixed mapping replaces only what is ours;
-        // that no reference points there is the caller's promise.
+        // SAFETY: `range` lies inside this reservation, so the fixed mapping replaces only what is
+        // ours; that no reference points there is the caller's promise.
         unsafe { mmap_anonymous(at, range.len(), access.for_mmap(), flags) }
             .inspect_err(|_| Self::close_hole(at, range.len()))
             .map(drop)
     }
 
-    /// Replaces whatever is mapped in `range` by a private view of a file: what is written to it is copied first.
+    /// Replaces whatever is mapped in `range` by a private view of a file: what is written to it is
+    /// copied first.
     ///
     /// # Safety
     /// Nothing may hold a Rust reference into `range`.
@@ -130,14 +132,16 @@ impl Reservation {
             .map(drop)
     }
 
-    /// Makes sure that something is mapped where a fixed mapping has just failed. Linux before 6.12 takes the old mapping
-    /// away before it finds that it cannot commit memory for the new one. If nothing is mapped there, this maps
-    /// inaccessible memory, which needs no commitment. Between the two calls another thread's mapping could move in; there is no
-    /// way to rule that out on those kernels under strict accounting (`vm.overcommit_memory=2`).
+    /// Makes sure that something is mapped where a fixed mapping has just failed. Linux before 6.12
+    /// takes the old mapping away before it finds that it cannot commit memory for the new one. If
+    /// nothing is mapped there, this maps inaccessible memory, which needs no commitment. Between
+    /// the two calls another thread's mapping could move in; there is no way to rule that out on
+    /// those kernels under strict accounting (`vm.overcommit_memory=2`).
     #[cold]
     fn close_hole(at: *mut std::ffi::c_void, len: usize) {
         let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE;
-        // SAFETY: this flag replaces nothing: where something is mapped already, the call fails, and nothing is to be done.
+        // SAFETY: this flag replaces nothing: where something is mapped already, the call fails,
+        // and nothing is to be done.
         let _ = unsafe { mmap_anonymous(at, len, ProtFlags::empty(), flags) };
     }
 
@@ -193,7 +197,8 @@ impl FileView {
 
 impl AsRef<[u8]> for FileView {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: that much is mapped readable, and `new`'s caller promised that it does not change.
+        // SAFETY: that much is mapped readable, and `new`'s caller promised that it does not
+        // change.
         unsafe { std::slice::from_raw_parts(self.space.base.as_ptr(), self.len) }
     }
 }
@@ -201,7 +206,8 @@ impl AsRef<[u8]> for FileView {
 impl Drop for Reservation {
     fn drop(&mut self) {
         // SAFETY: the range was mapped by `new`, only replaced since, and nobody may use a
-        // reservation's memory after dropping it. Failure would leave it mapped, which harms no one.
+        // reservation's memory after dropping it. Failure would leave it mapped, which harms no
+        // one.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
     }
 }

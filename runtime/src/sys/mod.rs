@@ -1,7 +1,8 @@
 //! Asks the operating system for everything that minirt needs of it: address space, images, stacks,
 //! signals.
 //!
-//! Linux; what depends on the processor is in `arch`. Nothing here knows what an instance or a module is.
+//! Linux; what depends on the processor is in `arch`. Nothing here knows what an instance or a
+//! module is.
 
 pub(crate) mod arch;
 pub(crate) mod mapping;

@@ -1,8 +1,8 @@
 //! Asks the kernel which pages of a range this process has made its own: `PAGEMAP_SCAN`, since
 //! Linux 6.7.
 //!
-//! One system call lists them by category (kernel documentation, admin-guide/mm/pagemap). It may be missing, on
-//! older kernels or behind a filter of system calls; whoever asks has another way then.
+//! One system call lists them by category (kernel documentation, admin-guide/mm/pagemap). It may be
+//! missing, on older kernels or behind a filter of system calls; whoever asks has another way then.
 
 use super::proc_file::PAGE_MAP;
 use std::ops::Range;
@@ -63,14 +63,16 @@ pub(crate) enum Kind {
     Swapped,
 }
 
-/// Calls `found` with each run of pages in `range` that were written, whether in memory or swapped out.
+/// Calls `found` with each run of pages in `range` that were written, whether in memory or swapped
+/// out.
 ///
-/// A written page is not the file's. Being present is not enough: reading a file maps its pages, and neighbours that were
-/// never asked for.
+/// A written page is not the file's. Being present is not enough: reading a file maps its pages,
+/// and neighbours that were never asked for.
 ///
-/// From `zeros_from` on, where a page that nobody wrote reads as zeros, the kernel's page of zeros does not count: reading
-/// maps it. In front of that it does. It gets there only if a page was written and the kernel merged it since, because it
-/// held nothing but zeros (KSM with `use_zero_pages`).
+/// From `zeros_from` on, where a page that nobody wrote reads as zeros, the kernel's page of zeros
+/// does not count: reading maps it. In front of that it does. It gets there only if a page was
+/// written and the kernel merged it since, because it held nothing but zeros (KSM with
+/// `use_zero_pages`).
 pub(crate) fn written(
     range: Range<usize>,
     zeros_from: usize,
@@ -101,7 +103,8 @@ fn written_part(region: &Region, zeros_from: usize) -> Option<Range<usize>> {
     (run.start < end).then_some(run.start..end)
 }
 
-/// Calls `found` with each run of pages in `range` that are mapped or swapped out, and what they are.
+/// Calls `found` with each run of pages in `range` that are mapped or swapped out, and what they
+/// are.
 pub(crate) fn kinds(range: Range<usize>, mut found: impl FnMut(Kind, Range<usize>)) -> Result<(), Unavailable> {
     let mut scan = scan(&range);
     scan.category_anyof_mask = PRESENT | SWAPPED;
@@ -152,7 +155,8 @@ fn each_region(mut scan: ScanArguments, mut found: impl FnMut(Region)) -> Result
 fn ioctl(scan: &mut ScanArguments) -> Result<usize, Unavailable> {
     let file = descriptor()?;
     loop {
-        // SAFETY: the arguments have the kernel's layout, `vec` points to `vec_len` regions, and both outlive the call.
+        // SAFETY: the arguments have the kernel's layout, `vec` points to `vec_len` regions, and
+        // both outlive the call.
         let listed = unsafe { libc::ioctl(file, PAGEMAP_SCAN, std::ptr::from_mut(scan)) };
         if listed >= 0 {
             return Ok(listed as usize);

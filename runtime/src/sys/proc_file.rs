@@ -1,7 +1,8 @@
 //! Opens the files of /proc that describe this process, each once.
 //!
-//! A child inherits its parent's descriptors, and would be told about its parent. So a descriptor is kept where no child
-//! finds it, however the child was made (`fork`). Where that is not possible, nobody is asked.
+//! A child inherits its parent's descriptors, and would be told about its parent. So a descriptor
+//! is kept where no child finds it, however the child was made (`fork`). Where that is not
+//! possible, nobody is asked.
 
 use super::fork::zero_in_children;
 use std::ffi::CStr;
@@ -45,10 +46,11 @@ impl ProcFile {
             return None;
         }
         static AT_FORK: Once = Once::new();
-        // SAFETY: the handler does only what is allowed between fork and exec. If there is no memory to note it, a child
-        // keeps a descriptor that it does not use.
+        // SAFETY: the handler does only what is allowed between fork and exec. If there is no
+        // memory to note it, a child keeps a descriptor that it does not use.
         AT_FORK.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) });
-        // Another thread may have been as quick: its descriptor is as good, and ours has no other user.
+        // Another thread may have been as quick: its descriptor is as good, and ours has no other
+        // user.
         match plus_one.compare_exchange(0, file + 1, Relaxed, Relaxed) {
             Ok(_) => {
                 self.inheritable.store(file, Relaxed);
@@ -67,7 +69,8 @@ extern "C" fn close_inherited() {
     for file in [&PAGE_MAP, &MAPPINGS] {
         let descriptor = file.inheritable.swap(-1, Relaxed);
         if descriptor != -1 {
-            // SAFETY: the descriptor is this module's, and nobody can be using it: a new child has one thread.
+            // SAFETY: the descriptor is this module's, and nobody can be using it: a new child has
+            // one thread.
             unsafe { libc::close(descriptor) };
         }
     }

@@ -4,12 +4,13 @@
 //! Four signals report faults. Of each that arrives, this file decides:
 //!
 //! - A *fault* that the classifier knows what to do about: the thread goes on, here or elsewhere.
-//! - Any other fault, and a signal that somebody has *sent* (`kill`, `raise`): the previous action, as if there were no
-//!   handler of ours. A previous handler is called as its own flags say.
+//! - Any other fault, and a signal that somebody has *sent* (`kill`, `raise`): the previous action,
+//!   as if there were no handler of ours. A previous handler is called as its own flags say.
 //!
-//! Others install handlers too, at any time. [`keep_in_front`] finds a handler that has taken the place of ours, and puts
-//! ours in front of it. Each time, ours is another function. So a handler that passes on to the one before it, or puts it
-//! back, reaches the action that was there before *itself*, and not itself again.
+//! Others install handlers too, at any time. [`keep_in_front`] finds a handler that has taken the
+//! place of ours, and puts ours in front of it. Each time, ours is another function. So a handler
+//! that passes on to the one before it, or puts it back, reaches the action that was there before
+//! *itself*, and not itself again.
 //!
 //! The classifier runs inside a signal handler: it must not allocate, lock or panic.
 
@@ -43,7 +44,8 @@ type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 /// The signals that report faults. The first is the one that even a valid write can raise.
 const SIGNALS: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
-/// Our handlers: the first is installed at the beginning, each other in front of a handler that came later.
+/// Our handlers: the first is installed at the beginning, each other in front of a handler that
+/// came later.
 const HANDLERS: [Handler; 8] =
     [handle::<0>, handle::<1>, handle::<2>, handle::<3>, handle::<4>, handle::<5>, handle::<6>, handle::<7>];
 
@@ -68,12 +70,13 @@ pub(crate) fn install(classify: Classify) {
     });
 }
 
-/// Makes sure that faults come to our handlers first, if they have been installed. Returns whether anything had changed.
-/// Unless `all` are wanted, it asks for the others only if the first of the signals had another handler.
+/// Makes sure that faults come to our handlers first, if they have been installed. Returns whether
+/// anything had changed. Unless `all` are wanted, it asks for the others only if the first of the
+/// signals had another handler.
 ///
 /// # Errors
-/// When other handlers have taken their place so often that none of ours is left to put in front. All others stay as
-/// they are then.
+/// When other handlers have taken their place so often that none of ours is left to put in front.
+/// All others stay as they are then.
 pub(crate) fn keep_in_front(all: bool) -> Result<bool, Displaced> {
     if CLASSIFY.get().is_none() {
         return Ok(false);
@@ -111,8 +114,8 @@ pub(crate) fn keep_in_front(all: bool) -> Result<bool, Displaced> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Displaced;
 
-/// Lets this thread have the four signals. Returns whether it had blocked any of them: the kernel ends a process for a
-/// fault whose signal is blocked.
+/// Lets this thread have the four signals. Returns whether it had blocked any of them: the kernel
+/// ends a process for a fault whose signal is blocked.
 pub(crate) fn unblock() -> bool {
     // SAFETY: both sets are initialised before they are read, and outlive the calls.
     unsafe {
@@ -140,7 +143,8 @@ fn put_in_front(index: usize, level: usize) {
     // Before the kernel can call the handler for this signal.
     PREVIOUS[level][index].set(&previous);
     let action = our_action(level, &previous);
-    // SAFETY: both structures are initialised, and the handler has the signature that SA_SIGINFO asks for.
+    // SAFETY: both structures are initialised, and the handler has the signature that SA_SIGINFO
+    // asks for.
     unsafe {
         let mut replaced = std::mem::zeroed();
         assert_eq!(libc::sigaction(signal, &action, &mut replaced), 0, "sigaction failed");
@@ -184,13 +188,14 @@ impl Action {
     fn apply(&self, signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void, origin: Origin) {
         let flags = self.flags.load(SeqCst);
         match (self.handler.load(SeqCst), origin) {
-            // A fault cannot be ignored. Without a handler, it happens again when we return, and ends the process with
-            // the right signal in the right place.
+            // A fault cannot be ignored. Without a handler, it happens again when we return, and
+            // ends the process with the right signal in the right place.
             (libc::SIG_DFL | libc::SIG_IGN, Origin::Processor(_)) => set_default(signal),
             (libc::SIG_IGN, Origin::Sent) => {}
             (libc::SIG_DFL, Origin::Sent) => {
                 set_default(signal);
-                // SAFETY: it sends this thread a signal, which it has not blocked: it has just come.
+                // SAFETY: it sends this thread a signal, which it has not blocked: it has just
+                // come.
                 unsafe { libc::raise(signal) };
             }
             (handler, _) => {
@@ -199,8 +204,8 @@ impl Action {
                 }
                 let blocked = self.mask.load(SeqCst) | if flags & libc::SA_NODEFER == 0 { bit(signal) } else { 0 };
                 let call = || {
-                    // SAFETY: the handler was installed with these flags, which say how it is called, and gets what the
-                    // kernel has given us.
+                    // SAFETY: the handler was installed with these flags, which say how it is
+                    // called, and gets what the kernel has given us.
                     unsafe {
                         if flags & libc::SA_SIGINFO != 0 {
                             std::mem::transmute::<usize, Handler>(handler)(signal, info, context);
@@ -229,7 +234,8 @@ fn with_blocked(signals: u64, f: impl FnOnce()) {
     if signals == 0 {
         return f();
     }
-    // SAFETY: both sets are initialised before they are read, and outlive the calls. Handlers may make them.
+    // SAFETY: both sets are initialised before they are read, and outlive the calls. Handlers may
+    // make them.
     unsafe {
         let (mut mask, mut before) = (std::mem::zeroed(), std::mem::zeroed());
         libc::sigemptyset(&mut mask);
@@ -243,7 +249,8 @@ fn with_blocked(signals: u64, f: impl FnOnce()) {
 /// Where a signal comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    /// The instruction that was interrupted, which failed in a way that can be a guest's doing, or in another.
+    /// The instruction that was interrupted, which failed in a way that can be a guest's doing, or
+    /// in another.
     Processor(Option<Failed>),
     /// Anybody else: another process, this one, or the kernel about something else.
     Sent,
@@ -288,7 +295,8 @@ extern "C" fn handle<const LEVEL: usize>(signal: i32, info: *mut libc::siginfo_t
     // SAFETY: the kernel passes valid information; every signal has a code.
     let origin = origin(signal, unsafe { (*info).si_code });
     if let Origin::Processor(Some(failed)) = origin {
-        // SAFETY: the kernel passes the interrupted context. A fault of an access comes with its address.
+        // SAFETY: the kernel passes the interrupted context. A fault of an access comes with its
+        // address.
         let (at, address) =
             unsafe { (arch::interrupted(context), (failed == Failed::Access).then(|| (*info).si_addr() as usize)) };
         let fault = Fault { pc: at.pc, frame: at.frame, address };
@@ -306,8 +314,9 @@ extern "C" fn handle<const LEVEL: usize>(signal: i32, info: *mut libc::siginfo_t
 
 /// Applies the action that was there before a level of ours.
 ///
-/// A handler may reset the signal to its default, so that a fault happens again without it and ends the process. What
-/// was sent does not happen again: then the handler has reset what was there before ours, which stays.
+/// A handler may reset the signal to its default, so that a fault happens again without it and ends
+/// the process. What was sent does not happen again: then the handler has reset what was there
+/// before ours, which stays.
 fn pass_on(level: usize, index: usize, info: *mut libc::siginfo_t, context: *mut libc::c_void, origin: Origin) {
     let (signal, previous) = (SIGNALS[index], &PREVIOUS[level][index]);
     if origin != Origin::Sent {

@@ -1,10 +1,11 @@
 //! Prepares a thread for Wasm: gives it a stack for signal handlers, and unblocks signals.
 //!
-//! It gets both when it first enters Wasm. Afterwards others may block the signals again, or take the place of our
-//! handlers; then the next fault ends the process, and even a valid write can fault. To ask the kernel takes about as
-//! long as twenty short calls, so a thread does not ask at each of them: it has *credit*, which entries use up, and
-//! *looks* when that is gone. Threads and processes are set up early, so a new thread looks often; one that has found
-//! nothing for some time looks seldom; and one that finds something begins anew.
+//! It gets both when it first enters Wasm. Afterwards others may block the signals again, or take
+//! the place of our handlers; then the next fault ends the process, and even a valid write can
+//! fault. To ask the kernel takes about as long as twenty short calls, so a thread does not ask at
+//! each of them: it has *credit*, which entries use up, and *looks* when that is gone. Threads and
+//! processes are set up early, so a new thread looks often; one that has found nothing for some
+//! time looks seldom; and one that finds something begins anew.
 
 use super::arch::thread_pointer;
 use super::mapping::{Access, PAGE, Reservation};
@@ -15,8 +16,8 @@ use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Room for the handler: the kernel's saved registers (up to some 11 KiB with AMX), our frames, and a previous handler
-/// that we may call.
+/// Room for the handler: the kernel's saved registers (up to some 11 KiB with AMX), our frames, and
+/// a previous handler that we may call.
 const SIGNAL_STACK: usize = 64 * 1024;
 
 /// The cost of the first entry into an instance, where any other costs 1. Its pages are often still
@@ -26,10 +27,12 @@ pub(crate) const FIRST_ENTRY: u32 = 64;
 /// How many times a thread looks often.
 const OFTEN: u32 = 1_024;
 
-/// While it looks often, it looks at all four handlers once in so many times, and otherwise at the most important.
+/// While it looks often, it looks at all four handlers once in so many times, and otherwise at the
+/// most important.
 const THOROUGH: u32 = 16;
 
-/// The credit after a look, while a thread looks often: not enough for a first entry, so each is preceded by a look.
+/// The credit after a look, while a thread looks often: not enough for a first entry, so each is
+/// preceded by a look.
 const SMALL_CREDIT: u32 = FIRST_ENTRY - 1;
 
 /// The credit after a look, afterwards.
@@ -40,7 +43,8 @@ struct Thread {
     credit: Cell<u32>,
     /// Looks since the beginning, or since one that found something.
     looks: Cell<u32>,
-    /// The addresses of its stack: from the lowest, up to the end. Both are 0 before the first look.
+    /// The addresses of its stack: from the lowest, up to the end. Both are 0 before the first
+    /// look.
     stack: Cell<(usize, usize)>,
 }
 
@@ -50,7 +54,8 @@ thread_local! {
     static SIGNALS: OnceCell<SignalStack> = const { OnceCell::new() };
 }
 
-/// Uses up credit for an entry into Wasm. Returns false if there is not enough: the thread has to [`look`] first.
+/// Uses up credit for an entry into Wasm. Returns false if there is not enough: the thread has to
+/// [`look`] first.
 #[inline]
 pub(crate) fn spend(cost: u32) -> bool {
     THREAD.with(|thread| {
@@ -59,8 +64,8 @@ pub(crate) fn spend(cost: u32) -> bool {
     })
 }
 
-/// Makes sure that this thread can handle faults, whatever has been done to its signals and their handlers. Says if other
-/// handlers get the faults all the same.
+/// Makes sure that this thread can handle faults, whatever has been done to its signals and their
+/// handlers. Says if other handlers get the faults all the same.
 ///
 /// # Errors
 /// When the thread has no stack for its signals yet, and the kernel gives no memory for one.
@@ -91,10 +96,11 @@ pub(crate) fn look() -> Result<std::result::Result<(), Displaced>> {
 /// Threads that could handle faults and have ended.
 static ENDED: AtomicUsize = AtomicUsize::new(0);
 
-/// Tells a thread that can handle faults from all others: a thread with an equal mark is the same one.
+/// Tells a thread that can handle faults from all others: a thread with an equal mark is the same
+/// one.
 ///
-/// A new thread may get the place in memory, and so the thread pointer, of one that has ended. Then the number of those is
-/// another: a thread counts itself before its place is given to anyone.
+/// A new thread may get the place in memory, and so the thread pointer, of one that has ended. Then
+/// the number of those is another: a thread counts itself before its place is given to anyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pointer: usize,
@@ -108,8 +114,9 @@ impl Mark {
     }
 }
 
-/// Makes sure that this thread can handle faults, after code may have come here from another thread. Without memory for a
-/// signal stack, it does without: handlers then run where the fault was.
+/// Makes sure that this thread can handle faults, after code may have come here from another
+/// thread. Without memory for a signal stack, it does without: handlers then run where the fault
+/// was.
 #[cold]
 #[inline(never)]
 pub(crate) fn arrive() {
@@ -130,7 +137,8 @@ fn give_signal_stack() -> Result<()> {
         Some(_) => Ok(()),
         None => SignalStack::install().map(|stack| _ = cell.set(stack)),
     });
-    // The thread is about to end, and has given it back: handlers run on its own stack now, which has room for them.
+    // The thread is about to end, and has given it back: handlers run on its own stack now, which
+    // has room for them.
     given.unwrap_or(Ok(()))
 }
 
@@ -143,8 +151,8 @@ impl SignalStack {
     fn install() -> Result<Self> {
         let space = Reservation::new(PAGE + SIGNAL_STACK)?;
         let stack = libc::stack_t { ss_sp: space.at(PAGE).cast(), ss_flags: 0, ss_size: SIGNAL_STACK };
-        // SAFETY: the memory is fresh, so nothing refers to it; it is handed to the kernel for this thread and
-        // stays mapped until `drop` has taken it back.
+        // SAFETY: the memory is fresh, so nothing refers to it; it is handed to the kernel for this
+        // thread and stays mapped until `drop` has taken it back.
         unsafe {
             space.map_zeros(PAGE..PAGE + SIGNAL_STACK, Access::ReadWrite)?;
             if libc::sigaltstack(&stack, std::ptr::null_mut()) != 0 {
@@ -158,8 +166,8 @@ impl SignalStack {
 impl Drop for SignalStack {
     fn drop(&mut self) {
         ENDED.fetch_add(1, Relaxed);
-        // SAFETY: both calls only read and write the structures given. The stack is disabled only while it is
-        // still the one in use; the memory goes away after that.
+        // SAFETY: both calls only read and write the structures given. The stack is disabled only
+        // while it is still the one in use; the memory goes away after that.
         unsafe {
             let mut current = std::mem::zeroed::<libc::stack_t>();
             let known = libc::sigaltstack(std::ptr::null(), &mut current) == 0;

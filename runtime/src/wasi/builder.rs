@@ -26,8 +26,8 @@ pub enum DirAccess {
     ReadWrite,
 }
 
-/// Puts a [`WasiCtx`] together. What is not given is not there: no arguments, no environment, no input, no
-/// directories, and output goes nowhere.
+/// Puts a [`WasiCtx`] together. What is not given is not there: no arguments, no environment, no
+/// input, no directories, and output goes nowhere.
 #[derive(Debug)]
 pub struct WasiCtxBuilder {
     args: Vec<Vec<u8>>,
@@ -110,13 +110,14 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Gives the guest the standard input, output and error of this process. They are not buffered on the way.
+    /// Gives the guest the standard input, output and error of this process. They are not buffered
+    /// on the way.
     pub fn inherit_stdio(&mut self) -> &mut Self {
         self.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit)
     }
 
-    /// Opens a directory of the host for the guest, which sees it under its own name. Directories get the
-    /// descriptors from 3 on, in the order in which they are given.
+    /// Opens a directory of the host for the guest, which sees it under its own name. Directories
+    /// get the descriptors from 3 on, in the order in which they are given.
     ///
     /// # Errors
     /// Returns an error if the directory cannot be opened.
@@ -134,10 +135,11 @@ impl WasiCtxBuilder {
         Ok(self)
     }
 
-    /// Gives the guest a socket: a connected one, or one that listens, of which it can accept others. Any type that owns
-    /// a socket will do ([`TcpListener`](std::net::TcpListener), [`UnixStream`](std::os::unix::net::UnixStream), ...).
-    /// Sockets get the descriptors after those of directories, in the order in which they are given: guests look for
-    /// directories from 3 on until there is none.
+    /// Gives the guest a socket: a connected one, or one that listens, of which it can accept
+    /// others. Any type that owns a socket will do ([`TcpListener`](std::net::TcpListener),
+    /// [`UnixStream`](std::os::unix::net::UnixStream), ...). Sockets get the descriptors after
+    /// those of directories, in the order in which they are given: guests look for directories from
+    /// 3 on until there is none.
     ///
     /// # Errors
     /// Returns an error if it is not a socket.
@@ -151,8 +153,8 @@ impl WasiCtxBuilder {
         Ok(self)
     }
 
-    /// Sets how many descriptors the guest can have open, the standard three, directories and sockets
-    /// included. Default: 1024. Each may take one of this process's.
+    /// Sets how many descriptors the guest can have open, the standard three, directories and
+    /// sockets included. Default: 1024. Each may take one of this process's.
     pub fn max_descriptors(&mut self, limit: u32) -> &mut Self {
         self.descriptor_limit = limit;
         self
@@ -161,8 +163,8 @@ impl WasiCtxBuilder {
     /// Returns the context that was put together. The builder is as new afterwards.
     ///
     /// # Errors
-    /// Returns an error if an argument or variable holds a NUL, or if there are more directories and
-    /// sockets than descriptors.
+    /// Returns an error if an argument or variable holds a NUL, or if there are more directories
+    /// and sockets than descriptors.
     pub fn build(&mut self) -> Result<WasiCtx> {
         let given = std::mem::take(self);
         let standard = [

@@ -1,9 +1,10 @@
 //! Holds what a function of WASI works on: the guest's memory and descriptors, and the store's
 //! deadline.
 //!
-//! A function must not keep a guest from its end. Whatever may take long is done in pieces, and whatever waits for somebody
-//! waits in slices; in between, it looks at the store's epoch deadline. There, the embedder may do anything with the
-//! store. So nothing of the guest can be kept across it: memory and descriptors are asked for again.
+//! A function must not keep a guest from its end. Whatever may take long is done in pieces, and
+//! whatever waits for somebody waits in slices; in between, it looks at the store's epoch deadline.
+//! There, the embedder may do anything with the store. So nothing of the guest can be kept across
+//! it: memory and descriptors are asked for again.
 
 use super::ctx::WasiCtx;
 use super::errno::Errno;
@@ -18,10 +19,12 @@ use std::time::{Duration, Instant};
 /// The most bytes that are moved before the deadline is looked at.
 pub(super) const PIECE: usize = 1 << 20;
 
-/// The longest time that is waited before the deadline is looked at: so late may a guest stop that waits.
+/// The longest time that is waited before the deadline is looked at: so late may a guest stop that
+/// waits.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// A store, in the middle of a call of a host function. `link` implements it, for whatever data a store has.
+/// A store, in the middle of a call of a host function. `link` implements it, for whatever data a
+/// store has.
 pub(super) trait Host {
     /// Returns the guest's memory, and all else that it has.
     fn parts(&mut self) -> (Guest<'_>, &mut WasiCtx);
@@ -54,7 +57,8 @@ impl Call<'_> {
         self.0.check_deadline().map_err(Failure::Stop)
     }
 
-    /// Returns whether calls of the host may wait by themselves. Where there are deadlines, they may not.
+    /// Returns whether calls of the host may wait by themselves. Where there are deadlines, they
+    /// may not.
     pub(super) fn patience(&self) -> Patience {
         if self.0.has_deadlines() { Patience::Never } else { Patience::Host }
     }
@@ -67,7 +71,8 @@ impl Call<'_> {
         }
     }
 
-    /// Waits until a descriptor is ready. A socket may have been given the longest time to wait; after that, it is `AGAIN`.
+    /// Waits until a descriptor is ready. A socket may have been given the longest time to wait;
+    /// after that, it is `AGAIN`.
     pub(super) fn wait(&mut self, fd: Fd, events: PollFlags) -> Result<(), Failure> {
         let end =
             self.ctx().table.get(fd)?.patience_for(events).and_then(|longest| Instant::now().checked_add(longest));
@@ -91,7 +96,8 @@ impl Call<'_> {
     }
 }
 
-/// Converts a time to what the host counts in. What is beyond 292 billion years does not fit, and becomes that.
+/// Converts a time to what the host counts in. What is beyond 292 billion years does not fit, and
+/// becomes that.
 pub(super) fn timespec(time: Duration) -> Timespec {
     let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     Timespec { tv_sec, tv_nsec: time.subsec_nanos().into() }

@@ -8,7 +8,8 @@ use super::rights::Rights;
 use super::strings::Strings;
 use cap_std::fs::Dir;
 
-/// Everything that a guest has of the outside: arguments, environment, and descriptors. It is part of a store's data.
+/// Everything that a guest has of the outside: arguments, environment, and descriptors. It is part
+/// of a store's data.
 #[derive(Debug)]
 pub struct WasiCtx {
     pub(super) args: Strings,

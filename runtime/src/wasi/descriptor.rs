@@ -30,9 +30,11 @@ pub(super) struct Descriptor {
 /// The thing that a descriptor stands for.
 #[derive(Debug)]
 pub(super) enum Object {
-    /// Standard input, output or error. The host's descriptor behind it, if there is one, is shared.
+    /// Standard input, output or error. The host's descriptor behind it, if there is one, is
+    /// shared.
     Stream(Stream),
-    /// Opened for this guest, which alone uses it. Unless it is a regular file, it never waits: see `open`.
+    /// Opened for this guest, which alone uses it. Unless it is a regular file, it never waits: see
+    /// `open`.
     File(File),
     Directory(Directory),
     Socket(OwnedFd),
@@ -78,8 +80,8 @@ impl Kind {
 }
 
 impl Descriptor {
-    /// Makes a standard stream. The guest learns whether it is a terminal, and nothing else: a file would have a size and
-    /// a position, which are not the guest's.
+    /// Makes a standard stream. The guest learns whether it is a terminal, and nothing else: a file
+    /// would have a size and a position, which are not the guest's.
     pub(super) fn stream(stream: Stream, output: bool) -> Self {
         let (kind, filetype) = match stream.host() {
             None => (Kind::Memory, Filetype::UNKNOWN),
@@ -100,7 +102,8 @@ impl Descriptor {
         Self { object, kind, filetype, rights: Grant::preopened(writable), flags: Fdflags::default() }
     }
 
-    /// Makes a descriptor of something opened through a directory. Of the rights, it gets those that apply.
+    /// Makes a descriptor of something opened through a directory. Of the rights, it gets those
+    /// that apply.
     pub(super) fn opened(file: File, host: FileType, Grant { base, inheriting }: Grant, flags: Fdflags) -> Self {
         let filetype = Filetype::from(host);
         let kind = Kind::of(file.as_fd(), host);
@@ -135,7 +138,8 @@ impl Descriptor {
         self.filetype
     }
 
-    /// Returns whether the guest waits until something can be read or written, instead of getting `AGAIN`.
+    /// Returns whether the guest waits until something can be read or written, instead of getting
+    /// `AGAIN`.
     pub(super) fn waits(&self) -> bool {
         !self.flags.contains(Fdflags::NONBLOCK)
     }

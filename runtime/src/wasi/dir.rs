@@ -1,8 +1,8 @@
 //! Lists directories.
 //!
-//! A cookie says where a listing goes on: 0 at `.`, 1 at `..`, and from 2 on where the host's own cookie, smaller by
-//! two, says. So a listing holds no state, and can go on after entries came or went. `..` has the directory's own
-//! inode: what lies above is not the guest's to know.
+//! A cookie says where a listing goes on: 0 at `.`, 1 at `..`, and from 2 on where the host's own
+//! cookie, smaller by two, says. So a listing holds no state, and can go on after entries came or
+//! went. `..` has the directory's own inode: what lies above is not the guest's to know.
 
 use super::call::Call;
 use super::errno::Result;
@@ -46,7 +46,8 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    /// Adds at most `most` entries of the host, and returns where to go on: nowhere at the end, or if the buffer is full.
+    /// Adds at most `most` entries of the host, and returns where to go on: nowhere at the end, or
+    /// if the buffer is full.
     fn fill(&mut self, dir: BorrowedFd<'_>, Dircookie(cookie): Dircookie, most: usize) -> Result<Option<Dircookie>> {
         let own = rustix::fs::fstat(dir)?.st_ino;
         for (number, name) in [".", ".."].into_iter().enumerate().skip(cookie.min(HOST_COOKIES) as usize) {

@@ -1,6 +1,7 @@
 //! Defines WASI's error numbers, and translates the host's errors into them.
 //!
-//! Knows nothing of descriptors or guests. An error that has no number of its own becomes `IO`, never success.
+//! Knows nothing of descriptors or guests. An error that has no number of its own becomes `IO`,
+//! never success.
 
 use rustix::io::Errno as Os;
 use std::io;
@@ -132,8 +133,8 @@ impl std::fmt::Debug for Errno {
 }
 
 impl From<io::Error> for Errno {
-    /// Errors that do not come from a system call have no number. `PermissionDenied` is how cap-std says that a path
-    /// would have left its directory.
+    /// Errors that do not come from a system call have no number. `PermissionDenied` is how cap-std
+    /// says that a path would have left its directory.
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(number) => Os::from_raw_os_error(number).into(),

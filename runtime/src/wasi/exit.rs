@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Says that the guest called `proc_exit`. It is an error, since nothing of the guest runs after it, but not a failure.
+/// Says that the guest called `proc_exit`. It is an error, since nothing of the guest runs after
+/// it, but not a failure.
 ///
 /// `error.downcast_ref::<I32Exit>()` finds it in what a call returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

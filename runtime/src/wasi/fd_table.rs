@@ -1,7 +1,7 @@
 //! Keeps a guest's descriptors: small numbers, the lowest free one first, up to a limit.
 //!
-//! The numbers of the standard streams are handed out last. A program that has closed its standard output must not get
-//! that number for the next file, and then print into it.
+//! The numbers of the standard streams are handed out last. A program that has closed its standard
+//! output must not get that number for the next file, and then print into it.
 //!
 //! Does not know what a descriptor is.
 
@@ -61,7 +61,8 @@ impl<D> FdTable<D> {
         Ok(entry)
     }
 
-    /// Moves an entry to a number that is in use, and returns what was there before: nothing, if it is the same.
+    /// Moves an entry to a number that is in use, and returns what was there before: nothing, if it
+    /// is the same.
     pub(super) fn renumber(&mut self, from: Fd, to: Fd) -> Result<Option<D>> {
         self.get(from)?;
         self.get(to)?;

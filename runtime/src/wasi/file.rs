@@ -82,8 +82,8 @@ pub(super) fn fd_advise(
     Ok(rustix::fs::fadvise(descriptor.host().ok_or(Errno::SPIPE)?, offset, NonZeroU64::new(len), advice)?)
 }
 
-/// Space is allocated in pieces, since it can take long. What cannot fit is refused before the first of them; what has been
-/// allocated before another error stays.
+/// Space is allocated in pieces, since it can take long. What cannot fit is refused before the
+/// first of them; what has been allocated before another error stays.
 pub(super) fn fd_allocate(call: &mut Call<'_>, fd: Fd, offset: Filesize, len: Filesize) -> Result<(), Failure> {
     let (Filesize(mut offset), Filesize(mut left)) = (offset, len);
     fn host(ctx: &WasiCtx, fd: Fd) -> Result<BorrowedFd<'_>> {
@@ -102,8 +102,8 @@ pub(super) fn fd_allocate(call: &mut Call<'_>, fd: Fd, offset: Filesize, len: Fi
     }
 }
 
-/// Says no if a file cannot be that large, or its file system has less space. The space that the file has already counts,
-/// wherever it is.
+/// Says no if a file cannot be that large, or its file system has less space. The space that the
+/// file has already counts, wherever it is.
 fn may_fit(host: BorrowedFd<'_>, offset: u64, len: u64) -> Result<()> {
     const MOST: u64 = i64::MAX.cast_unsigned();
     if offset > MOST || len > MOST {
@@ -152,8 +152,8 @@ pub(super) fn fd_fdstat_get(call: &mut Call<'_>, fd: Fd) -> Result<Fdstat> {
     Ok(call.ctx().table.get(fd)?.stat())
 }
 
-/// Appending and not waiting can be switched. What is synchronous stays so, as on Linux. A stream may be shared with
-/// the embedder, so its flags are not a guest's to change.
+/// Appending and not waiting can be switched. What is synchronous stays so, as on Linux. A stream
+/// may be shared with the embedder, so its flags are not a guest's to change.
 pub(super) fn fd_fdstat_set_flags(call: &mut Call<'_>, fd: Fd, flags: Fdflags) -> Result<()> {
     const SWITCHED: Fdflags = Fdflags::APPEND.union(Fdflags::NONBLOCK);
     let descriptor = call.ctx().table.get_mut(fd)?;

@@ -28,8 +28,8 @@ impl Filetype {
 }
 
 impl From<FileType> for Filetype {
-    /// WASI has no number for pipes. It has two for sockets, but the host's type does not tell which; a socket that the
-    /// guest was given is asked.
+    /// WASI has no number for pipes. It has two for sockets, but the host's type does not tell
+    /// which; a socket that the guest was given is asked.
     fn from(host: FileType) -> Self {
         match host {
             FileType::BlockDevice => Self::BLOCK_DEVICE,

@@ -1,7 +1,7 @@
 //! Reads and writes a guest's memory, at addresses that may be anything.
 //!
-//! Every access is checked; outside is `FAULT`. Nothing is ever allocated by a number that a guest gave. Knows
-//! nothing of descriptors or files.
+//! Every access is checked; outside is `FAULT`. Nothing is ever allocated by a number that a guest
+//! gave. Knows nothing of descriptors or files.
 
 use super::errno::{Errno, Result};
 use super::params::{GuestPath, GuestPtr, GuestSlice, Iovecs};
@@ -21,10 +21,12 @@ const PATH_LIMIT: u32 = 4095;
 /// The most buffers that the host takes in one system call.
 pub(super) const BUFFER_LIMIT: u32 = 1024;
 
-/// How many buffers are read into by one system call. Each is compared with all others, for they may overlap.
+/// How many buffers are read into by one system call. Each is compared with all others, for they
+/// may overlap.
 const READ_BUFFERS: usize = 8;
 
-/// The most bytes that one call of a guest moves, as on Linux. Libraries take the count for a signed number.
+/// The most bytes that one call of a guest moves, as on Linux. Libraries take the count for a
+/// signed number.
 const TRANSFER_LIMIT: u64 = 0x7fff_f000;
 
 /// Where buffers begin and end.
@@ -73,8 +75,8 @@ impl Guest<'_> {
         std::str::from_utf8(bytes).map_err(|_| Errno::ILSEQ)
     }
 
-    /// Begins a transfer. The array of buffers is inside the memory, and so are the first buffers; those after
-    /// `BUFFER_LIMIT` are looked at when it is their turn, so that nothing takes long.
+    /// Begins a transfer. The array of buffers is inside the memory, and so are the first buffers;
+    /// those after `BUFFER_LIMIT` are looked at when it is their turn, so that nothing takes long.
     pub(super) fn begin(&self, iovecs: Iovecs) -> Result<Cursor> {
         let start = Cursor { iovecs, index: 0, offset: 0, done: 0 };
         let array = GuestPtr::<Iovecs>::new(iovecs.address).array(iovecs.count, Cursor::ENTRY)?;
@@ -86,8 +88,8 @@ impl Guest<'_> {
         Ok(start)
     }
 
-    /// Returns buffers from the cursor on, with `most` bytes at most, and the cursor behind them. There may be none
-    /// although the cursor is not at its end.
+    /// Returns buffers from the cursor on, with `most` bytes at most, and the cursor behind them.
+    /// There may be none although the cursor is not at its end.
     pub(super) fn buffers(&self, start: Cursor, most: usize) -> Result<(SmallVec<[IoSlice<'_>; 16]>, Cursor)> {
         let (mut buffers, mut cursor) = (SmallVec::new(), start);
         while cursor.is_near(start) && cursor.since(start) < most {
@@ -101,7 +103,8 @@ impl Guest<'_> {
         Ok((buffers, cursor))
     }
 
-    /// Returns buffers that can be read into, in the same way: fewer of them, and only one if some overlap.
+    /// Returns buffers that can be read into, in the same way: fewer of them, and only one if some
+    /// overlap.
     pub(super) fn buffers_mut(&mut self, start: Cursor, most: usize) -> Result<Chunk<'_>> {
         let mut ranges = [const { 0..0 }; READ_BUFFERS];
         let mut steps: Steps = SmallVec::new();
@@ -130,7 +133,8 @@ impl Guest<'_> {
 }
 
 impl Guest<'_> {
-    /// Copies bytes to the buffers from the cursor on, which had room for them when it was measured.
+    /// Copies bytes to the buffers from the cursor on, which had room for them when it was
+    /// measured.
     pub(super) fn scatter(&mut self, mut cursor: Cursor, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             if cursor.is_at_end() {
@@ -168,8 +172,8 @@ impl Cursor {
         self.index >= self.iovecs.count || self.done >= TRANSFER_LIMIT
     }
 
-    /// Returns whether it is not at its end, and not so far from `start` that something else has to be
-    /// looked at first.
+    /// Returns whether it is not at its end, and not so far from `start` that something else has to
+    /// be looked at first.
     fn is_near(self, start: Self) -> bool {
         !self.is_at_end() && self.index - start.index < BUFFER_LIMIT
     }
@@ -179,7 +183,8 @@ impl Cursor {
         (self.done - start.done) as usize
     }
 
-    /// Returns where the next bytes are, at most `most`, and moves behind them. An empty entry is an empty range.
+    /// Returns where the next bytes are, at most `most`, and moves behind them. An empty entry is
+    /// an empty range.
     ///
     /// The array is in the guest's memory, where what is read into may change it.
     fn next(&mut self, memory: &[u8], most: usize) -> Result<Range<usize>> {

@@ -1,6 +1,7 @@
 //! Moves bytes between buffers and what a descriptor stands for, with one system call.
 //!
-//! No call here waits for the other side if `Patience::Never` is asked for: it returns `AGAIN`. None sends a signal.
+//! No call here waits for the other side if `Patience::Never` is asked for: it returns `AGAIN`.
+//! None sends a signal.
 
 use super::descriptor::{Descriptor, Kind, Object};
 use super::errno::{Errno, Result};
@@ -58,7 +59,8 @@ impl Descriptor {
         }
     }
 
-    /// A pipe has an end if there was a writer. Until the first comes, reading finds nothing and does not wait.
+    /// A pipe has an end if there was a writer. Until the first comes, reading finds nothing and
+    /// does not wait.
     fn read_after_nothing(&self, host: BorrowedFd<'_>, buffers: &mut [IoSliceMut<'_>]) -> Result<usize> {
         match ready(host, PollFlags::IN)? {
             found if found.contains(PollFlags::IN) => Ok(retry_on_intr(|| rustix::io::readv(host, buffers))?),
@@ -136,9 +138,9 @@ pub(super) fn ready(host: BorrowedFd<'_>, events: PollFlags) -> Result<PollFlags
     Ok(fds[0].revents())
 }
 
-/// Linux appends whatever the offset, if the file was opened like that. Where the kernel has no flag that says otherwise
-/// for one call, the file is told for the time of the call: it was opened for this guest, who is here and does not write
-/// meanwhile.
+/// Linux appends whatever the offset, if the file was opened like that. Where the kernel has no
+/// flag that says otherwise for one call, the file is told for the time of the call: it was opened
+/// for this guest, who is here and does not write meanwhile.
 fn write_at_despite_append(host: BorrowedFd<'_>, buffers: &[IoSlice<'_>], offset: u64) -> rustix::io::Result<usize> {
     use rustix::io::Errno as Os;
     match retry_on_intr(|| rustix::io::pwritev2(host, buffers, offset, NOAPPEND)) {

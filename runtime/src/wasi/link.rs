@@ -19,8 +19,9 @@ use crate::{Caller, Extern, Linker, Memory, Result};
 /// The name under which guests import these functions.
 const MODULE: &str = "wasi_snapshot_preview1";
 
-/// Defines each function of the table. A row has the function's name, what it takes in Wasm, the file that it is in, what
-/// its arguments mean, and the places in the guest's memory where its results go.
+/// Defines each function of the table. A row has the function's name, what it takes in Wasm, the
+/// file that it is in, what its arguments mean, and the places in the guest's memory where its
+/// results go.
 macro_rules! functions {
     ($linker:ident, $get:ident,
      $($name:ident($($argument:ident: $number:ty),*) = $file:ident($($Param:ident($($from:ident)*))*) $($out:ident)*;)*
@@ -55,7 +56,8 @@ macro_rules! functions {
 
 /// Defines WASI preview 1 in a linker: all functions of the module `wasi_snapshot_preview1`.
 ///
-/// `get` finds the guest's [`WasiCtx`] in the store's data. The guest's memory is its export `memory`.
+/// `get` finds the guest's [`WasiCtx`] in the store's data. The guest's memory is its export
+/// `memory`.
 ///
 /// # Errors
 /// Returns an error if one of the names is defined already and shadowing is not allowed.

@@ -24,15 +24,17 @@
 //!
 //! # Layout
 //!
-//! `link` alone knows the runtime, through its public interface. It hands each function a `Call`: the guest's memory with
-//! every access checked, the `WasiCtx`, whose `FdTable` is all that a guest has, and the store's deadline. Arguments
-//! are of types of their own (`params`, `flags`, `rights`), results are `records`. Functions stand in `file` and `io` (open
-//! descriptors), `dir` (listing), `path` and `open` (paths), `clock`, `poll`, `process` and `socket`.
+//! `link` alone knows the runtime, through its public interface. It hands each function a `Call`:
+//! the guest's memory with every access checked, the `WasiCtx`, whose `FdTable` is all that a guest
+//! has, and the store's deadline. Arguments are of types of their own (`params`, `flags`,
+//! `rights`), results are `records`. Functions stand in `file` and `io` (open descriptors), `dir`
+//! (listing), `path` and `open` (paths), `clock`, `poll`, `process` and `socket`.
 //!
-//! Paths are cap-std's to resolve, beneath the directory they are relative to; other calls to the host are rustix's.
-//! The only unsafe code is in `signals`, which keeps the host from being ended by a guest's writes. No number of a guest
-//! makes the host allocate without a bound, and no call keeps a guest from its deadline. Whatever a guest passes is
-//! answered with an error number at worst.
+//! Paths are cap-std's to resolve, beneath the directory they are relative to; other calls to the
+//! host are rustix's. The only unsafe code is in `signals`, which keeps the host from being ended
+//! by a guest's writes. No number of a guest makes the host allocate without a bound, and no call
+//! keeps a guest from its deadline. Whatever a guest passes is answered with an error number at
+//! worst.
 
 #![deny(unsafe_code)]
 

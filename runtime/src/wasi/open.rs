@@ -1,8 +1,8 @@
 //! Implements `path_open`: which rights it takes, how the host opens, and what the new descriptor
 //! may do.
 //!
-//! The host opens without waiting, and so are files left that could wait: pipes, terminals. What a guest waits for, it waits
-//! for here and in `transfer`, where its deadline is looked at.
+//! The host opens without waiting, and so are files left that could wait: pipes, terminals. What a
+//! guest waits for, it waits for here and in `transfer`, where its deadline is looked at.
 
 use super::call::Call;
 use super::descriptor::Descriptor;
@@ -68,8 +68,9 @@ impl Request<'_> {
         self.oflags.contains(oflag)
     }
 
-    /// Returns nothing if the guest has to wait: a pipe is opened for writing when there is a reader, and a file that somebody
-    /// has a lease on when that is given back. Nobody tells when that is.
+    /// Returns nothing if the guest has to wait: a pipe is opened for writing when there is a
+    /// reader, and a file that somebody has a lease on when that is given back. Nobody tells when
+    /// that is.
     fn open_unless_later(&self, dir: &Dir) -> Result<Option<(File, FileType)>> {
         match self.open(dir) {
             Err(Errno::NXIO) if self.waits() && self.is_pipe(dir) => Ok(None),
@@ -104,14 +105,15 @@ impl Request<'_> {
         }
     }
 
-    /// Returns whether the host must open for writing. A directory never is, so that it turns out to be one.
+    /// Returns whether the host must open for writing. A directory never is, so that it turns out
+    /// to be one.
     fn writes(&self) -> bool {
         let written = self.rights.intersects(Rights::NEED_WRITING) || self.has(Oflags::TRUNC);
         written && !self.has(Oflags::DIRECTORY)
     }
 
-    /// Returns flags of the new open file that change nothing about how its path is resolved. A terminal must not become
-    /// that of the host.
+    /// Returns flags of the new open file that change nothing about how its path is resolved. A
+    /// terminal must not become that of the host.
     fn status(&self) -> OFlags {
         let names = [
             (Fdflags::APPEND, OFlags::APPEND),

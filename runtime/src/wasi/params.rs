@@ -1,8 +1,8 @@
 //! Gives the numbers that a guest passes types of their own, so that no two are mistaken for each
 //! other.
 //!
-//! Whatever is here may have any value. `guest` says what lies in a guest's memory, `fd_table` which descriptors there
-//! are.
+//! Whatever is here may have any value. `guest` says what lies in a guest's memory, `fd_table`
+//! which descriptors there are.
 
 use super::errno::{Errno, Result};
 use std::marker::PhantomData;
@@ -62,13 +62,14 @@ impl<T> GuestPtr<T> {
         Ok(Self::new(address))
     }
 
-    /// Returns the address of the entry with this index, each of which has `size` bytes. The array must end inside the
-    /// memory, which whoever asks for its bytes has found out.
+    /// Returns the address of the entry with this index, each of which has `size` bytes. The array
+    /// must end inside the memory, which whoever asks for its bytes has found out.
     pub(super) fn entry(self, index: u32, size: u32) -> Self {
         Self::new(self.address + index * size)
     }
 
-    /// Returns an array of so many entries of `size` bytes. It is a `FAULT` if no memory has that many bytes.
+    /// Returns an array of so many entries of `size` bytes. It is a `FAULT` if no memory has that
+    /// many bytes.
     pub(super) fn array(self, count: u32, size: u32) -> Result<GuestSlice> {
         let len = count.checked_mul(size).ok_or(Errno::FAULT)?;
         Ok(GuestSlice { address: self.address, len })

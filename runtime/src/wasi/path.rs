@@ -1,8 +1,9 @@
 //! Implements the functions on paths. cap-std resolves every path beneath the directory it is
 //! relative to.
 //!
-//! Where cap-std has no function that does not follow a symbolic link at the end, the directory above is resolved by
-//! cap-std, and the rest is a single name, handed to a system call that follows nothing.
+//! Where cap-std has no function that does not follow a symbolic link at the end, the directory
+//! above is resolved by cap-std, and the rest is a single name, handed to a system call that
+//! follows nothing.
 
 use super::call::Call;
 use super::errno::{Errno, Result};
@@ -21,8 +22,8 @@ pub(super) fn follows(flags: Lookupflags) -> bool {
     flags.contains(Lookupflags::SYMLINK_FOLLOW)
 }
 
-/// Splits a path into its last name and what stands before it, unless it ends in a slash or dots, where nothing can be a
-/// link.
+/// Splits a path into its last name and what stands before it, unless it ends in a slash or dots,
+/// where nothing can be a link.
 fn split(path: &str) -> Option<(&str, &str)> {
     let (parent, name) = match path.rsplit_once('/') {
         None => ("", path),
@@ -32,8 +33,8 @@ fn split(path: &str) -> Option<(&str, &str)> {
     (!matches!(name, "" | "." | "..")).then_some((parent, name))
 }
 
-/// Opens the directory above a path's last name, if it is not `dir` itself, and returns it with that name. `None` as for
-/// `split`.
+/// Opens the directory above a path's last name, if it is not `dir` itself, and returns it with
+/// that name. `None` as for `split`.
 pub(super) fn open_parent<'p>(dir: &Dir, path: &'p str) -> Result<Option<(Option<Dir>, &'p str)>> {
     match split(path) {
         None => Ok(None),
@@ -52,7 +53,8 @@ pub(super) fn path_remove_directory(call: &mut Call<'_>, fd: Fd, path: GuestPath
     let (guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_REMOVE_DIRECTORY)?;
     let path = guest.path(path)?;
-    // A slash at the end says that it is a directory, which is so anyway; but the host would see the name `.`.
+    // A slash at the end says that it is a directory, which is so anyway; but the host would see
+    // the name `.`.
     match path.trim_end_matches('/') {
         "" => Ok(dir.remove_dir(path)?),
         trimmed => Ok(dir.remove_dir(trimmed)?),
@@ -157,7 +159,8 @@ pub(super) fn path_rename(
     Ok(old_dir.rename(old, new_dir, new)?)
 }
 
-/// The link may point anywhere but to an absolute path. Where it leads out of the directory, following it fails.
+/// The link may point anywhere but to an absolute path. Where it leads out of the directory,
+/// following it fails.
 pub(super) fn path_symlink(call: &mut Call<'_>, target: GuestPath, fd: Fd, path: GuestPath) -> Result<()> {
     let (guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_SYMLINK)?;

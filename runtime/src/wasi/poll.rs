@@ -1,7 +1,7 @@
 //! Implements `poll_oneoff`: waits for clocks and descriptors.
 //!
-//! Timeouts are turned into times of the monotonic clock when the call begins, so a real-time clock that is set
-//! meanwhile does not matter. Regular files and streams in memory are always ready.
+//! Timeouts are turned into times of the monotonic clock when the call begins, so a real-time clock
+//! that is set meanwhile does not matter. Regular files and streams in memory are always ready.
 
 use super::call::{Call, timespec};
 use super::clock::{clock, now};

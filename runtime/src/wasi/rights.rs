@@ -99,7 +99,8 @@ impl Rights {
     /// The rights of a listening socket.
     pub(super) const LISTENING: Self = Self::COMMON.union(Self::FD_READ).union(Self::SOCK_ACCEPT);
 
-    /// The rights that change a file system. Linking is one: a second name in a writable directory makes a file writable.
+    /// The rights that change a file system. Linking is one: a second name in a writable directory
+    /// makes a file writable.
     const CHANGING: Self = Self::FD_WRITE
         .union(Self::FD_ALLOCATE)
         .union(Self::FD_FILESTAT_SET_SIZE)
@@ -119,8 +120,8 @@ impl Rights {
     /// The rights that need a host file open for writing.
     pub(super) const NEED_WRITING: Self = Self::FD_WRITE.union(Self::FD_ALLOCATE).union(Self::FD_FILESTAT_SET_SIZE);
 
-    /// The rights that a guest opens a file for. It is an error to ask for one of these in vain. Others are merely not
-    /// given, which is what the libraries of C and Rust count on.
+    /// The rights that a guest opens a file for. It is an error to ask for one of these in vain.
+    /// Others are merely not given, which is what the libraries of C and Rust count on.
     pub(super) const ACCESS: Self = Self::FD_READ.union(Self::FD_WRITE);
 
     const fn union(self, other: Self) -> Self {
@@ -148,8 +149,9 @@ impl Rights {
         if filetype == Filetype::DIRECTORY { Self::DIRECTORY } else { Self::FILE }
     }
 
-    /// Returns the rights of standard input, or of standard output and error. They are streams even where the host has a
-    /// file behind them, which others use too: there is no right to seek, by which guests also tell a terminal.
+    /// Returns the rights of standard input, or of standard output and error. They are streams even
+    /// where the host has a file behind them, which others use too: there is no right to seek, by
+    /// which guests also tell a terminal.
     pub(super) fn standard(output: bool) -> Self {
         let direction = if output { Self::FD_WRITE | Self::FD_SYNC | Self::FD_DATASYNC } else { Self::FD_READ };
         Self::COMMON | direction

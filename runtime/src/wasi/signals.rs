@@ -1,14 +1,16 @@
 //! Writes without the signals that writing can raise.
 //!
-//! Linux sends SIGPIPE to a thread that writes to a pipe without a reader, and SIGXFSZ to one that makes a file larger than
-//! the process may (RLIMIT_FSIZE). Both end the process unless it has said otherwise, and a guest can have both: so they
-//! must not come. A library cannot say otherwise for the whole process, as that belongs to the embedder. But the kernel
-//! sends these two to the very thread that writes, and what a thread has blocked is its own affair: the signal is
-//! blocked for the one call, and if the call has raised it, taken back before the thread is as it was.
+//! Linux sends SIGPIPE to a thread that writes to a pipe without a reader, and SIGXFSZ to one that
+//! makes a file larger than the process may (RLIMIT_FSIZE). Both end the process unless it has said
+//! otherwise, and a guest can have both: so they must not come. A library cannot say otherwise for
+//! the whole process, as that belongs to the embedder. But the kernel sends these two to the very
+//! thread that writes, and what a thread has blocked is its own affair: the signal is blocked for
+//! the one call, and if the call has raised it, taken back before the thread is as it was.
 //!
-//! Looking first, whether there is a reader and where the limit is, would not do: the reader may leave in between, and
-//! another guest may append to the same file. Flags that keep a call from sending the signal would do, but files have
-//! none, and pipes only since Linux 6.18. Sockets have always had one (MSG_NOSIGNAL), so they need nothing of this.
+//! Looking first, whether there is a reader and where the limit is, would not do: the reader may
+//! leave in between, and another guest may append to the same file. Flags that keep a call from
+//! sending the signal would do, but files have none, and pipes only since Linux 6.18. Sockets have
+//! always had one (MSG_NOSIGNAL), so they need nothing of this.
 //!
 //! The only unsafe code of WASI is here: calls of libc's.
 
@@ -24,8 +26,8 @@ pub(super) fn to_pipe<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, 
 
 /// Writes to a file or changes its size, for which there may be a limit: beyond it is FBIG.
 ///
-/// Where there is no limit, which is usual, the only cost is to find that out. If the embedder sets one at the same
-/// moment, it may be found out too early; a guest cannot bring that about.
+/// Where there is no limit, which is usual, the only cost is to find that out. If the embedder sets
+/// one at the same moment, it may be found out too early; a guest cannot bring that about.
 pub(super) fn to_file<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
     if file_sizes_are_limited() { without(libc::SIGXFSZ, Errno::FBIG, write) } else { write() }
 }
@@ -39,7 +41,8 @@ fn file_sizes_are_limited() -> bool {
     }
 }
 
-/// Calls `write` with this signal blocked in this thread. `error` is what the kernel returns when it sends the signal.
+/// Calls `write` with this signal blocked in this thread. `error` is what the kernel returns when
+/// it sends the signal.
 fn without<R>(signal: i32, error: Errno, write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
     let only = set_of(signal);
     let before = change_mask(libc::SIG_BLOCK, &only)?;

@@ -37,8 +37,8 @@ pub(super) fn sock_accept(call: &mut Call<'_>, fd: Fd, flags: Fdflags) -> Result
     Ok(table.insert(Descriptor::socket(accepted, rights, flags))?)
 }
 
-/// Accepts who is there. If others accept through the same socket, who was there may be gone, and then the host waits for the
-/// next.
+/// Accepts who is there. If others accept through the same socket, who was there may be gone, and
+/// then the host waits for the next.
 fn accept(listener: &Descriptor) -> Result<OwnedFd> {
     let host = listener.as_socket(Rights::SOCK_ACCEPT)?;
     if ready(host, PollFlags::IN)?.is_empty() {

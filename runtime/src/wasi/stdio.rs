@@ -1,7 +1,8 @@
 //! Provides a guest's standard input, output and error.
 //!
-//! Inherited streams are the process's own descriptors. Nothing here buffers, so what the embedder has in the buffers of
-//! `std::io` comes before or after what a guest writes in one call, never between. Streams in memory are bounded.
+//! Inherited streams are the process's own descriptors. Nothing here buffers, so what the embedder
+//! has in the buffers of `std::io` comes before or after what a guest writes in one call, never
+//! between. Streams in memory are bounded.
 
 use super::errno::{Errno, Result};
 use std::io::{IoSlice, IoSliceMut, Read};
@@ -15,7 +16,8 @@ pub enum Input {
     /// Nowhere: the guest is at the end of its input at once.
     #[default]
     Null,
-    /// The standard input of this process, as a stream: the guest cannot seek in it even if it is a file.
+    /// The standard input of this process, as a stream: the guest cannot seek in it even if it is a
+    /// file.
     Inherit,
     /// These bytes, then the end.
     Bytes(Vec<u8>),
@@ -28,8 +30,8 @@ pub enum Output {
     /// Nowhere.
     #[default]
     Null,
-    /// To the stream of the same number of this process. The guest can write to it, but neither seek nor write at an
-    /// offset even if it is a file, for others write there, too.
+    /// To the stream of the same number of this process. The guest can write to it, but neither
+    /// seek nor write at an offset even if it is a file, for others write there, too.
     Inherit,
     /// Into memory, where the embedder finds it.
     Buffer(OutputBuffer),

@@ -4,7 +4,8 @@ use super::errno::Result;
 use super::guest::Guest;
 use super::params::{GuestPtr, GuestSlice, Size};
 
-/// Strings that a guest reads as an array of addresses, and a buffer of NUL-terminated strings that they point into.
+/// Strings that a guest reads as an array of addresses, and a buffer of NUL-terminated strings that
+/// they point into.
 #[derive(Debug, Default)]
 pub(super) struct Strings {
     strings: Vec<Vec<u8>>,
@@ -13,7 +14,8 @@ pub(super) struct Strings {
 }
 
 impl Strings {
-    /// Returns `None` if a string has a NUL in it, or if all together are longer than a guest's memory can be.
+    /// Returns `None` if a string has a NUL in it, or if all together are longer than a guest's
+    /// memory can be.
     pub(super) fn new(strings: Vec<Vec<u8>>) -> Option<Self> {
         let mut len = 0_u32;
         for string in &strings {

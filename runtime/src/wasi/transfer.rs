@@ -1,8 +1,9 @@
 //! Transfers bytes between a guest's buffers and a descriptor, with as many system calls as that
 //! takes.
 //!
-//! What has been moved is never lost: an error after the first piece ends the transfer with the bytes moved before, and
-//! the guest meets the error in its next call, if it is still there. Messages are not cut into pieces.
+//! What has been moved is never lost: an error after the first piece ends the transfer with the
+//! bytes moved before, and the guest meets the error in its next call, if it is still there.
+//! Messages are not cut into pieces.
 
 use super::call::{Call, PIECE};
 use super::descriptor::{Descriptor, Kind};
@@ -13,7 +14,8 @@ use super::params::{Fd, Iovecs, Size};
 use rustix::event::PollFlags;
 use std::io::{IoSlice, IoSliceMut};
 
-/// The longest message that is received into more buffers than the host takes at once. Longer ones are cut off.
+/// The longest message that is received into more buffers than the host takes at once. Longer ones
+/// are cut off.
 const MESSAGE_LIMIT: usize = 1 << 18;
 
 /// When reading ends.
@@ -31,7 +33,8 @@ pub(super) enum Fill {
 enum Next {
     /// Another one, from here on.
     Piece(Cursor),
-    /// The same one, when the descriptor is ready; or nothing, if something was moved and that is enough.
+    /// The same one, when the descriptor is ready; or nothing, if something was moved and that is
+    /// enough.
     Wait { enough: bool },
     /// Nothing. So many bytes have been moved.
     Over(u64),
@@ -61,7 +64,8 @@ fn transfer(
     }
 }
 
-/// Reads into a guest's buffers. `read` is given some of them at a time, and the number of bytes read before.
+/// Reads into a guest's buffers. `read` is given some of them at a time, and the number of bytes
+/// read before.
 pub(super) fn read(
     call: &mut Call<'_>,
     fd: Fd,
@@ -104,7 +108,8 @@ fn read_piece(
     Ok(if goes_on { Next::Piece(next) } else { Next::Over(next.done) })
 }
 
-/// A message is received by one call of the host. If that takes fewer buffers than there are, by way of one of ours.
+/// A message is received by one call of the host. If that takes fewer buffers than there are, by
+/// way of one of ours.
 fn read_message(
     mut guest: Guest<'_>,
     start: Cursor,
@@ -127,7 +132,8 @@ fn read_message(
     Ok(Next::Over(len as u64))
 }
 
-/// Writes from a guest's buffers. `write` is given some of them at a time, and the number of bytes written before.
+/// Writes from a guest's buffers. `write` is given some of them at a time, and the number of bytes
+/// written before.
 pub(super) fn write(
     call: &mut Call<'_>,
     fd: Fd,
@@ -141,7 +147,8 @@ pub(super) fn write(
         let write = |buffers: &[IoSlice<'_>]| write(descriptor, buffers, start.done);
         let next = match descriptor.kind {
             Kind::Messages => write_message(&guest, start, write),
-            // What is taken in part is taken whole when there is room again. A file that is full stays so.
+            // What is taken in part is taken whole when there is room again. A file that is full
+            // stays so.
             Kind::Pipe | Kind::Connection | Kind::Device => {
                 write_piece(&guest, start, descriptor.room(patience).unwrap_or(PIECE), true, write)
             }

@@ -1,7 +1,7 @@
 //! Draws the address space of one instance, a slot, and says what is where in it.
 //!
-//! An instance lives in a *slot*: one reservation of [`SLOT_SIZE`] bytes. Compiled code holds one pointer
-//! into it, vmctx, and reaches everything else at a constant distance from there.
+//! An instance lives in a *slot*: one reservation of [`SLOT_SIZE`] bytes. Compiled code holds one
+//! pointer into it, vmctx, and reaches everything else at a constant distance from there.
 //!
 //! ```text
 //!  slot + 0          0.5 GiB           1.5 GiB           2.5 GiB                   6.5 GiB       7 GiB
@@ -12,14 +12,17 @@
 //! ```
 //!
 //! vmctx points into the middle of the guard. From there both the state and the start of the memory
-//! are within a signed 32-bit displacement, so an access to either needs no base register of its own. Still,
-//! 2 GiB of inaccessible space are between anything writable and the start of the memory.
-//! It also makes a null funcref cheap to catch: distance 0 from vmctx is an address that always faults.
+//! are within a signed 32-bit displacement, so an access to either needs no base register of its
+//! own. Still, 2 GiB of inaccessible space are between anything writable and the start of the
+//! memory. It also makes a null funcref cheap to catch: distance 0 from vmctx is an address that
+//! always faults.
 //!
-//! - The **host cell** holds what differs between two instances of a module: the stack limit and the imports.
-//!   Absolute addresses are allowed here and nowhere else. It is not part of the image.
-//! - The **state** is what the specification calls a module instance: sizes, globals, segment flags, tables,
-//!   and the funcref records. It is part of the image, and does not depend on which slot it is in.
+//! - The **host cell** holds what differs between two instances of a module: the stack limit and
+//!   the imports. Absolute addresses are allowed here and nowhere else. It is not part of the
+//!   image.
+//! - The **state** is what the specification calls a module instance: sizes, globals, segment
+//!   flags, tables, and the funcref records. It is part of the image, and does not depend on which
+//!   slot it is in.
 
 const GIB: u64 = 1 << 30;
 
