@@ -6,6 +6,7 @@
 //! | `tree` | a crate's modules in order, and where a path leads |
 //! | `order` | a file uses only what stands above it |
 //! | `map` | ARCHITECTURE.md lists what is there, in that order |
+//! | `documents` | files and headings that the documents name are there |
 //!
 //! Paths are seen, and the functions that a type's `impl` blocks in several files call on `self`. Methods called on
 //! other values are not, for that takes a compiler.
@@ -16,6 +17,7 @@ mod source;
 mod tree;
 mod order;
 mod map;
+mod documents;
 
 use order::upward_uses;
 use std::collections::BTreeSet;
@@ -82,6 +84,26 @@ fn unsafe_code_of_the_runtime_is_where_architecture_md_says() {
         found.insert(*place.unwrap_or_else(|| panic!("ARCHITECTURE.md does not list the unsafe code of {file}.rs")));
     }
     assert_eq!(found, listed.into_iter().collect(), "left: where unsafe code is; right: what is listed");
+}
+
+#[test]
+fn what_the_documents_name_is_there() {
+    let mut missing = String::new();
+    for name in documents::DOCUMENTS {
+        let path = root().join(name);
+        let document = std::fs::read_to_string(&path).unwrap();
+        for path in documents::paths(&document).into_iter().filter(|path| !root().join(path).exists()) {
+            missing += &format!("\n{name} names `{path}`");
+        }
+        for (file, heading) in documents::links(&document) {
+            let target = if file.is_empty() { path.clone() } else { documents::normal(&path.with_file_name(file)) };
+            let found = std::fs::read_to_string(&target).map(|text| documents::headings(&text)).unwrap_or_default();
+            if !target.exists() || !heading.is_empty() && !found.contains(heading) {
+                missing += &format!("\n{name} links to {file}#{heading}");
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing}\nThese files or headings are not there.");
 }
 
 /// Returns whether the keyword stands in the code. Comments and texts are no such tokens.
