@@ -1,5 +1,5 @@
-//! minirt runs WebAssembly, and shows how far copy-on-write instantiation can go: a fresh, isolated instance of a
-//! module costs about as much as the pages that the last one wrote to.
+//! A small WebAssembly runtime, built around copy-on-write instantiation: a fresh, isolated
+//! instance of a module costs about as much as the pages that the last one wrote to.
 //!
 //! ```
 //! use minirt::{Engine, Instance, Module, Store};
@@ -20,12 +20,15 @@
 //! # }
 //! ```
 //!
+//! Types and methods have wasmtime's names where it has the same thing. README.md lists the
+//! differences.
+//!
 //! # How an instance comes to life
 //!
-//! [`Module::new`] compiles the module to machine code, and computes its **image**: what an instance looks like
-//! right after instantiation, all of its mutable state and its linear memory. They are in sealed memory files, or
-//! the memory is still in the artifact that it was loaded from.
-//! An [`Engine`] keeps **slots**, each the address space of one instance:
+//! [`Module::new`] compiles the module to machine code, and computes its **image**: all mutable
+//! state and the linear memory, as they are right after instantiation. The image is in sealed
+//! memory files, or in the artifact that the module was loaded from. An [`Engine`] keeps **slots**,
+//! each the address space of one instance:
 //!
 //! ```text
 //!  +-----------+--------------------+-----------+--------------------------+-----------+
@@ -36,59 +39,77 @@
 //!                ^ mapped copy-on-write from the image ^
 //! ```
 //!
-//! [`Instance::new`] takes a slot that carries the module's image and writes its host cell: what the imports
-//! are, and little else. Everything else is already there. When the [`Store`] is dropped, the pages that the
-//! instance wrote are put back, and the slot waits for the next one.
+//! [`Instance::new`] takes a slot that carries the module's image and writes its host cell: above
+//! all, the imports. Everything else is already there. When the [`Store`] is dropped, the pages
+//! that the instance wrote are put back, and the slot waits for the next one.
 //!
-//! Which pages? Most programs write to the same ones in every run. So once a module has run, all its other pages are
-//! read-only: a write there faults, and the page joins the **hot set**. A reset copies the hot set back, without a single
-//! system call. Where the pages wander, the kernel is asked instead, and where they are too many to be kept, it takes them
-//! away. The engine sees for itself what fits a module; [`Engine::stats`] tells.
+//! The engine finds out which pages these are, and chooses the way to put them back:
 //!
-//! An instance can also go back to its beginning in place ([`Instance::reset`]), or become the beginning of others
-//! ([`Instance::snapshot`]). A module or snapshot can be an *artifact*, a file that is mapped instead of compiled
-//! ([`Module::serialize`], [`Module::deserialize_file`], [`Snapshot::save`]).
+//! - Most programs write the same pages in every run, the module's **hot set**. All other pages are
+//!   write-protected. A write there faults once, and the page joins the set. A reset copies the hot
+//!   set back without a system call.
+//! - Where the pages wander, a reset asks the kernel which were written.
+//! - Where there are too many to keep, the kernel takes them away.
 //!
-//! # Words
+//! [`Engine::stats`] tells which way was taken how often.
+//!
+//! An instance can also go back to its beginning in place ([`Instance::reset`]), or become the
+//! beginning of others ([`Instance::snapshot`]). A module or snapshot can be an *artifact*, a file
+//! that is mapped instead of compiled ([`Module::serialize`], [`Module::deserialize_file`],
+//! [`Snapshot::save`]).
+//!
+//! # Terms
 //!
 //! - **artifact**: a compiled module or a snapshot as a file.
-//! - **hot set**: the pages that a module's instances are known to write.
-//! - **reset**: putting back what an instance wrote.
-//! - **snapshot**: what an instance holds at some moment, as an image for others.
-//! - **image**: the state and memory that every instance of a module starts with.
-//! - **slot**: the address space of one instance, reused from one to the next.
-//! - **state**: what an instance has besides its memory: globals, tables, sizes, function references.
-//! - **host cell**: the start of a slot, where absolute addresses are allowed: imports and limits.
-//! - **vmctx**: the one pointer that compiled code holds; everything is at a fixed distance from it.
-//! - **guard**: address space that is never accessible, so that most bounds checks can be left to the processor.
-//! - **trap**: the end of a computation that the specification defines, for example by an access out of bounds.
 //! - **funcref**: a reference to a function: the address of its record.
-//! - **handle**: a small copyable name ([`Instance`], [`Func`], [`Memory`], ...) for something that a store owns.
+//! - **guard**: address space that is never accessible, so that most bounds checks can be left to
+//!   the processor.
+//! - **handle**: a small copyable name ([`Instance`], [`Func`], [`Memory`], ...) for something that
+//!   a store owns.
+//! - **host cell**: the start of a slot, where absolute addresses are allowed: imports and limits.
+//! - **hot set**: the pages that a module's instances are known to write.
+//! - **image**: the state and memory that every instance of a module starts with.
+//! - **reset**: putting back what an instance wrote.
+//! - **slot**: the address space of one instance, reused from one to the next.
+//! - **snapshot**: what an instance holds at some moment, as an image for others.
+//! - **state**: what an instance has besides its memory: globals, tables, sizes, function
+//!   references.
+//! - **trap**: the end of a computation that the specification defines, for example by an access
+//!   out of bounds.
+//! - **vmctx**: the one pointer that compiled code holds; everything is at a fixed distance from
+//!   it.
 //!
 //! # Signals
 //!
-//! Compiled code leaves most checks to the processor, and finds out which pages a guest writes by faults. So when the first
-//! instance is made, handlers for SIGSEGV, SIGBUS, SIGILL and SIGFPE are installed for the process.
+//! Compiled code leaves most checks to the processor, and its first write to a page may fault as
+//! well. So when the first instance is made, minirt installs handlers for SIGSEGV, SIGBUS, SIGILL
+//! and SIGFPE in the process.
 //!
-//! - A fault that no guest can cause gets the action that was there before. So does a signal that somebody sends.
-//! - A thread gets these four signals unblocked, and a stack to handle them on, when it first calls Wasm.
-//! - If the signals are blocked again later, or another handler takes the place of these, that is found out and undone before
-//!   the first call into a store: for a thread's first 1,024 stores at once, later in every 4,096th. A handler that came later
-//!   gets what is not a guest's, up to eight times in the life of a process.
+//! - A fault that no guest can cause gets the action that was there before. So does a signal that
+//!   somebody sends.
+//! - When a thread first calls Wasm, minirt unblocks these four signals in it, and gives it a stack
+//!   to handle them on.
+//! - The signals may be blocked again later, or another handler may take the place of minirt's.
+//!   minirt looks for that before the first call into a store: for a thread's first 1,024 stores
+//!   each time, later in every 4,096th. It unblocks the signals, and puts its handler in front, up
+//!   to eight times in the life of a process. A handler that came later gets what is not a guest's.
 //!
-//! Between two of these looks, a thread that blocks the signals or a handler that does not pass on can turn a guest's trap,
-//! or its first write to a page, into the end of the process. A host that does such things after it has called Wasm calls
-//! [`Engine::tls_eager_initialize`] then. With [`ResetStrategy::Scan`] no write that a guest may do is a fault; traps are.
+//! Between two of these looks, a guest's trap, or its first write to a page, can end the process:
+//! if the thread blocks the signals, or if another handler does not pass them on. A host that does
+//! such things after it has called Wasm calls [`Engine::tls_eager_initialize`] then. With
+//! [`ResetStrategy::Scan`], no write that a guest may do is a fault, but traps are.
 //!
 //! # Stacks
 //!
-//! Wasm runs on the stack of the thread, fiber or coroutine that calls it. It stops before it has used more than
-//! [`Config::max_wasm_stack`], and before the stack ends. Calls on the stacks of one thread may take turns in any order, and
-//! a stack may move to another thread while its guest has called a host function.
+//! Wasm runs on the stack of the thread, fiber or coroutine that calls it. It stops before it has
+//! used more than [`Config::max_wasm_stack`], and before the stack ends. Calls on the stacks of one
+//! thread may take turns in any order. A stack may move to another thread while its guest has
+//! called a host function.
 //!
-//! Where the stack is not the thread's own, its end is what the system says about it: the first page that cannot be read
-//! and written. Hosts see to it that there is one, or that [`Config::max_wasm_stack`] and 128 KiB are left where Wasm is
-//! called. [`Store::announce_stack`] makes calls on such stacks as fast as others.
+//! Where the stack is not the thread's own, minirt asks the system where it ends: at the first page
+//! that cannot be read and written. The host must see to it that there is such a page, or that
+//! [`Config::max_wasm_stack`] and 128 KiB are left where Wasm is called. [`Store::announce_stack`]
+//! makes calls on such stacks as fast as others.
 //!
 //! # Features
 //!
