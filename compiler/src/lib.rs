@@ -87,7 +87,7 @@ impl Compiler {
     }
 
     fn limits<'m>(&self, info: &'m ModuleInfo) -> Limits<'m> {
-        Limits { info, instructions: self.max_function_instructions }
+        Limits { info, features: self.features, instructions: self.max_function_instructions }
     }
 
     fn compile_all(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
@@ -98,7 +98,13 @@ impl Compiler {
             Err(limit) => return Err(validate::bodies(bodies, self.limits(&info)).err().unwrap_or(limit)),
         };
         let pieces = piece::pieces(&info, self.metering);
-        let module = ModuleContext { info: &info, layout: &layout, isa: &*self.isa, metering: self.metering };
+        let module = ModuleContext {
+            info: &info,
+            layout: &layout,
+            isa: &*self.isa,
+            features: self.features,
+            metering: self.metering,
+        };
         let compiled = compile::compile(&module, &pieces, bodies, self.limits(&info), self.parallel)?;
         let code = link::link(&self.isa, &pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);

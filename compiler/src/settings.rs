@@ -55,12 +55,18 @@ impl Default for Settings {
     }
 }
 
-/// The features that modules may use: by default, all that minirt has. Each can be switched off, to hold modules to an
-/// earlier version of the specification.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// The features that modules may use: by default, all that minirt has in full. Each can be switched off, to hold modules
+/// to an earlier version of the specification. Garbage collection is not finished, and off unless it is switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Features {
     /// One bit for each feature that is switched off.
     off: u64,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self { off: 1 << Feature::Gc as u32 }
+    }
 }
 
 impl Features {
@@ -90,6 +96,7 @@ impl Features {
     pub fn has(self, feature: Feature) -> bool {
         let base = match feature {
             Feature::FunctionReferences => Some(Feature::ReferenceTypes),
+            Feature::Gc => Some(Feature::FunctionReferences),
             Feature::RelaxedSimd => Some(Feature::Simd),
             _ => None,
         };

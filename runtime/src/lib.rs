@@ -147,7 +147,8 @@ pub use instance::{Export, Snapshot};
 pub use linker::{InstancePre, Linker};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
-    ExternType, Finality, FuncType, GlobalType, HeapType, MemoryType, Mutability, RefKind, RefType, TableType, ValType,
+    ArrayType, CompositeType, DefinedType, ExternType, FieldType, Finality, FuncType, GlobalType, HeapType, MemoryType,
+    Mutability, RefKind, RefType, StorageType, StructType, TableType, ValType,
 };
 pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Trap};
 pub use module::{ExportType, ImageInfo, ImportType, Module, RemainingStep};
@@ -157,7 +158,7 @@ pub use store::{
     AsContext, AsContextMut, Extern, ExternRef, Func, Global, Instance, LimitExceeded, Memory, ResourceLimiter, Store,
     StoreContext, StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, UpdateDeadline,
 };
-pub use value::{Ref, Val, WasmTy};
+pub use value::{AnyRef, I31, Ref, Rooted, Val, WasmTy};
 
 /// Errors, and how to add context to them. They are those of the crate `anyhow`.
 ///

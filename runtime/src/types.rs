@@ -1,4 +1,4 @@
-//! Numbers function types: equal types have equal numbers in all modules of an engine.
+//! Numbers the types that modules define: equal types have equal numbers in all modules of an engine.
 //!
 //! References to types are counted. Modules and host functions hold them ([`RegisteredTypes`]), and so do types that name
 //! other types. The types that were the last to lose their last reference stay known for a while, because the same types
@@ -11,7 +11,7 @@ use crate::code::LoadedCode;
 use crate::sys::fork::Guard;
 use anyhow::Result;
 use minirt_compiler::module::canonical::{Group, NUMBERS, NumberedTypes};
-use minirt_compiler::module::{FuncType, ModuleInfo, TypeDef};
+use minirt_compiler::module::{CompositeType, FuncType, ModuleInfo, TypeDef};
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
@@ -24,7 +24,7 @@ const MAX_UNUSED: usize = 256;
 /// How many references are given back while the lock is held once.
 const CHUNK: usize = 1024;
 
-/// The function types of an engine.
+/// The types of an engine.
 #[derive(Default)]
 pub(crate) struct TypeRegistry(RwLock<Table>);
 
@@ -92,14 +92,23 @@ impl TypeRegistry {
         types
     }
 
-    /// Registers one function type.
+    /// Registers one type, of functions or whatever else.
     ///
     /// # Panics
     /// Panics if the type is another registry's, or nothing has referred to it for long.
+    pub(crate) fn register_one(self: &Arc<Self>, ty: impl Into<CompositeType>) -> RegisteredTypes {
+        let ty = ty.into();
+        let Some(number) = ty.number() else { return self.register_alone(ty.into()) };
+        let known = |types: &Types<'_>| types.get(number).is_some_and(|def| def.composite == ty);
+        self.hold_if(&[number], known).unwrap_or_else(|| panic!("the type `{ty}` is of another engine"))
+    }
+
+    /// Registers a function type.
+    ///
+    /// # Panics
+    /// Panics as [`Self::register_one`].
     pub(crate) fn register_func(self: &Arc<Self>, ty: &FuncType) -> RegisteredTypes {
-        let Some(number) = ty.number() else { return self.register_alone(ty.clone().into()) };
-        let known = |types: &Types<'_>| types.get(number).is_some_and(|def| def.func == *ty);
-        self.hold_if(&[number], known).unwrap_or_else(|| panic!("the function type `{ty}` is of another engine"))
+        self.register_one(ty.clone())
     }
 
     /// Registers a type that is alone in its group.
@@ -134,7 +143,7 @@ impl TypeRegistry {
             Ok(first) => return first,
             Err(unknown) => unknown,
         };
-        panic!("the function type {unknown} is not one of this engine")
+        panic!("the type {unknown} is not one of this engine")
     }
 
     fn release(&self, numbers: &[u32]) {
@@ -170,7 +179,7 @@ impl TypeRegistry {
             if let Some(code) = entry.exit_trampoline.get() {
                 return Ok(Arc::clone(code));
             }
-            entry.def.func.clone()
+            entry.def.composite.as_func().expect("functions have the type").clone()
         };
         let code = compile(&ty)?;
         // If another thread was faster, that thread's is used.
@@ -306,6 +315,10 @@ mod tests {
         Arc::default()
     }
 
+    fn func(ty: &TypeDef) -> FuncType {
+        ty.composite.as_func().expect("a function type").clone()
+    }
+
     /// Returns a type that no other number gives.
     fn distinct(n: u32) -> FuncType {
         let bit = |i: u32| if n >> i & 1 == 0 { ValType::I32 } else { ValType::I64 };
@@ -335,7 +348,7 @@ mod tests {
         assert_eq!(one[..], other[2..]);
         assert_eq!(other[0], other[1]);
         assert_eq!(registry.register_func(&FuncType::new([], []))[0], other[0]);
-        let ty = registry.read().get(one[0]).unwrap().func.clone();
+        let ty = func(registry.read().get(one[0]).unwrap());
         assert_eq!(ty.params(), takes(one[1]).params());
         assert_eq!(registry.register_func(&ty)[..], one[..1]);
     }
@@ -344,13 +357,13 @@ mod tests {
     fn a_type_of_which_parameters_and_results_do_not_say_everything_is_equal_to_itself_only() {
         let registry = registry();
         let plain = FuncType::new([ValType::I32], []);
-        let open = TypeDef { func: plain.clone(), supertype: None, is_final: false };
-        let extends = TypeDef { func: plain.clone(), supertype: Some(1), is_final: true };
+        let open = TypeDef { composite: plain.clone().into(), supertype: None, is_final: false };
+        let extends = TypeDef { composite: plain.clone().into(), supertype: Some(1), is_final: true };
         let together = vec![TypeDef::from(plain.clone()); 2];
         let types = [vec![plain.clone().into(), open, extends], together].concat();
         let numbers =
             registry.register_module(&ModuleInfo { types, rec_groups: vec![1, 1, 1, 2], ..ModuleInfo::default() });
-        let types: Vec<_> = numbers.iter().map(|number| registry.read().get(*number).unwrap().func.clone()).collect();
+        let types: Vec<_> = numbers.iter().map(|number| func(registry.read().get(*number).unwrap())).collect();
         assert_eq!(types[0], plain);
         for (a, ty) in types.iter().enumerate() {
             assert_eq!(registry.register_func(ty)[0], numbers[a], "it is found again");
@@ -371,7 +384,7 @@ mod tests {
         registry.register_func(&distinct(0)).keep_forever();
         drop(held);
         (1..1000).for_each(|n| drop(registry.register_func(&distinct(n))));
-        assert!(registry.read().get(0).is_some_and(|def| def.func == distinct(0)), "it is kept for ever");
+        assert!(registry.read().get(0).is_some_and(|def| func(def) == distinct(0)), "it is kept for ever");
     }
 
     #[test]
@@ -386,13 +399,13 @@ mod tests {
         for _ in 0..10 {
             let types = registry.read();
             let ValType::Ref(RefType { heap: HeapType::ConcreteFunc(named), .. }) =
-                types.get(number).unwrap().func.params()[0]
+                func(types.get(number).unwrap()).params()[0]
             else {
                 panic!("it takes a reference")
             };
             number = named;
         }
-        assert_eq!(registry.read().get(number).unwrap().func, distinct(0));
+        assert_eq!(func(registry.read().get(number).unwrap()), distinct(0));
         drop(last);
         // Each goes when it has been unused the longest, and only then is the next one unused.
         (1000..1000 + 12 * MAX_UNUSED as u32).for_each(|n| drop(registry.register_func(&distinct(n))));
@@ -415,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the function type 7 is not one of this engine")]
+    #[should_panic(expected = "the type 7 is not one of this engine")]
     fn a_type_that_names_what_is_not_there_is_refused() {
         registry().register_func(&takes(7));
     }
@@ -430,7 +443,7 @@ mod tests {
                     for i in 0..20_000_u32 {
                         let ty = distinct(i.wrapping_mul(2_654_435_761).rotate_left(seed) % 700);
                         let types = registry.register_func(&ty);
-                        assert_eq!(registry.read().get(types[0]).unwrap().func, ty);
+                        assert_eq!(func(registry.read().get(types[0]).unwrap()), ty);
                     }
                 });
             }

@@ -267,11 +267,11 @@ impl View<'_> {
 }
 
 /// Returns a reference as the state keeps it. A funcref becomes a distance from its owner's vmctx, so that the state
-/// does not depend on where the slot is. An externref is a number anyway. 0 is null.
+/// does not depend on where the slot is. All others are numbers anyway. 0 is null.
 pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u64 {
     match kind {
         RefKind::Func if value != 0 => value.wrapping_sub(owner.address() as u64),
-        RefKind::Func | RefKind::Extern => value,
+        RefKind::Func | RefKind::Extern | RefKind::Any => value,
     }
 }
 
@@ -279,7 +279,7 @@ pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u6
 pub(crate) fn load_reference(kind: RefKind, stored: u64, owner: VmContext) -> u64 {
     match kind {
         RefKind::Func if stored != 0 => stored.wrapping_add(owner.address() as u64),
-        RefKind::Func | RefKind::Extern => stored,
+        RefKind::Func | RefKind::Extern | RefKind::Any => stored,
     }
 }
 

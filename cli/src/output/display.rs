@@ -81,6 +81,8 @@ pub(crate) fn text(value: &Val) -> String {
         Val::FuncRef(Some(_)) => "<funcref>".to_owned(),
         Val::ExternRef(None) => "<null externref>".to_owned(),
         Val::ExternRef(Some(_)) => "<externref>".to_owned(),
+        Val::AnyRef(None) => "<null anyref>".to_owned(),
+        Val::AnyRef(Some(_)) => "<anyref>".to_owned(),
     }
 }
 

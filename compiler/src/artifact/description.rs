@@ -122,7 +122,7 @@ fn unfit(what: &str) -> ArtifactError {
     ArtifactError::damaged(format!("{what} does not fit together"))
 }
 
-/// Checks the counts that the layout relies on, and the ranges that would be used only when an instruction runs.
+/// Checks the counts and sizes that the layout relies on, and the ranges that would be used only when an instruction runs.
 fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
     let spaces = [
         (info.num_imported_funcs, info.funcs.len()),
@@ -135,7 +135,8 @@ fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
     let types = info.canonical_types.len() == info.types.len() && grouped == info.types.len() as u64;
     let exports = info.exports_by_name.iter().all(|at| (*at as usize) < info.exports.len());
     let data = info.data.iter().all(|segment| info.data_bytes.get(segment.bytes.clone()).is_some());
-    if spaces && types && exports && data { Ok(()) } else { Err(unfit("its description")) }
+    let sizes = info.memories.iter().all(|ty| ty.check().is_ok()) && info.tables.iter().all(|ty| ty.check().is_ok());
+    if spaces && types && exports && data && sizes { Ok(()) } else { Err(unfit("its description")) }
 }
 
 impl Sizes {

@@ -4,8 +4,9 @@
 
 use super::wire::{Damaged, Reader, Wire, Writer, enums, structs};
 use crate::module::{
-    ConstExpr, ConstOp, DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, FuncType, GlobalType,
-    HeapType, Import, MemoryType, ModuleInfo, Names, RefType, SegmentMode, TableType, TypeDef, ValType,
+    ArrayType, CompositeType, ConstExpr, ConstOp, DataSegment, ElementItems, ElementSegment, Entity, Export, FieldType,
+    FuncDecl, FuncType, GlobalType, HeapType, Import, MemoryType, ModuleInfo, Names, RefType, SegmentMode, StorageType,
+    StructType, TableType, TypeDef, ValType,
 };
 
 structs! {
@@ -16,7 +17,8 @@ structs! {
     }
     Import { module name entity }
     Export { name entity }
-    TypeDef { func supertype is_final }
+    TypeDef { composite supertype is_final }
+    FieldType { element mutable }
     FuncDecl { ty escapes body }
     TableType { element minimum maximum table64 }
     MemoryType { minimum maximum memory64 page_size_log2 }
@@ -29,7 +31,12 @@ structs! {
 
 enums! {
     ValType { 0 = I32, 1 = I64, 2 = F32, 3 = F64, 4 = V128, 5 = Ref(ty), }
-    HeapType { 0 = Func, 1 = Extern, 2 = NoFunc, 3 = NoExtern, 4 = ConcreteFunc(ty), }
+    HeapType {
+        0 = Func, 1 = Extern, 2 = NoFunc, 3 = NoExtern, 4 = ConcreteFunc(ty), 5 = Any, 6 = Eq, 7 = I31, 8 = Struct,
+        9 = Array, 10 = None, 11 = ConcreteStruct(ty), 12 = ConcreteArray(ty),
+    }
+    CompositeType { 0 = Func(ty), 1 = Struct(ty), 2 = Array(ty), }
+    StorageType { 0 = I8, 1 = I16, 2 = ValType(ty), }
     Entity { 0 = Func(index), 1 = Table(index), 2 = Memory(index), 3 = Global(index), }
     ElementItems { 0 = Functions(indices), 1 = Expressions(exprs), }
     SegmentMode { 0 = Active { target offset }, 1 = Passive, 2 = Declared, }
@@ -47,6 +54,24 @@ impl Wire for FuncType {
     }
     fn take(from: &mut Reader) -> Result<Self, Damaged> {
         Ok(Self::new(Vec::take(from)?, Vec::take(from)?))
+    }
+}
+
+impl Wire for StructType {
+    fn put(&self, out: &mut Writer) {
+        self.fields().to_vec().put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Vec::<FieldType>::take(from).map(Self::new)
+    }
+}
+
+impl Wire for ArrayType {
+    fn put(&self, out: &mut Writer) {
+        self.field_type().put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        FieldType::take(from).map(Self::new)
     }
 }
 

@@ -129,7 +129,13 @@ mod tests {
         let bytes = wat::parse_str(wat).unwrap();
         let parsed = parse(&bytes, Features::default()).unwrap();
         let (info, layout) = (&parsed.info, &Layout::new(&parsed.info).unwrap());
-        let module = ModuleContext { info, layout, isa: &*compiler.isa, metering: compiler.metering };
+        let module = ModuleContext {
+            info,
+            layout,
+            isa: &*compiler.isa,
+            features: compiler.features,
+            metering: compiler.metering,
+        };
         let mut pieces = pieces(info, compiler.metering);
         pieces.insert(0, Piece::Body(u32::MAX));
         let limits = Limits::none(info);

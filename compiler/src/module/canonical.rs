@@ -5,9 +5,10 @@
 //! equal numbers ([`Group`]) has only numbers to compare afterwards. A module does that for a moment, to find its
 //! equal types. The runtime does it for all modules of an engine.
 
+use super::composite::{ArrayType, CompositeType, FieldType, StorageType, StructType, TypeDef};
 use super::externs::{ExternType, GlobalType, TableType};
 use super::info::ModuleInfo;
-use super::types::{FuncType, HeapType, RefType, TypeDef, ValType};
+use super::types::{FuncType, HeapType, RefType, ValType};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::iter::successors;
@@ -24,6 +25,8 @@ impl Renumber for HeapType {
     fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
         match *self {
             Self::ConcreteFunc(n) => Self::ConcreteFunc(number(n)),
+            Self::ConcreteStruct(n) => Self::ConcreteStruct(number(n)),
+            Self::ConcreteArray(n) => Self::ConcreteArray(number(n)),
             other => other,
         }
     }
@@ -51,9 +54,41 @@ impl Renumber for FuncType {
     }
 }
 
+impl Renumber for FieldType {
+    fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
+        let element = match self.element {
+            StorageType::ValType(ty) => StorageType::ValType(ty.renumber(number)),
+            packed @ (StorageType::I8 | StorageType::I16) => packed,
+        };
+        Self { element, ..*self }
+    }
+}
+
+impl Renumber for StructType {
+    fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
+        Self::new(self.fields().iter().map(|field| field.renumber(number)))
+    }
+}
+
+impl Renumber for ArrayType {
+    fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
+        Self::new(self.field_type().renumber(number))
+    }
+}
+
+impl Renumber for CompositeType {
+    fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
+        match self {
+            Self::Func(ty) => Self::Func(ty.renumber(number)),
+            Self::Struct(ty) => Self::Struct(ty.renumber(number)),
+            Self::Array(ty) => Self::Array(ty.renumber(number)),
+        }
+    }
+}
+
 impl Renumber for TypeDef {
     fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
-        Self { func: self.func.renumber(number), supertype: self.supertype.map(number), ..*self }
+        Self { composite: self.composite.renumber(number), supertype: self.supertype.map(number), ..*self }
     }
 }
 
@@ -128,8 +163,8 @@ impl Group {
         let number = move |n: u32| if n < WITHIN { n } else { first + (n - WITHIN) };
         self.0.iter().zip(first..).map(move |(ty, own)| {
             let mut numbered = ty.renumber(&number);
-            let says_everything = *self.0 == [numbered.func.clone().into()];
-            numbered.func.number = (!says_everything).then_some(own);
+            let says_everything = *self.0 == [numbered.composite.clone().into()];
+            numbered.composite.set_number((!says_everything).then_some(own));
             numbered
         })
     }
@@ -165,11 +200,11 @@ pub trait NumberedTypes {
     /// Returns whether references to `sub` can be used where references to `of` are expected.
     fn heap_matches(&self, sub: HeapType, of: HeapType) -> bool {
         match (sub, of) {
-            (HeapType::ConcreteFunc(sub), HeapType::ConcreteFunc(of)) => self.is_subtype(sub, of),
-            // The bottom types: each is below everything of its kind.
-            (HeapType::NoFunc | HeapType::NoExtern, of) => sub.kind() == of.kind(),
-            (HeapType::ConcreteFunc(_), HeapType::Func) => true,
-            (HeapType::Func | HeapType::Extern | HeapType::ConcreteFunc(_), _) => sub == of,
+            (HeapType::ConcreteFunc(sub), HeapType::ConcreteFunc(of))
+            | (HeapType::ConcreteStruct(sub), HeapType::ConcreteStruct(of))
+            | (HeapType::ConcreteArray(sub), HeapType::ConcreteArray(of)) => self.is_subtype(sub, of),
+            // Of all others, the types themselves say it.
+            _ => sub.matches(&of),
         }
     }
 
@@ -183,6 +218,36 @@ pub trait NumberedTypes {
         match (sub, of) {
             (ValType::Ref(sub), ValType::Ref(of)) => self.ref_matches(sub, of),
             _ => sub == of,
+        }
+    }
+
+    /// Does the same for what fields and elements hold.
+    fn storage_matches(&self, sub: StorageType, of: StorageType) -> bool {
+        match (sub, of) {
+            (StorageType::ValType(sub), StorageType::ValType(of)) => self.val_matches(sub, of),
+            _ => sub == of,
+        }
+    }
+
+    /// Returns whether a field of the type `sub` can be used where one of the type `of` is expected. What can change
+    /// has to hold the same.
+    fn field_matches(&self, sub: FieldType, of: FieldType) -> bool {
+        sub.matches_by(&of, |sub, of| self.storage_matches(sub, of))
+    }
+
+    /// Returns whether a type that consists of `sub` can extend one that consists of `of` (specification,
+    /// section 3.3.11).
+    fn composite_matches(&self, sub: &CompositeType, of: &CompositeType) -> bool {
+        match (sub, of) {
+            (CompositeType::Func(sub), CompositeType::Func(of)) => self.signature_matches(sub, of),
+            (CompositeType::Struct(sub), CompositeType::Struct(of)) => {
+                let mut both = sub.fields().iter().zip(of.fields());
+                sub.fields().len() >= of.fields().len() && both.all(|(sub, of)| self.field_matches(*sub, *of))
+            }
+            (CompositeType::Array(sub), CompositeType::Array(of)) => {
+                self.field_matches(sub.field_type(), of.field_type())
+            }
+            (CompositeType::Func(_) | CompositeType::Struct(_) | CompositeType::Array(_), _) => false,
         }
     }
 
@@ -227,6 +292,10 @@ mod tests {
         FuncType::new([ValType::Ref(RefType { nullable: true, heap: HeapType::ConcreteFunc(number) })], [])
     }
 
+    fn func(ty: &TypeDef) -> FuncType {
+        ty.composite.as_func().expect("a function type").clone()
+    }
+
     /// The canonical indices of types in groups of these lengths.
     fn canonical(rec_groups: &[u32], types: impl IntoIterator<Item = TypeDef>) -> Vec<u32> {
         let mut info = ModuleInfo { types: types.into_iter().collect(), ..ModuleInfo::default() };
@@ -262,18 +331,18 @@ mod tests {
         let info = ModuleInfo { types: types.to_vec(), rec_groups: vec![1, 2], ..ModuleInfo::default() };
         let group = Group::of_module(&info, 1..3, &[70]);
         assert_eq!((group.len(), group.names()), (2, vec![70]));
-        let numbered: Vec<_> = group.numbered(90).map(|ty| ty.func).collect();
+        let numbered: Vec<_> = group.numbered(90).map(|ty| func(&ty)).collect();
         let params = numbered.iter().map(FuncType::params).collect::<Vec<_>>();
         assert_eq!(params, [takes(91).params(), takes(70).params()]);
         assert_eq!(numbered.iter().map(FuncType::number).collect::<Vec<_>>(), [Some(90), Some(91)]);
         let alone = Group::from(TypeDef::from(FuncType::new([], [])));
-        assert_eq!(alone.numbered(5).next().expect("one").func.number(), None, "it says everything");
+        assert_eq!(alone.numbered(5).next().expect("one").composite.number(), None, "it says everything");
     }
 
     #[test]
     fn a_type_that_names_itself_prints_its_number() {
         let info = ModuleInfo { types: vec![takes(0).into()], rec_groups: vec![1], ..ModuleInfo::default() };
-        let named = Group::of_module(&info, 0..1, &[]).numbered(7).next().expect("one").func;
+        let named = Group::of_module(&info, 0..1, &[]).numbered(7).next().expect("one").composite;
         assert_eq!(named.to_string(), "(func (type 7) (param (ref null 7)))");
     }
 
@@ -285,7 +354,7 @@ mod tests {
                 self.0.get(number as usize)
             }
         }
-        let open = |supertype| TypeDef { func: FuncType::new([], []), supertype, is_final: false };
+        let open = |supertype| TypeDef { composite: FuncType::new([], []).into(), supertype, is_final: false };
         let types = List(vec![open(None), open(Some(0)), open(Some(1))]);
         let (a, b, c) = (0, 1, 2);
         assert!(types.is_subtype(c, a) && types.is_subtype(b, b));

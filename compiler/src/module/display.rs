@@ -3,6 +3,7 @@
 //! By itself, a type prints the numbers of the types that it names. [`Shown`] prints those types.
 
 use super::canonical::NumberedTypes;
+use super::composite::{ArrayType, CompositeType, FieldType, StorageType, StructType};
 use super::externs::{ExternType, GlobalType, MemoryType, TableType};
 use super::types::{FuncType, HeapType, RefType, ValType};
 use std::fmt::{self, Display, Formatter};
@@ -47,7 +48,7 @@ macro_rules! by_number {
     };
 }
 
-by_number! { ValType HeapType RefType FuncType MemoryType TableType GlobalType ExternType }
+by_number! { ValType HeapType RefType FuncType StorageType FieldType StructType ArrayType CompositeType MemoryType TableType GlobalType ExternType }
 
 impl Display for Shown<'_, ValType> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -69,10 +70,18 @@ impl Display for Shown<'_, HeapType> {
             HeapType::Extern => f.write_str("extern"),
             HeapType::NoFunc => f.write_str("nofunc"),
             HeapType::NoExtern => f.write_str("noextern"),
-            HeapType::ConcreteFunc(number) => match self.types.and_then(|types| types.get(*number)) {
-                Some(named) => named.func.fmt(f),
-                None => number.fmt(f),
-            },
+            HeapType::Any => f.write_str("any"),
+            HeapType::Eq => f.write_str("eq"),
+            HeapType::I31 => f.write_str("i31"),
+            HeapType::Struct => f.write_str("struct"),
+            HeapType::Array => f.write_str("array"),
+            HeapType::None => f.write_str("none"),
+            HeapType::ConcreteFunc(number) | HeapType::ConcreteStruct(number) | HeapType::ConcreteArray(number) => {
+                match self.types.and_then(|types| types.get(*number)) {
+                    Some(named) => named.composite.fmt(f),
+                    None => number.fmt(f),
+                }
+            }
         }
     }
 }
@@ -85,6 +94,12 @@ impl Display for Shown<'_, RefType> {
             (true, HeapType::Extern) => f.write_str("externref"),
             (true, HeapType::NoFunc) => f.write_str("nullfuncref"),
             (true, HeapType::NoExtern) => f.write_str("nullexternref"),
+            (true, HeapType::Any) => f.write_str("anyref"),
+            (true, HeapType::Eq) => f.write_str("eqref"),
+            (true, HeapType::I31) => f.write_str("i31ref"),
+            (true, HeapType::Struct) => f.write_str("structref"),
+            (true, HeapType::Array) => f.write_str("arrayref"),
+            (true, HeapType::None) => f.write_str("nullref"),
             (true, heap) => write!(f, "(ref null {})", self.part(heap)),
             (false, heap) => write!(f, "(ref {})", self.part(heap)),
         }
@@ -93,8 +108,7 @@ impl Display for Shown<'_, RefType> {
 
 impl Display for Shown<'_, FuncType> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("(func")?;
-        self.ty.number().map_or(Ok(()), |number| write!(f, " (type {number})"))?;
+        opening(f, "func", self.ty.number())?;
         for (word, types) in [("param", self.ty.params()), ("result", self.ty.results())] {
             if !types.is_empty() {
                 write!(f, " ({word}")?;
@@ -103,6 +117,54 @@ impl Display for Shown<'_, FuncType> {
             }
         }
         f.write_str(")")
+    }
+}
+
+/// Writes how a type begins that a module can define.
+fn opening(f: &mut Formatter<'_>, word: &str, number: Option<u32>) -> fmt::Result {
+    write!(f, "({word}")?;
+    number.map_or(Ok(()), |number| write!(f, " (type {number})"))
+}
+
+impl Display for Shown<'_, StorageType> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.ty {
+            StorageType::I8 => f.write_str("i8"),
+            StorageType::I16 => f.write_str("i16"),
+            StorageType::ValType(ty) => self.part(ty).fmt(f),
+        }
+    }
+}
+
+impl Display for Shown<'_, FieldType> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let element = self.part(&self.ty.element);
+        if self.ty.mutable { write!(f, "(mut {element})") } else { element.fmt(f) }
+    }
+}
+
+impl Display for Shown<'_, StructType> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        opening(f, "struct", self.ty.number())?;
+        self.ty.fields().iter().try_for_each(|field| write!(f, " (field {})", self.part(field)))?;
+        f.write_str(")")
+    }
+}
+
+impl Display for Shown<'_, ArrayType> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        opening(f, "array", self.ty.number())?;
+        write!(f, " {})", self.part(&self.ty.field_type()))
+    }
+}
+
+impl Display for Shown<'_, CompositeType> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.ty {
+            CompositeType::Func(ty) => self.part(ty).fmt(f),
+            CompositeType::Struct(ty) => self.part(ty).fmt(f),
+            CompositeType::Array(ty) => self.part(ty).fmt(f),
+        }
     }
 }
 

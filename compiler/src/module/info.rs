@@ -4,10 +4,11 @@
 //! nothing of the binary. No type of wasmparser or Cranelift appears here, and nothing about where
 //! things sit in memory.
 
+use super::composite::{CompositeType, TypeDef};
 use super::const_expr::ConstExpr;
 use super::externs::{ExternType, GlobalType, MemoryType, TableType};
 use super::names::Names;
-use super::types::{FuncType, RefType, TypeDef};
+use super::types::{FuncType, RefType};
 use crate::base::bytes::Bytes;
 use std::ops::Range;
 
@@ -180,8 +181,14 @@ pub struct ModuleInfo {
 
 impl ModuleInfo {
     /// Returns the function type with this type index.
+    ///
+    /// # Panics
+    /// Panics if it is a type of something else.
     pub fn type_at(&self, ty: u32) -> &FuncType {
-        &self.types[ty as usize].func
+        match &self.types[ty as usize].composite {
+            CompositeType::Func(ty) => ty,
+            other => panic!("expected a function type, found {other}"),
+        }
     }
 
     /// Returns the type of the function with this index.

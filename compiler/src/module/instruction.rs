@@ -8,7 +8,7 @@
 //! To add an instruction, add it to a family here and translate it there. To add a proposal, also take it off
 //! the list of features in `account_for!`.
 
-use super::convert::{BlockType, FromParser, MemArg, Missing};
+use super::convert::{BlockType, FromParser, Known, MemArg, Missing};
 use super::types::{HeapType, ValType};
 use crate::base::error::Feature;
 use wasmparser::{BrTable, Ieee32, Ieee64, Operator, Ordering, V128};
@@ -51,10 +51,10 @@ macro_rules! families {
             /// # Errors
             /// Returns what is missing if minirt does not have the instruction, or a type that it names.
             #[inline]
-            pub(crate) fn new(op: Operator<'a>) -> Result<Self, Missing> {
+            pub(crate) fn new(op: Operator<'a>, known: Known<'_>) -> Result<Self, Missing> {
                 match op {
                     $($(Operator::$op $({ $($field),* })? => Ok(Self::$family($family::$op $({
-                        $($field: FromParser::from_parser($field)?),*
+                        $($field: FromParser::from_parser($field, known)?),*
                     })?)),)*)*
                     other => Err(missing(&other)),
                 }

@@ -103,7 +103,7 @@ pub(crate) struct Body<'a> {
 /// that is switched off.
 pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, CompileError> {
     preamble::check(bytes)?;
-    let mut sections = Sections::default();
+    let mut sections = Sections::new(features);
     let mut bodies = Vec::new();
     let flags = flags(features);
     let mut validator = Validator::new_with_features(flags);

@@ -2,29 +2,39 @@
 //!
 //! Everything here has been validated. Function bodies are not looked into.
 
+use super::composite::TypeDef;
 use super::const_expr::{ConstExpr, ConstOp};
-use super::convert::{FromParser, Missing};
+use super::convert::{FromParser, Known, Missing, outline};
 use super::externs::{GlobalType, MemoryType, TableType};
 use super::info::{
     DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode,
 };
 use super::instruction::Instruction;
 use super::names::Names;
-use super::types::{HeapType, RefType, TypeDef};
+use super::types::{HeapType, RefType};
 use crate::base::error::{CompileError, Feature};
+use crate::settings::Features;
 use wasmparser::{
     DataKind, ElementKind, ExternalKind, KnownCustom, Name, NameSectionReader, Operator, Payload, TableInit, TypeRef,
 };
 
 /// Collects what the sections say.
-#[derive(Default)]
 pub(crate) struct Sections {
     pub(crate) info: ModuleInfo,
+    features: Features,
     /// Where the section that is being read starts, or its item.
     at: usize,
 }
 
 impl Sections {
+    pub(crate) fn new(features: Features) -> Self {
+        Self { info: ModuleInfo::default(), features, at: 0 }
+    }
+
+    fn known(&self) -> Known<'_> {
+        Known { types: &self.info.types, features: self.features }
+    }
+
     /// Adds a section to the description.
     ///
     /// # Errors
@@ -76,9 +86,10 @@ impl Sections {
             let (offset, group) = group?;
             self.at = offset as usize;
             let before = self.info.types.len();
-            for ty in group.into_types() {
-                let ty = TypeDef::from_parser(ty).map_err(|missing| self.refuse(missing))?;
-                self.info.types.push(ty);
+            self.info.types.extend(group.types().map(outline));
+            for (index, ty) in (before..).zip(group.into_types()) {
+                let ty = TypeDef::from_parser(ty, self.known()).map_err(|missing| self.refuse(missing))?;
+                self.info.types[index] = ty;
             }
             self.info.rec_groups.push((self.info.types.len() - before) as u32);
         }
@@ -97,7 +108,8 @@ impl Sections {
 
     /// Makes room for an import in its index space.
     fn import(&mut self, ty: TypeRef) -> Result<Entity, Missing> {
-        let info = &mut self.info;
+        let (info, features) = (&mut self.info, self.features);
+        let known = Known { types: &info.types, features };
         Ok(match ty {
             TypeRef::Func(ty) => {
                 info.num_imported_funcs += 1;
@@ -105,15 +117,15 @@ impl Sections {
             }
             TypeRef::Table(ty) => {
                 info.num_imported_tables += 1;
-                Entity::Table(push(&mut info.tables, TableType::from_parser(ty)?))
+                Entity::Table(push(&mut info.tables, TableType::from_parser(ty, known)?))
             }
             TypeRef::Memory(ty) => {
                 info.num_imported_memories += 1;
-                Entity::Memory(push(&mut info.memories, MemoryType::from_parser(ty)?))
+                Entity::Memory(push(&mut info.memories, MemoryType::from_parser(ty, known)?))
             }
             TypeRef::Global(ty) => {
                 info.num_imported_globals += 1;
-                Entity::Global(push(&mut info.globals, GlobalType::from_parser(ty)?))
+                Entity::Global(push(&mut info.globals, GlobalType::from_parser(ty, known)?))
             }
             TypeRef::Tag(_) => return Err(Missing::new(Feature::Exceptions, "imported tags")),
             TypeRef::FuncExact(_) => {
@@ -132,7 +144,7 @@ impl Sections {
     fn tables(&mut self, section: wasmparser::TableSectionReader<'_>) -> Result<(), CompileError> {
         for table in section {
             let table = table?;
-            let ty = TableType::from_parser(table.ty).map_err(|missing| self.refuse(missing))?;
+            let ty = TableType::from_parser(table.ty, self.known()).map_err(|missing| self.refuse(missing))?;
             let index = push(&mut self.info.tables, ty);
             match &table.init {
                 TableInit::RefNull => {}
@@ -147,7 +159,7 @@ impl Sections {
 
     fn memories(&mut self, section: wasmparser::MemorySectionReader<'_>) -> Result<(), CompileError> {
         for ty in section {
-            let ty = MemoryType::from_parser(ty?).map_err(|missing| self.refuse(missing))?;
+            let ty = MemoryType::from_parser(ty?, self.known()).map_err(|missing| self.refuse(missing))?;
             self.info.memories.push(ty);
         }
         Ok(())
@@ -156,7 +168,7 @@ impl Sections {
     fn globals(&mut self, section: wasmparser::GlobalSectionReader<'_>) -> Result<(), CompileError> {
         for global in section {
             let global = global?;
-            let ty = GlobalType::from_parser(global.ty).map_err(|missing| self.refuse(missing))?;
+            let ty = GlobalType::from_parser(global.ty, self.known()).map_err(|missing| self.refuse(missing))?;
             self.info.globals.push(ty);
             let init = self.expression(&global.init_expr)?;
             self.info.global_inits.push(init);
@@ -214,7 +226,7 @@ impl Sections {
             }
             wasmparser::ElementItems::Expressions(ty, items) => {
                 let exprs = items.into_iter().map(|item| self.expression(&item?)).collect::<Result<Vec<_>, _>>()?;
-                let ty = RefType::from_parser(ty).map_err(|missing| self.refuse(missing))?;
+                let ty = RefType::from_parser(ty, self.known()).map_err(|missing| self.refuse(missing))?;
                 let func = |expr: &ConstExpr| match expr.0[..] {
                     [ConstOp::RefFunc(func)] => Some(func),
                     _ => None,
@@ -247,7 +259,7 @@ impl Sections {
         let mut ops = Vec::with_capacity(1);
         for op in expr.get_operators_reader().into_iter_with_offsets() {
             let (op, offset) = op?;
-            match constant(op).map_err(|missing| missing.at(offset as usize))? {
+            match constant(op, self.known()).map_err(|missing| missing.at(offset as usize))? {
                 Some(op) => ops.push(op),
                 None => break,
             }
@@ -278,7 +290,7 @@ impl Sections {
 }
 
 /// Returns an instruction of a constant expression, and `None` for its end.
-fn constant(op: Operator<'_>) -> Result<Option<ConstOp>, Missing> {
+fn constant(op: Operator<'_>, known: Known<'_>) -> Result<Option<ConstOp>, Missing> {
     Ok(Some(match op {
         Operator::End => return Ok(None),
         Operator::I32Const { value } => ConstOp::I32Const(value),
@@ -286,7 +298,7 @@ fn constant(op: Operator<'_>) -> Result<Option<ConstOp>, Missing> {
         Operator::F32Const { value } => ConstOp::F32Const(value.bits()),
         Operator::F64Const { value } => ConstOp::F64Const(value.bits()),
         Operator::V128Const { value } => ConstOp::V128Const(u128::from_le_bytes(*value.bytes())),
-        Operator::RefNull { hty } => ConstOp::RefNull(HeapType::from_parser(hty)?),
+        Operator::RefNull { hty } => ConstOp::RefNull(HeapType::from_parser(hty, known)?),
         Operator::RefFunc { function_index } => ConstOp::RefFunc(function_index),
         Operator::GlobalGet { global_index } => ConstOp::GlobalGet(global_index),
         Operator::I32Add => ConstOp::I32Add,
@@ -296,7 +308,7 @@ fn constant(op: Operator<'_>) -> Result<Option<ConstOp>, Missing> {
         Operator::I64Sub => ConstOp::I64Sub,
         Operator::I64Mul => ConstOp::I64Mul,
         other => {
-            let known = Instruction::new(other)?;
+            let known = Instruction::new(other, known)?;
             unreachable!("validation has admitted {known:?} in a constant expression")
         }
     }))

@@ -1,4 +1,5 @@
-//! Defines the types of values and functions (specification, section 2.3).
+//! Defines the types of values and functions (specification, section 2.3). Those of structures and arrays are in
+//! `composite`.
 //!
 //! `canonical` decides when two types are equal or one extends another. `display` prints them.
 
@@ -37,6 +38,22 @@ pub enum HeapType {
     /// Functions of a type, by its number. In a [`ModuleInfo`](super::ModuleInfo) that is the index among its types;
     /// everywhere else it is the engine's number, the same for equal types of all modules.
     ConcreteFunc(u32),
+    /// Any structure, array or `i31`, and any value of the host that was made internal (`any.convert_extern`).
+    Any,
+    /// Whatever can be compared: any structure, array or `i31`.
+    Eq,
+    /// Integers of 31 bits.
+    I31,
+    /// Any structure.
+    Struct,
+    /// Any array.
+    Array,
+    /// Nothing that is [`HeapType::Any`]: only null.
+    None,
+    /// Structures of a type, by its number, as [`HeapType::ConcreteFunc`].
+    ConcreteStruct(u32),
+    /// Arrays of a type, by its number, as [`HeapType::ConcreteFunc`].
+    ConcreteArray(u32),
 }
 
 /// The kinds of references. Each has a representation of its own, and no type has values of two kinds.
@@ -49,6 +66,9 @@ pub enum RefKind {
     Func,
     /// To values of the host. A handle: a number that means something to the store.
     Extern,
+    /// To structures, arrays and what else is [`HeapType::Any`]. A number: an `i31` has its value and the lowest bit set;
+    /// otherwise it is an offset in the store's heap.
+    Any,
 }
 
 impl HeapType {
@@ -57,6 +77,8 @@ impl HeapType {
         match self {
             Self::Func | Self::NoFunc | Self::ConcreteFunc(_) => RefKind::Func,
             Self::Extern | Self::NoExtern => RefKind::Extern,
+            Self::Any | Self::Eq | Self::I31 | Self::Struct | Self::Array | Self::None => RefKind::Any,
+            Self::ConcreteStruct(_) | Self::ConcreteArray(_) => RefKind::Any,
         }
     }
 
@@ -80,9 +102,47 @@ impl HeapType {
         matches!(self, Self::NoExtern)
     }
 
-    /// Returns whether it is one certain type of functions.
+    /// Returns whether it is `any`: anything but functions and external values.
+    pub const fn is_any(&self) -> bool {
+        matches!(self, Self::Any)
+    }
+
+    /// Returns whether it is `eq`: whatever can be compared.
+    pub const fn is_eq(&self) -> bool {
+        matches!(self, Self::Eq)
+    }
+
+    /// Returns whether it is `i31`.
+    pub const fn is_i31(&self) -> bool {
+        matches!(self, Self::I31)
+    }
+
+    /// Returns whether it is `struct`: any structure.
+    pub const fn is_struct(&self) -> bool {
+        matches!(self, Self::Struct)
+    }
+
+    /// Returns whether it is `array`: any array.
+    pub const fn is_array(&self) -> bool {
+        matches!(self, Self::Array)
+    }
+
+    /// Returns whether it is `none`: nothing that is `any`.
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Returns whether it is one certain type that a module defines.
     pub const fn is_concrete(&self) -> bool {
-        self.as_concrete_func().is_some()
+        self.as_concrete().is_some()
+    }
+
+    /// Returns the number of the type, if it is one that a module defines.
+    pub const fn as_concrete(&self) -> Option<u32> {
+        match self {
+            Self::ConcreteFunc(number) | Self::ConcreteStruct(number) | Self::ConcreteArray(number) => Some(*number),
+            _ => None,
+        }
     }
 
     /// Returns whether it is not concrete.
@@ -95,11 +155,22 @@ impl HeapType {
         if let Self::ConcreteFunc(number) = self { Some(*number) } else { None }
     }
 
+    /// Returns the number of the type, if it is one certain type of structures.
+    pub const fn as_concrete_struct(&self) -> Option<u32> {
+        if let Self::ConcreteStruct(number) = self { Some(*number) } else { None }
+    }
+
+    /// Returns the number of the type, if it is one certain type of arrays.
+    pub const fn as_concrete_array(&self) -> Option<u32> {
+        if let Self::ConcreteArray(number) = self { Some(*number) } else { None }
+    }
+
     /// Returns the most general type of its kind.
     pub const fn top(&self) -> Self {
         match self.kind() {
             RefKind::Func => Self::Func,
             RefKind::Extern => Self::Extern,
+            RefKind::Any => Self::Any,
         }
     }
 
@@ -108,6 +179,7 @@ impl HeapType {
         match self.kind() {
             RefKind::Func => Self::NoFunc,
             RefKind::Extern => Self::NoExtern,
+            RefKind::Any => Self::None,
         }
     }
 
@@ -115,7 +187,15 @@ impl HeapType {
     /// from the two alone. Of two different concrete types, only the engine knows whether one extends the other: ask
     /// the runtime's `Engine::matches`.
     pub fn matches(&self, other: &Self) -> bool {
-        self == other || *other == self.top() || (*self == other.bottom())
+        self == other
+            || *other == self.top()
+            || *self == other.bottom()
+            || match other {
+                Self::Eq => self.kind() == RefKind::Any && !self.is_any(),
+                Self::Struct => self.as_concrete_struct().is_some(),
+                Self::Array => self.as_concrete_array().is_some(),
+                _ => false,
+            }
     }
 }
 
@@ -128,6 +208,18 @@ impl RefType {
     pub const EXTERNREF: Self = Self { nullable: true, heap: HeapType::Extern };
     /// `(ref null noextern)`
     pub const NULLEXTERNREF: Self = Self { nullable: true, heap: HeapType::NoExtern };
+    /// `(ref null any)`
+    pub const ANYREF: Self = Self { nullable: true, heap: HeapType::Any };
+    /// `(ref null eq)`
+    pub const EQREF: Self = Self { nullable: true, heap: HeapType::Eq };
+    /// `(ref null i31)`
+    pub const I31REF: Self = Self { nullable: true, heap: HeapType::I31 };
+    /// `(ref null struct)`
+    pub const STRUCTREF: Self = Self { nullable: true, heap: HeapType::Struct };
+    /// `(ref null array)`
+    pub const ARRAYREF: Self = Self { nullable: true, heap: HeapType::Array };
+    /// `(ref null none)`
+    pub const NULLREF: Self = Self { nullable: true, heap: HeapType::None };
 
     /// Returns the type of references to `heap`.
     pub const fn new(nullable: bool, heap: HeapType) -> Self {
@@ -165,6 +257,18 @@ impl ValType {
     pub const EXTERNREF: Self = Self::Ref(RefType::EXTERNREF);
     /// `(ref null noextern)`
     pub const NULLEXTERNREF: Self = Self::Ref(RefType::NULLEXTERNREF);
+    /// `(ref null any)`
+    pub const ANYREF: Self = Self::Ref(RefType::ANYREF);
+    /// `(ref null eq)`
+    pub const EQREF: Self = Self::Ref(RefType::EQREF);
+    /// `(ref null i31)`
+    pub const I31REF: Self = Self::Ref(RefType::I31REF);
+    /// `(ref null struct)`
+    pub const STRUCTREF: Self = Self::Ref(RefType::STRUCTREF);
+    /// `(ref null array)`
+    pub const ARRAYREF: Self = Self::Ref(RefType::ARRAYREF);
+    /// `(ref null none)`
+    pub const NULLREF: Self = Self::Ref(RefType::NULLREF);
 
     /// Returns whether it is a number: `i32`, `i64`, `f32` or `f64`.
     pub const fn is_num(&self) -> bool {
@@ -209,6 +313,16 @@ impl ValType {
     /// Returns whether it is `externref`, which is `(ref null extern)`.
     pub const fn is_externref(&self) -> bool {
         matches!(self, Self::Ref(RefType { nullable: true, heap: HeapType::Extern }))
+    }
+
+    /// Returns whether it is `anyref`, which is `(ref null any)`.
+    pub const fn is_anyref(&self) -> bool {
+        matches!(self, Self::Ref(RefType { nullable: true, heap: HeapType::Any }))
+    }
+
+    /// Returns whether it is `i31ref`, which is `(ref null i31)`.
+    pub const fn is_i31ref(&self) -> bool {
+        matches!(self, Self::Ref(RefType { nullable: true, heap: HeapType::I31 }))
     }
 
     /// Returns the reference type, if it is one.
@@ -280,23 +394,5 @@ impl FuncType {
     /// Returns the types of the results, in order.
     pub fn results(&self) -> &[ValType] {
         &self.results
-    }
-}
-
-/// A type as a module defines it: what its functions are, and which other type it extends.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TypeDef {
-    /// The parameters and results of functions of the type.
-    pub func: FuncType,
-    /// The type that it extends, by its number.
-    pub supertype: Option<u32>,
-    /// Whether no other type can extend it, so that a function is of this type only if it has just this one.
-    pub is_final: bool,
-}
-
-impl From<FuncType> for TypeDef {
-    /// Makes the type as modules write it that know nothing of subtypes.
-    fn from(func: FuncType) -> Self {
-        Self { func, supertype: None, is_final: true }
     }
 }

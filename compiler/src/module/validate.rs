@@ -4,16 +4,19 @@
 //! All bodies of a module are validated before any is compiled, so a module that will be refused costs no more than
 //! that.
 
+use super::convert::Known;
 use super::info::ModuleInfo;
 use super::parse::Body;
 use super::visitor::{Check, Found, Visitor};
 use crate::base::error::CompileError;
+use crate::settings::Features;
 use wasmparser::FuncValidatorAllocations;
 
 /// The limits that bodies must keep to, besides the rules of the specification.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits<'m> {
     pub(crate) info: &'m ModuleInfo,
+    pub(crate) features: Features,
     /// The most instructions of a function. A call counts as one more for each parameter and result.
     pub(crate) instructions: u64,
 }
@@ -22,7 +25,7 @@ impl<'m> Limits<'m> {
     /// Returns no limits beyond wasmparser's own.
     #[cfg(test)]
     pub(crate) fn none(info: &'m ModuleInfo) -> Self {
-        Self { info, instructions: u64::MAX }
+        Self { info, features: Features::default(), instructions: u64::MAX }
     }
 
     #[cold]
@@ -56,20 +59,21 @@ pub(crate) fn bodies<'a>(bodies: impl IntoIterator<Item = Body<'a>>, limits: Lim
 fn body(it: Body<'_>, limits: Limits<'_>, allocations: &mut FuncValidatorAllocations) -> Result<(), CompileError> {
     let Body { validator, body } = it;
     let func = validator.index;
+    let known = Known { types: &limits.info.types, features: limits.features };
     let mut validator = validator.into_validator(std::mem::take(allocations));
     let mut locals = body.get_locals_reader()?;
     for _ in 0..locals.get_count() {
         let offset = locals.original_position();
         let (count, ty) = locals.read()?;
         validator.define_locals(offset, count, ty)?;
-        ty.check().map_err(|missing| missing.at(offset as usize))?;
+        ty.check(known).map_err(|missing| missing.at(offset as usize))?;
     }
     let mut reader = body.get_binary_reader_for_operators()?;
     let (mut found, mut instructions) = (Found::default(), 0);
     while !reader.eof() {
         let offset = reader.original_position();
         let valid = validator.visitor(offset);
-        reader.visit_operator(&mut Visitor { valid, info: limits.info, found: &mut found })??;
+        reader.visit_operator(&mut Visitor { valid, info: limits.info, known, found: &mut found })??;
         if let Some(missing) = found.missing {
             return Err(missing.at(offset as usize));
         }

@@ -1,6 +1,6 @@
 //! Looks at each instruction while it is validated: for features that minirt lacks, and for limits.
 
-use super::convert::{BlockType, FromParser, MemArg, Missing};
+use super::convert::{BlockType, FromParser, Known, MemArg, Missing};
 use super::info::ModuleInfo;
 use super::instruction::{needs, unavailable};
 use super::types::{FuncType, HeapType, RefType, ValType};
@@ -10,6 +10,7 @@ use wasmparser::{BrTable, FrameKind, FrameStack, Ordering, ResumeTable, TryTable
 pub(super) struct Visitor<'m, V> {
     pub(super) valid: V,
     pub(super) info: &'m ModuleInfo,
+    pub(super) known: Known<'m>,
     pub(super) found: &'m mut Found,
 }
 
@@ -28,7 +29,7 @@ macro_rules! visit {
             #[inline]
             fn $visit(&mut self $($(, $field: $ty)*)?) -> Self::Output {
                 $($(
-                    if let Err(missing) = $field.check() {
+                    if let Err(missing) = $field.check(self.known) {
                         self.found.missing = Some(missing);
                     }
                 )*)?
@@ -85,22 +86,22 @@ impl<V: FrameStack> FrameStack for Visitor<'_, V> {
 /// An immediate argument of an instruction.
 pub(super) trait Check {
     /// Checks that minirt has the types in it.
-    fn check(&self) -> Result<(), Missing>;
+    fn check(&self, known: Known<'_>) -> Result<(), Missing>;
 }
 
 macro_rules! check {
     ($($ty:ty as $as:ty,)*) => {
         $(impl Check for $ty {
             #[inline]
-            fn check(&self) -> Result<(), Missing> {
-                <$as>::from_parser(*self).map(drop)
+            fn check(&self, known: Known<'_>) -> Result<(), Missing> {
+                <$as>::from_parser(*self, known).map(drop)
             }
         })*
     };
     ($($plain:ty,)*) => {
         $(impl Check for $plain {
             #[inline]
-            fn check(&self) -> Result<(), Missing> {
+            fn check(&self, _: Known<'_>) -> Result<(), Missing> {
                 Ok(())
             }
         })*
@@ -128,13 +129,13 @@ check! {
 }
 
 impl Check for TryTable {
-    fn check(&self) -> Result<(), Missing> {
-        self.ty.check()
+    fn check(&self, known: Known<'_>) -> Result<(), Missing> {
+        self.ty.check(known)
     }
 }
 
 impl Check for Vec<wasmparser::ValType> {
-    fn check(&self) -> Result<(), Missing> {
-        self.iter().try_for_each(Check::check)
+    fn check(&self, known: Known<'_>) -> Result<(), Missing> {
+        self.iter().try_for_each(|ty| ty.check(known))
     }
 }

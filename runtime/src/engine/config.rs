@@ -149,6 +149,13 @@ impl Config {
         self.feature(Feature::FunctionReferences, enable)
     }
 
+    /// Sets whether modules may use structures, arrays and the references that lead to them. Default: `false`, because
+    /// this is not finished: modules may have the types, but no instruction makes or uses such objects yet. Without
+    /// typed function references, there are none.
+    pub fn wasm_gc(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::Gc, enable)
+    }
+
     /// Sets whether memories and tables may have 64-bit addresses. Default: `true`. No memory is larger than 4 GiB in
     /// any case.
     pub fn wasm_memory64(&mut self, enable: bool) -> &mut Self {

@@ -8,7 +8,10 @@ use crate::types::{TypeRegistry, Types};
 use anyhow::{Context, Result, ensure};
 use minirt_compiler::artifact::is_artifact;
 use minirt_compiler::module::canonical::NumberedTypes;
-use minirt_compiler::module::{Entity, ExternType, Finality, FuncType, Shown, TypeDef, ValType};
+use minirt_compiler::module::canonical::Renumber;
+use minirt_compiler::module::{
+    ArrayType, CompositeType, DefinedType, Entity, ExternType, Finality, FuncType, Shown, StructType, TypeDef, ValType,
+};
 use minirt_compiler::{CompileError, Compiler, Metering};
 use std::borrow::Cow;
 use std::mem::ManuallyDrop;
@@ -243,8 +246,9 @@ impl Engine {
         &self.inner.types
     }
 
-    /// Returns the number of a function type, for [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc). The engine
-    /// remembers the type from then on.
+    /// Returns the number of a type of functions, structures or arrays, for
+    /// [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc) and its like. The engine remembers the type from then
+    /// on.
     ///
     /// A number that comes from somewhere else, like the type of an export, means nothing after everything is gone that has
     /// the type: modules, instances and host functions.
@@ -252,8 +256,8 @@ impl Engine {
     /// # Panics
     /// Panics if the type belongs to another engine. Only a type that is open to subtypes, extends another, or is part
     /// of a recursive group belongs to an engine.
-    pub fn type_number(&self, ty: &FuncType) -> u32 {
-        let types = self.inner.types.register_func(ty);
+    pub fn type_number(&self, ty: &impl DefinedType) -> u32 {
+        let types = self.inner.types.register_one(ty.clone());
         let number = types[0];
         types.keep_forever();
         number
@@ -262,50 +266,81 @@ impl Engine {
     /// Returns the function type with a number that this engine gave out.
     ///
     /// # Panics
-    /// Panics if the engine gave out no such number, or everything is gone that had the type.
+    /// Panics if the engine gave out no such number, it is another type's, or everything is gone that had the type.
     pub fn func_type(&self, number: u32) -> FuncType {
-        self.types().get(number).expect("the number of a type of this engine").func.clone()
+        self.type_with(number)
     }
 
-    /// Defines a function type as modules do with `(sub ..)` (specification, section 2.3.8): its functions take and
-    /// return what `ty` says, and can be used wherever functions of the type `supertype` are expected.
+    /// Returns the structure type with a number that this engine gave out.
+    ///
+    /// # Panics
+    /// Panics as [`Engine::func_type`].
+    pub fn struct_type(&self, number: u32) -> StructType {
+        self.type_with(number)
+    }
+
+    /// Returns the array type with a number that this engine gave out.
+    ///
+    /// # Panics
+    /// Panics as [`Engine::func_type`].
+    pub fn array_type(&self, number: u32) -> ArrayType {
+        self.type_with(number)
+    }
+
+    fn type_with<T: DefinedType>(&self, number: u32) -> T {
+        let types = self.types();
+        let def = types.get(number).expect("the number of a type of this engine");
+        T::from_composite(&def.composite).unwrap_or_else(|| panic!("the type {number} is `{}`", def.composite)).clone()
+    }
+
+    /// Defines a type as modules do with `(sub ..)` (specification, section 2.3.8). Its values consist of what `ty`
+    /// says, and can be used wherever those of the type `supertype` are expected.
     ///
     /// # Errors
-    /// Returns an error if the supertype is final, or if `ty` does not match it. Each parameter must be a supertype of
-    /// the supertype's parameter, and each result a subtype of its result (section 3.3.11).
+    /// Returns an error if the supertype is final, or if `ty` does not match it (section 3.3.11). Of functions, each
+    /// parameter must be a supertype of the supertype's parameter, and each result a subtype of its result. A structure
+    /// has the supertype's fields, and may have more. What can change must hold the same, and what cannot a subtype.
     ///
     /// # Panics
     /// Panics if the supertype belongs to another engine.
     ///
     /// # Examples
     /// ```
-    /// use minirt::{Engine, Finality, FuncType, ValType};
+    /// use minirt::{Engine, FieldType, Finality, FuncType, Mutability, StorageType, StructType, ValType};
     ///
     /// let engine = Engine::default();
     /// let signature = FuncType::new([], [ValType::I32]);
     /// let animal = engine.sub_type(Finality::NonFinal, None, &signature)?;
     /// let dog = engine.sub_type(Finality::Final, Some(&animal), &signature)?;
     /// assert!(animal != dog && engine.sub_type(Finality::Final, Some(&dog), &signature).is_err());
+    ///
+    /// let byte = FieldType::new(Mutability::Var, StorageType::I8);
+    /// let grey = engine.sub_type(Finality::NonFinal, None, &StructType::new([byte]))?;
+    /// let colour = engine.sub_type(Finality::Final, Some(&grey), &StructType::new([byte; 3]))?;
+    /// assert_eq!(colour.fields().len(), 3);
     /// # Ok::<(), minirt::Error>(())
     /// ```
-    pub fn sub_type(&self, finality: Finality, supertype: Option<&FuncType>, ty: &FuncType) -> Result<FuncType> {
-        let extended = supertype.map(|of| self.inner.types.register_func(of));
+    pub fn sub_type<T: DefinedType>(&self, finality: Finality, supertype: Option<&T>, ty: &T) -> Result<T> {
+        let extended = supertype.map(|of| self.inner.types.register_one(of.clone()));
         let supertype = extended.as_ref().map(|types| types[0]);
+        let composite: CompositeType = ty.clone().into();
         if let Some(number) = supertype {
             let types = self.types();
             let of = types.get(number).expect("it has just been registered");
-            ensure!(!of.is_final, "`{}` is final: no type can extend it", of.func);
-            let fits = types.signature_matches(ty, &of.func);
-            ensure!(
-                fits,
-                "`{ty}` cannot extend `{}`: a parameter accepts less there, or a result allows more",
-                of.func
-            );
+            ensure!(!of.is_final, "`{}` is final: no type can extend it", of.composite);
+            let why = match composite {
+                CompositeType::Func(_) => "a parameter accepts less there, or a result allows more",
+                CompositeType::Struct(_) => "a field is missing, or is not the same",
+                CompositeType::Array(_) => "the elements are not the same",
+            };
+            let fits = types.composite_matches(&composite, &of.composite);
+            ensure!(fits, "`{composite}` cannot extend `{}`: {why}", of.composite);
         }
-        let func = FuncType::new(ty.params().iter().copied(), ty.results().iter().copied());
-        let def = TypeDef { func, supertype, is_final: finality == Finality::Final };
-        let types = self.inner.types.register_alone(def);
-        let ty = self.func_type(types[0]);
+        // The same without a number, if it has one.
+        let composite = composite.renumber(&|number| number);
+        let types =
+            self.inner.types.register_alone(TypeDef { composite, supertype, is_final: finality == Finality::Final });
+        let ty = self.type_with(types[0]);
         types.keep_forever();
         Ok(ty)
     }

@@ -233,6 +233,8 @@ fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
         RefKind::Func if own.contains(&(stored as i64)) => Ok(()),
         RefKind::Func => Err("a function that belongs to another instance or the host, and cannot be frozen"),
         RefKind::Extern => Err("a value of the host, which cannot be frozen"),
+        // A small integer: there is no heap yet that anything else could be in.
+        RefKind::Any => Ok(()),
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod epoch;
 pub(crate) use activation::Activation;
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use extras::UpdateDeadline;
+pub(crate) use handle::StoreId;
 pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
 pub use limiter::{LimitExceeded, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 pub(crate) use stack_limit::StackLimit;

@@ -1,7 +1,9 @@
 //! Represents values, and passes them into Wasm and back.
 
+mod any;
 mod val;
 pub(crate) mod wasm_ty;
 
+pub use any::{AnyRef, I31, Rooted};
 pub use val::{Ref, Val};
 pub use wasm_ty::WasmTy;

@@ -1,5 +1,6 @@
 //! Represents Wasm values on the host's side, and passes them into Wasm and back.
 
+use super::any::{AnyRef, Rooted, any_from_raw, any_to_raw};
 use crate::store::StoreInner;
 use crate::store::{ExternRef, Func};
 use crate::vmctx::{FuncRecord, Raw};
@@ -20,6 +21,7 @@ pub enum Val {
     V128(u128),
     FuncRef(Option<Func>),
     ExternRef(Option<ExternRef>),
+    AnyRef(Option<Rooted<AnyRef>>),
 }
 
 /// A reference, as tables hold them.
@@ -28,6 +30,7 @@ pub enum Val {
 pub enum Ref {
     Func(Option<Func>),
     Extern(Option<ExternRef>),
+    Any(Option<Rooted<AnyRef>>),
 }
 
 impl Ref {
@@ -37,12 +40,13 @@ impl Ref {
         match heap.kind() {
             RefKind::Func => Self::Func(None),
             RefKind::Extern => Self::Extern(None),
+            RefKind::Any => Self::Any(None),
         }
     }
 
     /// Returns whether it is null.
     pub const fn is_null(&self) -> bool {
-        matches!(self, Self::Func(None) | Self::Extern(None))
+        matches!(self, Self::Func(None) | Self::Extern(None) | Self::Any(None))
     }
 
     /// Returns whether it is not null.
@@ -56,6 +60,7 @@ impl From<Ref> for Val {
         match it {
             Ref::Func(func) => Self::FuncRef(func),
             Ref::Extern(value) => Self::ExternRef(value),
+            Ref::Any(value) => Self::AnyRef(value),
         }
     }
 }
@@ -66,6 +71,7 @@ impl Val {
         match heap.kind() {
             RefKind::Func => Self::null_func_ref(),
             RefKind::Extern => Self::null_extern_ref(),
+            RefKind::Any => Self::null_any_ref(),
         }
     }
 
@@ -79,7 +85,12 @@ impl Val {
         Self::ExternRef(None)
     }
 
-    /// Returns its type. For a reference, that is the most general type of its kind: `funcref` or `externref`.
+    /// Returns the reference of the hierarchy of `any` that is null.
+    pub const fn null_any_ref() -> Self {
+        Self::AnyRef(None)
+    }
+
+    /// Returns its type. For a reference, that is the most general type of its kind: `funcref`, `externref` or `anyref`.
     pub fn ty(&self) -> ValType {
         match self {
             Self::I32(_) => ValType::I32,
@@ -89,6 +100,7 @@ impl Val {
             Self::V128(_) => ValType::V128,
             Self::FuncRef(_) => ValType::FUNCREF,
             Self::ExternRef(_) => ValType::EXTERNREF,
+            Self::AnyRef(_) => ValType::ANYREF,
         }
     }
 
@@ -117,6 +129,7 @@ impl Val {
         match self {
             Self::FuncRef(func) => Some(Ref::Func(*func)),
             Self::ExternRef(value) => Some(Ref::Extern(*value)),
+            Self::AnyRef(value) => Some(Ref::Any(*value)),
             _ => None,
         }
     }
@@ -145,6 +158,7 @@ impl Val {
             Self::V128(v) => v,
             Self::FuncRef(func) => u128::from(func_to_raw(func, store)?),
             Self::ExternRef(value) => u128::from(extern_to_raw(value, store)?),
+            Self::AnyRef(value) => u128::from(any_to_raw(value, store)?),
         }))
     }
 
@@ -168,6 +182,7 @@ impl Ref {
         match self {
             Self::Func(func) => func_to_raw(func, store),
             Self::Extern(value) => extern_to_raw(value, store),
+            Self::Any(value) => any_to_raw(value, store),
         }
     }
 
@@ -175,6 +190,7 @@ impl Ref {
         match heap.kind() {
             RefKind::Func => Self::Func(func_from_raw(word, store)),
             RefKind::Extern => Self::Extern(extern_from_raw(word, store)),
+            RefKind::Any => Self::Any(any_from_raw(word, store)),
         }
     }
 
@@ -184,11 +200,13 @@ impl Ref {
         match (self, ty.heap) {
             (Self::Func(None), heap) => ty.nullable && heap.kind() == RefKind::Func,
             (Self::Extern(None), heap) => ty.nullable && heap.kind() == RefKind::Extern,
+            (Self::Any(None), heap) => ty.nullable && heap.kind() == RefKind::Any,
             (Self::Func(Some(func)), HeapType::ConcreteFunc(wanted)) => {
                 func.store == store.id && store.engine.is_subtype(func.type_number(), wanted)
             }
             (Self::Func(Some(_)), heap) => heap == HeapType::Func,
             (Self::Extern(Some(_)), heap) => heap == HeapType::Extern,
+            (Self::Any(Some(value)), heap) => value.matches(heap),
         }
     }
 }
@@ -312,6 +330,7 @@ macro_rules! references {
 references! {
     Func(Func): is_func as_func unwrap_func; FuncRef [funcref unwrap_funcref func_ref unwrap_func_ref];
     Extern(ExternRef): is_extern as_extern unwrap_extern; ExternRef [externref unwrap_externref extern_ref unwrap_extern_ref];
+    Any(Rooted<AnyRef>): is_any as_any unwrap_any; AnyRef [anyref unwrap_anyref any_ref unwrap_any_ref];
 }
 
 macro_rules! val_from {

@@ -4,6 +4,7 @@
 mod common;
 mod atomics;
 mod bad_input;
+mod gc;
 mod memories;
 mod references;
 mod simd;

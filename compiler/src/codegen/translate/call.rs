@@ -82,7 +82,7 @@ impl Translator<'_, '_> {
         let known = match self.module.info.tables[table as usize].element.heap {
             HeapType::ConcreteFunc(element) => self.module.info.extends(element, ty),
             HeapType::Func | HeapType::NoFunc => false,
-            HeapType::Extern | HeapType::NoExtern => unreachable!("validation has admitted a call of a host value"),
+            other => unreachable!("validation has admitted a call of a reference to {other}"),
         };
         if !known {
             self.check_type(record, ty);

@@ -58,7 +58,7 @@ fn declare_locals(translator: &mut Translator<'_, '_>, body: &FunctionBody<'_>) 
     for _ in 0..locals.get_count() {
         let offset = locals.original_position();
         let (count, ty) = locals.read()?;
-        let ty = ValType::from_parser(ty).map_err(|missing| missing.at(offset as usize))?;
+        let ty = ValType::from_parser(ty, translator.module.known()).map_err(|missing| missing.at(offset as usize))?;
         let zero = zero(translator, ty);
         for _ in 0..count {
             translator.declare_local(ty, zero);
@@ -82,7 +82,8 @@ fn translate_operators(translator: &mut Translator<'_, '_>, body: &FunctionBody<
     translator.meter_entry(SourceLoc::new(operators.original_position() as u32));
     while !operators.eof() {
         let (op, offset) = operators.read_with_offset()?;
-        let instruction = Instruction::new(op).map_err(|missing| missing.at(offset as usize))?;
+        let instruction =
+            Instruction::new(op, translator.module.known()).map_err(|missing| missing.at(offset as usize))?;
         translator.b.set_srcloc(SourceLoc::new(offset as u32));
         translator.pay_for(&instruction);
         translator.instruction(instruction);

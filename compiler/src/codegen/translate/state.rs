@@ -6,8 +6,8 @@ use crate::base::trap::Trap;
 use crate::codegen::abi::{builtin_signature, trap_code, value_type};
 use crate::instance::builtin::{Builtin, GROWTH_FAILED};
 use crate::instance::layout::{Layout, header};
-use crate::module::{ModuleInfo, RefKind, ValType};
-use crate::settings::Metering;
+use crate::module::{Known, ModuleInfo, RefKind, ValType};
+use crate::settings::{Features, Metering};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
@@ -24,7 +24,15 @@ pub(crate) struct ModuleContext<'a> {
     pub(crate) info: &'a ModuleInfo,
     pub(crate) layout: &'a Layout,
     pub(crate) isa: &'a dyn TargetIsa,
+    pub(crate) features: Features,
     pub(crate) metering: Metering,
+}
+
+impl ModuleContext<'_> {
+    /// Returns what it takes to make sense of what wasmparser has read.
+    pub(super) fn known(&self) -> Known<'_> {
+        Known { types: &self.info.types, features: self.features }
+    }
 }
 
 /// One function body on its way from Wasm to Cranelift IR.
@@ -209,7 +217,7 @@ impl<'m, 'b> Translator<'m, 'b> {
                 let distance = self.b.ins().isub(reference, owner);
                 self.b.ins().select(reference, distance, reference)
             }
-            RefKind::Extern => reference,
+            RefKind::Extern | RefKind::Any => reference,
         }
     }
 
@@ -220,7 +228,7 @@ impl<'m, 'b> Translator<'m, 'b> {
                 let address = self.b.ins().iadd(stored, owner);
                 self.b.ins().select(stored, address, stored)
             }
-            RefKind::Extern => stored,
+            RefKind::Extern | RefKind::Any => stored,
         }
     }
 

@@ -299,7 +299,13 @@ pub(super) fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Functi
     validate::bodies(parsed.bodies, Limits::none(&parsed.info))?;
     let Parsed { info, bodies } = parse(bytes, Features::default())?;
     let layout = Layout::new(&info)?;
-    let module = ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa, metering: compiler.metering };
+    let module = ModuleContext {
+        info: &info,
+        layout: &layout,
+        isa: &*compiler.isa,
+        features: compiler.features,
+        metering: compiler.metering,
+    };
     let mut context = FunctionBuilderContext::new();
     let funcs = bodies.into_iter().zip(info.num_imported_funcs..).map(|(body, func)| {
         let mut target = Function::new();

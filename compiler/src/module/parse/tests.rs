@@ -6,7 +6,7 @@ use crate::module::validate::{Limits, bodies};
 use crate::module::{ConstExpr, ConstOp, Entity, ExternType, MemoryType};
 
 fn validate(bytes: &[u8], features: Features) -> Result<(), CompileError> {
-    parse(bytes, features).and_then(|parsed| bodies(parsed.bodies, Limits::none(&parsed.info)))
+    parse(bytes, features).and_then(|parsed| bodies(parsed.bodies, Limits { features, ..Limits::none(&parsed.info) }))
 }
 
 fn error(bytes: &[u8]) -> CompileError {
@@ -83,6 +83,36 @@ fn a_component_is_told_that_it_is_one() {
         error.to_string(),
         "minirt has no components (component-model): it runs core modules (at byte offset 0x4)"
     );
+}
+
+#[test]
+fn types_of_structures_and_arrays_are_kept_where_they_may_be_used() {
+    let mut features = Features::default();
+    features.set(Feature::Gc, true);
+    let text = "(module (rec (type $a (sub (struct (field i8 (mut i16) (ref null $b) eqref))))
+        (type $b (sub final (array (mut (ref $a)))))) (type $c (sub $a (struct (field i8 (mut i16) (ref null $b) i31ref))))
+        (func (param (ref $c)) (local (ref null $b)) (block (result (ref null $c)) (local.get 0)) (drop)))";
+    let bytes = wat::parse_str(text).unwrap();
+    let info = parse(&bytes, features).map_or_else(|error| panic!("{error}"), |parsed| parsed.info);
+    let shown: Vec<_> = info.types.iter().map(|ty| ty.composite.to_string()).collect();
+    assert_eq!(shown[0], "(struct (field i8) (field (mut i16)) (field (ref null 1)) (field eqref))");
+    assert_eq!(shown[1], "(array (mut (ref 0)))");
+    assert_eq!(shown[3], "(func (param (ref 2)))");
+    assert_eq!((info.types[2].supertype, info.types[1].is_final), (Some(0), true));
+    assert_eq!(info.canonical_types, [0, 1, 2, 3]);
+    // What is not finished is refused, by name.
+    for (text, what) in [
+        ("(module (type (struct)) (func (drop (struct.new 0))))", "the instruction StructNew"),
+        ("(module (global i31ref (ref.i31 (i32.const 1))))", "the instruction RefI31"),
+    ] {
+        let error = validate(&wat::parse_str(text).unwrap(), features).unwrap_err();
+        assert_eq!(error.kind(), CompileErrorKind::Unsupported(Feature::Gc), "{text}");
+        assert!(error.message().contains(what), "{error}");
+    }
+    // Types and labels that are not there, in instructions that are looked at before they are validated.
+    let beyond = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x07\x01\x05\0\xd0\x09\x1a\x0b";
+    let error = validate(beyond, features).unwrap_err();
+    assert!(error.message().contains("unknown type"), "{error}");
 }
 
 #[test]
