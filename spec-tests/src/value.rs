@@ -27,6 +27,9 @@ fn null(ty: &HeapType<'_>) -> Result<Val> {
     match ty {
         HeapType::Abstract { shared: false, ty: H::Func | H::NoFunc } => Ok(Val::FuncRef(None)),
         HeapType::Abstract { shared: false, ty: H::Extern | H::NoExtern } => Ok(Val::ExternRef(None)),
+        HeapType::Abstract { shared: false, ty: H::Any | H::Eq | H::I31 | H::Struct | H::Array | H::None } => {
+            Ok(Val::AnyRef(None))
+        }
         other => bail!("a reference type that is not understood: {other:?}"),
     }
 }
@@ -59,7 +62,12 @@ fn matches(store: &Store<()>, value: &Val, expected: &WastRetCore<'_>) -> Result
         (W::RefNull(None), got) => got.ref_().is_some_and(|reference| reference.is_null()),
         (W::RefNull(Some(ty)), got) => {
             let both = (null(ty)?, got);
-            matches!(both, (Val::FuncRef(_), Val::FuncRef(None)) | (Val::ExternRef(_), Val::ExternRef(None)))
+            matches!(
+                both,
+                (Val::FuncRef(_), Val::FuncRef(None))
+                    | (Val::ExternRef(_), Val::ExternRef(None))
+                    | (Val::AnyRef(_), Val::AnyRef(None))
+            )
         }
         (W::RefFunc(None), got) => matches!(got, Val::FuncRef(Some(_))),
         (W::RefExtern(None), got) => matches!(got, Val::ExternRef(Some(_))),
@@ -135,6 +143,11 @@ fn describe(store: &Store<()>, value: &Val) -> String {
         Val::FuncRef(None) => "(ref.null func)".to_owned(),
         Val::FuncRef(Some(_)) => "(ref.func)".to_owned(),
         Val::ExternRef(None) => "(ref.null extern)".to_owned(),
+        Val::AnyRef(None) => "(ref.null any)".to_owned(),
+        Val::AnyRef(Some(value)) => match value.as_i31(store) {
+            Ok(Some(number)) => format!("(ref.i31 {})", number.get_u32()),
+            _ => "(ref.any)".to_owned(),
+        },
         Val::ExternRef(Some(_)) => match host_number(store, value) {
             Some(number) => format!("(ref.extern {number})"),
             None => "(ref.extern)".to_owned(),

@@ -21,16 +21,16 @@ fn the_hierarchy_of_any_is_the_specifications() {
     let large = engine.sub_type(Finality::Final, Some(&small), &StructType::new([field; 2])).unwrap();
     let [small, large] = [small, large].map(|ty| HeapType::ConcreteStruct(engine.type_number(&ty)));
     let bytes = HeapType::ConcreteArray(engine.type_number(&ArrayType::new(FieldType::new(VAR, StorageType::I8))));
-    use HeapType::{Any, Array, Eq, I31, None, Struct};
+    use HeapType::{Any, Array, Eq, I31, None as Nothing, Struct};
     // Each with what is directly above it.
     let above = [(Eq, Any), (I31, Eq), (Struct, Eq), (Array, Eq), (small, Struct), (large, small), (bytes, Array)];
-    let all = [Any, Eq, I31, Struct, Array, small, large, bytes, None];
+    let all = [Any, Eq, I31, Struct, Array, small, large, bytes, Nothing];
     let fits = |heap: HeapType, of: HeapType| {
         let steps = std::iter::successors(Some(heap), |heap| above.iter().find(|it| it.0 == *heap).map(|it| it.1));
-        heap == None || steps.into_iter().any(|heap| heap == of)
+        heap == Nothing || steps.into_iter().any(|heap| heap == of)
     };
     for heap in all {
-        assert_eq!((heap.kind(), heap.top(), heap.bottom()), (RefKind::Any, Any, None), "{heap}");
+        assert_eq!((heap.kind(), heap.top(), heap.bottom()), (RefKind::Any, Any, Nothing), "{heap}");
         for of in all {
             let reference = |heap| ValType::Ref(RefType::new(true, heap));
             assert_eq!(engine.matches(&reference(heap), &reference(of)), fits(heap, of), "{heap} for {of}");
