@@ -29,6 +29,7 @@ mod tests;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use base::error::{CompileError, CompileErrorKind, Feature};
+pub use base::printable::Printable;
 pub use base::trap::Trap;
 pub use instance::compiled::Compiled;
 pub use settings::{Features, Metering, OptLevel, Settings};

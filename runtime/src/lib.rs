@@ -139,18 +139,18 @@ mod misuse;
 pub mod wasi;
 
 pub use anyhow::{Error, Result, bail, ensure, format_err};
-pub use call::{FrameInfo, WasmBacktrace};
+pub use call::{FrameInfo, MemoryFault, WasmBacktrace};
 pub use cow::{PageStats, ResetStrategy};
 pub use engine::{Config, Engine};
 pub use func::{Caller, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet};
-pub use instance::{Export, Snapshot};
-pub use linker::{InstancePre, Linker};
+pub use instance::{Export, IncompatibleImportError, Snapshot};
+pub use linker::{InstancePre, Linker, UnknownImportError};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
     ArrayType, CompositeType, DefinedType, ExternType, FieldType, Finality, FuncType, GlobalType, HeapType, MemoryType,
     Mutability, RefKind, RefType, StorageType, StructType, TableType, ValType,
 };
-pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Trap};
+pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Printable, Trap};
 pub use module::{ExportType, ImageInfo, ImportType, Module, RemainingStep};
 pub use object::{MemoryAccessError, MemoryMut};
 pub use pool::EngineStats;

@@ -7,6 +7,7 @@ use super::info::ModuleInfo;
 use super::preamble;
 use super::sections::Sections;
 use crate::base::error::{CompileError, Feature};
+use crate::base::printable::Printable;
 use crate::settings::Features;
 use wasmparser::{
     Chunk, FuncToValidate, FunctionBody, Parser, Payload, TypeRef, ValidPayload, Validator, ValidatorResources,
@@ -73,13 +74,20 @@ fn flags(features: Features) -> WasmFeatures {
     flags
 }
 
+/// Returns wasmparser's words. They may quote names of the module.
+fn message(error: &wasmparser::Error) -> String {
+    /// Far more characters than wasmparser's own words have.
+    const MOST: usize = 500;
+    Printable::with_limit(error.message(), MOST).to_string()
+}
+
 impl From<wasmparser::Error> for CompileError {
     fn from(error: wasmparser::Error) -> Self {
         let offset = error.offset() as usize;
         let flags = error.missing_wasm_feature().unwrap_or(WasmFeatures::empty());
         match FEATURES.iter().find(|(flag, _)| flags.intersects(*flag)) {
             Some((_, feature)) => Self::unsupported(*feature, "", offset),
-            None => Self::malformed(error.message(), offset),
+            None => Self::malformed(message(&error), offset),
         }
     }
 }
@@ -129,7 +137,7 @@ fn refusal(error: &wasmparser::Error, features: Features, info: &ModuleInfo, pay
     let offset = error.offset() as usize;
     match payload {
         // That something is missing shows only at the end.
-        Payload::End(_) => CompileError::cut_off(error.message(), offset),
+        Payload::End(_) => CompileError::cut_off(message(error), offset),
         Payload::DataCountSection { .. } if !features.has(Feature::BulkMemory) => {
             CompileError::unsupported(Feature::BulkMemory, "", offset)
         }
@@ -195,7 +203,7 @@ impl<'a> PayloadReader<'a> {
             Ok(Chunk::NeedMoreData(_)) => Err(CompileError::internal("the parser asks for bytes behind the end")),
             // If more bytes would make a difference, some are missing.
             Err(error) => match before.parse(self.rest, false) {
-                Ok(Chunk::NeedMoreData(_)) => Err(CompileError::cut_off(error.message(), error.offset() as usize)),
+                Ok(Chunk::NeedMoreData(_)) => Err(CompileError::cut_off(message(&error), error.offset() as usize)),
                 Ok(Chunk::Parsed { .. }) | Err(_) => Err(error.into()),
             },
         }

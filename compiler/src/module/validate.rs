@@ -10,6 +10,7 @@ use super::parse::Body;
 use super::visitor::{Check, Found, Visitor};
 use crate::base::error::CompileError;
 use crate::settings::Features;
+use crate::base::printable::Printable;
 use wasmparser::FuncValidatorAllocations;
 
 /// The limits that bodies must keep to, besides the rules of the specification.
@@ -30,14 +31,8 @@ impl<'m> Limits<'m> {
 
     #[cold]
     fn exceeded(&self, func: u32) -> CompileError {
-        /// Characters of a name, which the module has chosen.
-        const MOST: usize = 60;
-        let name = self.info.func_name(func).unwrap_or_default();
-        let mut shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
-        if name.chars().nth(MOST).is_some() {
-            shown += "...";
-        }
-        let name = if name.is_empty() { String::new() } else { format!(" `{shown}`") };
+        let name = self.info.func_name(func).filter(|name| !name.is_empty());
+        let name = name.map_or_else(String::new, |name| format!(" `{}`", Printable::new(name)));
         CompileError::limit(format!(
             "function {func}{name} has more than {} instructions, where a call counts one more for each parameter and \
              result; its compilation would take long",

@@ -1,6 +1,7 @@
 //! Entering Wasm, and coming back with results or with the reason why there are none.
 
 use super::backtrace::WasmBacktrace;
+use super::frames::TrapDetails;
 use crate::store::{Activation, Failure, StackLimit, StoreInner};
 use crate::sys::{arch, signal, stack, thread};
 use crate::vmctx::{FuncRecord, HostContext, Raw};
@@ -154,13 +155,17 @@ fn failure(store: &mut StoreInner, activation: &Activation) -> Error {
     let error = match (activation.trap, store.failure.take()) {
         (_, Some(Failure::Panic(payload))) => std::panic::resume_unwind(payload),
         (_, Some(Failure::Error(error))) => error,
-        (Some(trap), None) => Error::new(trap),
+        (Some(trap), None) => match TrapDetails::with(TrapDetails::fault) {
+            Some(fault) => Error::new(trap).context(fault),
+            None => Error::new(trap),
+        },
         (None, None) => unreachable!("a call failed without a reason"),
     };
     if error.downcast_ref::<WasmBacktrace>().is_some() {
         return error; // A call further in has described the whole stack already.
     }
+    let Some(most) = store.engine.backtrace_frames() else { return error };
     // SAFETY: the activations around this one are those of our callers.
-    let backtrace = unsafe { WasmBacktrace::at_failure(store, activation) };
+    let backtrace = unsafe { WasmBacktrace::at_failure(store, activation, most.get()) };
     if backtrace.frames().is_empty() { error } else { error.context(backtrace) }
 }

@@ -16,13 +16,15 @@
 //! activation. So it does not matter which of a thread's stacks this is. Frames are read only if the instruction is
 //! compiled code's, which has set them up.
 
-use super::frames::{TrapFrames, callers};
+use super::frames::{MemoryFault, TrapDetails, callers};
 use crate::code::registry::{self, Reader, Text};
+use crate::pool::InstanceData;
 use crate::store::{Activation, StoreInner};
 use crate::sys::arch::{self, Position};
 use crate::sys::mapping::PAGE;
 use crate::sys::signal::{self, Fault, Resume};
 use minirt_compiler::Trap;
+use minirt_compiler::instance::layout::{MEMORY, MemoryPlace};
 
 /// Makes traps work in this process. Called before Wasm is entered for the first time.
 pub(crate) fn install() {
@@ -103,8 +105,26 @@ fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
     // SAFETY: as above; the walk ends at the trampoline.
     let callers = unsafe { callers(fault.frame) }.take_while(|caller| caller.frame != activation.frame);
     let addresses = std::iter::once(fault.pc).chain(callers.map(|caller| caller.return_address));
-    TrapFrames::with(|frames| frames.set(addresses));
+    let found = slot.filter(|_| trap == Trap::MemoryOutOfBounds);
+    // SAFETY: as above.
+    let fault = found.zip(fault.address).and_then(|(owner, address)| memory_fault(unsafe { owner.as_ref() }, address));
+    TrapDetails::with(|details| details.set(addresses, fault));
     Some(Resume::At(Position { pc: activation.handler, stack: activation.stack, frame: activation.frame }))
+}
+
+/// Returns where in its memory an instance's code could not access it: behind its end, or in the slot's guards.
+fn memory_fault(owner: &InstanceData, address: usize) -> Option<MemoryFault> {
+    let view = owner.view();
+    let index = view.module.num_imported_memories;
+    let MemoryPlace::Slot { size } = (index < view.module.memories.len() as u32).then(|| view.layout.memory(index))?
+    else {
+        return None;
+    };
+    let base = view.vmctx.at::<u8>(MEMORY) as usize;
+    let wasm_address = address.checked_sub(base)? as u64;
+    // SAFETY: the instance is alive, and the size is part of its state.
+    let memory_size = unsafe { *view.vmctx.at::<u64>(size) };
+    Some(MemoryFault { wasm_address, memory_size })
 }
 
 /// Returns the activation of the call that has entered the code with this frame: the entry trampoline, which is the first

@@ -5,6 +5,7 @@
 
 use crate::sys::arch;
 use std::cell::Cell;
+use std::fmt;
 
 /// A function that has called another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,36 +36,81 @@ pub(crate) unsafe fn callers(frame: usize) -> impl Iterator<Item = Caller> {
 }
 
 /// Frames of the stack that are kept at a trap, innermost first.
-const MAX_FRAMES: usize = 64;
+const MAX_FRAMES: usize = 256;
 
-/// Code addresses of the stack at this thread's last trap: the faulting instruction, then return addresses.
+/// What is known about this thread's last trap.
 ///
-/// They are not in the activation, which is made for every call. They are read right after the trap, on the same thread.
-pub(crate) struct TrapFrames {
+/// It is not in the activation, which is made for every call. It is read right after the trap, on the same thread.
+pub(crate) struct TrapDetails {
     len: Cell<usize>,
+    /// Code addresses: the faulting instruction, then return addresses.
     addresses: [Cell<usize>; MAX_FRAMES],
+    /// Where in a memory it was, if that is known.
+    fault: Cell<Option<MemoryFault>>,
+}
+
+/// Where an access of a linear memory went, if it was out of bounds and the processor found out. The error of the call
+/// downcasts to it, and to [`Trap::MemoryOutOfBounds`](crate::Trap::MemoryOutOfBounds).
+///
+/// Not every such error has one. Code checks the bounds of bulk operations, of memories with 64-bit addresses or pages of
+/// one byte, and of accesses with large constant offsets itself, and keeps no address.
+///
+/// # Examples
+/// ```
+/// # use minirt::{Engine, Instance, MemoryFault, Module, Store, Trap};
+/// # let engine = Engine::default();
+/// let text = r#"(module (memory 1) (func (export "load") (param i32) (drop (i32.load8_u (local.get 0)))))"#;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &Module::new(&engine, text)?, &[])?;
+/// let load = instance.get_typed_func::<i32, ()>(&store, "load")?;
+/// let error = load.call(&mut store, 0x12345).unwrap_err();
+/// assert_eq!(error.downcast_ref(), Some(&MemoryFault { wasm_address: 0x12345, memory_size: 0x10000 }));
+/// assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds));
+/// # Ok::<(), minirt::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryFault {
+    /// The address in the memory that could not be accessed. Of an access that begins inside, it is the first byte
+    /// outside.
+    pub wasm_address: u64,
+    /// How many bytes the memory had.
+    pub memory_size: u64,
+}
+
+impl fmt::Display for MemoryFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wasm_address, memory_size } = self;
+        write!(f, "memory fault at wasm address {wasm_address:#x} in linear memory of size {memory_size:#x}")
+    }
 }
 
 thread_local! {
-    static TRAP_FRAMES: TrapFrames =
-        const { TrapFrames { len: Cell::new(0), addresses: [const { Cell::new(0) }; MAX_FRAMES] } };
+    static TRAP_DETAILS: TrapDetails = const {
+        let addresses = [const { Cell::new(0) }; MAX_FRAMES];
+        TrapDetails { len: Cell::new(0), addresses, fault: Cell::new(None) }
+    };
 }
 
-impl TrapFrames {
+impl TrapDetails {
     /// Calls `f` with this thread's. Safe to call in a signal handler: there is nothing to initialise or to drop.
     #[inline(never)]
     pub(crate) fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
-        TRAP_FRAMES.with(f)
+        TRAP_DETAILS.with(f)
     }
 
-    /// Replaces the addresses by others, as many as there is room for.
-    pub(crate) fn set(&self, addresses: impl Iterator<Item = usize>) {
+    /// Replaces them by others: as many addresses as there is room for.
+    pub(crate) fn set(&self, addresses: impl Iterator<Item = usize>, fault: Option<MemoryFault>) {
         let stored = self.addresses.iter().zip(addresses).map(|(place, address)| place.set(address));
         self.len.set(stored.count());
+        self.fault.set(fault);
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn frames(&self) -> impl Iterator<Item = usize> + '_ {
         self.addresses.iter().take(self.len.get()).map(Cell::get)
+    }
+
+    pub(crate) fn fault(&self) -> Option<MemoryFault> {
+        self.fault.get()
     }
 }
 
@@ -102,11 +148,12 @@ mod tests {
 
     #[test]
     fn only_so_many_addresses_are_kept() {
-        TrapFrames::with(|frames| {
-            frames.set(0..1_000_000);
-            assert!(frames.iter().eq(0..MAX_FRAMES));
-            frames.set([7].into_iter());
-            assert!(frames.iter().eq([7]));
+        TrapDetails::with(|details| {
+            details.set(0..1_000_000, None);
+            assert!(details.frames().eq(0..MAX_FRAMES));
+            let fault = Some(MemoryFault { wasm_address: 1, memory_size: 2 });
+            details.set([7].into_iter(), fault);
+            assert!(details.frames().eq([7]) && details.fault() == fault);
         });
     }
 }

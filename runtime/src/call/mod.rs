@@ -11,3 +11,4 @@ pub(crate) mod enter;
 mod tests;
 
 pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use frames::MemoryFault;

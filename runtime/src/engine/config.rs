@@ -4,6 +4,7 @@ use crate::cow::ResetStrategy;
 use crate::pool::Limits;
 use minirt_compiler::base::error::Feature;
 use minirt_compiler::{OptLevel, Settings};
+use std::num::NonZeroUsize;
 
 /// The default of [`Config::max_instances`], and the most that 47 bits of addresses hold.
 const MAX_INSTANCES: usize = 16_384;
@@ -14,6 +15,9 @@ const KEEP_RESIDENT: usize = 256 << 20;
 /// The default of [`Config::max_wasm_stack`], in bytes.
 const MAX_WASM_STACK: usize = 512 << 10;
 
+/// The default of [`Config::wasm_backtrace_max_frames`].
+pub(crate) const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(64).expect("not 0");
+
 /// Configures an [`Engine`](crate::Engine). The defaults suit most uses; nothing has to be set.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +26,7 @@ pub struct Config {
     pub(super) check_artifacts: bool,
     pub(super) limits: Limits,
     pub(super) max_wasm_stack: usize,
+    pub(super) backtrace_frames: Option<NonZeroUsize>,
 }
 
 impl Default for Config {
@@ -40,6 +45,7 @@ impl Config {
             check_artifacts: false,
             limits: Limits { instances: MAX_INSTANCES, keep_resident: KEEP_RESIDENT, strategy },
             max_wasm_stack: MAX_WASM_STACK,
+            backtrace_frames: Some(BACKTRACE_FRAMES),
         }
     }
 
@@ -88,6 +94,13 @@ impl Config {
     /// functions, or a quarter of a stack of less than 512 KiB (see [Stacks](crate#stacks)).
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
         self.max_wasm_stack = bytes;
+        self
+    }
+
+    /// Sets the most frames of a [`WasmBacktrace`](crate::WasmBacktrace), or that errors have none. Default: 64. Of the
+    /// call into Wasm that trapped there are never more than 256.
+    pub fn wasm_backtrace_max_frames(&mut self, limit: Option<NonZeroUsize>) -> &mut Self {
+        self.backtrace_frames = limit;
         self
     }
 

@@ -6,6 +6,8 @@ use crate::pool::{EngineStats, Pool, Prototype, Sharded};
 use crate::sys::fork::{self, Guard, Locks};
 use crate::types::{TypeRegistry, Types};
 use anyhow::{Context, Result, ensure};
+#[cfg(feature = "wat")]
+use minirt_compiler::Printable;
 use minirt_compiler::artifact::is_artifact;
 use minirt_compiler::module::canonical::NumberedTypes;
 use minirt_compiler::module::canonical::Renumber;
@@ -15,6 +17,7 @@ use minirt_compiler::module::{
 use minirt_compiler::{CompileError, Compiler, Metering};
 use std::borrow::Cow;
 use std::mem::ManuallyDrop;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -39,6 +42,7 @@ struct EngineInner {
     memory_init_cow: bool,
     check_artifacts: bool,
     max_wasm_stack: usize,
+    backtrace_frames: Option<NonZeroUsize>,
     metering: Metering,
     epoch: Epoch,
 }
@@ -59,9 +63,19 @@ impl Locks for EngineInner {
 pub(crate) fn binary_format(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     refuse_artifact(bytes)?;
     #[cfg(feature = "wat")]
-    return Ok(wat::parse_bytes(bytes)?);
+    return wat::parse_bytes(bytes).map_err(|error| text_error(&error));
     #[cfg(not(feature = "wat"))]
     Ok(Cow::Borrowed(bytes))
+}
+
+/// Returns what is wrong with a text, line by line. It quotes the text.
+#[cfg(feature = "wat")]
+fn text_error(error: &wat::Error) -> anyhow::Error {
+    /// The most characters of a line.
+    const MOST: usize = 500;
+    let message = error.to_string();
+    let lines: Vec<String> = message.lines().map(|line| Printable::with_limit(line, MOST).to_string()).collect();
+    anyhow::Error::msg(lines.join("\n"))
 }
 
 /// Returns an error if the bytes are an artifact.
@@ -128,6 +142,7 @@ impl Engine {
             memory_init_cow: config.memory_init_cow,
             check_artifacts: config.check_artifacts,
             max_wasm_stack: config.max_wasm_stack,
+            backtrace_frames: config.backtrace_frames,
             metering: config.settings.metering,
             epoch: Epoch(AtomicU64::new(0)),
         });
@@ -230,6 +245,10 @@ impl Engine {
 
     pub(crate) fn memory_init_cow(&self) -> bool {
         self.inner.memory_init_cow
+    }
+
+    pub(crate) fn backtrace_frames(&self) -> Option<NonZeroUsize> {
+        self.inner.backtrace_frames
     }
 
     pub(crate) fn max_wasm_stack(&self) -> usize {

@@ -3,6 +3,7 @@
 //! A host function that a linker holds belongs to no store: the instance's host cell points to its closure, and the
 //! instance keeps that alive. Everything else belongs to the instance's store.
 
+use super::incompatible::IncompatibleImportError;
 use crate::engine::Engine;
 use crate::func::HostFunc;
 use crate::pool::Prototype;
@@ -10,7 +11,8 @@ use crate::pool::{Closures, InstanceData};
 use crate::store::StoreInner;
 use crate::store::{Extern, Func};
 use crate::vmctx::{FuncImport, FuncRecord, GlobalImport, HostContext, View, VmContext};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use minirt_compiler::Printable;
 use minirt_compiler::instance::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
 use minirt_compiler::module::canonical::NumberedTypes;
 use minirt_compiler::module::{Entity, ExternType, GlobalType, Import, MemoryType, TableType};
@@ -78,7 +80,10 @@ pub(crate) fn check_imports(store: &StoreInner, module: &Prototype, imports: &[I
     );
     for (import, value) in info.imports.iter().zip(imports) {
         let found = value.type_in(store);
-        let found = found.with_context(|| format!("`{}::{}` cannot be imported", import.module, import.name))?;
+        let found = found.with_context(|| {
+            let (module, name) = (Printable::new(&import.module), Printable::new(&import.name));
+            format!("`{module}::{name}` cannot be imported")
+        })?;
         check_type(&store.engine, module, import, found, Size::Current)?;
     }
     Ok(())
@@ -96,7 +101,7 @@ pub(crate) enum Size {
 /// Checks that a value of a type can be imported.
 ///
 /// # Errors
-/// Returns an error if it cannot. The error shows both types.
+/// Returns an [`IncompatibleImportError`] if it cannot.
 pub(crate) fn check_type(
     engine: &Engine,
     module: &Prototype,
@@ -132,12 +137,10 @@ pub(crate) fn check_type(
         ValueType::Memory(ty) => ExternType::Memory(ty),
         ValueType::Global(ty) => ExternType::Global(ty),
     };
-    let (wanted, found) = (engine.shown(&engine.type_of(module, import.entity)), engine.shown(&found));
-    bail!(
-        "incompatible import type for `{}::{}`: the module asks for `{wanted}`, but `{found}` was given",
-        import.module,
-        import.name
-    )
+    let expected = engine.type_of(module, import.entity);
+    let shown = [engine.shown(&expected), engine.shown(&found)];
+    let (module, name) = (import.module.clone(), import.name.clone());
+    Err(IncompatibleImportError { module, name, expected, found, shown }.into())
 }
 
 /// Returns whether a global may be imported where `wanted` is declared. If it is only read, its type may be a subtype.

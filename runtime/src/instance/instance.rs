@@ -4,6 +4,7 @@ use crate::func::{TypedFunc, WasmParams, WasmResults};
 use crate::store::resolve::{export_of, func_of, handle_of};
 use crate::store::{AsContext, Extern, Func, Global, Instance, Memory, Table};
 use anyhow::{Context, Result, bail};
+use minirt_compiler::Printable;
 use minirt_compiler::module::{Entity, Export as ModuleExport, ExternType};
 
 /// An export of an instance.
@@ -81,13 +82,14 @@ impl Instance {
         let store = &store.as_context().0.inner;
         self.store.assert_same_store(store.id);
         let info = store.instance(self.index).prototype.info();
+        let shown = Printable::new(name);
         let func = match info.export(name) {
             Some(Entity::Func(func)) => func,
-            Some(other) => bail!("the export `{name}` is {}, not a function", kind_of(other)),
-            None => bail!("no function is exported as `{name}`"),
+            Some(other) => bail!("the export `{shown}` is {}, not a function", kind_of(other)),
+            None => bail!("no function is exported as `{shown}`"),
         };
         let typed = func_of(store, self.index, func).typed_as(info.func_type(func), store);
-        typed.with_context(|| format!("the export `{name}` cannot be used"))
+        typed.with_context(|| format!("the export `{shown}` cannot be used"))
     }
 
     /// Returns an exported memory, if there is one of this name.

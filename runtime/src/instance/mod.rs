@@ -2,10 +2,12 @@
 //! the start of others.
 
 mod instance;
+mod incompatible;
 pub(crate) mod imports;
 pub(crate) mod instantiate;
 mod snapshot;
 
+pub use incompatible::IncompatibleImportError;
 pub use instance::Export;
 pub(crate) use instantiate::Definition;
 pub use snapshot::Snapshot;

@@ -13,6 +13,7 @@ use crate::pool::{InstanceData, Prototype};
 use crate::store::Instance;
 use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
+use minirt_compiler::Printable;
 use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::instance::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
 use minirt_compiler::module::{Entity, RefKind, ValType};
@@ -240,5 +241,8 @@ fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
 
 fn describe(data: &InstanceData, kind: &str, index: usize, entity: Entity) -> String {
     let export = data.prototype.info().exports.iter().find(|export| export.entity == entity);
-    export.map_or_else(|| format!("{kind} {index}"), |export| format!("{kind} {index} (`{}`)", export.name))
+    export.map_or_else(
+        || format!("{kind} {index}"),
+        |export| format!("{kind} {index} (`{}`)", Printable::new(&export.name)),
+    )
 }

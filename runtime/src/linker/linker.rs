@@ -1,6 +1,8 @@
 //! Defines by name what modules can import.
 
 use super::instance_pre::InstancePre;
+use super::similar;
+use super::unknown_import::UnknownImportError;
 use crate::func::{Caller, HostFunc, IntoFunc, IntoHost};
 use crate::instance::imports::{ImportValue, Size, ValueType, check_type, closures_of};
 use crate::instance::instantiate::instantiate;
@@ -9,7 +11,8 @@ use crate::store::resolve::handle_of;
 use crate::store::{AsContext, AsContextMut, Extern, Func, Instance, StoreInner};
 use crate::value::Val;
 use crate::{Engine, ImportType};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use minirt_compiler::Printable;
 use minirt_compiler::module::FuncType;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -87,7 +90,7 @@ impl<T> Linker<T> {
 
     pub(super) fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
         let names = self.modules.entry(module.to_owned()).or_default();
-        ensure!(self.shadowing || !names.contains_key(name), "`{module}::{name}` is defined already");
+        ensure!(self.shadowing || !names.contains_key(name), "{} is defined already", shown(module, name));
         names.insert(name.to_owned(), definition);
         Ok(self)
     }
@@ -113,7 +116,7 @@ impl<T> Linker<T> {
         let same = Engine::same(&self.engine, &store.engine);
         ensure!(same, "the store belongs to another engine than the linker; use one engine for both");
         let value = ImportValue::Extern(item);
-        let ty = value.type_in(store).with_context(|| format!("`{module}::{name}` cannot be defined"))?;
+        let ty = value.type_in(store).with_context(|| format!("{} cannot be defined", shown(module, name)))?;
         self.insert(module, name, Definition { value, ty })
     }
 
@@ -158,7 +161,8 @@ impl<T> Linker<T> {
     /// instance belongs to another store, or if the store belongs to another engine.
     pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
         let inner = &store.as_context().0.inner;
-        ensure!(instance.store == inner.id, "`{module}` cannot be defined: the instance belongs to another store");
+        let own = instance.store == inner.id;
+        ensure!(own, "`{}` cannot be defined: the instance belongs to another store", Printable::new(module));
         for export in &inner.instance(instance.index).prototype.info().exports {
             let item = handle_of(inner, instance.index, export.entity);
             self.insert_extern(inner, module, &export.name, item)?;
@@ -177,8 +181,8 @@ impl<T> Linker<T> {
     /// Creates an instance, with the definitions of the linker as its imports.
     ///
     /// # Errors
-    /// Returns an error if an import is not defined, or the module belongs to another engine; and the same as
-    /// [`Instance::new`].
+    /// Returns an error if an import is not defined ([`UnknownImportError`]), or the module belongs to another engine; and
+    /// the same as [`Instance::new`].
     ///
     /// # Panics
     /// Panics with the panic of a host function called by the start function.
@@ -191,8 +195,8 @@ impl<T> Linker<T> {
     /// Looks a module's imports up and checks their types, once for many instances.
     ///
     /// # Errors
-    /// Returns an error if an import is not defined or has another type, or if the module belongs to another engine.
-    /// The sizes of memories and tables are only checked when an instance is made, because they may still grow.
+    /// Returns an error if an import is not defined ([`UnknownImportError`]) or has another type
+    /// ([`IncompatibleImportError`](crate::IncompatibleImportError)), or if the module belongs to another engine. The sizes of memories and tables are only checked when an instance is made, because they may still grow.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
         let mut imports = Vec::with_capacity(module.imports().len());
         for (definition, import) in self.definitions(module)?.zip(&module.info().imports) {
@@ -204,63 +208,31 @@ impl<T> Linker<T> {
     }
 
     /// Returns the definition of each of a module's imports.
-    fn definitions<'a>(&'a self, module: &'a Module) -> Result<impl Iterator<Item = Result<&'a Definition>>> {
+    fn definitions<'a>(
+        &'a self,
+        module: &'a Module,
+    ) -> Result<impl Iterator<Item = Result<&'a Definition, UnknownImportError>>> {
         let same = Engine::same(&self.engine, module.engine());
         ensure!(same, "the module was compiled by another engine than the linker's; use one engine for both");
         Ok(module.imports().map(|import| self.definition(import)))
     }
 
-    pub(super) fn definition(&self, import: ImportType<'_>) -> Result<&Definition> {
+    pub(super) fn definition(&self, import: ImportType<'_>) -> Result<&Definition, UnknownImportError> {
         let (module, name) = (import.module(), import.name());
-        let Some(names) = self.modules.get(module) else {
-            let known = list(self.modules.keys(), module);
-            bail!("unknown import: `{module}::{name}` ({}) is not defined; modules that are: {known}", import.ty());
-        };
-        let Some(definition) = names.get(name) else {
-            let known = list(names.keys(), name);
-            bail!("unknown import: `{module}::{name}` ({}) is not defined; `{module}` has: {known}", import.ty());
-        };
-        Ok(definition)
+        let names = self.modules.get(module);
+        names.and_then(|names| names.get(name)).ok_or_else(|| {
+            let known = match names {
+                Some(names) => format!("`{}` has: {}", Printable::new(module), similar::list(names, name)),
+                None => format!("modules that are defined: {}", similar::list(&self.modules, module)),
+            };
+            let ty = import.ty();
+            let remark = format!("the module asks for `{}`; {known}", self.engine.shown(&ty));
+            UnknownImportError::new(module, name, ty, remark)
+        })
     }
 }
 
-/// Lists names for an error message: the most similar first, and only some of many.
-fn list<'a>(names: impl Iterator<Item = &'a String>, wanted: &str) -> String {
-    const MOST: usize = 5;
-    let mut names: Vec<&String> = names.collect();
-    names.sort_by_key(|name| distance(name, wanted));
-    let more = names.len().saturating_sub(MOST);
-    let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
-    match (shown.is_empty(), more) {
-        (true, _) => "none".to_owned(),
-        (false, 0) => shown.join(", "),
-        (false, more) => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-/// Returns how many edits turn one name into another (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn similar_names_come_first() {
-        let names = ["fd_read", "fd_write", "path_open"].map(String::from);
-        assert_eq!(list(names.iter(), "fd_wirte"), "`fd_write`, `fd_read`, `path_open`");
-        assert_eq!(list([].iter(), "x"), "none");
-    }
+/// Returns a name as messages show it.
+pub(super) fn shown(module: &str, name: &str) -> String {
+    format!("`{}::{}`", Printable::new(module), Printable::new(name))
 }

@@ -1,8 +1,11 @@
 //! Finds the values of imports by their names.
 
 mod instance_pre;
+mod similar;
+mod unknown_import;
 mod linker;
 mod module;
 
 pub use instance_pre::InstancePre;
 pub use linker::Linker;
+pub use unknown_import::UnknownImportError;

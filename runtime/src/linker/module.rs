@@ -1,10 +1,12 @@
 //! Defines whole modules, defaults for unknown imports, and second names.
 
-use super::linker::Linker;
+use super::linker::{Linker, shown};
+use super::unknown_import::UnknownImportError;
 use crate::module::{ImportType, Module};
 use crate::store::AsContextMut;
 use crate::{Caller, Extern, ExternType, Func, FuncType, Global, Memory, Ref, Table, Val};
 use anyhow::{Context, Result, bail};
+use minirt_compiler::Printable;
 
 /// The export that starts a command (WASI, application ABI).
 const START: &str = "_start";
@@ -34,7 +36,10 @@ impl<T: 'static> Linker<T> {
         let instance = self.instantiate(&mut store, module)?;
         if instance.get_func(&store, INITIALIZE).is_some() {
             let initialize = instance.get_typed_func::<(), ()>(&store, INITIALIZE)?;
-            initialize.call(&mut store, ()).with_context(|| format!("could not initialise `{module_name}`"))?;
+            initialize.call(&mut store, ()).with_context(|| {
+                let module = Printable::new(module_name);
+                format!("could not initialise `{module}`")
+            })?;
         }
         self.instance(store, module_name, instance)
     }
@@ -54,24 +59,26 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
-    /// Defines a function for each import of a module that is not defined. Calling it is an error.
+    /// Defines a function for each import of a module that is not defined. Calling it is an error, which downcasts to
+    /// [`UnknownImportError`].
     ///
     /// # Errors
-    /// Returns an error if an import that is not defined is not a function.
+    /// Returns an [`UnknownImportError`] if an import that is not defined is not a function.
     pub fn define_unknown_imports_as_traps(&mut self, module: &Module) -> Result<()> {
         for import in module.imports() {
             if self.is_defined(import.module(), import.name()) {
                 continue;
             }
-            let ExternType::Func(ty) = import.ty() else { return self.definition(import).map(drop) };
+            let ExternType::Func(ty) = import.ty() else { return Ok(self.definition(import).map(drop)?) };
             self.define_trap(import, ty)?;
         }
         Ok(())
     }
 
     fn define_trap(&mut self, import: ImportType<'_>, ty: FuncType) -> Result<()> {
-        let what = format!("unknown import: `{}::{}` was called, but is not defined", import.module(), import.name());
-        self.func_new(import.module(), import.name(), ty, move |_, _, _| bail!("{what}")).map(drop)
+        let remark = "a function that stands in for it was called".to_owned();
+        let error = UnknownImportError::new(import.module(), import.name(), import.ty(), remark);
+        self.func_new(import.module(), import.name(), ty, move |_, _, _| Err(error.clone().into())).map(drop)
     }
 
     /// Defines each import of a module that is not defined, with a default value: functions return zeros and nulls,
@@ -89,7 +96,7 @@ impl<T: 'static> Linker<T> {
             let (from, name) = (import.module(), import.name());
             if !self.is_defined(from, name) {
                 self.default_value(&mut store, import)
-                    .with_context(|| format!("`{from}::{name}` ({}) cannot be a default value", import.ty()))?;
+                    .with_context(|| format!("{} ({}) cannot be a default value", shown(from, name), import.ty()))?;
             }
         }
         Ok(())
@@ -122,7 +129,7 @@ impl<T: 'static> Linker<T> {
         for name in ["", START] {
             if let Some(item) = self.get(&mut store, module, name) {
                 let func = item.into_func();
-                return func.with_context(|| format!("`{module}::{name}` cannot be run: it is not a function"));
+                return func.with_context(|| format!("{} cannot be run: it is not a function", shown(module, name)));
             }
         }
         Ok(Func::wrap(store, || {}))
@@ -141,7 +148,7 @@ impl<T> Linker<T> {
     /// allowed.
     pub fn alias(&mut self, module: &str, name: &str, as_module: &str, as_name: &str) -> Result<&mut Self> {
         let Some(definition) = self.modules.get(module).and_then(|names| names.get(name)).cloned() else {
-            bail!("`{module}::{name}` cannot get another name: it is not defined");
+            bail!("{} cannot get another name: it is not defined", shown(module, name));
         };
         self.insert(as_module, as_name, definition)
     }
@@ -153,7 +160,7 @@ impl<T> Linker<T> {
     /// shadowing is not allowed.
     pub fn alias_module(&mut self, module: &str, as_module: &str) -> Result<()> {
         let Some(names) = self.modules.get(module).cloned() else {
-            bail!("`{module}` cannot get another name: nothing is defined under it");
+            bail!("`{}` cannot get another name: nothing is defined under it", Printable::new(module));
         };
         names.into_iter().try_for_each(|(name, definition)| self.insert(as_module, &name, definition).map(drop))
     }

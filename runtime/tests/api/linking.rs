@@ -170,9 +170,15 @@ fn a_missing_import_is_named_together_with_what_there_is() {
         linker.instantiate_pre(&module).unwrap_err().to_string()
     };
     let message = missing(r#"(module (import "env" "lg" (func (param i32))))"#);
-    assert_eq!(message, "unknown import: `env::lg` ((func (param i32))) is not defined; `env` has: `log`, `exit`");
+    assert_eq!(
+        message,
+        "unknown import: `env::lg` has not been defined; the module asks for `(func (param i32))`; `env` has: `log`, `exit`"
+    );
     let message = missing(r#"(module (import "evn" "log" (memory 1)))"#);
-    assert_eq!(message, "unknown import: `evn::log` ((memory 1)) is not defined; modules that are: `env`");
+    assert_eq!(
+        message,
+        "unknown import: `evn::log` has not been defined; the module asks for `(memory 1)`; modules that are defined: `env`"
+    );
 }
 
 #[test]

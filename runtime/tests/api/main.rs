@@ -6,3 +6,4 @@ mod configuration;
 mod linking;
 mod handles;
 mod linker;
+mod names;
