@@ -9,8 +9,8 @@ use super::info::ModuleInfo;
 use super::parse::Body;
 use super::visitor::{Check, Found, Visitor};
 use crate::base::error::CompileError;
-use crate::settings::Features;
 use crate::base::printable::Printable;
+use crate::settings::Features;
 use wasmparser::FuncValidatorAllocations;
 
 /// The limits that bodies must keep to, besides the rules of the specification.
