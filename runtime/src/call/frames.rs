@@ -52,8 +52,8 @@ pub(crate) struct TrapDetails {
 /// Where an access of a linear memory went, if it was out of bounds and the processor found out. The error of the call
 /// downcasts to it, and to [`Trap::MemoryOutOfBounds`](crate::Trap::MemoryOutOfBounds).
 ///
-/// Not every such error has one. Code checks the bounds of bulk operations, of memories with 64-bit addresses or pages of
-/// one byte, and of accesses with large constant offsets itself, and keeps no address.
+/// Not every such error has one. Code checks the bounds of bulk operations, of memories with pages of one byte, and of
+/// accesses with large constant offsets or 64-bit addresses itself, and keeps no address.
 ///
 /// # Examples
 /// ```

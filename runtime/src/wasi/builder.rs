@@ -10,6 +10,7 @@ use super::strings::Strings;
 use anyhow::{Context, Result, ensure};
 use cap_std::fs::Dir;
 use rustix::fs::{Mode, OFlags};
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -38,6 +39,13 @@ pub struct WasiCtxBuilder {
     preopens: Vec<Descriptor>,
     sockets: Vec<Descriptor>,
     descriptor_limit: u32,
+}
+
+impl WasiCtx {
+    /// Returns a builder, as [`WasiCtxBuilder::new`] does.
+    pub fn builder() -> WasiCtxBuilder {
+        WasiCtxBuilder::new()
+    }
 }
 
 impl Default for WasiCtxBuilder {
@@ -71,6 +79,11 @@ impl WasiCtxBuilder {
     pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<[u8]>>) -> &mut Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_vec()));
         self
+    }
+
+    /// Adds the arguments of this process, of which the first is its name.
+    pub fn inherit_args(&mut self) -> &mut Self {
+        self.args(std::env::args_os().map(OsString::into_vec))
     }
 
     /// Adds an environment variable.
@@ -114,6 +127,21 @@ impl WasiCtxBuilder {
     /// on the way.
     pub fn inherit_stdio(&mut self) -> &mut Self {
         self.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit)
+    }
+
+    /// Gives the guest the standard input of this process.
+    pub fn inherit_stdin(&mut self) -> &mut Self {
+        self.stdin(Input::Inherit)
+    }
+
+    /// Gives the guest the standard output of this process. It is not buffered on the way.
+    pub fn inherit_stdout(&mut self) -> &mut Self {
+        self.stdout(Output::Inherit)
+    }
+
+    /// Gives the guest the standard error of this process. It is not buffered on the way.
+    pub fn inherit_stderr(&mut self) -> &mut Self {
+        self.stderr(Output::Inherit)
     }
 
     /// Opens a directory of the host for the guest, which sees it under its own name. Directories
@@ -183,6 +211,14 @@ impl WasiCtxBuilder {
             environ: strings(given.environ, "environment variables")?,
             table,
         })
+    }
+
+    /// Does the same as [`build`](Self::build), in the shape that this has in wasmtime.
+    ///
+    /// # Panics
+    /// Panics where [`build`](Self::build) returns an error.
+    pub fn build_p1(&mut self) -> WasiCtx {
+        self.build().expect("arguments, variables and descriptors that a guest can have")
     }
 }
 

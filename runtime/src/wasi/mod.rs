@@ -68,6 +68,7 @@ mod poll;
 mod socket;
 mod builder;
 mod link;
+pub mod p1;
 
 pub use builder::{DirAccess, WasiCtxBuilder};
 pub use ctx::WasiCtx;

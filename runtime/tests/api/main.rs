@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod backtraces;
 mod configuration;
 mod linking;
 mod handles;

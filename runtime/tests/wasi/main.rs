@@ -11,6 +11,7 @@ mod escape;
 mod files;
 mod host_limits;
 mod hostile;
+mod names;
 mod program;
 mod sockets;
 mod streams;
