@@ -372,6 +372,9 @@ pub struct FuncType {
 
 impl FuncType {
     /// Returns the type of functions from `params` to `results`. It is final, and extends no other.
+    ///
+    /// wasmtime's `FuncType::new` also takes an engine, in front. Types of minirt do not belong to one, unless
+    /// parameters and results do not say everything about them: those come from `Engine::sub_type`.
     pub fn new(params: impl IntoIterator<Item = ValType>, results: impl IntoIterator<Item = ValType>) -> Self {
         Self { params: params.into_iter().collect(), results: results.into_iter().collect(), number: None }
     }
