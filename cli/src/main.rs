@@ -1,26 +1,9 @@
 //! `minirt`: runs WebAssembly from the command line.
 //!
-//! | file | idea |
-//! |---|---|
-//! | `report` | what an error looks like, and the exit code that goes with it |
-//! | `names` | signatures, and names that are nearly right |
-//! | `wasm_options` | the options of `-W` |
-//! | `args` | what the command line says, as inert data |
-//! | `usage` | from words to what they say, or what is wrong with them |
-//! | `progress` | a line on the terminal for as long as something takes |
-//! | `cache` | compiled modules, kept for the next time |
-//! | `input` | from a file to a module |
-//! | `values` | arguments and results as text |
-//! | `entry` | which function to call, with what |
-//! | `imports` | modules that cannot be linked |
-//! | `stopped` | what the end of a call means |
-//! | `timeout` | the end of a guest whose time is up |
-//! | `host` | the engine and the host functions that a guest runs with |
-//! | `table` | rows of text in columns |
-//! | `run`, `compile`, `snapshot`, `inspect`, `bench` | the commands of these names |
-//! | `pages` | completions and manual pages |
+//! ARCHITECTURE.md has the map of its files.
 //!
-//! This file only maps outcomes to exit codes: the guest's own, 134 for a trap, 1 for our errors, 2 for usage.
+//! This file maps outcomes to exit codes: the guest's own, 134 if the guest traps, 1 if minirt fails, 2 if the command
+//! line is invalid.
 
 #![deny(unsafe_code)]
 
@@ -30,8 +13,8 @@ mod options;
 mod guest;
 mod commands;
 
-use commands::{bench, compile, inspect, man, run, snapshot};
-use guest::outcome::Stopped;
+use commands::{bench, cache, compile, inspect, man, run, snapshot};
+use guest::outcome::Outcome;
 use options::args::Command;
 use options::usage;
 use std::process::ExitCode;
@@ -43,13 +26,14 @@ fn main() -> ExitCode {
         Ok(Command::Snapshot(options)) => snapshot::snapshot(&options),
         Ok(Command::Inspect(options)) => inspect::inspect(&options),
         Ok(Command::Bench(options)) => bench::bench(&options),
+        Ok(Command::Cache(options)) => cache::cache(&options),
         Ok(Command::Completions(options)) => man::completions(&options),
         Ok(Command::Man(options)) => man::man(&options),
         Err(usage) => return usage.end(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Stopped::Exit(code)) => ExitCode::from(code),
-        Err(Stopped::Report(report)) => report.end(),
+        Err(Outcome::Exit(code)) => ExitCode::from(code),
+        Err(Outcome::Report(report)) => report.end(),
     }
 }

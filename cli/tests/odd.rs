@@ -5,34 +5,135 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+fn minirt() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
+    command.env("MINIRT_CACHE", "off").current_dir(TESTS);
+    command
+}
+
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 #[test]
-fn arguments_that_are_not_utf_8_are_refused_with_a_reason() {
-    for args in [&[b"run", &b"guests/\xff.wat"[..]][..], &[b"run", b"guests/args.wat", b"\xfe"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_minirt"))
-            .env("MINIRT_CACHE", "off")
-            .args(args.iter().map(|arg| OsStr::from_bytes(arg)))
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))
-            .output()
-            .unwrap();
+fn files_directories_variables_and_arguments_can_be_any_bytes() {
+    let odd = OsStr::from_bytes(b"\xff\xfe.wat");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(format!("{TESTS}/guests/args.wat"), folder.path().join(odd)).unwrap();
+    std::fs::create_dir(folder.path().join(OsStr::from_bytes(b"\xfd"))).unwrap();
+    let output = minirt()
+        .current_dir(&folder)
+        .env("HOSTS", OsStr::from_bytes(b"\xfc"))
+        .args(["run", "--env", "HOSTS", "--env"])
+        .arg(OsStr::from_bytes(b"A=\xfb"))
+        .arg("--dir")
+        .arg(OsStr::from_bytes(b"\xfd::/d"))
+        .arg(odd)
+        .arg(OsStr::from_bytes(b"\xfa"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"\xff\xfe.wat\n\xfa\nHOSTS=\xfc\nA=\xfb\n");
+    // As a preloaded file, and to and from artifacts.
+    let compiled = minirt().current_dir(&folder).args(["compile".as_ref(), odd]).output().unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let artifact = OsStr::from_bytes(b"\xff\xfe.cwasm");
+    let output = minirt()
+        .current_dir(&folder)
+        .args(["run".as_ref(), "--allow-precompiled".as_ref(), artifact])
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"\xff\xfe.cwasm\n");
+}
+
+#[test]
+fn a_file_of_any_name_is_named_in_messages_without_harm_to_a_terminal() {
+    let output = minirt().arg("run").arg(OsStr::from_bytes(b"no\xff\x1b[2J\nerror: all is well")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.starts_with("error: `no\\xff\\u{1b}[2J\\nerror: all is well` cannot be read\n"), "{said}");
+}
+
+#[test]
+fn words_that_have_to_be_utf_8_are_refused_with_a_reason() {
+    for args in [[b"--invoke".as_slice(), b"\xff"], [b"-W", b"\xff"], [b"--dir", b"\xff"], [b"--preload", b"\xff=a"]] {
+        let mut command = minirt();
+        command.arg("run").args(args.iter().map(|arg| OsStr::from_bytes(arg))).arg("guests/args.wat");
+        let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        assert!(said.contains("an argument is not valid UTF-8") && said.contains("help:"), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("UTF-8") && said.contains("help:"), "{said}");
+    }
+    let odd = OsStr::from_bytes(b"\xff");
+    let output = minirt().args(["run", "--invoke", "add", "guests/library.wat", "1"]).arg(odd).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`\\xff` cannot be argument 2 of `add`"), "{said}");
+}
+
+/// Writes a module in the text format, and returns where it is.
+fn module(folder: &tempfile::TempDir, text: &str) -> std::path::PathBuf {
+    let path = folder.path().join("module.wat");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn long_names_are_shortened_wherever_they_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "n".repeat(1 << 20);
+    let text = format!(
+        "(module ${long} (import \"{long}\" \"{long}\" (func)) \
+         (func ${long} (export \"{long}\") unreachable) (func (export \"_start\") (call ${long})))"
+    );
+    let file = module(&folder, &text);
+    let trap = ["run", "-W", "unknown-imports-trap"];
+    for args in [&["run"][..], &trap, &["run", "--invoke", "x"], &["inspect"]] {
+        let output = minirt().args(args).arg(&file).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.len() < 10_000 && said.contains("nnn..."), "{args:?}: {} bytes", said.len());
+    }
+    // Arguments are bounded by the system.
+    let long = "n".repeat(100_000);
+    for args in [["run", &long], ["man", &long], ["run", "-W"], [&long, "x"]] {
+        let output = minirt().args(args).arg(&long).output().unwrap();
+        assert!(output.stderr.len() < 10_000, "{:.20}: {} bytes", args[0], output.stderr.len());
     }
 }
 
 #[test]
-fn a_variable_of_the_host_that_is_not_utf_8_is_refused_with_a_reason() {
-    let output = Command::new(env!("CARGO_BIN_EXE_minirt"))
-        .env("MINIRT_CACHE", "off")
-        .args(["run", "--env", "ODD", "guests/args.wat"])
-        .env("ODD", OsStr::from_bytes(b"\xff"))
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+fn a_name_that_is_not_there_is_looked_for_in_bounded_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let exports = |names: &mut dyn Iterator<Item = String>| {
+        names.map(|name| format!("(func (export \"{name}\"))\n")).collect::<String>()
+    };
+    let long = exports(&mut (0..20).map(|i| format!("{i}{}", "x".repeat(100_000))));
+    let many = exports(&mut (0..50_000).map(|i| format!("name{i:0>90}")));
+    let file = module(&folder, &format!("(module {long} {many})"));
+    let begin = Instant::now();
+    let output = minirt().args(["run", "--invoke", &"x".repeat(100_000)]).arg(&file).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("the environment variable `ODD` cannot be passed on") && said.contains("help:"), "{said}");
+    // To compile it takes a second or two, and to compare two names of 100 KB one by one takes one each.
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_hundred_thousand_unknown_imports_are_no_trouble() {
+    let folder = tempfile::tempdir().unwrap();
+    let imports: String = (0..100_000).map(|i| format!("(import \"m{}\" \"f{i}\" (func))\n", i % 100)).collect();
+    let file = module(&folder, &format!("(module {imports} (func (export \"_start\")))"));
+    for (options, code) in [
+        (&["run"][..], 1),
+        (&["run", "-W", "unknown-imports-trap"], 0),
+        (&["run", "-W", "unknown-imports-default"], 0),
+        (&["inspect"], 0),
+    ] {
+        let begin = Instant::now();
+        let output = minirt().args(options).arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{options:?}: {said}");
+        assert!(begin.elapsed() < Duration::from_secs(20), "{options:?}: {:?}", begin.elapsed());
+    }
 }
 
 #[test]
@@ -49,7 +150,7 @@ fn completions_and_manual_pages_know_every_command_and_option() {
         }
     }
     let all = printed(&["man"]);
-    for command in ["run", "compile", "snapshot", "inspect", "bench", "completions", "man"] {
+    for command in ["run", "compile", "snapshot", "inspect", "bench", "cache", "completions", "man"] {
         assert!(all.contains(&format!("minirt-{command}")), "{command}");
         let page = printed(&["man", command]);
         assert!(page.starts_with(".ie") && page.contains(&format!(".TH minirt-{command} 1")), "{page}");

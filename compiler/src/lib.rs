@@ -92,7 +92,7 @@ impl Compiler {
     }
 
     fn compile_all(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
+        let parse::Parsed { mut info, bodies } = parse::parse(bytes, self.features)?;
         let layout = match Layout::new(&info) {
             Ok(layout) => layout,
             // A body that is not valid is more useful news than a limit that is exceeded.
@@ -109,6 +109,7 @@ impl Compiler {
         let compiled = compile::compile(&module, &pieces, bodies, self.limits(&info), self.parallel)?;
         let code = link::link(&self.isa, &pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);
+        info.forget_active_data(image.remaining.first_data);
         Ok(Compiled { module: info, layout, image, code })
     }
 

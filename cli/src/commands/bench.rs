@@ -1,21 +1,24 @@
 //! `minirt bench`: what a module's instances cost, from compilation to reset.
 //!
-//! Every kind of reset is measured with an engine of its own that is told to use it, the module loaded anew into each.
+//! Every kind of reset is measured with an engine of its own that is told to use it. Each engine loads the module anew.
 
 use super::compile::unwritten;
 use crate::guest::host::{self, Host, invoke};
-use crate::guest::input::{self, Source};
-use crate::guest::outcome::{Stopped, stopped};
+use crate::guest::input::{Input, shown};
+use crate::guest::outcome::Outcome;
+use crate::guest::source::{self, Source};
 use crate::options::args::BenchArgs;
+use crate::output::printable;
 use crate::output::report::{Report, print};
 use crate::output::table::columns;
 use minirt::{Config, Engine, InstancePre, Memory, Module, ResetStrategy, Store};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Bytes in a page of the host.
 const PAGE: usize = 4096;
 
-/// Kinds of reset, with what they are called.
+/// Kinds of reset with their names, strategies, and whether there are images.
 const KINDS: [(&str, ResetStrategy, bool); 5] = [
     ("adaptive (the default)", ResetStrategy::Adaptive, true),
     ("hot set", ResetStrategy::HotSet, true),
@@ -24,17 +27,20 @@ const KINDS: [(&str, ResetStrategy, bool); 5] = [
     ("discard, without images", ResetStrategy::Discard, false),
 ];
 
-/// How often what happens once in a process is repeated.
+/// How often something that happens once in a process is repeated.
 const FEW: u32 = 10;
 
 /// Measures the module that the command line names, and prints tables.
-pub(crate) fn bench(args: &BenchArgs) -> Result<(), Stopped> {
-    let bytes = input::bytes(&args.file)?;
+///
+/// # Errors
+/// Returns what ends an instance before its end, or an error if the module cannot be compiled.
+pub(crate) fn bench(args: &BenchArgs) -> Result<(), Outcome> {
+    let bytes = Input::open(&args.file)?.into_module(&args.file)?;
     let mut once = Vec::new();
     once.push(row("compile", FEW, |sample| {
         let engine = host::engine()?;
         let begin = Instant::now();
-        input::compile(&engine, &args.file, &bytes)?;
+        source::compile(&engine, &args.file, &bytes)?;
         sample.push(begin.elapsed());
         Ok(())
     })?);
@@ -50,7 +56,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Stopped> {
         let subject = Subject::new(args, &bytes, ResetStrategy::Adaptive, true)?;
         let mut store = host::quiet_store(&subject.engine)?;
         let begin = Instant::now();
-        subject.pre.instantiate(&mut store).map_err(|error| stopped(&input::shown(&args.file), &error))?;
+        subject.pre.instantiate(&mut store).map_err(|error| Outcome::of(&shown(&args.file), &error))?;
         sample.push(begin.elapsed());
         Ok(())
     })?);
@@ -80,21 +86,21 @@ fn table(title: &str, rows: Vec<Vec<String>>) -> String {
 }
 
 /// The module as an artifact on disk, for as long as it is measured.
-struct Artifact(String);
+struct Artifact(PathBuf);
 
 impl Artifact {
     fn of(args: &BenchArgs, bytes: &[u8]) -> Result<Self, Report> {
         let path = std::env::temp_dir().join(format!("minirt-bench-{}.cwasm", std::process::id()));
-        let artifact = input::compile(&host::engine()?, &args.file, bytes)?.serialize();
+        let artifact = source::compile(&host::engine()?, &args.file, bytes)?.serialize();
         let artifact = artifact.map_err(|error| unwritten(&path, &format!("{error:#}")))?;
         std::fs::write(&path, artifact).map_err(|error| unwritten(&path, &error.to_string()))?;
-        Ok(Self(path.to_string_lossy().into_owned()))
+        Ok(Self(path))
     }
 }
 
 impl Drop for Artifact {
     fn drop(&mut self) {
-        // What is left in the folder for temporary files is nobody's loss.
+        // What is left in the directory for temporary files does no harm.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -107,20 +113,20 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(args: &BenchArgs, bytes: &[u8], strategy: ResetStrategy, images: bool) -> Result<Self, Stopped> {
+    fn new(args: &BenchArgs, bytes: &[u8], strategy: ResetStrategy, images: bool) -> Result<Self, Outcome> {
         let mut config = Config::new();
         config.reset_strategy(strategy).memory_init_cow(images);
         let engine = host::configured(&config)?;
-        let module = input::compile(&engine, &args.file, bytes)?;
+        let module = source::compile(&engine, &args.file, bytes)?;
         let pre = host::prepare(&host::linker(&engine)?, &module, &args.file)?;
         Ok(Self { engine, module, pre })
     }
 
-    /// How long it took to make an instance, and to end it after it had run.
-    fn round(&self, args: &BenchArgs) -> Result<(Duration, Duration), Stopped> {
+    /// Returns how long it took to make an instance, and to end it after it had run.
+    fn round(&self, args: &BenchArgs) -> Result<(Duration, Duration), Outcome> {
         let mut store = host::quiet_store(&self.engine)?;
         let begin = Instant::now();
-        let instance = self.pre.instantiate(&mut store).map_err(|error| stopped(&input::shown(&args.file), &error))?;
+        let instance = self.pre.instantiate(&mut store).map_err(|error| Outcome::of(&shown(&args.file), &error))?;
         let born = begin.elapsed();
         let memory = instance.exports(&store).find_map(|export| export.into_extern().into_memory());
         if let Some(memory) = memory {
@@ -143,12 +149,13 @@ fn dirty(store: &mut Store<Host>, memory: Memory, pages: u32) {
     }
 }
 
-fn check(module: &Module, file: &str, name: &str) -> Result<(), Report> {
+fn check(module: &Module, file: &Path, name: &str) -> Result<(), Report> {
     match module.get_export(name) {
         Some(minirt::ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => Ok(()),
         _ => {
-            let what = format!("{} has no function `{name}` that takes and returns nothing", input::shown(file));
-            let help = format!("minirt inspect {file} shows what it exports");
+            let name = printable::name(name);
+            let what = format!("{} has no function `{name}` that takes and returns nothing", shown(file));
+            let help = format!("minirt inspect {} shows what it exports", printable::path(file));
             Err(Report::new(what, "only such a function can be called in every instance", help))
         }
     }
@@ -157,14 +164,14 @@ fn check(module: &Module, file: &str, name: &str) -> Result<(), Report> {
 fn row(
     name: &str,
     times: u32,
-    mut measure: impl FnMut(&mut Vec<Duration>) -> Result<(), Stopped>,
-) -> Result<Vec<String>, Stopped> {
+    mut measure: impl FnMut(&mut Vec<Duration>) -> Result<(), Outcome>,
+) -> Result<Vec<String>, Outcome> {
     let mut sample = Vec::new();
     (0..times).try_for_each(|_| measure(&mut sample))?;
     Ok(percentiles(name, &mut sample))
 }
 
-/// A name and what part of a sample lies below: half, 90 and 99 of 100, all. In microseconds.
+/// Returns a name and the percentiles 50, 90, 99 and 100 of a sample, in microseconds.
 fn percentiles(name: &str, sample: &mut [Duration]) -> Vec<String> {
     sample.sort_unstable();
     let at = |percent: usize| sample[(sample.len() * percent).div_ceil(100).max(1) - 1];

@@ -1,17 +1,23 @@
 //! `minirt compile`: from a module to an artifact.
 
 use crate::guest::host;
-use crate::guest::input;
-use crate::guest::outcome::Stopped;
+use crate::guest::input::{self, Input};
+use crate::guest::outcome::Outcome;
+use crate::guest::source;
 use crate::options::args::CompileArgs;
 use crate::output::artifact_file;
+use crate::output::printable;
 use crate::output::report::Report;
 use std::path::{Path, PathBuf};
 
 /// Compiles the module that the command line names.
-pub(crate) fn compile(args: &CompileArgs) -> Result<(), Stopped> {
+///
+/// # Errors
+/// Returns an error if it cannot be compiled, or the artifact cannot be written.
+pub(crate) fn compile(args: &CompileArgs) -> Result<(), Outcome> {
     let output = output(args)?;
-    let module = input::compile(&host::engine()?, &args.file, &input::bytes(&args.file)?)?;
+    let bytes = Input::open(&args.file)?.into_module(&args.file)?;
+    let module = source::compile(&host::engine()?, &args.file, &bytes)?;
     let artifact = module.serialize().map_err(|error| unwritten(&output, &format!("{error:#}")))?;
     artifact_file::write(&output, &artifact).map_err(|error| unwritten(&output, &error.to_string()))?;
     Ok(())
@@ -20,16 +26,16 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Stopped> {
 fn output(args: &CompileArgs) -> Result<PathBuf, Report> {
     match &args.output {
         Some(output) => Ok(output.clone()),
-        None if args.file == "-" => {
+        None if input::is_stdin(&args.file) => {
             let because = "a module from standard input has no name to go by";
             Err(Report::new("there is no file to write the artifact to", because, "name it with -o OUT.cwasm"))
         }
-        None => Ok(Path::new(&args.file).with_extension("cwasm")),
+        None => Ok(args.file.with_extension("cwasm")),
     }
 }
 
-/// What to say when an artifact cannot be written.
+/// Returns what to say when an artifact cannot be written.
 pub(crate) fn unwritten(output: &Path, because: &str) -> Report {
-    let what = format!("the artifact `{}` cannot be written", output.display());
+    let what = format!("the artifact `{}` cannot be written", printable::path(output));
     Report::new(what, because, "name a place that can be written with -o")
 }

@@ -1,11 +1,13 @@
 //! `minirt inspect`: what a module asks for and offers, and what its instances start from.
 
 use crate::guest::host;
-use crate::guest::input::{self, Source};
-use crate::guest::outcome::Stopped;
+use crate::guest::input::shown;
+use crate::guest::outcome::Outcome;
+use crate::guest::source::Source;
 use crate::options::args::InspectArgs;
 use crate::output::names::signature;
-use crate::output::report::{print, printable_name};
+use crate::output::printable;
+use crate::output::report::print;
 use minirt::{ExternType, ImageInfo, Module};
 use std::fmt::Write;
 
@@ -16,22 +18,25 @@ const MOST: usize = 40;
 const PAGE: u64 = 4096;
 
 /// Shows the module that the command line names.
-pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Stopped> {
+///
+/// # Errors
+/// Returns an error if it cannot be read or compiled.
+pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Outcome> {
     let module = Source::files(args.allow_precompiled).load(&host::engine()?, &args.file)?;
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = describe(&mut text, &module, &input::shown(&args.file));
+    let _ = describe(&mut text, &module, &shown(&args.file));
     Ok(print(&text)?)
 }
 
 fn describe(out: &mut String, module: &Module, file: &str) -> std::fmt::Result {
     match module.name() {
-        Some(name) => writeln!(out, "module {file}, named `{}`", printable_name(name))?,
+        Some(name) => writeln!(out, "module {file}, named `{}`", printable::name(name))?,
         None => writeln!(out, "module {file}")?,
     }
     writeln!(out, "\nimports: {}", module.imports().len())?;
     for import in module.imports() {
-        writeln!(out, "  {}::{}", printable_name(import.module()), typed(import.name(), &import.ty()))?;
+        writeln!(out, "  {}::{}", printable::name(import.module()), typed(import.name(), &import.ty()))?;
     }
     writeln!(out, "\nexports: {}", module.exports().len())?;
     for export in module.exports() {
@@ -44,10 +49,9 @@ fn describe(out: &mut String, module: &Module, file: &str) -> std::fmt::Result {
 }
 
 fn typed(name: &str, ty: &ExternType) -> String {
-    let name = printable_name(name);
     match ty {
-        ExternType::Func(ty) => signature(&name, ty),
-        other => format!("{name}: {other}"),
+        ExternType::Func(ty) => signature(name, ty),
+        other => format!("{}: {other}", printable::name(name)),
     }
 }
 

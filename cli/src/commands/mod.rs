@@ -5,4 +5,5 @@ pub(crate) mod run;
 pub(crate) mod snapshot;
 pub(crate) mod inspect;
 pub(crate) mod bench;
+pub(crate) mod cache;
 pub(crate) mod man;

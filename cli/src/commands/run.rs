@@ -3,41 +3,49 @@
 use crate::guest::cache::Cache;
 use crate::guest::entry::{self, Entry};
 use crate::guest::host::{self, Host, instantiate, invoke};
-use crate::guest::input::{Source, shown};
-use crate::guest::outcome::Stopped;
+use crate::guest::input::{Input, shown};
+use crate::guest::outcome::Outcome;
+use crate::guest::source::Source;
 use crate::guest::timeout::{self, Timer};
+use crate::guest::unknown_imports;
 use crate::options::args::RunArgs;
+use crate::options::grants::Preload;
 use crate::options::wasm_options;
 use crate::output::display;
+use crate::output::printable;
 use crate::output::report::{Report, print};
-use minirt::{Config, Engine, Error, Instance, Store};
+use minirt::{Config, Engine, Instance, Linker, Module, Store};
 use std::mem::ManuallyDrop;
+use std::path::Path;
 
 /// Runs the module that the command line names.
-pub(crate) fn run(args: &RunArgs) -> Result<(), Stopped> {
+///
+/// # Errors
+/// Returns what ends the command before its end.
+pub(crate) fn run(args: &RunArgs) -> Result<(), Outcome> {
+    let input = Input::open(args.file())?;
     let mut config = Config::new();
     wasm_options::configure(config.memory_init_cow(!args.no_images), &args.wasm);
-    let engine = host::engine_for(args.file(), &mut config)?;
-    let source = Source { trusted: args.allow_precompiled, cache: Cache::open(args.no_cache) };
-    let module = source.load(&engine, args.file())?;
+    let engine = host::engine_for(&input, &mut config)?;
+    let source = Source { trusted: args.allow_precompiled, cache: Cache::open(args.no_cache)? };
+    let module = source.module(&engine, args.file(), input)?;
     let entry = entry::choose(&module, args.file(), args.invoke.as_deref(), args.guest_args())?;
+    let preloads = args.preloads.iter().map(|preload| Ok((preload, source.load(&engine, &preload.file)?)));
+    let preloads: Vec<(&Preload, Module)> = preloads.collect::<Result<_, Report>>()?;
     let mut linker = host::linker(&engine)?;
-    // It is not dropped: the process ends after the guest, and to clean a slot for nobody would take longer than most guests.
+    // It is not dropped: the process ends after the guest, and cleaning a slot that nobody will use would take longer
+    // than most guests.
     let store = &mut *ManuallyDrop::new(host::store(&engine, &args.host, args.file(), args.guest_args())?);
     host::limit(store, &args.wasm)?;
     let _timer = timer(&engine, args)?;
-    for preload in &args.preloads {
-        let module = source.load(&engine, &preload.file)?;
-        let instance = instantiate(&linker, store, &module, &preload.file)?;
-        linker
-            .instance(&mut *store, &preload.name, instance)
-            .map_err(|error| taken(&preload.name, &preload.file, &error))?;
+    for (preload, module) in &preloads {
+        offer(&mut linker, store, preload, module, args)?;
     }
-    let instance = instantiate(&linker, store, &module, args.file())?;
+    let instance = link(&linker, store, &module, args.file(), args)?;
     call(store, instance, &entry, args.file())
 }
 
-/// The clock by which the guest has to end, if there is one.
+/// Starts the clock by which the guest has to end, if there is one.
 fn timer(engine: &Engine, args: &RunArgs) -> Result<Option<Timer>, Report> {
     let Some(time) = wasm_options::timeout(&args.wasm) else { return Ok(None) };
     let timer = timeout::start(engine, &shown(args.file()), time).map_err(|error| {
@@ -46,18 +54,48 @@ fn timer(engine: &Engine, args: &RunArgs) -> Result<Option<Timer>, Report> {
     Ok(Some(timer))
 }
 
-fn call(store: &mut Store<Host>, instance: Instance, entry: &Entry, file: &str) -> Result<(), Stopped> {
-    if let Some(before) = entry.before {
-        invoke(store, instance, before, &[], 0, file)?;
+/// Makes an instance for others to import from. A reactor gets ready first.
+fn offer(
+    linker: &mut Linker<Host>,
+    store: &mut Store<Host>,
+    preload: &Preload,
+    module: &Module,
+    args: &RunArgs,
+) -> Result<(), Outcome> {
+    let Preload { name, file } = preload;
+    let instance = link(linker, store, module, file, args)?;
+    if let Some(initialize) = entry::initialize(module) {
+        invoke(store, instance, initialize, &[], 0, file)?;
     }
-    let results = invoke(store, instance, &entry.name, &entry.arguments, entry.results, file)?;
-    if entry.print {
-        print(&results.iter().map(|value| display::text(value) + "\n").collect::<String>())?;
-    }
+    linker.instance(&mut *store, name, instance).map_err(|error| {
+        let what = format!("the exports of {} cannot be offered as `{}`", shown(file), printable::name(name));
+        Report::new(what, format!("{error:#}"), "preload it under another name")
+    })?;
     Ok(())
 }
 
-fn taken(name: &str, file: &str, error: &Error) -> Report {
-    let what = format!("the exports of `{file}` cannot be offered as `{name}`");
-    Report::new(what, format!("{error:#}"), "preload it under another name")
+/// Makes an instance. Where the user says what unknown imports are, that holds for this instance alone.
+fn link(
+    linker: &Linker<Host>,
+    store: &mut Store<Host>,
+    module: &Module,
+    file: &Path,
+    args: &RunArgs,
+) -> Result<Instance, Outcome> {
+    match unknown_imports::define(linker, store, module, file, &args.wasm)? {
+        Some(linker) => instantiate(&linker, store, module, file),
+        None => instantiate(linker, store, module, file),
+    }
+}
+
+fn call(store: &mut Store<Host>, instance: Instance, entry: &Entry, file: &Path) -> Result<(), Outcome> {
+    if let Some(initialize) = entry.initialize {
+        invoke(store, instance, initialize, &[], 0, file)?;
+    }
+    let Some(call) = &entry.call else { return Ok(()) };
+    let results = invoke(store, instance, &call.name, &call.arguments, call.results, file)?;
+    if call.print {
+        print(&results.iter().map(|value| display::display(value) + "\n").collect::<String>())?;
+    }
+    Ok(())
 }

@@ -3,21 +3,26 @@
 use super::compile::unwritten;
 use crate::guest::entry;
 use crate::guest::host::{self, instantiate, invoke};
-use crate::guest::input::{Source, shown};
-use crate::guest::outcome::Stopped;
+use crate::guest::input::shown;
+use crate::guest::outcome::Outcome;
+use crate::guest::source::Source;
 use crate::options::args::SnapshotArgs;
 use crate::output::artifact_file;
 use crate::output::report::Report;
 
 /// Initialises the module that the command line names, and writes the artifact.
-pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Stopped> {
+///
+/// # Errors
+/// Returns what ends the initialiser before its end, or an error if the artifact cannot be made or written.
+pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Outcome> {
     let engine = host::engine()?;
     let module = Source::files(args.allow_precompiled).load(&engine, &args.file)?;
-    let entry = entry::initialiser(&module, &args.file, &args.init)?;
+    let entry = entry::initializer(&module, &args.file, &args.init)?;
     let linker = host::linker(&engine)?;
     let mut store = host::store(&engine, &args.host, &args.file, &args.arguments)?;
     let instance = instantiate(&linker, &mut store, &module, &args.file)?;
-    for name in entry.before.into_iter().chain([entry.name.as_str()]) {
+    let init = entry.call.iter().map(|call| call.name.as_str());
+    for name in entry.initialize.into_iter().chain(init) {
         invoke(&mut store, instance, name, &[], 0, &args.file)?;
     }
     let snapshot = instance.snapshot(&mut store).map_err(|error| {

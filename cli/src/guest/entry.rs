@@ -1,24 +1,34 @@
-//! Which function to call, with what; and what to say if there is none.
+//! Which functions to call, with what; and what to say if there are none.
 //!
 //! All of this is decided before anything of the guest runs.
 
 use super::input::shown;
 use crate::output::display;
 use crate::output::names::{functions, listed, nearest, signature};
+use crate::output::printable;
 use crate::output::report::Report;
 use minirt::{ExternType, FuncType, Module, Val};
+use std::ffi::OsString;
+use std::path::Path;
 
 /// The function that a command exports to be run.
 const START: &str = "_start";
-/// The function that a library exports to be run once, before any other.
+/// The function that a reactor exports to be run once, before any other.
 const INITIALIZE: &str = "_initialize";
 
-/// A call to make.
+/// What to call in an instance.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// A function to call before, without arguments.
-    pub(crate) before: Option<&'static str>,
-    /// The function to call.
+    /// A function to call first, without arguments.
+    pub(crate) initialize: Option<&'static str>,
+    /// The call that all is about; a reactor that only gets ready has none.
+    pub(crate) call: Option<Call>,
+}
+
+/// A call with what is passed and what comes of it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The function.
     pub(crate) name: String,
     /// What to pass.
     pub(crate) arguments: Vec<Val>,
@@ -29,43 +39,58 @@ pub(crate) struct Entry {
 }
 
 /// Decides what to call to get a module ready to be frozen: the function that `init` names.
-pub(crate) fn initialiser(module: &Module, file: &str, init: &str) -> Result<Entry, Report> {
+///
+/// # Errors
+/// Returns an error if it is not exported, or takes or returns something.
+pub(crate) fn initializer(module: &Module, file: &Path, init: &str) -> Result<Entry, Report> {
     let entry = choose(module, file, Some(init), &[])?;
-    if entry.results == 0 {
-        return Ok(entry);
+    match entry.call.as_ref().map_or(0, |call| call.results) {
+        0 => Ok(entry),
+        results => {
+            let what = format!("`{}` of {} is not an initialiser", printable::name(init), shown(file));
+            let because = format!("it has {results} results, and an initialiser returns nothing");
+            Err(Report::new(what, because, "name another with --init"))
+        }
     }
-    let because = format!("it has {} results, and an initialiser returns nothing", entry.results);
-    Err(Report::new(format!("`{init}` of {} is no initialiser", shown(file)), because, "name another with --init"))
 }
 
-/// Decides what to call in `module`: the function that `invoke` names, or `_start`.
-pub(crate) fn choose(module: &Module, file: &str, invoke: Option<&str>, words: &[String]) -> Result<Entry, Report> {
+/// Decides what to call in `module`: the function that `invoke` names, or `_start`, or in a reactor only `_initialize`.
+///
+/// # Errors
+/// Returns an error if there is no such function, or the words cannot be its arguments.
+pub(crate) fn choose(module: &Module, file: &Path, invoke: Option<&str>, words: &[OsString]) -> Result<Entry, Report> {
     let Some(name) = invoke else { return start(module, file) };
     let ty = match module.get_export(name) {
         Some(ExternType::Func(ty)) => ty,
         other => return Err(no_function(module, file, name, other.as_ref())),
     };
     let arguments = arguments(file, name, &ty, words)?;
+    let call = Call { name: name.to_owned(), arguments, results: ty.results().len(), print: true };
+    // To ask for it is to call it once.
+    let initialize = if name == INITIALIZE { None } else { initialize(module) };
+    Ok(Entry { initialize, call: Some(call) })
+}
+
+/// Returns the function that a reactor wants to be called before all others.
+pub(crate) fn initialize(module: &Module) -> Option<&'static str> {
     // A snapshot has been initialised.
-    let before =
-        !module.is_snapshot() && matches!(module.get_export(INITIALIZE), Some(ExternType::Func(ty)) if is_plain(&ty));
-    Ok(Entry {
-        before: (before && name != INITIALIZE).then_some(INITIALIZE),
-        name: name.to_owned(),
-        arguments,
-        results: ty.results().len(),
-        print: true,
-    })
+    let asks = !module.is_snapshot() && is_plain_function(module, INITIALIZE);
+    asks.then_some(INITIALIZE)
+}
+
+fn is_plain_function(module: &Module, name: &str) -> bool {
+    matches!(module.get_export(name), Some(ExternType::Func(ty)) if is_plain(&ty))
 }
 
 fn is_plain(ty: &FuncType) -> bool {
     ty.params().is_empty() && ty.results().is_empty()
 }
 
-fn start(module: &Module, file: &str) -> Result<Entry, Report> {
+fn start(module: &Module, file: &Path) -> Result<Entry, Report> {
     match module.get_export(START) {
         Some(ExternType::Func(ty)) if is_plain(&ty) => {
-            Ok(Entry { before: None, name: START.to_owned(), arguments: Vec::new(), results: 0, print: false })
+            let call = Call { name: START.to_owned(), arguments: Vec::new(), results: 0, print: false };
+            Ok(Entry { initialize: None, call: Some(call) })
         }
         Some(ExternType::Func(ty)) => {
             let what = format!("{} cannot be started", shown(file));
@@ -73,26 +98,27 @@ fn start(module: &Module, file: &str) -> Result<Entry, Report> {
                 format!("its function is {}, and a command's takes and returns nothing", signature(START, &ty));
             Err(Report::new(what, because, format!("call it as in: {}", example(file, START, &ty))))
         }
+        None if is_plain_function(module, INITIALIZE) => Ok(Entry { initialize: initialize(module), call: None }),
         other => Err(no_function(module, file, START, other.as_ref())),
     }
 }
 
-fn no_function(module: &Module, file: &str, name: &str, other: Option<&ExternType>) -> Report {
-    let what = format!("{} has no function `{name}`", shown(file));
+fn no_function(module: &Module, file: &Path, name: &str, other: Option<&ExternType>) -> Report {
+    let what = format!("{} has no function `{}`", shown(file), printable::name(name));
     let functions = functions(module);
     let because = match other {
         Some(ty) => format!("its export of that name is {}", kind(ty)),
         None if functions.is_empty() => "it exports no functions at all".to_owned(),
-        None if name == START => "it is no command but a library of these functions:".to_owned(),
+        None if name == START => "it is not a command but a library of these functions:".to_owned(),
         None => "it exports only these functions:".to_owned(),
     };
     let details = if other.is_none() { listed(&functions) } else { Vec::new() };
     Report::new(what, because, call_instead(file, name, &functions)).with_details(details)
 }
 
-fn call_instead(file: &str, name: &str, functions: &[(String, FuncType)]) -> String {
+fn call_instead(file: &Path, name: &str, functions: &[(String, FuncType)]) -> String {
     if let Some(near) = nearest(name, functions.iter().map(|(name, _)| name.as_str())) {
-        return format!("did you mean `{near}`?");
+        return format!("did you mean `{}`?", printable::name(near));
     }
     // Names with an underscore first are for toolchains.
     match functions.iter().find(|(name, _)| !name.starts_with('_')).or(functions.first()) {
@@ -110,19 +136,23 @@ fn kind(ty: &ExternType) -> &'static str {
     }
 }
 
-fn arguments(file: &str, name: &str, ty: &FuncType, words: &[String]) -> Result<Vec<Val>, Report> {
+/// Returns the arguments that words of the command line stand for. A function that takes none leaves them to the guest,
+/// which gets them all in any case.
+fn arguments(file: &Path, name: &str, ty: &FuncType, words: &[OsString]) -> Result<Vec<Val>, Report> {
     let params = ty.params();
-    if params.len() != words.len() {
+    let because = || format!("its signature is {}", signature(name, ty));
+    if !params.is_empty() && params.len() != words.len() {
         let (takes, given) = (count(params.len()), words.len());
-        let what = format!("`{name}` takes {takes}, but got {given}");
-        let because = format!("its signature is {}", signature(name, ty));
-        return Err(Report::new(what, because, format!("call it as in: {}", example(file, name, ty))));
+        let what = format!("`{}` takes {takes}, but got {given}", printable::name(name));
+        return Err(Report::new(what, because(), format!("call it as in: {}", example(file, name, ty))));
     }
-    let mut arguments = Vec::with_capacity(words.len());
+    let mut arguments = Vec::with_capacity(params.len());
     for (word, param) in words.iter().zip(params) {
-        let value = display::parse(word, *param).map_err(|because| {
+        // What is not UTF-8 is not a value of any type.
+        let value = display::parse(&word.to_string_lossy(), *param).map_err(|reason| {
+            let (word, name) = (printable::path(word), printable::name(name));
             let what = format!("`{word}` cannot be argument {} of `{name}`", arguments.len() + 1);
-            Report::new(what, because, format!("its signature is {}", signature(name, ty)))
+            Report::new(what, reason, because())
         })?;
         arguments.push(value);
     }
@@ -131,14 +161,16 @@ fn arguments(file: &str, name: &str, ty: &FuncType, words: &[String]) -> Result<
 
 fn count(number: usize) -> String {
     match number {
-        0 => "no arguments".to_owned(),
         1 => "1 argument".to_owned(),
         many => format!("{many} arguments"),
     }
 }
 
-/// The command that calls a function.
-fn example(file: &str, name: &str, ty: &FuncType) -> String {
-    let placeholders: String = ty.params().iter().map(|ty| format!(" <{ty}>")).collect();
-    format!("minirt run --invoke {name} {file}{placeholders}")
+/// Returns the command that calls a function.
+fn example(file: &Path, name: &str, ty: &FuncType) -> String {
+    const MOST: usize = 16;
+    let (name, file) = (printable::name(name), printable::path(file));
+    let placeholders: String = ty.params().iter().take(MOST).map(|ty| format!(" <{ty}>")).collect();
+    let more = if ty.params().len() > MOST { " ..." } else { "" };
+    format!("minirt run --invoke {name} {file}{placeholders}{more}")
 }

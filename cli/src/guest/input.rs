@@ -1,164 +1,152 @@
-//! From a file, or standard input, to a module; and what to say about a file that is none.
+//! What the file on the command line holds. It is opened once and read once, because it can be a pipe.
 
-use super::cache::Cache;
-use crate::output::progress;
+use crate::options::size;
+use crate::output::printable;
 use crate::output::report::Report;
-use minirt::{CompileError, CompileErrorKind, Engine, Error, Module, is_artifact};
-use std::io::{ErrorKind, Read};
+use minirt::is_artifact;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Cursor, ErrorKind, Read};
+use std::path::Path;
 
 /// What every binary module starts with (specification, section 5.5.16).
 const MAGIC: &[u8] = b"\0asm";
 
-/// Where modules come from, besides files.
+/// How many bytes decide what a file is.
+const START: usize = 4096;
+
+/// The most bytes of a module or a streamed artifact. Pipes and devices can be endless. Offsets in modules have 32
+/// bits, and this is far above what any compiler could take.
+const MOST: u64 = 2 << 30;
+
+/// A file as it was found.
 #[derive(Debug)]
-pub(crate) struct Source {
-    /// Whether artifacts are run: the user trusts them.
-    pub(crate) trusted: bool,
-    /// Where compiled modules are kept, if they are.
-    pub(crate) cache: Option<Cache>,
+pub(crate) enum Input {
+    /// An artifact in a regular file, which can be mapped.
+    ArtifactFile(File),
+    /// An artifact that came through a pipe.
+    Artifact(Vec<u8>),
+    /// A module in the binary or text format.
+    Module(Vec<u8>),
 }
 
-impl Source {
-    /// Nothing but files.
-    pub(crate) fn files(trusted: bool) -> Self {
-        Self { trusted, cache: None }
+impl Input {
+    /// Opens a file, and reads it unless it is an artifact that can be mapped. `-` is standard input.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be read, or is neither a module nor an artifact.
+    pub(crate) fn open(file: &Path) -> Result<Self, Report> {
+        read(file)
+            .map_err(|error| unreadable(file, &error))?
+            .map_err(|(because, help)| Report::new(format!("{} is not a module", shown(file)), because, help))
     }
 
-    /// The module in a file; `-` is standard input.
-    pub(crate) fn load(&self, engine: &Engine, file: &str) -> Result<Module, Report> {
-        if file != "-" && starts_like_artifact(file) {
-            return artifact(engine, file, None, self.trusted);
+    /// Returns the bytes of a module to be compiled.
+    ///
+    /// # Errors
+    /// Returns an error if it is an artifact.
+    pub(crate) fn into_module(self, file: &Path) -> Result<Vec<u8>, Report> {
+        match self {
+            Self::Module(bytes) => Ok(bytes),
+            Self::ArtifactFile(_) | Self::Artifact(_) => {
+                let what = format!("{} cannot be compiled", shown(file));
+                Err(Report::new(what, "it is an artifact, which is compiled already", "give it the module itself"))
+            }
         }
-        let bytes = bytes(file)?;
-        if is_artifact(&bytes) {
-            return artifact(engine, file, Some(&bytes), self.trusted);
-        }
-        match &self.cache {
-            Some(cache) => cache.module(engine, &bytes, || compile(engine, file, &bytes)),
-            None => compile(engine, file, &bytes),
-        }
+    }
+
+    /// Returns whether it is an artifact.
+    pub(crate) fn is_artifact(&self) -> bool {
+        !matches!(self, Self::Module(_))
     }
 }
 
-/// Whether a file is there and starts like an artifact. Only the start is read: the rest will be mapped. A pipe is not
-/// touched, since what is read from it is gone.
-pub(crate) fn starts_like_artifact(file: &str) -> bool {
-    let mut start = [0; 16];
-    let regular = std::fs::metadata(file).is_ok_and(|file| file.is_file());
-    regular && std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && is_artifact(&start)
+/// Returns a file as messages name it.
+pub(crate) fn shown(file: &Path) -> String {
+    if is_stdin(file) { "standard input".to_owned() } else { format!("`{}`", printable::path(file)) }
 }
 
-/// The artifact in a file, or in what was read from it.
-fn artifact(engine: &Engine, file: &str, bytes: Option<&[u8]>, trusted: bool) -> Result<Module, Report> {
-    if !trusted {
-        let what = format!("{} is an artifact, which is not run without being trusted", shown(file));
-        let because = "it is machine code, and whoever made it can do anything that you can";
-        return Err(Report::new(what, because, "if you or minirt made it, say --allow-precompiled"));
+/// Returns whether the command line means standard input.
+pub(crate) fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == OsStr::new("-")
+}
+
+/// Why something is not a module, and what to do about it.
+type Refused = (&'static str, &'static str);
+
+fn read(file: &Path) -> io::Result<Result<Input, Refused>> {
+    if is_stdin(file) {
+        return contents(io::stdin().lock(), None);
     }
-    // SAFETY: the user says that the file can be trusted.
-    #[allow(unsafe_code, reason = "an artifact is code, and only the user can know where it comes from")]
-    let module = unsafe {
-        match bytes {
-            Some(bytes) => Module::deserialize(engine, bytes),
-            None => Module::deserialize_file(engine, file),
-        }
-    };
-    module.map_err(|error| {
-        let what = format!("{} cannot be loaded", shown(file));
-        Report::new(what, error.root_cause().to_string(), "minirt compile makes an artifact for this machine")
-    })
+    let open = File::open(file)?;
+    let mappable = open.metadata()?.is_file().then(|| open.try_clone()).transpose()?;
+    contents(open, mappable)
 }
 
-/// What is in a file; `-` is standard input.
-pub(crate) fn bytes(file: &str) -> Result<Vec<u8>, Report> {
-    read(file).map_err(|error| unreadable(file, &error))
-}
-
-/// The module that these bytes from a file are.
-pub(crate) fn compile(engine: &Engine, file: &str, bytes: &[u8]) -> Result<Module, Report> {
-    recognise(bytes).map_err(|(because, help)| Report::new(format!("{} is no module", shown(file)), because, help))?;
-    let what = format!("compiling {} ...", shown(file));
-    progress::during(&what, || Module::new(engine, bytes)).map_err(|error| refused(file, &error))
-}
-
-/// A file as messages name it.
-pub(crate) fn shown(file: &str) -> String {
-    if file == "-" { "standard input".to_owned() } else { format!("`{file}`") }
-}
-
-fn read(file: &str) -> std::io::Result<Vec<u8>> {
-    if file != "-" {
-        return std::fs::read(file);
+/// Reads no more than the start if the rest is not needed.
+fn contents(mut from: impl Read, mappable: Option<File>) -> io::Result<Result<Input, Refused>> {
+    let mut start = Vec::with_capacity(START);
+    from.by_ref().take(START as u64).read_to_end(&mut start)?;
+    let artifact = is_artifact(&start);
+    match mappable {
+        Some(file) if artifact => return Ok(Ok(Input::ArtifactFile(file))),
+        _ => {}
+    }
+    if !artifact && let Err(refused) = recognise(&start) {
+        return Ok(Err(refused));
     }
     let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Cursor::new(start).chain(from).take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        let because = format!("it has more than {}", size::display(MOST));
+        return Err(io::Error::new(ErrorKind::FileTooLarge, because));
+    }
+    Ok(Ok(if artifact { Input::Artifact(bytes) } else { Input::Module(bytes) }))
 }
 
-fn unreadable(file: &str, error: &std::io::Error) -> Report {
+fn unreadable(file: &Path, error: &io::Error) -> Report {
     let help = match error.kind() {
         ErrorKind::NotFound => "check the spelling of the path",
         ErrorKind::IsADirectory => "name the .wasm or .wat file in it",
         ErrorKind::PermissionDenied => "you need the permission to read it",
+        ErrorKind::OutOfMemory => "there is not enough memory to read it",
         _ => "check the file",
     };
     Report::new(format!("{} cannot be read", shown(file)), error.to_string(), help)
 }
 
-/// Refuses what is certainly no module, with why and what to do.
-fn recognise(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
+/// Refuses what certainly is not a module, as its first bytes show.
+fn recognise(start: &[u8]) -> Result<(), Refused> {
     const NEITHER: &str = "give it a .wasm file (it starts with the bytes `\\0asm`) or a .wat file (with `(module`)";
-    match bytes {
+    match start {
         [] => Err(("it is empty", "build or download it again")),
         // The version of a module is 1; components have a layer number in its upper half.
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => {
             Err(("it is a component", "minirt runs core modules: build for the target wasm32-wasip1"))
         }
-        bytes if bytes.starts_with(MAGIC) || is_text(bytes) => Ok(()),
+        start if start.starts_with(MAGIC) || is_text(start) => Ok(()),
         [0x7f, b'E', b'L', b'F', ..] => Err(("it is a native program", "build it for WebAssembly")),
         _ => Err(("it is neither a binary nor a text module", NEITHER)),
     }
 }
 
-/// Whether it looks like the text format: it begins with a parenthesis or a comment.
-fn is_text(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|text| {
-        let text = text.trim_start_matches('\u{feff}').trim_start();
-        text.starts_with('(') || text.starts_with(";;")
-    })
-}
-
-fn refused(file: &str, error: &Error) -> Report {
-    let what = format!("{} cannot be compiled", shown(file));
-    let Some(reason) = error.downcast_ref::<CompileError>() else {
-        // The parser of the text format has seen no file name.
-        let because = format!("{error:#}").replace("<anon>", file);
-        return Report::new(what, because, "correct the text and run it again");
-    };
-    let help = match reason.kind() {
-        CompileErrorKind::Malformed { cut_off: true } => {
-            "it seems to be cut off: build or download it again".to_owned()
-        }
-        CompileErrorKind::Malformed { cut_off: false } => {
-            "it is damaged, or uses a feature that minirt lacks: build it without that feature".to_owned()
-        }
-        CompileErrorKind::Unsupported(feature) => format!("build it without {}", feature.name()),
-        CompileErrorKind::Disabled(feature) => format!("allow it with -W {}", feature.name()),
-        CompileErrorKind::Limit => "make the module smaller, or split it".to_owned(),
-        _ => "this is a bug of minirt: please report it, with the module".to_owned(),
-    };
-    Report::new(what, reason.to_string(), help)
+/// Returns whether it looks like the text format: it begins with a parenthesis or a comment.
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
+    text.starts_with(b"(") || text.starts_with(b";;")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_text, recognise};
+    use super::{Input, contents, is_text, recognise};
+    use std::io::{self, Read};
 
     #[test]
     fn binary_and_text_modules_are_recognised() {
         assert!(recognise(b"\0asm\x01\0\0\0").is_ok());
         assert!(recognise(b"\0asm").is_ok(), "a truncated module is for the compiler to refuse");
         assert!(recognise(b" ;; a comment\n(module)").is_ok());
+        assert!(is_text(b"\xef\xbb\xbf\n(module)"));
     }
 
     #[test]
@@ -168,6 +156,26 @@ mod tests {
         assert_eq!(why(b"\0asm\x0d\0\x01\0"), "it is a component");
         assert_eq!(why(b"\x7fELF\x02"), "it is a native program");
         assert_eq!(why(b"hello"), "it is neither a binary nor a text module");
-        assert!(!is_text(b"(\xff"));
+        assert!(!is_text(b"\xff("));
+    }
+
+    #[test]
+    fn what_is_not_a_module_is_not_read_to_its_end() {
+        // An endless file.
+        assert!(contents(io::repeat(0), None).unwrap().is_err());
+    }
+
+    #[test]
+    fn a_module_that_comes_in_pieces_is_put_together() {
+        struct Bytes<'a>(&'a [u8]);
+        impl Read for Bytes<'_> {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                let len = into.len().min(1);
+                self.0.read(&mut into[..len])
+            }
+        }
+        let module = [b"(module ;;".as_slice(), &[b'x'; 10_000], b"\n)"].concat();
+        let Ok(Input::Module(bytes)) = contents(Bytes(&module), None).unwrap() else { panic!("not a module") };
+        assert_eq!(bytes, module);
     }
 }

@@ -1,9 +1,12 @@
 //! From a file to a guest that runs, and what the end of its run means.
 
-pub(crate) mod cache;
+pub(crate) mod system;
 pub(crate) mod input;
+pub(crate) mod cache;
+pub(crate) mod source;
 pub(crate) mod imports;
 pub(crate) mod entry;
 pub(crate) mod timeout;
 pub(crate) mod outcome;
 pub(crate) mod host;
+pub(crate) mod unknown_imports;

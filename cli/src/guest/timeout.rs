@@ -1,11 +1,14 @@
 //! The end of a guest whose time is up.
 //!
-//! Code sees the engine's epoch, and traps. A guest that waits in a host function (for input, or asleep) sees nothing; so
-//! if it has not ended a moment later, the process ends without it.
+//! Code sees the engine's epoch, and traps. A guest that waits in a host function (for input, or asleep), or that is in
+//! the middle of one long operation, sees nothing. If it has not ended a moment later, the process ends without it.
 
 use crate::output::report::{Report, TRAP};
 use minirt::Engine;
+use rustix::thread::{Pid, gettid};
+use std::fs;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
 /// How long a guest has to trap by itself.
@@ -16,31 +19,122 @@ pub(crate) struct Timer {
     _running: Sender<()>,
 }
 
-/// Starts the clock for all code of an engine; `who` is how messages name the guest.
+/// Starts the clock for all code of an engine, which this thread will run. `who` is how messages name the guest.
+///
+/// # Errors
+/// Returns an error if no thread can be started.
 pub(crate) fn start(engine: &Engine, who: &str, time: Duration) -> std::io::Result<Timer> {
     let (running, over) = channel();
-    let (engine, who) = (engine.clone(), who.to_owned());
-    std::thread::Builder::new().name("timeout".to_owned()).spawn(move || watch(&engine, &who, time, &over))?;
+    let clock = Clock { engine: engine.clone(), who: who.to_owned(), guest: gettid(), time };
+    thread::Builder::new().name("timeout".to_owned()).spawn(move || clock.run(&over))?;
     Ok(Timer { _running: running })
 }
 
-fn watch(engine: &Engine, who: &str, time: Duration, over: &Receiver<()>) {
-    let passed = |time| over.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
-    if !passed(time) {
-        return;
-    }
-    engine.increment_epoch();
-    if passed(GRACE) {
-        blocked(who, time).end();
-        // Nothing of the guest's output is buffered here; what is in buffers of ours is written at an exit.
-        std::process::exit(TRAP.into());
+struct Clock {
+    engine: Engine,
+    who: String,
+    /// The thread that runs the guest.
+    guest: Pid,
+    time: Duration,
+}
+
+impl Clock {
+    fn run(&self, over: &Receiver<()>) {
+        let passed = |time| over.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+        if !passed(self.time) {
+            return;
+        }
+        self.engine.increment_epoch();
+        if passed(GRACE) {
+            stuck(&self.who, self.time, Activity::of(self.guest)).end();
+            // Nothing of the guest's output is buffered here. What minirt has buffered is written at an exit.
+            std::process::exit(TRAP.into());
+        }
     }
 }
 
-fn blocked(who: &str, time: Duration) -> Report {
-    let because = format!("its time, {time:?}, is up, and it was waiting for something outside");
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    Running,
+    Waiting,
+    Unknown,
+}
+
+impl Activity {
+    /// Looks several times, because a thread that runs can wait for the kernel now and then.
+    fn of(thread: Pid) -> Self {
+        let looks: Vec<Self> = (0..5)
+            .map(|_| {
+                thread::sleep(Duration::from_millis(1));
+                fs::read_to_string(format!("/proc/self/task/{thread}/stat"))
+                    .map_or(Self::Unknown, |stat| Self::from_stat(&stat))
+            })
+            .collect();
+        *looks.iter().find(|look| **look == Self::Running).unwrap_or(&looks[0])
+    }
+
+    /// Reads the state of a thread: the letter after its name, which stands in parentheses and can hold some itself.
+    fn from_stat(stat: &str) -> Self {
+        match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+            Some('R' | 'D') => Self::Running,
+            Some(_) => Self::Waiting,
+            None => Self::Unknown,
+        }
+    }
+}
+
+fn stuck(who: &str, time: Duration, activity: Activity) -> Report {
+    let doing = match activity {
+        Activity::Running => "it was in the middle of one long operation, such as memory.fill or a host function",
+        Activity::Waiting => "it was waiting for something outside",
+        Activity::Unknown => "it was waiting for something outside, or in the middle of one long operation",
+    };
+    let because = format!("its time, {time:?}, is up, and {doing}");
     Report::new(format!("{who} was stopped"), because, HELP).with_code(TRAP)
 }
 
 /// What to do about a guest that needs more time.
 pub(crate) const HELP: &str = "give it more time with -W timeout=TIME";
+
+#[cfg(test)]
+mod tests {
+    use super::Activity;
+    use rustix::thread::gettid;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    #[test]
+    fn the_state_follows_the_name_whatever_that_is() {
+        assert_eq!(Activity::from_stat("1 (a) S b) R 1 2 3"), Activity::Running);
+        assert_eq!(Activity::from_stat("1 (minirt) S 1"), Activity::Waiting);
+        assert_eq!(Activity::from_stat("minirt"), Activity::Unknown);
+    }
+
+    #[test]
+    fn a_thread_that_computes_runs_and_one_that_sleeps_waits() {
+        let (over, (tell, told)) = (AtomicBool::new(false), channel());
+        let seen = thread::scope(|scope| {
+            let (over, busy, idle) = (&over, tell.clone(), tell);
+            scope.spawn(move || {
+                busy.send(gettid()).unwrap();
+                while !over.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
+            });
+            let busy = Activity::of(told.recv().unwrap());
+            let sleeper = scope.spawn(move || {
+                idle.send(gettid()).unwrap();
+                while !over.load(SeqCst) {
+                    thread::park();
+                }
+            });
+            let idle = Activity::of(told.recv().unwrap());
+            over.store(true, SeqCst);
+            sleeper.thread().unpark();
+            (busy, idle)
+        });
+        assert_eq!(seen, (Activity::Running, Activity::Waiting));
+    }
+}

@@ -1,9 +1,12 @@
 //! What the command line says, as inert data: nothing here opens, reads or runs anything.
 
+use super::grants::{self, Dir, EnvVar, Preload};
 use super::wasm_options::{self, WasmOption};
-use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// A small WebAssembly runtime.
 #[derive(Debug, Parser)]
@@ -30,6 +33,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Measure what a module's instances cost
     Bench(BenchArgs),
+    /// Show or clear the cache of compiled modules
+    Cache(CacheArgs),
     /// Print what makes a shell complete minirt's command lines
     Completions(CompletionsArgs),
     /// Print the manual page of minirt, or of one of its commands
@@ -52,16 +57,39 @@ pub(crate) struct ManArgs {
     pub(crate) command: Option<String>,
 }
 
+/// The options of `minirt cache`.
+#[derive(Args, Debug)]
+pub(crate) struct CacheArgs {
+    /// What to do with it; without a word, show all about it
+    #[arg(value_name = "ACTION")]
+    pub(crate) action: Option<CacheAction>,
+}
+
+/// What to do with the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CacheAction {
+    /// Print where it is
+    Dir,
+    /// Print how many bytes are in it
+    Size,
+    /// Remove all that is in it
+    Clear,
+}
+
 /// What a guest is given of the host.
 #[derive(Args, Debug)]
 pub(crate) struct HostArgs {
-    /// Give the guest a folder of the host, under the name GUEST or else HOST; repeatable
-    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = parse_dir)]
+    /// Give the guest a directory of the host, under the name GUEST or else HOST; repeatable
+    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = OsStringValueParser::new().try_map(|text| grants::parse_dir(&text)))]
     pub(crate) dirs: Vec<Dir>,
 
     /// Give the guest an environment variable; without a value, the host's; repeatable
-    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = parse_env)]
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = OsStringValueParser::new().try_map(|text| grants::parse_env(&text)))]
     pub(crate) env: Vec<EnvVar>,
+
+    /// Give the guest this name for itself, its first argument, instead of the file's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) argv0: Option<OsString>,
 }
 
 /// The options of `minirt compile`.
@@ -73,7 +101,7 @@ pub(crate) struct CompileArgs {
 
     /// The module (binary or text, `-` for standard input)
     #[arg(value_name = "FILE")]
-    pub(crate) file: String,
+    pub(crate) file: PathBuf,
 }
 
 /// The options of `minirt snapshot`.
@@ -96,11 +124,11 @@ pub(crate) struct SnapshotArgs {
 
     /// The module (binary or text, `-` for standard input)
     #[arg(value_name = "FILE")]
-    pub(crate) file: String,
+    pub(crate) file: PathBuf,
 
     /// The guest's arguments
     #[arg(value_name = "ARGS", last = true)]
-    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// The options of `minirt inspect`.
@@ -112,7 +140,7 @@ pub(crate) struct InspectArgs {
 
     /// The module (binary or text, `-` for standard input)
     #[arg(value_name = "FILE")]
-    pub(crate) file: String,
+    pub(crate) file: PathBuf,
 }
 
 /// The options of `minirt bench`.
@@ -132,7 +160,7 @@ pub(crate) struct BenchArgs {
 
     /// The module (binary or text, `-` for standard input)
     #[arg(value_name = "FILE")]
-    pub(crate) file: String,
+    pub(crate) file: PathBuf,
 }
 
 /// The options of `minirt run`.
@@ -142,12 +170,12 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) host: HostArgs,
 
-    /// Call this exported function with ARGS, and print its results, one a line
+    /// Call this exported function with ARGS, and print its results, one a line; if it takes none, ARGS are the guest's alone
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
 
     /// Instantiate FILE first and offer its exports for import under NAME; repeatable, in order
-    #[arg(long = "preload", value_name = "NAME=FILE", value_parser = parse_preload)]
+    #[arg(long = "preload", value_name = "NAME=FILE", value_parser = OsStringValueParser::new().try_map(|text| grants::parse_preload(&text)))]
     pub(crate) preloads: Vec<Preload>,
 
     /// Limit what the guest may use, or switch features: see below; repeatable
@@ -169,85 +197,31 @@ pub(crate) struct RunArgs {
     /// The module (binary or text, `-` for standard input), and from there on the guest's arguments
     // One list, because only then do flags after FILE belong to the guest.
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
-    words: Vec<String>,
+    words: Vec<OsString>,
 }
 
 impl RunArgs {
-    /// The module to run.
-    pub(crate) fn file(&self) -> &str {
+    /// Returns the module to run.
+    pub(crate) fn file(&self) -> &Path {
         // clap has seen that there is at least one word.
-        &self.words[0]
+        Path::new(&self.words[0])
     }
 
-    /// The arguments for the guest.
-    pub(crate) fn guest_args(&self) -> &[String] {
+    /// Returns the arguments for the guest.
+    pub(crate) fn guest_args(&self) -> &[OsString] {
         &self.words[1..]
-    }
-}
-
-/// A folder for the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Dir {
-    /// Where it is.
-    pub(crate) host: PathBuf,
-    /// What the guest calls it.
-    pub(crate) guest: String,
-}
-
-/// An environment variable for the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EnvVar {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its value; `None` means the host's.
-    pub(crate) value: Option<String>,
-}
-
-/// A module that others may import from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Preload {
-    /// What others import it as.
-    pub(crate) name: String,
-    /// Where it is.
-    pub(crate) file: String,
-}
-
-fn parse_dir(text: &str) -> Result<Dir, &'static str> {
-    let (host, guest) = text.split_once("::").unwrap_or((text, text));
-    if host.is_empty() || guest.is_empty() {
-        return Err("both the host's folder and the guest's name for it must be given, as in `./data::/data`");
-    }
-    Ok(Dir { host: host.into(), guest: guest.to_owned() })
-}
-
-fn parse_env(text: &str) -> Result<EnvVar, &'static str> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (text, None),
-    };
-    if name.is_empty() {
-        return Err("the name is missing before the `=`");
-    }
-    Ok(EnvVar { name: name.to_owned(), value })
-}
-
-fn parse_preload(text: &str) -> Result<Preload, &'static str> {
-    match text.split_once('=') {
-        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
-            Ok(Preload { name: name.to_owned(), file: file.to_owned() })
-        }
-        _ => Err("a name and a file are needed with `=` between them, as in `env=env.wasm`"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, Command, Dir, EnvVar, Preload, RunArgs, parse_dir, parse_env, parse_preload};
+    use super::{Cli, Command, RunArgs};
     use clap::{CommandFactory, Parser};
+    use std::path::Path;
 
     fn run(words: &[&str]) -> RunArgs {
         let all = ["minirt", "run"].iter().chain(words);
-        match Cli::try_parse_from(all).expect("a good command line").command {
+        match Cli::try_parse_from(all).expect("a valid command line").command {
             Command::Run(args) => args,
             other => panic!("{other:?} is not what was written"),
         }
@@ -262,31 +236,7 @@ mod tests {
     fn flags_after_the_file_belong_to_the_guest() {
         let args = run(&["--invoke", "f", "a.wasm", "--invoke", "g", "--help", "-5", "--", "x"]);
         assert_eq!(args.invoke.as_deref(), Some("f"));
-        assert_eq!(args.file(), "a.wasm");
+        assert_eq!(args.file(), Path::new("a.wasm"));
         assert_eq!(args.guest_args(), ["--invoke", "g", "--help", "-5", "--", "x"]);
-    }
-
-    #[test]
-    fn a_folder_has_its_own_name_unless_another_is_given() {
-        assert_eq!(parse_dir("data"), Ok(Dir { host: "data".into(), guest: "data".into() }));
-        assert_eq!(parse_dir("data::/d"), Ok(Dir { host: "data".into(), guest: "/d".into() }));
-        assert!(parse_dir("::/d").is_err());
-        assert!(parse_dir("data::").is_err());
-    }
-
-    #[test]
-    fn a_variable_may_have_an_empty_value_but_no_empty_name() {
-        assert_eq!(parse_env("A=b=c"), Ok(EnvVar { name: "A".into(), value: Some("b=c".into()) }));
-        assert_eq!(parse_env("A="), Ok(EnvVar { name: "A".into(), value: Some(String::new()) }));
-        assert_eq!(parse_env("A"), Ok(EnvVar { name: "A".into(), value: None }));
-        assert!(parse_env("=b").is_err());
-    }
-
-    #[test]
-    fn a_preload_needs_a_name_and_a_file() {
-        assert_eq!(parse_preload("m=a=b"), Ok(Preload { name: "m".into(), file: "a=b".into() }));
-        assert!(parse_preload("m").is_err());
-        assert!(parse_preload("m=").is_err());
-        assert!(parse_preload("=f").is_err());
     }
 }

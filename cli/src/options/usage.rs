@@ -1,6 +1,7 @@
 //! From the words of the command line to what it asks for, or to what is wrong with them.
 
 use super::args::{Cli, Command};
+use crate::output::printable;
 use crate::output::report::{self, Report, USAGE, say};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
@@ -8,7 +9,10 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// What the command line asks for.
+/// Reads the command line of this process.
+///
+/// # Errors
+/// Returns an error if it is not valid, or asks for help instead of a command.
 pub(crate) fn parse() -> Result<Command, Usage> {
     let words: Vec<OsString> = std::env::args_os().collect();
     let color = color(&words);
@@ -19,7 +23,8 @@ pub(crate) fn parse() -> Result<Command, Usage> {
     Ok(cli.command)
 }
 
-/// What `--color` says. It is looked for beforehand, because a wrong command line is an error in colours as well.
+/// Returns what `--color` says. It is found before everything else, so that the error about an invalid command line has
+/// colours, too.
 fn color(words: &[OsString]) -> ColorChoice {
     let mut words = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
     while let Some(word) = words.next() {
@@ -31,26 +36,26 @@ fn color(words: &[OsString]) -> ColorChoice {
     ColorChoice::Auto
 }
 
-/// A command line that asks for nothing to be run: it is wrong, or asks for help.
+/// A command line that runs nothing: it is invalid, or asks for help.
 pub(crate) struct Usage(clap::Error);
 
 impl Usage {
-    /// Says so, and gives the exit code.
+    /// Prints the help or the error, and returns the exit code.
     pub(crate) fn end(self) -> ExitCode {
         match self.0.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&self.0.render().ansi().to_string()),
             ErrorKind::ValueValidation => self.bad_value().end(),
-            ErrorKind::InvalidSubcommand => self.no_command().end(),
-            ErrorKind::InvalidUtf8 => odd_bytes().end(),
+            ErrorKind::InvalidSubcommand => self.unknown_command().end(),
+            ErrorKind::InvalidUtf8 => not_utf8().end(),
             _ => {
-                // Nobody is left to tell if this fails.
+                // If this fails, there is nobody left to tell.
                 let _ = self.0.print();
                 ExitCode::from(USAGE)
             }
         }
     }
 
-    /// What clap says of the error under this heading.
+    /// Returns what clap says of the error under a heading.
     fn context(&self, kind: ContextKind) -> &str {
         match self.0.get(kind) {
             Some(ContextValue::String(text)) => text,
@@ -58,28 +63,28 @@ impl Usage {
         }
     }
 
-    fn no_command(&self) -> Report {
-        let word = self.context(ContextKind::InvalidSubcommand);
+    fn unknown_command(&self) -> Report {
+        let word = printable::name(self.context(ContextKind::InvalidSubcommand));
         let help = match self.0.get(ContextKind::SuggestedSubcommand) {
             Some(ContextValue::Strings(near)) if !near.is_empty() => format!("did you mean `minirt {}`?", near[0]),
             _ => format!("minirt run {word} runs a file of that name; minirt --help shows all commands"),
         };
-        Report::new(format!("`{word}` is no command of minirt"), "a command comes first, a file after it", help)
+        Report::new(format!("`{word}` is not a command of minirt"), "a command comes first, a file after it", help)
             .with_code(USAGE)
     }
 
     fn bad_value(&self) -> Report {
-        let (option, value) = (self.context(ContextKind::InvalidArg), self.context(ContextKind::InvalidValue));
+        let option = self.context(ContextKind::InvalidArg);
+        let value = printable::name(self.context(ContextKind::InvalidValue));
         let because = self.0.source().map_or_else(|| "it cannot be read".to_owned(), ToString::to_string);
-        Report::new(format!("`{value}` is no value for `{option}`"), because, "minirt run --help shows all options")
+        Report::new(format!("`{value}` is not a value for `{option}`"), because, "minirt run --help shows all options")
             .with_code(USAGE)
     }
 }
 
-fn odd_bytes() -> Report {
-    let because = "guests get their arguments, variables and names of folders as UTF-8";
-    Report::new("an argument is not valid UTF-8", because, "rename the file, or write the argument in UTF-8")
-        .with_code(USAGE)
+fn not_utf8() -> Report {
+    let because = "only files, directories, variables and the guest's arguments can have names of any bytes";
+    Report::new("an option has a value that is not UTF-8", because, "write it in UTF-8").with_code(USAGE)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The options of `-W`: what a guest may use, and of which version of WebAssembly.
 
 use crate::output::names::nearest;
+use crate::output::printable;
 use minirt::{Config, StoreLimits, StoreLimitsBuilder};
 use std::fmt::Write;
 use std::str::FromStr;
@@ -27,12 +28,16 @@ pub(crate) enum WasmOption {
     Memory64(bool),
     /// Whether there are typed function references.
     FunctionReferences(bool),
+    /// Whether unknown imports are functions that stop the guest when it calls them.
+    UnknownImportsTrap(bool),
+    /// Whether unknown imports are zeros and nulls, and functions that return such.
+    UnknownImportsDefault(bool),
 }
 
-/// The options: their names, what value they take, what they do, and how they are read.
+/// An option: its name, the value that it takes, what it does, and how the value is read.
 type Known = (&'static str, &'static str, &'static str, fn(&str) -> Result<WasmOption, String>);
 
-const KNOWN: [Known; 9] = {
+const KNOWN: [Known; 11] = {
     use WasmOption as W;
     [
         ("fuel", "N", "trap after N units of work; about one for each instruction", |v| number(v).map(W::Fuel)),
@@ -50,6 +55,15 @@ const KNOWN: [Known; 9] = {
         ("function-references", "y|n", "typed function references; otherwise y", |v| {
             switch(v).map(W::FunctionReferences)
         }),
+        (
+            "unknown-imports-trap",
+            "y|n",
+            "let unknown imports be functions that stop the guest when it calls them",
+            |v| switch(v).map(W::UnknownImportsTrap),
+        ),
+        ("unknown-imports-default", "y|n", "let unknown imports be zeros, and functions that return zeros", |v| {
+            switch(v).map(W::UnknownImportsDefault)
+        }),
     ]
 };
 
@@ -66,18 +80,20 @@ impl FromStr for WasmOption {
 fn unknown(name: &str) -> String {
     let names = || KNOWN.iter().map(|(name, ..)| *name);
     let all = names().collect::<Vec<_>>().join(", ");
-    match nearest(name, names()) {
+    let near = nearest(name, names());
+    let name = printable::name(name);
+    match near {
         Some(near) => format!("there is no option `{name}`; did you mean `{near}`? The options are {all}"),
         None => format!("there is no option `{name}`; the options are {all}"),
     }
 }
 
-/// The options as `minirt run --help` shows them.
+/// Returns the options as `minirt run --help` shows them.
 pub(crate) fn help() -> String {
     let mut text = "Options of -W, alone or with commas between:\n".to_owned();
     for (name, value, what, _) in KNOWN {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "      {:<25} {what}", format!("{name}={value}"));
+        let _ = writeln!(text, "      {:<27} {what}", format!("{name}={value}"));
     }
     text
 }
@@ -98,7 +114,7 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A number and a unit; a number alone is seconds.
+/// Reads a number and a unit. A number alone is seconds.
 fn time(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 7] =
         [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
@@ -109,22 +125,22 @@ fn time(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "takes a time, as in 500ms, 2s or 5m".to_owned())
 }
 
-/// Where options of one kind are given more than once, the last counts.
+/// Returns what the last option of a kind says: where several are given, it counts.
 fn last<T>(options: &[WasmOption], pick: impl Fn(&WasmOption) -> Option<T>) -> Option<T> {
     options.iter().rev().find_map(pick)
 }
 
-/// The fuel that the guest gets, if it has to pay.
+/// Returns the guest's fuel, if it is limited.
 pub(crate) fn fuel(options: &[WasmOption]) -> Option<u64> {
     last(options, |option| if let WasmOption::Fuel(fuel) = option { Some(*fuel) } else { None })
 }
 
-/// The time that the guest gets, if there is a limit.
+/// Returns the guest's time, if it is limited.
 pub(crate) fn timeout(options: &[WasmOption]) -> Option<Duration> {
     last(options, |option| if let WasmOption::Timeout(time) = option { Some(*time) } else { None })
 }
 
-/// What the engine has to know of the options.
+/// Configures an engine as the options say.
 pub(crate) fn configure(config: &mut Config, options: &[WasmOption]) {
     config.consume_fuel(fuel(options).is_some()).epoch_interruption(timeout(options).is_some());
     for option in options {
@@ -138,7 +154,19 @@ pub(crate) fn configure(config: &mut Config, options: &[WasmOption]) {
     }
 }
 
-/// What the store's limiter has to know of them.
+/// Returns whether unknown imports are functions that stop the guest, as far as they are functions.
+pub(crate) fn unknown_imports_trap(options: &[WasmOption]) -> bool {
+    let pick = |option: &WasmOption| if let WasmOption::UnknownImportsTrap(on) = option { Some(*on) } else { None };
+    last(options, pick) == Some(true)
+}
+
+/// Returns whether unknown imports are zeros and nulls. With [`unknown_imports_trap`], those that are not functions.
+pub(crate) fn unknown_imports_default(options: &[WasmOption]) -> bool {
+    let pick = |option: &WasmOption| if let WasmOption::UnknownImportsDefault(on) = option { Some(*on) } else { None };
+    last(options, pick) == Some(true)
+}
+
+/// Returns the limits of a store, as the options say.
 pub(crate) fn limits(options: &[WasmOption]) -> StoreLimits {
     let mut limits = StoreLimitsBuilder::new();
     for option in options {

@@ -4,12 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes an artifact: to a new file, which then takes the place of the old one. A process that runs the old one keeps it,
-/// and nobody ever sees half of an artifact. `-` is standard output; what is no regular file, as a pipe, is written to
-/// as it is.
+/// Writes an artifact to a new file, which then takes the place of the old one. A process that runs the old one keeps
+/// it, and nobody ever sees half of an artifact. `-` is standard output. Other things than regular files, such as pipes,
+/// are written to directly.
 ///
 /// # Errors
-/// The system's.
+/// Returns the system's error.
 pub(crate) fn write(output: &Path, artifact: &[u8]) -> io::Result<()> {
     if output == Path::new("-") {
         let mut stdout = io::stdout().lock();
@@ -33,7 +33,7 @@ fn beside(target: &Path) -> PathBuf {
     folder.join(format!(".minirt-{}.tmp", std::process::id()))
 }
 
-/// The new file has the old one's permissions.
+/// Writes the new file, and gives it the old one's permissions.
 fn finish(file: &mut File, artifact: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
     file.write_all(artifact)?;
     old.map_or(Ok(()), |old| file.set_permissions(old.permissions()))

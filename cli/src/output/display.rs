@@ -4,7 +4,10 @@ use minirt::{RefType, Val, ValType};
 use wast::parser::{Parse, ParseBuffer};
 use wast::token::{F32, F64};
 
-/// The value of a type that a word of the command line stands for, or which words would do.
+/// Returns the value of a type that a word of the command line stands for.
+///
+/// # Errors
+/// Returns which words stand for values of this type.
 pub(crate) fn parse(word: &str, ty: ValType) -> Result<Val, &'static str> {
     match ty {
         ValType::I32 => integer(word)
@@ -33,7 +36,7 @@ pub(crate) fn parse(word: &str, ty: ValType) -> Result<Val, &'static str> {
     }
 }
 
-/// What a word stands for in the text format.
+/// Reads a word as the text format does.
 fn written<T: for<'a> Parse<'a>>(word: &str) -> Option<T> {
     let buffer = ParseBuffer::new(word).ok()?;
     wast::parser::parse(&buffer).ok()
@@ -58,7 +61,7 @@ fn unsigned(digits: &str, radix: u32) -> Option<u128> {
     u128::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+'))
 }
 
-/// Both signed and unsigned numbers have 32 bits.
+/// Returns 32 bits, from a signed or an unsigned number.
 fn narrow32(v: i128) -> Option<i32> {
     i32::try_from(v).ok().or_else(|| u32::try_from(v).ok().map(u32::cast_signed))
 }
@@ -67,8 +70,8 @@ fn narrow64(v: i128) -> Option<i64> {
     i64::try_from(v).ok().or_else(|| u64::try_from(v).ok().map(u64::cast_signed))
 }
 
-/// A result as it is printed.
-pub(crate) fn text(value: &Val) -> String {
+/// Returns a result as it is printed.
+pub(crate) fn display(value: &Val) -> String {
     match value {
         Val::I32(v) => v.to_string(),
         Val::I64(v) => v.to_string(),
@@ -86,7 +89,7 @@ pub(crate) fn text(value: &Val) -> String {
     }
 }
 
-/// What is not a number, with its sign; its other bits only if they are not the usual ones.
+/// Returns a NaN as it is printed: with its sign, and with its payload unless that is the usual one.
 fn nan(negative: bool, bits: u64, usual: u64) -> String {
     let sign = if negative { "-" } else { "" };
     if bits == usual { format!("{sign}NaN") } else { format!("{sign}nan:{bits:#x}") }
@@ -94,11 +97,11 @@ fn nan(negative: bool, bits: u64, usual: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, text};
+    use super::{display, parse};
     use minirt::ValType;
 
     fn through(word: &str, ty: ValType) -> Option<String> {
-        parse(word, ty).ok().map(|value| text(&value))
+        parse(word, ty).ok().map(|value| display(&value))
     }
 
     #[test]
@@ -120,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_integer_is_refused() {
+    fn what_is_not_an_integer_is_refused() {
         for word in ["", "-", "x", "1.5", "0x", "--1", "+-1", "-+1", "4294967296", "-2147483649", "1_000"] {
             assert_eq!(through(word, ValType::I32), None, "{word}");
         }

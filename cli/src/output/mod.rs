@@ -1,7 +1,8 @@
 //! What a person sees: errors, names, values, tables, a line of progress.
 //!
-//! Knows nothing of options or guests.
+//! It knows nothing of options or guests.
 
+pub(crate) mod printable;
 pub(crate) mod report;
 pub(crate) mod names;
 pub(crate) mod progress;

@@ -1,13 +1,22 @@
 //! Signatures as one reads them, and names that are nearly right.
 
+use super::printable;
 use minirt::{ExternType, FuncType, Module, ValType};
 
 /// The most functions that a message lists.
 const MOST: usize = 20;
+/// The most types of parameters or results that a signature shows.
+const MOST_TYPES: usize = 16;
 
-/// `add(i32, i32) -> i32`
+/// The most bytes of names that are compared with each other to find a similar one. The time for a pair of names is
+/// the product of their lengths.
+const LONGEST: usize = 100;
+/// The most names that are compared. A module can export a million.
+const CANDIDATES: usize = 10_000;
+
+/// Returns a signature as a declaration, safe to print: `add(i32, i32) -> i32`.
 pub(crate) fn signature(name: &str, ty: &FuncType) -> String {
-    let params = joined(ty.params());
+    let (name, params) = (printable::name(name), joined(ty.params()));
     match ty.results() {
         [] => format!("{name}({params})"),
         [one] => format!("{name}({params}) -> {one}"),
@@ -16,10 +25,14 @@ pub(crate) fn signature(name: &str, ty: &FuncType) -> String {
 }
 
 fn joined(types: &[ValType]) -> String {
-    types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    let shown = types.iter().take(MOST_TYPES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match types.len().saturating_sub(MOST_TYPES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
-/// The functions that a module exports.
+/// Returns the functions that a module exports.
 pub(crate) fn functions(module: &Module) -> Vec<(String, FuncType)> {
     let function = |(name, ty): (String, ExternType)| match ty {
         ExternType::Func(ty) => Some((name, ty)),
@@ -28,7 +41,7 @@ pub(crate) fn functions(module: &Module) -> Vec<(String, FuncType)> {
     module.exports().map(|export| (export.name().to_owned(), export.ty())).filter_map(function).collect()
 }
 
-/// The signatures of functions, one a line, and not too many of them.
+/// Returns the signatures of functions, one a line, and not too many of them.
 pub(crate) fn listed(functions: &[(String, FuncType)]) -> Vec<String> {
     let mut lines: Vec<String> = functions.iter().take(MOST).map(|(name, ty)| signature(name, ty)).collect();
     if functions.len() > MOST {
@@ -37,17 +50,23 @@ pub(crate) fn listed(functions: &[(String, FuncType)]) -> Vec<String> {
     lines
 }
 
-/// The name that was probably meant: few edits away from what was written.
+/// Returns the name that was probably meant: the one with the fewest edits, if these are few. Long names are not
+/// compared, nor are more than the first ten thousand.
 pub(crate) fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |name: &str| strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase());
-    let (edits, name) = names.map(|name| (distance(name), name)).min()?;
+    if written.len() > LONGEST {
+        return None;
+    }
+    let lower = written.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
+    let short = names.take(CANDIDATES).filter(|name| name.len() <= LONGEST);
+    let (edits, name) = short.map(|name| (distance(name), name)).min()?;
     let few = written.chars().count().max(name.chars().count()).div_ceil(3);
     (edits <= few).then_some(name)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{nearest, signature};
+    use super::{LONGEST, nearest, signature};
     use minirt::{FuncType, ValType};
 
     #[test]
@@ -67,5 +86,26 @@ mod tests {
         assert_eq!(nearest("adn", names()), Some("add"));
         assert_eq!(nearest("multiply", names()), None);
         assert_eq!(nearest("x", std::iter::empty()), None);
+    }
+
+    #[test]
+    fn a_signature_is_one_short_line() {
+        let ty = FuncType::new(vec![ValType::I32; 1000], vec![ValType::I64; 1000]);
+        let shown = signature("f\n\x1b[2Jg", &ty);
+        assert!(shown.starts_with("f\\n\\u{1b}[2Jg(i32, ") && shown.contains("i32 and 984 more) -> (i64"), "{shown}");
+        assert!(signature(&"x".repeat(1 << 20), &ty).len() < 500);
+    }
+
+    #[test]
+    fn the_search_for_a_similar_name_is_bounded() {
+        let begin = std::time::Instant::now();
+        let long: Vec<String> = (0..1000).map(|i| format!("{i}{}", "x".repeat(100_000))).collect();
+        let names = || long.iter().map(String::as_str);
+        assert_eq!(nearest(&"x".repeat(100_000), names()), None);
+        assert_eq!(nearest("fibonaci", names().chain(["fibonacci"])), Some("fibonacci"));
+        let many: Vec<String> = (0..1_000_000).map(|i| format!("{i:0100}")).collect();
+        assert_eq!(nearest(&"x".repeat(LONGEST), many.iter().map(String::as_str)), None);
+        // A single pair of the long names takes a minute.
+        assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
     }
 }

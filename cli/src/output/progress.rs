@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// How long something takes before it is worth a word.
+/// How long something takes before it is shown.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often the line changes, and the longest that Ctrl-C takes meanwhile.
 const BEAT: Duration = Duration::from_millis(50);
-/// Back to the start of the line, and clears it.
+/// Moves to the start of the line and clears it.
 const ERASE: &str = "\r\x1b[K";
 
-/// Does some work. If it takes long, `what` stands on the terminal meanwhile; nothing does if there is none.
+/// Does some work. If it takes long, shows `what` on the terminal meanwhile, if there is one.
 pub(crate) fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     if dumb || !std::io::stderr().is_terminal() {
@@ -72,7 +72,7 @@ impl Interrupts {
         self.came.load(SeqCst)
     }
 
-    /// From now on, it ends the process at once again; also the one that came meanwhile.
+    /// Lets it end the process at once again, also the one that came meanwhile.
     fn release(&self) {
         self.fatal.store(true, SeqCst);
         if self.came() {

@@ -1,26 +1,27 @@
 //! What an error looks like: what happened, why, and what to do about it; and the exit code that goes with it.
 //!
-//! Knows nothing of what can go wrong.
+//! It does not know what can go wrong.
 
+use super::printable;
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// The exit code of errors that are ours to report.
+/// The exit code when minirt fails.
 pub(crate) const ERROR: u8 = 1;
-/// The exit code of a wrong command line.
+/// The exit code when the command line is invalid.
 pub(crate) const USAGE: u8 = 2;
-/// The exit code of a trap: what a shell shows for a process that aborted.
+/// The exit code when the guest traps: what a shell shows for a process that aborted.
 pub(crate) const TRAP: u8 = 134;
 
-/// What happened.
+/// The style of the word before what happened.
 const ALARM: Style = AnsiColor::Red.on_default().bold();
-/// Why, and what to do.
+/// The style of the words before the reason and the help.
 const LABEL: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Says when there are colours. Until then, and with `auto`, it is as for a terminal, NO_COLOR and CLICOLOR_FORCE.
+/// Decides when to use colours. Until it is called, and with `auto`, the terminal, NO_COLOR and CLICOLOR_FORCE decide.
 pub(crate) fn set_color(choice: ColorChoice) {
     let choice = match choice {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
@@ -41,24 +42,24 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// An error with the exit code 1.
+    /// Creates an error with the exit code 1.
     pub(crate) fn new(what: impl Into<String>, because: impl Into<String>, help: impl Into<String>) -> Self {
         Self { what: what.into(), because: because.into(), details: Vec::new(), help: help.into(), code: ERROR }
     }
 
-    /// The same error with another exit code.
+    /// Changes the exit code.
     pub(crate) fn with_code(self, code: u8) -> Self {
         Self { code, ..self }
     }
 
-    /// The same error with lines between the reason and the help.
+    /// Adds lines between the reason and the help.
     pub(crate) fn with_details(self, details: Vec<String>) -> Self {
         Self { details, ..self }
     }
 
-    /// Says so on standard error, and gives the exit code.
+    /// Prints the error to standard error, and returns the exit code.
     pub(crate) fn end(&self) -> ExitCode {
-        // Nobody is left to tell if this fails.
+        // If this fails, there is nobody left to tell.
         let _ = write!(anstream::stderr(), "{self}");
         ExitCode::from(self.code)
     }
@@ -66,29 +67,21 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let because = printable(self.because.trim_end()).replace('\n', "\n    ");
-        writeln!(f, "{ALARM}error:{ALARM:#} {}", printable(&self.what))?;
+        let because = printable::text(self.because.trim_end()).replace('\n', "\n    ");
+        writeln!(f, "{ALARM}error:{ALARM:#} {}", printable::text(&self.what))?;
         writeln!(f, "  {LABEL}because:{LABEL:#} {because}")?;
-        self.details.iter().try_for_each(|line| writeln!(f, "    {}", printable(line)))?;
-        writeln!(f, "  {LABEL}help:{LABEL:#} {}", printable(&self.help))
+        self.details.iter().try_for_each(|line| writeln!(f, "    {}", printable::text(line)))?;
+        writeln!(f, "  {LABEL}help:{LABEL:#} {}", printable::text(&self.help))
     }
 }
 
-/// Names come from modules, and could hold what makes a terminal do things, or look like lines of ours.
-pub(crate) fn printable_name(name: &str) -> String {
-    printable(name).replace('\n', "\\n")
+/// Prints a line to standard error that is not an error.
+pub(crate) fn note(text: &str) {
+    // It is only there to be looked at.
+    let _ = writeln!(anstream::stderr(), "{LABEL}minirt:{LABEL:#} {}", printable::text(text));
 }
 
-/// The same for text of several lines.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
-}
-
-/// Prints text with styles to standard output, and gives the exit code. That nobody reads on is no error.
+/// Prints text with styles to standard output, and returns the exit code. A reader that is gone is not an error.
 pub(crate) fn say(text: &str) -> ExitCode {
     match printed(anstream::stdout().lock(), text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,12 +89,12 @@ pub(crate) fn say(text: &str) -> ExitCode {
     }
 }
 
-/// Prints to standard output. That nobody reads on is no error.
+/// Prints to standard output. A reader that is gone is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Report> {
     print_bytes(text.as_bytes())
 }
 
-/// As [`print`].
+/// Prints bytes as [`print`] prints text.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Report> {
     printed(std::io::stdout().lock(), bytes)
 }
@@ -110,18 +103,8 @@ fn printed(mut out: impl Write, bytes: &[u8]) -> Result<(), Report> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let help = "check where standard output goes";
-            Err(Report::new("what there is to say could not be printed", error.to_string(), help))
+            Err(Report::new("the output could not be printed", error.to_string(), help))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn what_would_move_the_cursor_is_spelt_out() {
-        assert_eq!(printable("a\x1b[2J\tb\nc"), "a\\u{1b}[2J\\tb\nc");
     }
 }

@@ -1,6 +1,6 @@
 //! Rows of text in columns, as wide as their widest cell.
 
-/// The first column to the left, all others to the right; two spaces between.
+/// Returns rows as lines: the first column is aligned left, all others right, with two spaces between them.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

@@ -369,3 +369,17 @@ fn what_is_no_artifact_is_told_so() {
     }
     assert!(is_artifact(&RICH_FILE));
 }
+
+#[test]
+fn data_is_in_the_image_or_kept_for_later_but_never_both() {
+    let bytes = "0123456789abcdef".repeat(1 << 16);
+    let file = written(&format!(
+        r#"(module (import "m" "base" (global $base i32)) (memory 32) (data (i32.const 0) "{bytes}") (data "passive")
+            (data (global.get $base) "dynamic") (data (i32.const 9) "after it"))"#
+    ));
+    // A page or two of description besides.
+    assert!(file.len() < (1 << 20) + (16 << 10), "{}", file.len());
+    let module = read(file, true).unwrap().compiled.module;
+    let kept: Vec<&[u8]> = module.data.iter().map(|segment| module.segment_bytes(segment)).collect();
+    assert_eq!(kept, [&b""[..], b"passive", b"dynamic", b"after it"]);
+}

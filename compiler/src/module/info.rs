@@ -124,7 +124,7 @@ impl ElementItems {
 pub struct DataSegment {
     /// When it is used.
     pub mode: SegmentMode,
-    /// Where its bytes are in [`ModuleInfo::data_bytes`].
+    /// Where its bytes are in [`ModuleInfo::data_bytes`]. Empty if the image has them.
     pub bytes: Range<usize>,
 }
 
@@ -225,6 +225,22 @@ impl ModuleInfo {
         let export = |at: &u32| &self.exports[*at as usize];
         let found = self.exports_by_name.binary_search_by(|at| export(at).name.as_str().cmp(name)).ok()?;
         Some(export(&self.exports_by_name[found]).entity)
+    }
+
+    /// Forgets the bytes of the active data segments before `first`, or of all: the image has them. In every instance
+    /// these segments are dropped, and nothing looks at their bytes again.
+    pub(crate) fn forget_active_data(&mut self, first: Option<u32>) {
+        let first = first.map_or(usize::MAX, |first| first as usize);
+        let mut kept = Vec::new();
+        for (index, segment) in self.data.iter_mut().enumerate() {
+            let start = kept.len();
+            match segment.mode {
+                SegmentMode::Active { .. } if index < first => {}
+                _ => kept.extend_from_slice(&self.data_bytes[segment.bytes.clone()]),
+            }
+            segment.bytes = start..kept.len();
+        }
+        self.data_bytes = kept.into();
     }
 
     /// Returns the bytes of a data segment.

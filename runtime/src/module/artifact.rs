@@ -76,25 +76,33 @@ impl Module {
     /// ```
     pub unsafe fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let open = || {
-            let file = File::open(path)?;
-            let about = file.metadata()?;
-            ensure!(about.is_file(), "it is not a regular file");
-            if about.len() == 0 {
-                return Err(ArtifactError::NotAnArtifact.into());
-            }
-            let file = Arc::new(OwnedFd::from(file));
-            // SAFETY: the caller's promise.
-            let view = unsafe { FileView::new(file.as_fd(), about.len() as usize) }?;
-            let bytes = Bytes::new(Arc::new(view));
-            let Artifact { compiled, text, memory } =
-                engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
-            let Compiled { module, layout, image, code } = compiled;
-            let code = LoadedCode::from_file(code, file.as_fd(), text.start, text.len())?;
-            let memory = memory.map(|range| ImageFile::part(file, range.start, range.len()));
-            Ok(Self::of(engine, &load(engine, module, layout, image, code, memory)?))
-        };
-        open().with_context(|| format!("could not load the artifact `{}`", path.display()))
+        // SAFETY: the caller's promise.
+        let load = || unsafe { Self::deserialize_open_file(engine, File::open(path)?) };
+        load().with_context(|| format!("could not load the artifact `{}`", path.display()))
+    }
+
+    /// Loads an artifact from a file that is open, as [`Module::deserialize_file`] does.
+    ///
+    /// # Errors
+    /// The same as for [`Module::deserialize_file`].
+    ///
+    /// # Safety
+    /// The same as for [`Module::deserialize_file`].
+    pub unsafe fn deserialize_open_file(engine: &Engine, file: File) -> Result<Self> {
+        let about = file.metadata()?;
+        ensure!(about.is_file(), "it is not a regular file");
+        if about.len() == 0 {
+            return Err(ArtifactError::NotAnArtifact.into());
+        }
+        let file = Arc::new(OwnedFd::from(file));
+        // SAFETY: the caller's promise.
+        let view = unsafe { FileView::new(file.as_fd(), about.len() as usize) }?;
+        let bytes = Bytes::new(Arc::new(view));
+        let Artifact { compiled, text, memory } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
+        let Compiled { module, layout, image, code } = compiled;
+        let code = LoadedCode::from_file(code, file.as_fd(), text.start, text.len())?;
+        let memory = memory.map(|range| ImageFile::part(file, range.start, range.len()));
+        Ok(Self::of(engine, &load(engine, module, layout, image, code, memory)?))
     }
 }
 

@@ -1,0 +1,103 @@
+//! How much the cache may hold, and what has to go when it holds more.
+
+use super::folder::{Entry, Folder};
+use crate::options::size;
+use std::env;
+use std::ffi::OsString;
+use std::io;
+
+/// The environment variable with which the user sets the limit.
+pub(crate) const VARIABLE: &str = "MINIRT_CACHE_SIZE";
+
+/// The most bytes by default, however much room there is.
+const MOST: u64 = 4 << 30;
+/// The part of the disk that is taken by default: one of so many.
+const SHARE: u64 = 10;
+
+/// What the user says of the cache's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// This many bytes.
+    Bytes(u64),
+    /// As it fits the disk.
+    Adaptive,
+}
+
+impl Limit {
+    /// Returns what the user's environment says.
+    ///
+    /// # Errors
+    /// Returns what it says if that is not a size.
+    pub(super) fn from_env() -> Result<Self, OsString> {
+        match env::var_os(VARIABLE) {
+            None => Ok(Self::Adaptive),
+            Some(text) => match text.to_str().and_then(size::parse) {
+                Some(bytes) => Ok(Self::Bytes(bytes)),
+                None => Err(text),
+            },
+        }
+    }
+
+    /// Returns the limit in bytes, for a cache that has `used` bytes: by default a tenth of what the disk has for the
+    /// cache, which is what is free and what the cache has already.
+    ///
+    /// # Errors
+    /// Returns an error if the system does not tell how much is free.
+    pub(super) fn bytes(self, folder: &Folder, used: u64) -> io::Result<u64> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Adaptive => Ok(share(folder.available()?, used)),
+        }
+    }
+}
+
+fn share(available: u64, used: u64) -> u64 {
+    (available.saturating_add(used) / SHARE).min(MOST)
+}
+
+/// Returns the entries that have to go so that no more than `limit` bytes are left: those that were not used for the
+/// longest time.
+pub(super) fn to_evict(mut entries: Vec<Entry>, limit: u64) -> Vec<Entry> {
+    entries.sort();
+    let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
+    let too_many = |entry: &Entry| {
+        let over = bytes > limit;
+        bytes -= entry.bytes;
+        over
+    };
+    let mut too_many = too_many;
+    entries.into_iter().take_while(|entry| too_many(entry)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, share, to_evict};
+    use crate::guest::cache::folder::Entry;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn the_limit_is_a_tenth_of_what_the_disk_has_for_it() {
+        assert_eq!(share(900, 100), 100);
+        // What the cache takes is not free any more, and changes nothing.
+        assert_eq!(share(1000, 0), 100);
+        assert_eq!((share(0, 0), share(u64::MAX, u64::MAX)), (0, MOST));
+    }
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_goes_first() {
+        let entry = |age: u64, name: &str| Entry {
+            used: SystemTime::UNIX_EPOCH + Duration::from_secs(100 - age),
+            bytes: 100,
+            name: name.into(),
+        };
+        let gone = |limit| {
+            let gone = to_evict(vec![entry(1, "new"), entry(3, "old"), entry(2, "middle")], limit);
+            gone.into_iter().map(|entry| entry.name.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(gone(300), [""; 0]);
+        assert_eq!(gone(250), ["old"]);
+        assert_eq!(gone(200), ["old"]);
+        assert_eq!(gone(199), ["old", "middle"]);
+        assert_eq!(gone(0), ["old", "middle", "new"]);
+    }
+}

@@ -1,0 +1,53 @@
+//! What to do about what the operating system refuses.
+
+use minirt::Error;
+use rustix::io::Errno;
+use std::io;
+
+/// Returns what to do about an error that comes from the operating system, or `None` if it comes from elsewhere.
+pub(crate) fn help(error: &Error) -> Option<&'static str> {
+    let errno = error.chain().find_map(|cause| {
+        let system = cause.downcast_ref::<io::Error>().and_then(Errno::from_io_error);
+        cause.downcast_ref::<Errno>().copied().or(system)
+    })?;
+    Some(match errno {
+        Errno::NOMEM | Errno::AGAIN => {
+            "allow minirt more memory: each instance reserves 7 GiB of address space (ulimit -v, vm.max_map_count), of \
+             which it uses little"
+        }
+        Errno::MFILE => "allow minirt more open files (ulimit -n)",
+        Errno::NFILE => "the system has no open files left: end other programs, or raise fs.file-max",
+        Errno::PERM | Errno::ACCESS | Errno::NOSYS => {
+            "something forbids a system call that minirt needs (a container's seccomp filter, SELinux, an old kernel): \
+             allow memfd_create, mmap and mprotect with executable memory"
+        }
+        Errno::NOSPC | Errno::DQUOT => "free some space",
+        Errno::FBIG => "allow minirt larger files (ulimit -f)",
+        _ => "the operating system refuses what minirt needs",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::help;
+    use minirt::Error;
+    use minirt::error::Context;
+    use rustix::io::Errno;
+
+    fn of(errno: Errno) -> Option<&'static str> {
+        let failed: Result<(), Errno> = Err(errno);
+        help(&failed.context("could not make a memory file").context("no instance").unwrap_err())
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_told_by_its_number_wherever_it_is_in_the_chain() {
+        assert!(of(Errno::NOMEM).unwrap().contains("ulimit -v"));
+        assert!(of(Errno::MFILE).unwrap().contains("ulimit -n"));
+        for denied in [Errno::PERM, Errno::ACCESS, Errno::NOSYS] {
+            assert!(of(denied).unwrap().contains("memfd_create"));
+        }
+        let io: Error = std::io::Error::from(Errno::MFILE).into();
+        assert!(help(&io).unwrap().contains("ulimit -n"));
+        assert_eq!(help(&Error::msg("no errno: Cannot allocate memory (os error 12)")), None);
+    }
+}
