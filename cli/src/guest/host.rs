@@ -125,8 +125,7 @@ fn value_of(variable: &EnvVar) -> Result<OsString, Report> {
 /// # Errors
 /// Returns an error if they are not there.
 pub(crate) fn prepare(linker: &Linker<Host>, module: &Module, file: &Path) -> Result<InstancePre<Host>, Outcome> {
-    let mut store = quiet_store(linker.engine())?;
-    linker.instantiate_pre(module).map_err(|error| imports::unlinked(linker, &mut store, module, file, &error).into())
+    linker.instantiate_pre(module).map_err(|error| imports::unlinked(file, &error).into())
 }
 
 /// Creates an instance of a module whose imports are in the linker.
@@ -143,7 +142,7 @@ pub(crate) fn instantiate(
         if error.is::<Trap>() || error.is::<I32Exit>() {
             return Outcome::of(&shown(file), &error);
         }
-        imports::unlinked(linker, store, module, file, &error).into()
+        imports::unlinked(file, &error).into()
     })
 }
 

@@ -4,36 +4,35 @@ use super::input::shown;
 use super::system;
 use crate::output::printable;
 use crate::output::report::Report;
-use minirt::{Error, LimitExceeded, Linker, Module, Store};
+use minirt::{Error, LimitExceeded, UnknownImportError};
 use std::path::Path;
 
 /// The name under which WASI preview 1 is offered.
 const WASI: &str = "wasi_snapshot_preview1";
 
 /// Returns what to say about a module that could not be linked. The reason is the linker's.
-pub(crate) fn unlinked<T>(
-    linker: &Linker<T>,
-    store: &mut Store<T>,
-    module: &Module,
-    file: &Path,
-    error: &Error,
-) -> Report {
-    let what = format!("{} cannot be instantiated", shown(file));
-    let missing = module.imports().find(|import| linker.get(&mut *store, import.module(), import.name()).is_none());
-    let help = match missing.map(|import| (import.module(), import.name())) {
-        None if matches!(error.downcast_ref(), Some(LimitExceeded::MemorySize(_) | LimitExceeded::TableSize(_))) => {
-            "allow it more with -W max-memory-size=N or -W max-table-elements=N".to_owned()
-        }
-        None if let Some(help) = system::help(error) => help.to_owned(),
-        None => "give it what it asks for: --preload NAME=FILE offers other exports under NAME".to_owned(),
-        Some((WASI, _)) => "minirt has all of WASI preview 1: build it with a toolchain for wasm32-wasip1".to_owned(),
-        Some((from, _)) if from.starts_with("wasi") => {
-            "it was built for another WASI than preview 1: build it for wasm32-wasip1".to_owned()
-        }
-        Some((from, name)) => {
-            let (from, name) = (printable::name(from), printable::name(name));
-            format!("put --preload {from}=FILE before it, where FILE is a module that exports `{name}`")
-        }
-    };
-    Report::new(what, format!("{error:#}"), help)
+pub(crate) fn unlinked(file: &Path, error: &Error) -> Report {
+    Report::new(format!("{} cannot be instantiated", shown(file)), format!("{error:#}"), help(error))
+}
+
+fn help(error: &Error) -> String {
+    if let Some(unknown) = error.downcast_ref::<UnknownImportError>() {
+        return define(unknown.module(), unknown.name());
+    }
+    if let Some(LimitExceeded::MemorySize(_) | LimitExceeded::TableSize(_)) = error.downcast_ref() {
+        return "allow it more with -W max-memory-size=N or -W max-table-elements=N".to_owned();
+    }
+    let otherwise = "give it what it asks for: --preload NAME=FILE offers other exports under NAME";
+    system::help(error).unwrap_or(otherwise).to_owned()
+}
+
+fn define(module: &str, name: &str) -> String {
+    if module == WASI {
+        return "minirt has all of WASI preview 1: build it with a toolchain for wasm32-wasip1".to_owned();
+    }
+    if module.starts_with("wasi") {
+        return "it was built for another WASI than preview 1: build it for wasm32-wasip1".to_owned();
+    }
+    let (module, name) = (printable::name(module), printable::name(name));
+    format!("put --preload {module}=FILE before it, where FILE is a module that exports `{name}`")
 }

@@ -47,6 +47,7 @@ impl Usage {
             ErrorKind::ValueValidation => self.bad_value().end(),
             ErrorKind::InvalidSubcommand => self.unknown_command().end(),
             ErrorKind::InvalidUtf8 => not_utf8().end(),
+            _ if let Some(report) = self.unprintable() => report.end(),
             _ => {
                 // If this fails, there is nobody left to tell.
                 let _ = self.0.print();
@@ -61,6 +62,16 @@ impl Usage {
             Some(ContextValue::String(text)) => text,
             _ => "",
         }
+    }
+
+    /// Returns what to say about a word that clap would print as it is, although it is long or not fit for a terminal.
+    fn unprintable(&self) -> Option<Report> {
+        let words = [ContextKind::InvalidArg, ContextKind::InvalidValue].map(|kind| self.context(kind));
+        let (word, shown) =
+            words.into_iter().map(|word| (word, printable::name(word))).find(|(word, shown)| word != shown)?;
+        let because = format!("it is not an option or a value that is known here, and has {} bytes", word.len());
+        let help = "minirt --help shows the commands, and minirt COMMAND --help their options";
+        Some(Report::new(format!("`{shown}` is not understood"), because, help).with_code(USAGE))
     }
 
     fn unknown_command(&self) -> Report {

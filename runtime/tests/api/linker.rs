@@ -69,8 +69,11 @@ fn what_is_missing_can_be_left_to_fail_when_it_is_called() {
         "{error:#}"
     );
 
-    let memory = Module::new(&engine, r#"(module (import "a" "m" (memory 1)))"#).unwrap();
-    let error = linker.define_unknown_imports_as_traps(&memory).unwrap_err();
+    // What is not a function stays undefined, and the function after it does not.
+    let both = Module::new(&engine, r#"(module (import "a" "m" (memory 1)) (import "a" "f" (func)))"#).unwrap();
+    linker.define_unknown_imports_as_traps(&both).unwrap();
+    assert!(linker.get(&mut store, "a", "m").is_none() && linker.get(&mut store, "a", "f").is_some());
+    let error = linker.instantiate(&mut store, &both).unwrap_err();
     assert!(error.to_string().contains("`a::m`"), "{error}");
 }
 
