@@ -171,7 +171,7 @@ fn errors_of_linking_say_to_programs_what_is_missing_or_does_not_fit() {
         linker.instantiate(&mut store, &missing).unwrap_err(),
         linker.instantiate_pre(&missing).err().unwrap(),
         linker.clone().module(&mut store, "n", &missing).err().unwrap(),
-        linker.clone().define_unknown_imports_as_traps(&asking(r#""m" "g" (global i64)"#)).unwrap_err(),
+        linker.instantiate(&mut store, &asking(r#""m" "g" (global i64)"#)).unwrap_err(),
         stand_in.call(&mut store, &[Val::I64(1)], &mut []).unwrap_err(),
     ] {
         let unknown = error.downcast_ref::<UnknownImportError>().expect("an unknown import");
