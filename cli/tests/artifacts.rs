@@ -61,3 +61,23 @@ fn an_artifact_that_was_damaged_is_refused() {
     let said = changed(|bytes| bytes.truncate(100));
     assert!(said.contains("has 100 bytes instead of"), "{said}");
 }
+
+#[test]
+fn inspect_says_why_an_image_is_copied() {
+    use std::process::{Command, Stdio};
+    let run = |prelude: &str| {
+        let script = format!("{prelude}; exec \"$0\" inspect \"$1\"");
+        let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/hello.wat");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_minirt"), guest]).env("MINIRT_CACHE", "off");
+        let output = shell.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{prelude}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Files of at most 512 bytes, and as many descriptors as it takes to read the module.
+    let said = run("ulimit -f 1");
+    assert!(said.contains("copied for each instance: the process may not have files of this size"), "{said}");
+    let said = run("ulimit -n 4");
+    assert!(said.contains("copied for each instance: the process has few descriptors left"), "{said}");
+    assert!(!run("true").contains("copied for each instance"));
+}

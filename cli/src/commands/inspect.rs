@@ -78,7 +78,8 @@ fn extents(out: &mut String, image: &ImageInfo) -> std::fmt::Result {
     match image.extents.len().saturating_sub(MOST) {
         0 => Ok(()),
         more => writeln!(out, "  and {more} more"),
-    }
+    }?;
+    image.copied.iter().try_for_each(|why| writeln!(out, "  copied for each instance: {why}"))
 }
 
 fn remaining(out: &mut String, image: &ImageInfo) -> std::fmt::Result {

@@ -38,8 +38,8 @@ pub(crate) struct Image {
     pub(crate) room: usize,
     /// Bytes of memory that an instance starts with: whole pages.
     pub(crate) memory: usize,
-    /// The same as files to map. `None` where images are switched off; then slots are filled by copying.
-    pub(crate) files: Option<Files>,
+    /// The same as files to map, or why there are none. Then slots are filled by copying.
+    pub(crate) files: std::result::Result<Files, NoFiles>,
     /// What its instances have been doing.
     pub(crate) habits: Habits,
 }
@@ -53,9 +53,18 @@ pub(crate) struct Content {
     pub(crate) bytes: Bytes,
 }
 
+/// Why an image has no files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoFiles {
+    /// Nobody wants any.
+    Unwanted,
+    /// The system made none.
+    Refused(Errno),
+}
+
 #[derive(Debug)]
 pub(crate) struct Files {
-    /// Host cell and state with its room, and nothing behind: what is mapped beyond the file's end is never accessible.
+    /// Host cell and state with its room.
     pub(crate) state: ImageFile,
     /// Memory up to its last extent, or all of it.
     pub(crate) memory: Option<ImageFile>,
@@ -82,11 +91,18 @@ pub(crate) struct ImageParts {
 }
 
 impl Image {
-    /// Makes an image; `mapped` says whether as files to map, or only as bytes to copy.
-    ///
-    /// # Errors
-    /// When the kernel gives no memory file or no room in it.
-    pub(crate) fn new(parts: ImageParts, mapped: bool) -> Result<Self> {
+    /// Makes images that belong together: of a module's instances, and of its further memories. `mapped` says whether as
+    /// files to map, or only as bytes to copy. Where the system makes no file, they are bytes to copy as well.
+    pub(crate) fn together(all: Vec<ImageParts>, mapped: bool) -> Vec<Self> {
+        let (mut images, memories): (Vec<Self>, Vec<_>) = all.into_iter().map(Self::in_bytes).unzip();
+        if mapped && let Err(error) = map(&mut images, memories) {
+            images.iter_mut().for_each(|image| image.files = Err(NoFiles::Refused(error)));
+        }
+        images
+    }
+
+    /// Makes an image without files. Also returns the file of its memory that there is already.
+    fn in_bytes(parts: ImageParts) -> (Self, Option<ImageFile>) {
         let ImageParts { state_at, state, mutable, tables, room, extents, memory, memory_file } = parts;
         let head_end = mutable.end.next_multiple_of(PAGE);
         let in_head = tables.start.min(head_end)..head_end.min(tables.end);
@@ -97,15 +113,8 @@ impl Image {
             (state.len(), runs(&state).map(|run| content(state_at + run.start, state[run].to_vec().into())).collect());
         let extents = extents.into_iter().map(|e| content(MEMORY_AT + e.offset as usize, e.bytes)).collect();
         let head = [mutable, in_head];
-        let mut image =
-            Self { state, state_len, extents, head, tables, room, memory, files: None, habits: Habits::default() };
-        if mapped {
-            image.files = match image.make_files(memory_file) {
-                Err(Errno::FBIG) => None, // Instances are filled by copying then.
-                files => Some(files?),
-            };
-        }
-        Ok(image)
+        let (files, habits) = (Err(NoFiles::Unwanted), Habits::default());
+        (Self { state, state_len, extents, head, tables, room, memory, files, habits }, memory_file)
     }
 
     /// What it was made of, as far as it differs from one image of a program to another.
@@ -119,22 +128,10 @@ impl Image {
         (state, self.extents.iter().map(in_memory).collect(), self.memory)
     }
 
-    fn make_files(&mut self, memory: Option<ImageFile>) -> Result<Files> {
-        let state = ImageFile::sealed(self.room, self.state.iter().map(|part| (part.range.start, &part.bytes[..])))?;
+    /// Returns how many bytes of memory stand in its file.
+    fn memory_in_file(&self) -> usize {
         let filled = self.extents.last().map_or(0, |e| e.range.end - MEMORY_AT);
-        let len = if self.memory <= WHOLE_FILE { self.memory } else { filled };
-        if memory.is_some() || len == 0 {
-            return Ok(Files { state, memory });
-        }
-        let extents = self.extents.iter().map(|e| (e.range.start - MEMORY_AT, &e.bytes[..]));
-        let memory = ImageFile::sealed(len, extents)?;
-        let file = Bytes::new(Arc::new(memory.view()?));
-        for extent in &mut self.extents {
-            // From now on the file's own pages are what is copied from.
-            let in_file = extent.range.start - MEMORY_AT..extent.range.end - MEMORY_AT;
-            extent.bytes = file.part(in_file).ok_or(Errno::INVAL)?;
-        }
-        Ok(Files { state, memory: Some(memory) })
+        if self.memory <= WHOLE_FILE { self.memory } else { filled }
     }
 
     /// Bytes of the state, of the head, and of memory; and where memory is not zero.
@@ -188,6 +185,44 @@ impl Image {
             piece(at, range.end - at, None);
         }
     }
+}
+
+/// Puts all images into one file, so that a module takes one descriptor, and maps them from there. Memories that are in a
+/// file already stay there: `on_disk` has one for each image, or none.
+///
+/// # Errors
+/// When the kernel makes no file, or gives no room in it or for looking at it. The images stay as they are then.
+fn map(images: &mut [Image], on_disk: Vec<Option<ImageFile>>) -> Result<()> {
+    let mut len = 0;
+    let mut place = |bytes: usize| {
+        len += bytes;
+        len - bytes..len
+    };
+    let memories = images.iter().zip(&on_disk);
+    let memories: Vec<_> =
+        memories.map(|(image, file)| place(if file.is_some() { 0 } else { image.memory_in_file() })).collect();
+    // The first image's state comes last: what is mapped beyond the file's end is never accessible, so it serves as a guard.
+    let mut states: Vec<_> = images.iter().rev().map(|image| place(image.room)).collect();
+    states.reverse();
+    let parts = images.iter().zip(&memories).zip(&states).flat_map(|((image, memory), state)| {
+        let state = image.state.iter().map(|part| (state.start + part.range.start, &part.bytes[..]));
+        let in_file = |e: &Content| memory.start + e.range.start - MEMORY_AT;
+        let extents = image.extents.iter().filter(|_| !memory.is_empty());
+        state.chain(extents.map(move |e| (in_file(e), &e.bytes[..])))
+    });
+    let file = ImageFile::sealed(len, parts)?;
+    // From now on the file's own pages are what memory is copied from.
+    let any = memories.iter().any(|memory| !memory.is_empty());
+    let view = if any { Bytes::new(Arc::new(file.view()?)) } else { Bytes::default() };
+    for (((image, memory), state), on_disk) in images.iter_mut().zip(memories).zip(states).zip(on_disk) {
+        for extent in image.extents.iter_mut().filter(|_| !memory.is_empty()) {
+            let start = memory.start + extent.range.start - MEMORY_AT;
+            extent.bytes = view.part(start..start + extent.range.len()).unwrap_or_else(|| extent.bytes.clone());
+        }
+        let memory = on_disk.or_else(|| (!memory.is_empty()).then(|| file.part(memory)));
+        image.files = Ok(Files { state: file.part(state), memory });
+    }
+    Ok(())
 }
 
 /// Returns the pages of a range of bytes, both counted from the slot's start.

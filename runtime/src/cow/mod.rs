@@ -44,7 +44,7 @@ mod image;
 mod tracking;
 mod inspect;
 
-pub(crate) use image::{Image, ImageParts};
+pub(crate) use image::{Image, ImageParts, NoFiles};
 pub use inspect::PageStats;
 pub use policy::ResetStrategy;
 
@@ -203,12 +203,12 @@ impl Slot {
 
     /// Maps an image. What lies beyond the end of the state's file is a guard: mapped `with_guard`, it takes no mapping of
     /// its own. Where the system counts all that is mapped as memory that might be used, that is too much, and it stays
-    /// blank, and so inaccessible.
+    /// blank, and so inaccessible. So it does where the file goes on behind the state.
     fn map(&mut self, image: &Image, with_guard: bool) -> Result<()> {
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {
-            if let Some(files) = &image.files {
-                let state = if with_guard { MEMORY_AT } else { files.state.len() };
+            if let Ok(files) = &image.files {
+                let state = if with_guard && !files.state.goes_on() { MEMORY_AT } else { files.state.len() };
                 self.space.map_file(0..state, files.state.as_fd(), files.state.offset(), Access::ReadWrite)?;
                 let filled = files.memory.as_ref().map_or(0, ImageFile::len);
                 if let Some(file) = &files.memory {
@@ -478,7 +478,7 @@ impl Slot {
             // SAFETY: the slot has no tenant.
             unsafe { self.space.discard(range) }?;
         }
-        if image.files.is_none() {
+        if image.files.is_err() {
             // Without files there are only zeros behind the pages. The image's part of them has to be writable.
             Tracking::end(&self.space, image)?;
             self.tracking = None;
@@ -572,7 +572,7 @@ impl Slot {
 
     /// Lets private pages go that equal the image. Where the image is not a file, they stay: nothing is behind them.
     fn give_up_pages(&mut self, image: &Image, pages: &[Range<Page>]) -> Result<()> {
-        if image.files.is_some() {
+        if image.files.is_ok() {
             for run in pages {
                 // SAFETY: the slot has no tenant.
                 unsafe { self.space.discard(to_bytes(run)) }?;

@@ -27,7 +27,7 @@ fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> 
         memory: memory_pages * PAGE,
         memory_file: None,
     };
-    Arc::new(Image::new(parts, mapped).unwrap())
+    Arc::new(Image::together(vec![parts], mapped).remove(0))
 }
 
 fn page_of(byte: u8, page: usize) -> Extent {

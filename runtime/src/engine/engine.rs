@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use crate::code::LoadedCode;
+use crate::cow::{Image, NoFiles};
 use crate::pool::{EngineStats, Pool, Prototype, Sharded};
 use crate::sys::fork::{self, Guard, Locks};
 use crate::types::{TypeRegistry, Types};
@@ -40,6 +41,8 @@ struct EngineInner {
     pool: Pool,
     types: Arc<TypeRegistry>,
     memory_init_cow: bool,
+    /// Modules and snapshots for whose images the system made no file.
+    copied_images: AtomicU64,
     check_artifacts: bool,
     max_wasm_stack: usize,
     backtrace_frames: Option<NonZeroUsize>,
@@ -140,6 +143,7 @@ impl Engine {
             pool: Pool::new(config.limits),
             types: Arc::default(),
             memory_init_cow: config.memory_init_cow,
+            copied_images: AtomicU64::new(0),
             check_artifacts: config.check_artifacts,
             max_wasm_stack: config.max_wasm_stack,
             backtrace_frames: config.backtrace_frames,
@@ -183,7 +187,14 @@ impl Engine {
 
     /// Returns figures about the engine's instances: how many there are now, and how they were made and reset so far.
     pub fn stats(&self) -> EngineStats {
-        self.inner.pool.stats()
+        EngineStats { copied_images: self.inner.copied_images.load(Relaxed), ..self.inner.pool.stats() }
+    }
+
+    /// Counts the image of a new module or snapshot, if the system made no file for it.
+    pub(crate) fn note_images(&self, image: &Image) {
+        if matches!(image.files, Err(NoFiles::Refused(_))) {
+            self.inner.copied_images.fetch_add(1, Relaxed);
+        }
     }
 
     /// Returns a handle for a store.

@@ -257,7 +257,7 @@ impl Definition {
                 return Err(limit.into());
             }
         };
-        let module = Module::from_compiled(&store.engine, compiled)?;
+        let module = Module::of_definition(&store.engine, compiled)?;
         instantiate_as(store, module.engine(), module.prototype(), &[], None, Role::Definition)
     }
 

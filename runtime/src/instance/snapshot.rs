@@ -8,8 +8,8 @@ use crate::Extern;
 use crate::cow::ImageParts;
 use crate::cow::PageStats;
 use crate::module::load::image_parts;
-use crate::module::{Module, prototype_of_parts};
-use crate::pool::{InstanceData, Prototype};
+use crate::module::{Module, PrototypeParts, prototype_of_parts};
+use crate::pool::InstanceData;
 use crate::store::Instance;
 use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -21,7 +21,6 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A frozen instance. Any number of instances can start from it, at any time and on any thread.
@@ -146,9 +145,10 @@ impl Instance {
         let store = &mut store.as_context_mut().0.inner;
         self.ensure_idle(store, "frozen")?;
         check_references(store.instance(self.index))?;
-        let extra_memories = self.with_extra_memories(store).skip(1).map(|index| freeze(store, index, Vec::new()));
-        let extra_memories = extra_memories.collect::<Result<_>>()?;
-        Ok(Snapshot { module: Module::of(&store.engine, &freeze(store, self.index, extra_memories)?) })
+        let extra_memories = self.with_extra_memories(store).skip(1).map(|index| freeze(store, index)).collect();
+        let (engine, instance) = (&store.engine, freeze(store, self.index));
+        let prototype = prototype_of_parts(engine, instance, extra_memories, engine.memory_init_cow());
+        Ok(Snapshot { module: Module::of(engine, &prototype) })
     }
 
     /// Returns where its pages are, in numbers of host pages: those of its state and of its memories.
@@ -174,15 +174,14 @@ impl Instance {
     }
 }
 
-/// Makes a prototype of what an instance holds now.
-fn freeze(store: &StoreInner, index: u32, extra_memories: Vec<Arc<Prototype>>) -> Result<Arc<Prototype>> {
+/// Returns what instances are made of that hold what this one holds now.
+fn freeze(store: &StoreInner, index: u32) -> PrototypeParts {
     let data = store.instance(index);
     let prototype = &data.prototype;
     let parts = image_parts(prototype.layout());
     let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
-    let parts = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
-    let program = prototype.program.clone();
-    prototype_of_parts(&store.engine, program, parts, Remaining::of_snapshot(), extra_memories)
+    let image = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
+    PrototypeParts { program: prototype.program.clone(), image, remaining: Remaining::of_snapshot() }
 }
 
 /// Returns where the state ends now, as an offset from the slot's start. Tables may have grown.

@@ -1,6 +1,6 @@
 //! Writes modules as artifacts, and loads them from bytes or from a file that is mapped.
 
-use super::load::{load, process_parts};
+use super::load::{Start, load, process_parts};
 use super::module::Module;
 use crate::code::LoadedCode;
 use crate::engine::Engine;
@@ -101,8 +101,9 @@ impl Module {
         let Artifact { compiled, text, memory } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
         let Compiled { module, layout, image, code } = compiled;
         let code = LoadedCode::from_file(code, file.as_fd(), text.start, text.len())?;
-        let memory = memory.map(|range| ImageFile::part(file, range.start, range.len()));
-        Ok(Self::of(engine, &load(engine, module, layout, image, code, memory)?))
+        let memory_file = memory.map(|range| ImageFile::on_disk(file, range.start, range.len()));
+        let start = Start { image, memory_file };
+        Ok(Self::of(engine, &load(engine, module, layout, start, code, engine.memory_init_cow())?))
     }
 }
 

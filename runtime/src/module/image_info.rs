@@ -2,8 +2,10 @@
 //! wonder what an instance costs.
 
 use super::module::Module;
+use crate::cow::NoFiles;
 use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::module::{ConstExpr, ModuleInfo, SegmentMode};
+use rustix::io::Errno;
 use std::ops::Range;
 
 /// The image that instances of a module start from ([`Module::image_info`]). Sizes are in bytes.
@@ -20,6 +22,9 @@ pub struct ImageInfo {
     pub memory: usize,
     /// The ranges of linear memory in which the image is not zero, in whole host pages.
     pub extents: Vec<Range<u64>>,
+    /// Why the image is copied into each instance slot, byte by byte, instead of being mapped from a file. `None` if it is
+    /// mapped. Instances behave the same, but share no memory, and a slot's first instance takes longer.
+    pub copied: Option<String>,
     /// Size of the machine code.
     pub code: usize,
     /// The steps of instantiation that are left for each instance.
@@ -47,6 +52,7 @@ impl Module {
             head,
             memory,
             extents,
+            copied: prototype.image.files.as_ref().err().map(|why| why_copied(*why)),
             code: prototype.code().len(),
             remaining: self.remaining(),
         }
@@ -72,6 +78,15 @@ impl Module {
         }
         steps.extend(remaining.start.map(|func| step(format!("function {func}"), "it is the start function")));
         steps
+    }
+}
+
+fn why_copied(why: NoFiles) -> String {
+    match why {
+        NoFiles::Unwanted => "images are switched off (`Config::memory_init_cow`)".to_owned(),
+        NoFiles::Refused(Errno::MFILE) => "the process has few descriptors left (RLIMIT_NOFILE)".to_owned(),
+        NoFiles::Refused(Errno::FBIG) => "the process may not have files of this size (RLIMIT_FSIZE)".to_owned(),
+        NoFiles::Refused(error) => format!("the system makes no memory file: {error}"),
     }
 }
 

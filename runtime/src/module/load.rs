@@ -1,7 +1,7 @@
 //! Makes a module from bytes: compiles them, places their code, and completes the image with what
 //! only this process knows.
 
-use super::module::{Module, prototype_of_parts};
+use super::module::{Module, PrototypeParts, prototype_of_parts};
 use crate::code::LoadedCode;
 use crate::cow::ImageParts;
 use crate::engine::{Engine, binary_format, refuse_artifact};
@@ -58,32 +58,60 @@ impl Module {
     }
 
     pub(crate) fn from_compiled(engine: &Engine, compiled: Compiled) -> Result<Self> {
-        Ok(Self::of(engine, &prototype_of(engine, compiled)?))
+        let Compiled { module, layout, image, code } = compiled;
+        let image = Start { image, memory_file: None };
+        Ok(Self::of(engine, &load(engine, module, layout, image, LoadedCode::new(code)?, engine.memory_init_cow())?))
+    }
+
+    /// Makes a module of something that the embedder defines. It has one instance, so its image is copied: a file would
+    /// only take a descriptor.
+    ///
+    /// # Errors
+    /// Returns an error if there is no memory for it, or its type is unknown.
+    pub(crate) fn of_definition(engine: &Engine, compiled: Compiled) -> Result<Self> {
+        let Compiled { module, layout, image, code } = compiled;
+        let image = Start { image, memory_file: None };
+        Ok(Self::of(engine, &load(engine, module, layout, image, LoadedCode::new(code)?, false)?))
     }
 }
 
-fn prototype_of(engine: &Engine, compiled: Compiled) -> Result<Arc<Prototype>> {
-    let Compiled { module, layout, image, code } = compiled;
-    load(engine, module, layout, image, LoadedCode::new(code)?, None)
+/// What instances hold at the start, as the compiler or an artifact has it.
+pub(super) struct Start {
+    pub(super) image: InitialImage,
+    /// A file that has the first memory.
+    pub(super) memory_file: Option<ImageFile>,
 }
 
 /// Completes what the compiler made with what only this process knows.
 ///
 /// # Errors
-/// Returns an error if there is no memory for the image, or the embedder has defined something of an unknown type.
+/// Returns an error if the embedder has defined something of an unknown type.
 pub(super) fn load(
     engine: &Engine,
     info: ModuleInfo,
     layout: Layout,
-    mut image: InitialImage,
+    start: Start,
     code: Arc<LoadedCode>,
-    memory_file: Option<ImageFile>,
+    mapped: bool,
 ) -> Result<Arc<Prototype>> {
+    let own = info.memories.iter().skip(info.num_imported_memories as usize);
+    let extra_memories = own.skip(1).copied().zip(start.image.extra_memories).collect::<Vec<_>>();
+    let image = InitialImage { extra_memories: Vec::new(), ..start.image };
+    let instance = parts_of(engine, info, layout, Start { image, ..start }, code)?;
+    let extra_memories = extra_memories.into_iter().map(|(ty, image)| parts_of_memory(engine, ty, image));
+    Ok(prototype_of_parts(engine, instance, extra_memories.collect::<Result<_>>()?, mapped))
+}
+
+fn parts_of(
+    engine: &Engine,
+    info: ModuleInfo,
+    layout: Layout,
+    start: Start,
+    code: Arc<LoadedCode>,
+) -> Result<PrototypeParts> {
+    let Start { mut image, memory_file } = start;
     let types = register_types(engine, &info)?;
     complete_state(&mut image.state, &info, &layout, &code, &types);
-    let own = info.memories.iter().skip(info.num_imported_memories as usize);
-    let extra_memories = own.skip(1).zip(image.extra_memories).map(|(ty, image)| load_memory(engine, *ty, image));
-    let extra_memories = extra_memories.collect::<Result<_>>()?;
     let program = Arc::new(Program { info, layout, code, types });
     let parts = ImageParts {
         state: image.state,
@@ -92,15 +120,16 @@ pub(super) fn load(
         memory_file,
         ..image_parts(&program.layout)
     };
-    prototype_of_parts(engine, program, parts, image.remaining, extra_memories)
+    Ok(PrototypeParts { program, image: parts, remaining: image.remaining })
 }
 
-/// Makes the prototype of instances that have nothing but a memory.
-fn load_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<Arc<Prototype>> {
+/// Returns what instances are made of that have nothing but a memory.
+fn parts_of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<PrototypeParts> {
     let ty = MemoryType { minimum: start.size / ty.page_size(), ..ty };
-    let mut compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
-    compiled.image.memory = start.extents;
-    prototype_of(engine, compiled)
+    let compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
+    let Compiled { module, layout, mut image, code } = compiled;
+    image.memory = start.extents;
+    parts_of(engine, module, layout, Start { image, memory_file: None }, LoadedCode::new(code)?)
 }
 
 /// Returns what the layout says about an image. Offsets of a layout count from vmctx, those of an image from the slot's

@@ -6,5 +6,5 @@ mod artifact;
 mod image_info;
 
 pub use image_info::{ImageInfo, RemainingStep};
-pub(crate) use module::prototype_of_parts;
 pub use module::{ExportType, ImportType, Module};
+pub(crate) use module::{PrototypeParts, prototype_of_parts};

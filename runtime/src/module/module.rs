@@ -4,7 +4,6 @@
 use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;
 use crate::pool::{Program, Prototype};
-use anyhow::{Context, Result};
 use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::module::{Entity, ExternType, ModuleInfo};
 use std::any::Any;
@@ -129,20 +128,33 @@ impl Module {
     }
 }
 
-/// Makes a prototype of a program and an image.
-///
-/// # Errors
-/// Returns an error if there is no memory for the image.
+/// What a prototype is made of.
+pub(crate) struct PrototypeParts {
+    pub(crate) program: Arc<Program>,
+    pub(crate) image: ImageParts,
+    pub(crate) remaining: Remaining,
+}
+
+/// Makes prototypes that belong together: that of a module's instances, which is returned, and those of its further
+/// memories. `mapped` says whether slots map their images from a file, where the system makes one.
 pub(crate) fn prototype_of_parts(
     engine: &Engine,
-    program: Arc<Program>,
-    parts: ImageParts,
-    remaining: Remaining,
-    extra_memories: Vec<Arc<Prototype>>,
-) -> Result<Arc<Prototype>> {
-    let image = Image::new(parts, engine.memory_init_cow());
-    let image = image.context("could not make the image of a module's instances")?;
-    Ok(Arc::new(Prototype::new(program, image, remaining, extra_memories)))
+    instance: PrototypeParts,
+    extra_memories: Vec<PrototypeParts>,
+    mapped: bool,
+) -> Arc<Prototype> {
+    let mut kept = Vec::with_capacity(1 + extra_memories.len());
+    let mut image_parts = Vec::with_capacity(kept.capacity());
+    for PrototypeParts { program, image, remaining } in std::iter::once(instance).chain(extra_memories) {
+        kept.push((program, remaining));
+        image_parts.push(image);
+    }
+    let images = Image::together(image_parts, mapped);
+    engine.note_images(&images[0]);
+    let mut all = kept.into_iter().zip(images);
+    let ((program, remaining), image) = all.next().expect("one of the instances, at least");
+    let memory = |((program, remaining), image)| Arc::new(Prototype::new(program, image, remaining, Vec::new()));
+    Arc::new(Prototype::new(program, image, remaining, all.map(memory).collect()))
 }
 
 impl Drop for ModuleInner {

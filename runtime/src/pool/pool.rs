@@ -84,6 +84,9 @@ pub struct EngineStats {
     pub resets_scan: u64,
     /// Resets that discarded all pages.
     pub resets_discard: u64,
+    /// Modules and snapshots whose image is copied into each instance slot, because the system made no file for it
+    /// ([`ImageInfo::copied`](crate::ImageInfo::copied) says why).
+    pub copied_images: u64,
 }
 
 impl EngineStats {
@@ -209,7 +212,8 @@ impl Pool {
             (Some(slot), _) => Ok(slot),
             (None, None) => bail!("all {limit} instance slots are in use; drop stores that are no longer needed"),
             (None, Some(error)) => {
-                let help = "could not reserve address space for an instance slot (7 GiB of virtual memory each)";
+                let help = "could not reserve address space for an instance slot: each takes 7 GiB of it, of which little is used \
+                            (see `ulimit -v`)";
                 Err(error).context(help)
             }
         }

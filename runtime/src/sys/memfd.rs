@@ -7,10 +7,16 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::ftruncate;
 use rustix::io::{Errno, Result, pwrite};
 use rustix::process::{Resource, getrlimit};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 /// Every seal there is: nothing about the file can change, not even its seals.
 const SEALS: [FileSeal; 4] = [FileSeal::SealWrite, FileSeal::SealGrow, FileSeal::SealShrink, FileSeal::SealSeal];
+
+/// The part of a process's descriptors that images leave to others, as in 1 of 4. A host that cannot open a socket any more
+/// is worse off than one whose instances are filled by copying.
+const LEFT_TO_OTHERS: u64 = 4;
 
 /// A file, or part of one, that is only ever mapped privately.
 #[derive(Clone, Debug)]
@@ -19,6 +25,8 @@ pub(crate) struct ImageFile {
     /// Where the part starts: whole pages.
     offset: usize,
     len: usize,
+    /// Whether the file may go on behind the part.
+    goes_on: bool,
 }
 
 impl ImageFile {
@@ -27,24 +35,52 @@ impl ImageFile {
     /// this process starts do not inherit it.
     ///
     /// # Errors
+<<<<<<< HEAD
     /// Returns an error if the kernel refuses: `FBIG` if the process may not have files of this size.
+=======
+    /// When the kernel refuses; `FBIG` when the process may not have files of this size; `MFILE` when it has hardly any
+    /// descriptors left.
+>>>>>>> c0e6940 (Where the system makes no memory file images are copied; a module takes one descriptor)
     pub(crate) fn sealed<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
         if getrlimit(Resource::Fsize).current.is_some_and(|limit| len as u64 > limit) {
             return Err(Errno::FBIG); // Trying would not fail: it would end the process with a signal (SIGXFSZ).
         }
         let options = MemfdOptions::new().allow_sealing(true).close_on_exec(true);
         let file = options.create("minirt-image").map_err(errno)?;
+        // It has the lowest free number, so as many others are open at least.
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        if file.as_file().as_raw_fd() as u64 >= most - most / LEFT_TO_OTHERS {
+            return Err(Errno::MFILE);
+        }
         ftruncate(file.as_file(), len as u64)?;
         for (offset, bytes) in parts {
             write_all(file.as_file().as_fd(), bytes, offset)?;
         }
         file.add_seals(&SEALS).map_err(errno)?;
-        Ok(Self { file: Arc::new(file.into_file().into()), offset: 0, len })
+        Ok(Self { file: Arc::new(file.into_file().into()), offset: 0, len, goes_on: false })
     }
 
+<<<<<<< HEAD
     /// Takes a part of a file on disk. Whoever can write the file can change what is not private yet.
     pub(crate) fn part(file: Arc<OwnedFd>, offset: usize, len: usize) -> Self {
         Self { file, offset, len }
+=======
+    /// A part of a file on disk. Whoever can write the file can change what is not private yet.
+    pub(crate) fn on_disk(file: Arc<OwnedFd>, offset: usize, len: usize) -> Self {
+        Self { file, offset, len, goes_on: true }
+    }
+
+    /// A part of this, with the same descriptor. It must lie inside.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.len, "a part outside its file");
+        let goes_on = self.goes_on || range.end < self.len;
+        Self { file: Arc::clone(&self.file), offset: self.offset + range.start, len: range.len(), goes_on }
+    }
+
+    /// Whether the file may go on behind this. Otherwise, pages that are mapped beyond it are never accessible.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.goes_on
+>>>>>>> c0e6940 (Where the system makes no memory file images are copied; a module takes one descriptor)
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -56,7 +92,7 @@ impl ImageFile {
     /// # Errors
     /// Returns an error if the kernel refuses.
     pub(crate) fn view(&self) -> Result<FileView> {
-        debug_assert!(self.offset == 0, "a part of a file that others can write");
+        debug_assert!(self.offset == 0 && !self.goes_on, "a part of a file, which others may be able to write");
         // SAFETY: the file is sealed against every change.
         unsafe { FileView::new(self.as_fd(), self.len) }
     }
@@ -106,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn parts_share_a_descriptor_and_know_whether_the_file_goes_on() {
+        let file = ImageFile::sealed(4 * 4096, []).unwrap();
+        let (front, back) = (file.part(0..8192), file.part(8192..4 * 4096));
+        assert_eq!(front.as_fd().as_raw_fd(), back.as_fd().as_raw_fd());
+        assert!(front.goes_on() && !back.goes_on() && !file.goes_on());
+        let middle = back.part(0..4096);
+        assert!((middle.offset(), middle.len(), middle.goes_on()) == (8192, 4096, true));
+    }
+
+    #[test]
     fn an_error_is_the_kernels() {
         let error = |number| std::io::Error::from_raw_os_error(number);
         assert_eq!(errno(memfd::Error::Create(error(libc::EMFILE))), Errno::MFILE);
@@ -118,7 +164,6 @@ mod tests {
         assert_eq!(pwrite(sealed.as_fd(), b"x", 0), Err(Errno::PERM));
         assert_eq!(ftruncate(sealed.as_fd(), 0), Err(Errno::PERM));
         assert_eq!(ftruncate(sealed.as_fd(), 1 << 20), Err(Errno::PERM));
-        use std::os::fd::AsRawFd;
         let path = format!("/proc/self/fd/{}", sealed.as_fd().as_raw_fd());
         let again = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         use std::os::unix::fs::FileExt;

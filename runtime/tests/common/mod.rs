@@ -66,6 +66,16 @@ pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+/// Limits what this process may have of a resource.
+pub(crate) fn limit(resource: libc::__rlimit_resource_t, value: u64) {
+    // SAFETY: the structures are initialised and outlive the calls.
+    unsafe {
+        let mut now = std::mem::zeroed::<libc::rlimit>();
+        assert_eq!(libc::getrlimit(resource, &mut now), 0);
+        assert_eq!(libc::setrlimit(resource, &libc::rlimit { rlim_cur: value.min(now.rlim_max), ..now }), 0);
+    }
+}
+
 /// Every reset strategy.
 pub(crate) const STRATEGIES: [ResetStrategy; 4] =
     [ResetStrategy::Adaptive, ResetStrategy::HotSet, ResetStrategy::Scan, ResetStrategy::Discard];

@@ -141,7 +141,7 @@ fn writes_never_reach_the_file_that_images_are_mapped_from() {
         let files = image_files_with(&mark);
         assert_eq!(files.len(), 1);
         let before = std::fs::read(&files[0]).unwrap();
-        assert_eq!(before, subject.fresh, "the file is the memory");
+        assert!(before.starts_with(&subject.fresh), "the file begins with the memory");
         for _ in 0..10 {
             let (mut store, it, memory) = subject.fresh(&engine);
             run(&mut store, it, "writes", &[0, 16, 4 * WASM_PAGE / 16]);
