@@ -1,5 +1,7 @@
 //! What a slot must be after everything that can happen to it, for each way of resetting.
 
+mod swaps;
+
 use super::image::ImageParts;
 use super::*;
 use ResetStrategy::{Adaptive, Discard, HotSet, Scan};
@@ -442,11 +444,21 @@ fn unmapping_leaves_nothing_accessible_and_lets_the_image_go() {
 /// What the kernel says is mapped in a slot.
 fn lines(slot: &Slot) -> Vec<String> {
     let range = slot.addresses();
-    let inside = |line: &&str| {
-        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let [start, end] = [start, end].map(|hex| usize::from_str_radix(hex, 16).unwrap());
-        start < range.end && end > range.start
-    };
+    let inside = |line: &&str| mapping(line).start < range.end && mapping(line).end > range.start;
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    maps.lines().filter(inside).map(str::to_owned).collect()
+    let mut lines: Vec<String> = maps.lines().filter(inside).map(str::to_owned).collect();
+    // The kernel may have joined the last one with what lies behind the slot.
+    if let Some(last) = lines.last_mut() {
+        let Range { start, end } = mapping(last);
+        let rest = last.split_once(' ').unwrap().1.to_owned();
+        *last = format!("{:x}-{:x} {rest}", start.max(range.start), end.min(range.end));
+    }
+    lines
+}
+
+/// Returns the addresses that a line of the kernel's list is about.
+fn mapping(line: &str) -> Range<usize> {
+    let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+    let [start, end] = [start, end].map(|hex| usize::from_str_radix(hex, 16).unwrap());
+    start..end
 }

@@ -3,9 +3,12 @@
 //! Inside a reservation mappings are only ever *replaced*, never removed, so that no other mapping
 //! of the process can move in. Bounds are checked here, whatever the caller computed.
 
+#[cfg(test)]
+use super::inject;
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, Result};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap};
+use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -62,6 +65,8 @@ unsafe impl Sync for Reservation {}
 impl Reservation {
     /// Reserves `len` bytes (whole pages, not 0) of inaccessible memory.
     pub(crate) fn new(len: usize) -> Result<Self> {
+        #[cfg(test)]
+        inject::call()?;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: no address is asked for, so the kernel picks a range in which nothing is mapped.
         let base = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), flags) }?;
@@ -84,7 +89,7 @@ impl Reservation {
         start..start + self.len
     }
 
-    fn check(&self, range: &Range<usize>) -> Result<*mut std::ffi::c_void> {
+    fn check(&self, range: &Range<usize>) -> Result<*mut c_void> {
         let pages = range.start.is_multiple_of(PAGE) && range.end.is_multiple_of(PAGE);
         if !pages || range.start > range.end || range.end > self.len {
             return Err(Errno::INVAL);
@@ -101,12 +106,9 @@ impl Reservation {
         if range.is_empty() {
             return Ok(());
         }
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: `range` lies inside this reservation, so the fixed mapping replaces only what is
-        // ours; that no reference points there is the caller's promise.
-        unsafe { mmap_anonymous(at, range.len(), access.for_mmap(), flags) }
-            .inspect_err(|_| Self::close_hole(at, range.len()))
-            .map(drop)
+        // SAFETY: `range` lies inside this reservation, so only what is ours is replaced; that no reference points there is
+        // the caller's promise.
+        unsafe { replace(at, range.len(), access, None) }
     }
 
     /// Replaces whatever is mapped in `range` by a private view of a file: what is written to it is
@@ -125,24 +127,8 @@ impl Reservation {
         if range.is_empty() {
             return Ok(());
         }
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: as in `map_zeros`; MAP_PRIVATE keeps writes out of the file.
-        unsafe { mmap(at, range.len(), access.for_mmap(), flags, file, offset as u64) }
-            .inspect_err(|_| Self::close_hole(at, range.len()))
-            .map(drop)
-    }
-
-    /// Makes sure that something is mapped where a fixed mapping has just failed. Linux before 6.12
-    /// takes the old mapping away before it finds that it cannot commit memory for the new one. If
-    /// nothing is mapped there, this maps inaccessible memory, which needs no commitment. Between
-    /// the two calls another thread's mapping could move in; there is no way to rule that out on
-    /// those kernels under strict accounting (`vm.overcommit_memory=2`).
-    #[cold]
-    fn close_hole(at: *mut std::ffi::c_void, len: usize) {
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE;
-        // SAFETY: this flag replaces nothing: where something is mapped already, the call fails,
-        // and nothing is to be done.
-        let _ = unsafe { mmap_anonymous(at, len, ProtFlags::empty(), flags) };
+        // SAFETY: as in `map_zeros`.
+        unsafe { replace(at, range.len(), access, Some((file, offset as u64))) }
     }
 
     /// Changes what may be done with `range`, keeping its contents.
@@ -154,6 +140,8 @@ impl Reservation {
         if range.is_empty() {
             return Ok(());
         }
+        #[cfg(test)]
+        inject::before_protecting(at, range.len(), access.for_mprotect())?;
         // SAFETY: `range` lies inside this reservation; references are the caller's promise.
         unsafe { mprotect(at, range.len(), access.for_mprotect()) }
     }
@@ -167,9 +155,43 @@ impl Reservation {
         if range.is_empty() {
             return Ok(());
         }
+        #[cfg(test)]
+        inject::before_discarding(at, range.len())?;
         // SAFETY: `range` lies inside this reservation; references are the caller's promise.
         unsafe { madvise(at, range.len(), Advice::LinuxDontNeed) }
     }
+}
+
+/// Replaces whatever is mapped in a range by zeros, or by a private view of a file: what is written to it is copied first.
+///
+/// # Safety
+/// The range must be part of a reservation, and nothing may hold a Rust reference into it.
+unsafe fn replace(at: *mut c_void, len: usize, access: Access, file: Option<(BorrowedFd<'_>, u64)>) -> Result<()> {
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+    #[cfg(test)]
+    if let Err(error) = inject::before_replacing(at, len) {
+        close_hole(at, len);
+        return Err(error);
+    }
+    // SAFETY: the caller's promise; MAP_PRIVATE keeps writes out of the file.
+    let mapped = unsafe {
+        match file {
+            None => mmap_anonymous(at, len, access.for_mmap(), flags),
+            Some((file, offset)) => mmap(at, len, access.for_mmap(), flags, file, offset),
+        }
+    };
+    mapped.inspect_err(|_| close_hole(at, len)).map(drop)
+}
+
+/// Makes sure that something is mapped where a fixed mapping has just failed. Linux before 6.12 takes the old mapping
+/// away before it finds that it cannot commit memory for the new one. If nothing is mapped there, this maps
+/// inaccessible memory, which needs no commitment. Between the two calls another thread's mapping could move in; there is no
+/// way to rule that out on those kernels under strict accounting (`vm.overcommit_memory=2`).
+#[cold]
+fn close_hole(at: *mut c_void, len: usize) {
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE;
+    // SAFETY: this flag replaces nothing: where something is mapped already, the call fails, and nothing is to be done.
+    let _ = unsafe { mmap_anonymous(at, len, ProtFlags::empty(), flags) };
 }
 
 /// A file, or the start of one, to be read where it is mapped.

@@ -1,6 +1,8 @@
 //! Makes the files that images are mapped from: sealed memory files, which nothing in the process
 //! can change any more, and parts of files on disk.
 
+#[cfg(test)]
+use super::inject;
 use super::mapping::FileView;
 use memfd::{FileSeal, MemfdOptions};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -45,6 +47,8 @@ impl ImageFile {
         if getrlimit(Resource::Fsize).current.is_some_and(|limit| len as u64 > limit) {
             return Err(Errno::FBIG); // Trying would not fail: it would end the process with a signal (SIGXFSZ).
         }
+        #[cfg(test)]
+        inject::call()?;
         let options = MemfdOptions::new().allow_sealing(true).close_on_exec(true);
         let file = options.create("minirt-image").map_err(errno)?;
         // It has the lowest free number, so as many others are open at least.

@@ -5,6 +5,8 @@
 //! module is.
 
 pub(crate) mod arch;
+#[cfg(test)]
+pub(crate) mod inject;
 pub(crate) mod mapping;
 pub(crate) mod fork;
 pub(crate) mod memfd;

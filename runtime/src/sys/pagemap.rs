@@ -4,6 +4,8 @@
 //! One system call lists them by category (kernel documentation, admin-guide/mm/pagemap). It may be
 //! missing, on older kernels or behind a filter of system calls; whoever asks has another way then.
 
+#[cfg(test)]
+use super::inject;
 use super::proc_file::PAGE_MAP;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -153,6 +155,8 @@ fn each_region(mut scan: ScanArguments, mut found: impl FnMut(Region)) -> Result
 }
 
 fn ioctl(scan: &mut ScanArguments) -> Result<usize, Unavailable> {
+    #[cfg(test)]
+    inject::call().map_err(|_| Unavailable)?;
     let file = descriptor()?;
     loop {
         // SAFETY: the arguments have the kernel's layout, `vec` points to `vec_len` regions, and

@@ -97,7 +97,7 @@ fn probe_around(here: usize, least: usize) -> Range<usize> {
 }
 
 /// Returns whether the kernel can read what is there.
-fn is_readable(address: usize) -> bool {
+pub(crate) fn is_readable(address: usize) -> bool {
     const NO_SUCH_OPERATION: i32 = -1;
     const BYTES: usize = 8;
     // SAFETY: the kernel reads a set of signals there, if it can, and then refuses to do anything with it.
