@@ -91,8 +91,9 @@ pub(crate) struct ImageParts {
 }
 
 impl Image {
-    /// Makes images that belong together: of a module's instances, and of its further memories. `mapped` says whether as
-    /// files to map, or only as bytes to copy. Where the system makes no file, they are bytes to copy as well.
+    /// Makes images that belong together: of a module's instances, and of its further memories.
+    /// `mapped` says whether as files to map, or only as bytes to copy. Where the system makes no
+    /// file, they are bytes to copy as well.
     pub(crate) fn together(all: Vec<ImageParts>, mapped: bool) -> Vec<Self> {
         let (mut images, memories): (Vec<Self>, Vec<_>) = all.into_iter().map(Self::in_bytes).unzip();
         if mapped && let Err(error) = map(&mut images, memories) {
@@ -187,11 +188,12 @@ impl Image {
     }
 }
 
-/// Puts all images into one file, so that a module takes one descriptor, and maps them from there. Memories that are in a
-/// file already stay there: `on_disk` has one for each image, or none.
+/// Puts all images into one file, so that a module takes one descriptor, and maps them from there.
+/// Memories that are in a file already stay there: `on_disk` has one for each image, or none.
 ///
 /// # Errors
-/// When the kernel makes no file, or gives no room in it or for looking at it. The images stay as they are then.
+/// When the kernel makes no file, or gives no room in it or for looking at it. The images stay as
+/// they are then.
 fn map(images: &mut [Image], on_disk: Vec<Option<ImageFile>>) -> Result<()> {
     let mut len = 0;
     let mut place = |bytes: usize| {
@@ -201,7 +203,8 @@ fn map(images: &mut [Image], on_disk: Vec<Option<ImageFile>>) -> Result<()> {
     let memories = images.iter().zip(&on_disk);
     let memories: Vec<_> =
         memories.map(|(image, file)| place(if file.is_some() { 0 } else { image.memory_in_file() })).collect();
-    // The first image's state comes last: what is mapped beyond the file's end is never accessible, so it serves as a guard.
+    // The first image's state comes last: what is mapped beyond the file's end is never accessible,
+    // so it serves as a guard.
     let mut states: Vec<_> = images.iter().rev().map(|image| place(image.room)).collect();
     states.reverse();
     let parts = images.iter().zip(&memories).zip(&states).flat_map(|((image, memory), state)| {

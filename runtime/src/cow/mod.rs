@@ -201,9 +201,10 @@ impl Slot {
         bound
     }
 
-    /// Maps an image. What lies beyond the end of the state's file is a guard: mapped `with_guard`, it takes no mapping of
-    /// its own. Where the system counts all that is mapped as memory that might be used, that is too much, and it stays
-    /// blank, and so inaccessible. So it does where the file goes on behind the state.
+    /// Maps an image. What lies beyond the end of the state's file is a guard: mapped `with_guard`,
+    /// it takes no mapping of its own. Where the system counts all that is mapped as memory that
+    /// might be used, that is too much, and it stays blank, and so inaccessible. So it does where
+    /// the file goes on behind the state.
     fn map(&mut self, image: &Image, with_guard: bool) -> Result<()> {
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {

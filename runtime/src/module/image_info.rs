@@ -22,8 +22,9 @@ pub struct ImageInfo {
     pub memory: usize,
     /// The ranges of linear memory in which the image is not zero, in whole host pages.
     pub extents: Vec<Range<u64>>,
-    /// Why the image is copied into each instance slot, byte by byte, instead of being mapped from a file. `None` if it is
-    /// mapped. Instances behave the same, but share no memory, and a slot's first instance takes longer.
+    /// Why the image is copied into each instance slot, byte by byte, instead of being mapped from
+    /// a file. `None` if it is mapped. Instances behave the same, but share no memory, and a slot's
+    /// first instance takes longer.
     pub copied: Option<String>,
     /// Size of the machine code.
     pub code: usize,

@@ -63,8 +63,8 @@ impl Module {
         Ok(Self::of(engine, &load(engine, module, layout, image, LoadedCode::new(code)?, engine.memory_init_cow())?))
     }
 
-    /// Makes a module of something that the embedder defines. It has one instance, so its image is copied: a file would
-    /// only take a descriptor.
+    /// Makes a module of something that the embedder defines. It has one instance, so its image is
+    /// copied: a file would only take a descriptor.
     ///
     /// # Errors
     /// Returns an error if there is no memory for it, or its type is unknown.

@@ -135,8 +135,9 @@ pub(crate) struct PrototypeParts {
     pub(crate) remaining: Remaining,
 }
 
-/// Makes prototypes that belong together: that of a module's instances, which is returned, and those of its further
-/// memories. `mapped` says whether slots map their images from a file, where the system makes one.
+/// Makes prototypes that belong together: that of a module's instances, which is returned, and
+/// those of its further memories. `mapped` says whether slots map their images from a file, where
+/// the system makes one.
 pub(crate) fn prototype_of_parts(
     engine: &Engine,
     instance: PrototypeParts,

@@ -84,8 +84,8 @@ pub struct EngineStats {
     pub resets_scan: u64,
     /// Resets that discarded all pages.
     pub resets_discard: u64,
-    /// Modules and snapshots whose image is copied into each instance slot, because the system made no file for it
-    /// ([`ImageInfo::copied`](crate::ImageInfo::copied) says why).
+    /// Modules and snapshots whose image is copied into each instance slot, because the system made
+    /// no file for it ([`ImageInfo::copied`](crate::ImageInfo::copied) says why).
     pub copied_images: u64,
 }
 

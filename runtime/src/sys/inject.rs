@@ -1,7 +1,8 @@
 //! System calls that fail when a test of this crate wants them to, on its own thread.
 //!
-//! A call that fails may have done part of its work: a protection changes the first of several mappings, and a fixed mapping
-//! of older kernels takes away what was there before it finds that it cannot go on.
+//! A call that fails may have done part of its work: a protection changes the first of several
+//! mappings, and a fixed mapping of older kernels takes away what was there before it finds that it
+//! cannot go on.
 
 use rustix::io::{Errno, Result};
 use rustix::mm::{MprotectFlags, mprotect, munmap};
@@ -15,7 +16,8 @@ pub(crate) enum Leaves {
     Nothing,
     /// A part of the work done.
     Half,
-    /// The same, and where something was to be replaced, nothing. Other threads must not map anything meanwhile.
+    /// The same, and where something was to be replaced, nothing. Other threads must not map
+    /// anything meanwhile.
     Hole,
 }
 

@@ -106,8 +106,8 @@ impl Reservation {
         if range.is_empty() {
             return Ok(());
         }
-        // SAFETY: `range` lies inside this reservation, so only what is ours is replaced; that no reference points there is
-        // the caller's promise.
+        // SAFETY: `range` lies inside this reservation, so only what is ours is replaced; that no
+        // reference points there is the caller's promise.
         unsafe { replace(at, range.len(), access, None) }
     }
 
@@ -162,7 +162,8 @@ impl Reservation {
     }
 }
 
-/// Replaces whatever is mapped in a range by zeros, or by a private view of a file: what is written to it is copied first.
+/// Replaces whatever is mapped in a range by zeros, or by a private view of a file: what is written
+/// to it is copied first.
 ///
 /// # Safety
 /// The range must be part of a reservation, and nothing may hold a Rust reference into it.
@@ -183,14 +184,16 @@ unsafe fn replace(at: *mut c_void, len: usize, access: Access, file: Option<(Bor
     mapped.inspect_err(|_| close_hole(at, len)).map(drop)
 }
 
-/// Makes sure that something is mapped where a fixed mapping has just failed. Linux before 6.12 takes the old mapping
-/// away before it finds that it cannot commit memory for the new one. If nothing is mapped there, this maps
-/// inaccessible memory, which needs no commitment. Between the two calls another thread's mapping could move in; there is no
-/// way to rule that out on those kernels under strict accounting (`vm.overcommit_memory=2`).
+/// Makes sure that something is mapped where a fixed mapping has just failed. Linux before 6.12
+/// takes the old mapping away before it finds that it cannot commit memory for the new one. If
+/// nothing is mapped there, this maps inaccessible memory, which needs no commitment. Between the
+/// two calls another thread's mapping could move in; there is no way to rule that out on those
+/// kernels under strict accounting (`vm.overcommit_memory=2`).
 #[cold]
 fn close_hole(at: *mut c_void, len: usize) {
     let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE;
-    // SAFETY: this flag replaces nothing: where something is mapped already, the call fails, and nothing is to be done.
+    // SAFETY: this flag replaces nothing: where something is mapped already, the call fails, and
+    // nothing is to be done.
     let _ = unsafe { mmap_anonymous(at, len, ProtFlags::empty(), flags) };
 }
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 /// Every seal there is: nothing about the file can change, not even its seals.
 const SEALS: [FileSeal; 4] = [FileSeal::SealWrite, FileSeal::SealGrow, FileSeal::SealShrink, FileSeal::SealSeal];
 
-/// The part of a process's descriptors that images leave to others, as in 1 of 4. A host that cannot open a socket any more
-/// is worse off than one whose instances are filled by copying.
+/// One in this many of a process's descriptors is left to others. A host that cannot open a socket
+/// any more is worse off than one whose instances are filled by copying.
 const LEFT_TO_OTHERS: u64 = 4;
 
 /// A file, or part of one, that is only ever mapped privately.
@@ -32,17 +32,13 @@ pub(crate) struct ImageFile {
 }
 
 impl ImageFile {
-    /// Makes an anonymous file of `len` bytes with each of `parts` at its offset and zeros elsewhere.
-    /// Zeros take no space. The file cannot be written, grown, shrunk or unsealed, and programs that
-    /// this process starts do not inherit it.
+    /// Makes an anonymous file of `len` bytes with each of `parts` at its offset and zeros
+    /// elsewhere. Zeros take no space. The file cannot be written, grown, shrunk or unsealed, and
+    /// programs that this process starts do not inherit it.
     ///
     /// # Errors
-<<<<<<< HEAD
-    /// Returns an error if the kernel refuses: `FBIG` if the process may not have files of this size.
-=======
-    /// When the kernel refuses; `FBIG` when the process may not have files of this size; `MFILE` when it has hardly any
-    /// descriptors left.
->>>>>>> c0e6940 (Where the system makes no memory file images are copied; a module takes one descriptor)
+    /// Returns an error if the kernel refuses: `FBIG` if the process may not have files of this
+    /// size, `MFILE` if it has few descriptors left.
     pub(crate) fn sealed<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
         if getrlimit(Resource::Fsize).current.is_some_and(|limit| len as u64 > limit) {
             return Err(Errno::FBIG); // Trying would not fail: it would end the process with a signal (SIGXFSZ).
@@ -64,27 +60,22 @@ impl ImageFile {
         Ok(Self { file: Arc::new(file.into_file().into()), offset: 0, len, goes_on: false })
     }
 
-<<<<<<< HEAD
     /// Takes a part of a file on disk. Whoever can write the file can change what is not private yet.
-    pub(crate) fn part(file: Arc<OwnedFd>, offset: usize, len: usize) -> Self {
-        Self { file, offset, len }
-=======
-    /// A part of a file on disk. Whoever can write the file can change what is not private yet.
     pub(crate) fn on_disk(file: Arc<OwnedFd>, offset: usize, len: usize) -> Self {
         Self { file, offset, len, goes_on: true }
     }
 
-    /// A part of this, with the same descriptor. It must lie inside.
+    /// Takes a part of this, with the same descriptor. It must lie inside.
     pub(crate) fn part(&self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.len, "a part outside its file");
         let goes_on = self.goes_on || range.end < self.len;
         Self { file: Arc::clone(&self.file), offset: self.offset + range.start, len: range.len(), goes_on }
     }
 
-    /// Whether the file may go on behind this. Otherwise, pages that are mapped beyond it are never accessible.
+    /// Returns whether the file may go on behind this. If it does not, pages that are mapped beyond
+    /// it are never accessible.
     pub(crate) fn goes_on(&self) -> bool {
         self.goes_on
->>>>>>> c0e6940 (Where the system makes no memory file images are copied; a module takes one descriptor)
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {

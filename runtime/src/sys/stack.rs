@@ -26,8 +26,9 @@ pub(crate) fn of_this_thread() -> Range<usize> {
 fn of_process() -> Range<usize> {
     /// Where there is no limit.
     const USUAL: u64 = 8 << 20;
-    /// The most that is believed. The kernel keeps 128 MiB below the top of the stack free when a program begins, or more if
-    /// the limit is higher then. If it is raised later, something may be mapped in what it promises.
+    /// The most that is believed. The kernel keeps 128 MiB below the top of the stack free when a
+    /// program begins, or more if the limit is higher then. If it is raised later, something may be
+    /// mapped in what it promises.
     const MOST: u64 = 64 << 20;
     let mut limit = libc::rlimit { rlim_cur: USUAL, rlim_max: USUAL };
     // SAFETY: the structure outlives the call. The other call reads what the kernel has left to the process.

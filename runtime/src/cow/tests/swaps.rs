@@ -1,8 +1,9 @@
-//! Tenants of slots that take turns while system calls fail: whatever happened before, a clean slot holds its image in every
-//! byte, then zeros, then nothing accessible.
+//! Tenants of slots that take turns while system calls fail: whatever happened before, a clean slot
+//! holds its image in every byte, then zeros, then nothing accessible.
 //!
-//! `MINIRT_SWAPS` says how many tenants there are in each of eight configurations, `MINIRT_SEED` which. With the first,
-//! the test must be the only one that runs: failing calls then also leave holes, as on older kernels.
+//! `MINIRT_SWAPS` says how many tenants there are in each of eight configurations, `MINIRT_SEED`
+//! which. With the first, the test must be the only one that runs: failing calls then also leave
+//! holes, as on older kernels.
 
 use super::*;
 use crate::sys::inject::{self, Leaves};
@@ -134,7 +135,7 @@ fn live(slot: &mut Slot, subject: &Subject, random: &mut Random) -> Result<()> {
 
 /// A write of `len` bytes, by the host or as a guest's store that faults.
 fn put(slot: &mut Slot, at: usize, len: usize) -> Result<()> {
-    if len == 1 && at % 3 == 0 {
+    if len == 1 && at.is_multiple_of(3) {
         let page = (at / PAGE) as Page;
         let protected = !slot.protected_part(page..page + 1).is_empty();
         if protected && !slot.handle_write_fault(slot.space.at(at) as usize) {
@@ -229,7 +230,8 @@ fn whatever_fails_a_clean_slot_is_its_image_and_nothing_else() {
 
 #[test]
 fn a_mapping_that_fails_half_way_leaves_no_hole() {
-    /// Another thread's mapping could move into the hole for a moment, so this needs a process of its own.
+    /// Another thread's mapping could move into the hole for a moment, so this needs a process of
+    /// its own.
     const CASE: &str = "MINIRT_HOLE_CASE";
     if std::env::var_os(CASE).is_none() {
         let name = "cow::tests::swaps::a_mapping_that_fails_half_way_leaves_no_hole";
