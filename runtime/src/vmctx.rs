@@ -119,7 +119,8 @@ pub(crate) struct GlobalImport {
     pub(crate) owner: VmContext,
 }
 
-/// How long a store's code may run (`layout::allowance`): its fuel and its epoch deadline.
+/// What a store allows its code (`layout::allowance`): its fuel, its epoch deadline, and how far down it may use the
+/// stack.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Allowance {
@@ -129,6 +130,8 @@ pub(crate) struct Allowance {
     pub(crate) epoch_deadline: u64,
     /// The engine's epoch, which lives as long as the engine.
     pub(crate) epoch: *const AtomicU64,
+    /// The lowest stack pointer that code may reach.
+    pub(crate) stack_limit: usize,
 }
 
 const _: () = {
@@ -136,6 +139,7 @@ const _: () = {
     assert!(offset_of!(Allowance, fuel) == allowance::FUEL as usize);
     assert!(offset_of!(Allowance, epoch_deadline) == allowance::EPOCH_DEADLINE as usize);
     assert!(offset_of!(Allowance, epoch) == allowance::EPOCH as usize);
+    assert!(offset_of!(Allowance, stack_limit) == allowance::STACK_LIMIT as usize);
     assert!(size_of::<Allowance>() == allowance::SIZE as usize);
     assert!(offset_of!(FuncRecord, code) == func_record::CODE as usize);
     assert!(offset_of!(FuncRecord, callee) == func_record::CALLEE as usize);
@@ -289,10 +293,6 @@ pub(crate) struct Header;
 impl Header {
     pub(crate) fn builtins(vmctx: VmContext) -> *mut *const u8 {
         vmctx.at(header::BUILTINS)
-    }
-
-    pub(crate) fn stack_limit(vmctx: VmContext) -> *mut usize {
-        vmctx.at(header::STACK_LIMIT)
     }
 
     pub(crate) fn instance<T>(vmctx: VmContext) -> *mut *mut T {

@@ -23,6 +23,9 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "log2_min_function_alignment",
 ];
 
+/// Where code finds what it shares with the runtime.
+const LAYOUT: &str = include_str!("../instance/layout/fields.rs");
+
 /// The versions, machine and settings that code was made with and for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
@@ -49,11 +52,12 @@ impl Target {
         let Metering { fuel, epochs } = metering;
         // As the embedder's configuration calls them.
         let metered = [format!("consume_fuel = {fuel}"), format!("epoch_interruption = {epochs}")];
-        // Builds of one version can differ in what code may call.
-        let builtins = xxh3_64(builtin::CONTRACT.as_bytes());
+        // Builds of one version can differ in what code may call, and where it looks.
+        let contract = [builtin::CONTRACT, LAYOUT].concat();
+        let contract = xxh3_64(contract.as_bytes());
         let (minirt, cranelift) = (env!("CARGO_PKG_VERSION"), cranelift_codegen::VERSION);
         Self {
-            version: format!("minirt {minirt} with Cranelift {cranelift} and builtins {builtins:016x}"),
+            version: format!("minirt {minirt} with Cranelift {cranelift} and builtins {contract:016x}"),
             machine: isa.triple().to_string(),
             settings: shared.chain(others).map(setting).chain(metered).collect(),
             features: features.map(|flag| flag.name.to_owned()).collect(),

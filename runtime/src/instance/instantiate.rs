@@ -79,7 +79,7 @@ fn instantiate_as(
     data.index = index;
     // From here on the store owns the instance, whatever fails: others may already point to it.
     let mut data = NonNull::from(Box::leak(data.into_owner()));
-    store.instances.push(data);
+    store.own(data);
     // SAFETY: the slot is bound to the prototype's image, and nobody else knows the instance yet.
     unsafe {
         write_header(store, data);
@@ -139,7 +139,6 @@ unsafe fn write_header(store: &mut StoreInner, instance: NonNull<InstanceData>) 
     unsafe {
         let vmctx = instance.as_ref().vmctx();
         *Header::builtins(vmctx) = builtins::TABLE.address();
-        *Header::stack_limit(vmctx) = store.stack.limit;
         *Header::instance(vmctx) = instance.as_ptr();
         *Header::allowance(vmctx) = std::ptr::with_exposed_provenance_mut(store.address());
     }

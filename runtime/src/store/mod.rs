@@ -7,6 +7,7 @@ mod handle;
 mod limiter;
 mod extras;
 mod activation;
+mod by_address;
 mod stack_limit;
 mod store;
 mod context;

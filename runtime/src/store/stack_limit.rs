@@ -1,9 +1,9 @@
 //! Decides how far down a store's code may use the stack that it runs on.
 //!
 //! A call from the host may use `Config::max_wasm_stack` bytes, and never the last part of a stack,
-//! which is left to host functions. Instances have the limit in their host cells, so that code
-//! compares with it cheaply; telling them a new one takes longer than a short call. So a limit is
-//! chosen to serve calls from about the same depth.
+//! which is left to host functions. The limit is in the store, where the code of all its instances
+//! finds it. Finding out about a stack can take a system call, so a limit is chosen to serve calls
+//! from about the same depth.
 
 use std::ops::Range;
 

@@ -5,6 +5,7 @@
 //! references.
 
 use super::activation::Activation;
+use super::by_address::ByAddress;
 use super::extras::Extras;
 use super::handle::StoreId;
 use super::stack_limit::StackLimit;
@@ -49,6 +50,7 @@ pub(crate) struct StoreInner {
     pub(crate) id: StoreId,
     pub(crate) engine: Engine,
     pub(crate) instances: SmallVec<[NonNull<InstanceData>; 2]>,
+    by_address: ByAddress,
     /// Host functions that were made in this store, each in an allocation of its own.
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
     /// The exit trampolines in the records of those to which Wasm got a reference.
@@ -59,7 +61,7 @@ pub(crate) struct StoreInner {
     pub(crate) activation: *mut Activation,
     /// How many of them have entered Wasm.
     pub(crate) depth: u32,
-    /// The stack limit that all instances have now.
+    /// The stack that the limit in the allowance is for.
     pub(crate) stack: StackLimit,
     /// The addresses of a stack on which it is called, as the embedder has said; none if it has not.
     pub(crate) announced_stack: Range<usize>,
@@ -106,10 +108,11 @@ pub(crate) struct HostFuncData {
 impl StoreInner {
     fn new(engine: &Engine) -> Self {
         Self {
-            allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch() }),
+            allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch(), stack_limit: 0 }),
             id: StoreId::next(),
             engine: engine.for_store(),
             instances: SmallVec::new(),
+            by_address: ByAddress::default(),
             host_funcs: Vec::new(),
             exit_trampolines: Vec::new(),
             externs: Vec::new(),
@@ -135,21 +138,20 @@ impl StoreInner {
 
     /// Returns the instance in whose slot an address lies, guards included.
     pub(crate) fn at_address(&self, address: usize) -> Option<NonNull<InstanceData>> {
-        // SAFETY: as in `instance`.
-        let holds = |i: &NonNull<InstanceData>| unsafe { i.as_ref() }.slot.addresses().contains(&address);
-        self.instances.iter().copied().find(holds)
+        self.by_address.find(&self.instances, address)
     }
 
-    /// Gives all instances this stack limit.
+    /// Becomes the owner of an instance.
+    #[inline]
+    pub(crate) fn own(&mut self, instance: NonNull<InstanceData>) {
+        self.instances.push(instance);
+        self.by_address.update(&self.instances);
+    }
+
+    /// Gives the store's code this stack limit.
     #[inline]
     pub(crate) fn set_stack_limit(&mut self, stack: StackLimit) {
-        // Written only when it changes: instances are many, and calls are short.
-        if self.stack.limit != stack.limit {
-            for index in 0..self.instances.len() as u32 {
-                // SAFETY: the instance is alive and its host cell is mapped writable.
-                unsafe { *Header::stack_limit(self.instance(index).vmctx()) = stack.limit }
-            }
-        }
+        self.allowance.get_mut().stack_limit = stack.limit;
         self.stack = stack;
     }
 
@@ -206,6 +208,7 @@ impl Drop for StoreInner {
 impl StoreInner {
     /// Gives all slots back, and frees what instances pointed to.
     fn tear_down(&mut self) {
+        self.by_address = ByAddress::default();
         while let Some(instance) = self.instances.pop() {
             // SAFETY: it came from Box::into_raw, and has left the list.
             let mut data = unsafe { Box::from_raw(instance.as_ptr()) };

@@ -18,6 +18,7 @@ mod child;
 mod endings;
 mod fibers;
 mod handlers;
+mod many;
 mod masks;
 mod outside;
 mod stacks;

@@ -3,7 +3,7 @@
 use super::state::{ModuleContext, Translator};
 use crate::base::error::CompileError;
 use crate::codegen::abi::{value_type, wasm_signature};
-use crate::instance::layout::header;
+use crate::instance::layout::{allowance, header};
 use crate::module::instruction::Instruction;
 use crate::module::{FromParser, ValType};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
@@ -45,11 +45,14 @@ pub(crate) fn translate(
     Ok(())
 }
 
-/// Makes the prologue compare the stack pointer with the limit in the host cell.
+/// Makes the prologue compare the stack pointer with the limit of the store. Stores change it often, and may have many
+/// instances.
 fn set_stack_limit(target: &mut Function) {
     let vmctx = target.create_global_value(GlobalValueData::VMContext);
     let flags = target.dfg.mem_flags.insert(MemFlagsData::trusted()).expect("the first flags of a function");
-    let limit = GlobalValueData::Load { base: vmctx, offset: header::STACK_LIMIT.into(), global_type: I64, flags };
+    let load = |base, offset: i32| GlobalValueData::Load { base, offset: offset.into(), global_type: I64, flags };
+    let store = target.create_global_value(load(vmctx, header::ALLOWANCE));
+    let limit = load(store, allowance::STACK_LIMIT);
     target.stack_limit = Some(target.create_global_value(limit));
 }
 

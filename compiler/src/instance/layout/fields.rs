@@ -14,17 +14,15 @@ pub mod header {
 
     /// Pointer to the table of builtin functions.
     pub const BUILTINS: i32 = HOST;
-    /// The lowest stack pointer that a Wasm function may reach.
-    pub const STACK_LIMIT: i32 = HOST + 8;
+    /// Pointer to the instance's store, which begins with its [`allowance`](super::allowance).
+    pub const ALLOWANCE: i32 = HOST + 8;
     /// Pointer to the runtime's own description of the instance.
     pub const INSTANCE: i32 = HOST + 16;
-    /// Pointer to the instance's store, which begins with its [`allowance`](super::allowance).
-    pub const ALLOWANCE: i32 = HOST + 24;
     /// Bytes kept for these fields.
     pub const SIZE: u64 = CACHE_LINE;
 }
 
-/// The fuel and deadline of a store, as distances from where it is. Only metered code looks here
+/// What a store allows its code, as distances from where it is. Only metered code looks at fuel and epochs
 /// ([`Metering`](crate::Metering)).
 pub mod allowance {
     /// Units of fuel that are left, 64 bits and signed. Below 0, code has used more than there was.
@@ -33,8 +31,10 @@ pub mod allowance {
     pub const EPOCH_DEADLINE: i32 = 8;
     /// Pointer to the engine's epoch, 64 bits, which any thread may change at any time.
     pub const EPOCH: i32 = 16;
+    /// The lowest stack pointer that a Wasm function may reach, 64 bits.
+    pub const STACK_LIMIT: i32 = 24;
     /// Bytes of these fields.
-    pub const SIZE: u64 = 24;
+    pub const SIZE: u64 = 32;
 }
 
 /// The fields that an entry trampoline fills in at the start of an activation, as distances from
