@@ -54,7 +54,7 @@ fn is_op(word: &str) -> bool {
 }
 
 #[test]
-fn unmetered_code_never_looks_at_the_allowance() {
+fn unmetered_code_looks_at_nothing_of_the_allowance_but_the_stack_limit() {
     let distance = header::ALLOWANCE;
     let place = format!("-0x{:x}", distance.unsigned_abs());
     let grouped = format!("-0x{:x}_{:04x}", distance.unsigned_abs() >> 16, distance.unsigned_abs() & 0xffff);
@@ -63,6 +63,9 @@ fn unmetered_code_never_looks_at_the_allowance() {
         let funcs = translated(&compiler, &module(false, &all_functions())).expect("valid");
         let looks = |func: &cranelift_codegen::ir::Function| {
             let text = func.to_string();
+            // How the prologue finds the stack limit stands in front of the code.
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("gv"));
+            let text = code.collect::<Vec<_>>().join("\n");
             text.contains(&grouped) || text.contains(&place) || text.contains("allowance")
         };
         (funcs.iter().filter(|func| looks(func)).count(), funcs.len())
