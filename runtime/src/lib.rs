@@ -140,10 +140,10 @@ pub mod wasi;
 
 pub use anyhow::{Error, Result, bail, ensure, format_err};
 pub use call::{FrameInfo, MemoryFault, WasmBacktrace};
-pub use cow::{PageStats, ResetStrategy};
+pub use cow::{PageKind, PageStats, ResetStrategy};
 pub use engine::{Config, Engine};
 pub use func::{Caller, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet};
-pub use instance::{Export, IncompatibleImportError, Snapshot};
+pub use instance::{Export, FirstWriter, IncompatibleImportError, PageMap, PageRegion, PageRun, RegionKind, Snapshot};
 pub use linker::{InstancePre, Linker, UnknownImportError};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
@@ -151,7 +151,7 @@ pub use minirt_compiler::module::{
     Mutability, RefKind, RefType, StorageType, StructType, TableType, ValType,
 };
 pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Printable, Trap};
-pub use module::{ExportType, ImageInfo, ImportType, Module, RemainingStep};
+pub use module::{ExportType, ImageInfo, ImportType, MemoryImageInfo, Module, RemainingStep};
 pub use object::{MemoryAccessError, MemoryMut};
 pub use pool::EngineStats;
 pub use store::{

@@ -151,6 +151,13 @@ impl WasmBacktrace {
         }
     }
 
+    /// Returns the function of a store's modules whose code an address is in.
+    pub(crate) fn locate(store: &StoreInner, address: usize) -> Option<FrameInfo> {
+        let mut only = Self::default();
+        only.push(store, address);
+        only.frames.pop()
+    }
+
     /// Adds the function whose code an address is in. Nothing is added for a trampoline's.
     fn push(&mut self, store: &StoreInner, address: usize) {
         // A store can have many instances, and a call is mostly in few modules: those that it was in before come first.

@@ -95,7 +95,7 @@ fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
             // SAFETY: the instance is alive, and as above nobody is at work on it: what compiled code writes is not part
             // of its description, and host code prepares a slot before it writes.
             let slot = unsafe { &mut slot?.as_mut().slot };
-            if slot.handle_write_fault(fault.address?) {
+            if slot.handle_write_fault(fault.address?, fault.pc) {
                 return Some(Resume::Retry);
             }
             trap?

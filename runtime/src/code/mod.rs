@@ -4,5 +4,6 @@
 
 pub(crate) mod registry;
 mod text;
+pub(crate) mod writer;
 
 pub(crate) use text::LoadedCode;

@@ -1,10 +1,12 @@
 //! Looking at a slot, without changing anything: for snapshots and statistics.
 
+use super::attribution::{Attribution, Writer};
 use super::image::{Image, MEMORY_AT, to_bytes, to_pages};
-use super::page_set::Page;
+use super::page_set::{Page, PageSet};
 use crate::sys::mapping::{PAGE, Reservation};
 use crate::sys::pagemap;
 use minirt_compiler::instance::image::Extent;
+use rustc_hash::FxHashMap;
 use std::ops::Range;
 
 /// Where the pages of an instance or memory are, in numbers of host pages (4 KiB). Where the system cannot tell
@@ -37,12 +39,66 @@ impl PageStats {
     }
 }
 
+/// What a page of an instance is ([`PageRun`](crate::PageRun)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum PageKind {
+    /// Not part of the memory now: an access traps.
+    Inaccessible,
+    /// Not looked at since it was mapped or discarded: it takes no memory.
+    Untouched,
+    /// Read as zeros from the kernel's one page of zeros: it takes no memory.
+    Zero,
+    /// Shared with the image, and so with all instances of the module.
+    Shared,
+    /// The instance's own, in memory or swapped out, with the same bytes as in the image.
+    Equal,
+    /// The instance's own, in memory or swapped out, with other bytes than in the image.
+    Changed,
+}
+
+/// A part of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Host cell and state.
+    State,
+    /// Linear memory.
+    Memory,
+}
+
+/// What the pages of a part of a slot are.
+#[derive(Debug)]
+pub(crate) struct SlotPages {
+    /// Runs of equal pages that touch, from the part's first accessible page to its last.
+    pub(crate) runs: Vec<SlotRun>,
+    /// Whether writes outside the hot set fault.
+    pub(crate) tracked: bool,
+    /// Whether all first writers of this run are known.
+    pub(crate) attributed: bool,
+}
+
+/// Neighbouring pages that have all in common. Pages count from the start of the part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SlotRun {
+    pub(crate) pages: Range<u64>,
+    pub(crate) kind: PageKind,
+    pub(crate) hot: bool,
+    pub(crate) grown: bool,
+    pub(crate) writer: Option<Writer>,
+}
+
+/// Pages with what the kernel knows of them. `None` stands for pages that are not there.
+type KnownRun = (Range<Page>, Option<pagemap::Kind>);
+
 /// What there is to see of a slot.
 pub(super) struct SlotView<'a> {
     pub(super) space: &'a Reservation,
     pub(super) image: Option<&'a Image>,
     /// Bytes of memory that are accessible.
     pub(super) accessible: usize,
+    /// The pages that are writable, if others are not.
+    pub(super) hot: Option<&'a PageSet>,
+    pub(super) attribution: Option<&'a Attribution>,
 }
 
 impl SlotView<'_> {
@@ -103,5 +159,101 @@ impl SlotView<'_> {
             });
         }
         stats
+    }
+
+    /// What the pages of a part are.
+    pub(super) fn pages(&self, part: Part) -> Result<SlotPages, pagemap::Unavailable> {
+        let bytes = match part {
+            Part::State => 0..self.image.map_or(0, |image| image.room),
+            Part::Memory => MEMORY_AT..MEMORY_AT + self.accessible,
+        };
+        let known = self.known_kinds(&bytes)?;
+        let log = self.attribution.map_or(&[][..], Attribution::log);
+        let writers: FxHashMap<Page, Writer> = log.iter().copied().collect();
+        let cuts = self.cuts(log);
+        let first = to_pages(&bytes).start;
+        let mut runs: Vec<SlotRun> = Vec::new();
+        for (run, kind) in known {
+            for piece in self.pieces(run, kind, &cuts) {
+                let run = SlotRun {
+                    pages: u64::from(piece.start - first)..u64::from(piece.end - first),
+                    kind: if kind == Some(pagemap::Kind::Private) { self.private(piece.start) } else { named(kind) },
+                    hot: self.hot.is_some_and(|hot| hot.covers(&piece)),
+                    grown: self.image.is_some_and(|image| to_bytes(&piece).start >= image.memory().end),
+                    writer: writers.get(&piece.start).copied(),
+                };
+                push(&mut runs, run);
+            }
+        }
+        let attributed = self.attribution.is_some_and(Attribution::is_complete);
+        Ok(SlotPages { runs, tracked: self.hot.is_some(), attributed })
+    }
+
+    /// What the kernel knows of the pages in a range, without gaps.
+    fn known_kinds(&self, bytes: &Range<usize>) -> Result<Vec<KnownRun>, pagemap::Unavailable> {
+        let base = self.space.addresses().start;
+        let mut known = Vec::new();
+        let mut at = to_pages(bytes).start;
+        pagemap::kinds(base + bytes.start..base + bytes.end, |kind, run| {
+            let run = to_pages(&(run.start - base..run.end - base));
+            known.extend((at < run.start).then_some((at..run.start, None)));
+            // Whether a page is the instance's own does not depend on where the kernel keeps it.
+            let kind = if kind == pagemap::Kind::Swapped { pagemap::Kind::Private } else { kind };
+            at = run.end;
+            known.push((run, Some(kind)));
+        })?;
+        let end = to_pages(bytes).end;
+        known.extend((at < end).then_some((at..end, None)));
+        Ok(known)
+    }
+
+    /// The pages at which something may begin or end, besides what the kernel knows: sorted.
+    fn cuts(&self, log: &[(Page, Writer)]) -> Vec<Page> {
+        let hot = self.hot.into_iter().flat_map(PageSet::iter).flat_map(|run| [run.start, run.end]);
+        let written = log.iter().flat_map(|(page, _)| [*page, *page + 1]);
+        let grown = self.image.map(|image| to_pages(&image.memory()).end);
+        let mut cuts: Vec<Page> = hot.chain(written).chain(grown).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        cuts
+    }
+
+    /// Cuts a run into pieces whose pages have all in common; private pages one by one.
+    fn pieces(&self, run: Range<Page>, kind: Option<pagemap::Kind>, cuts: &[Page]) -> Vec<Range<Page>> {
+        if kind == Some(pagemap::Kind::Private) {
+            return run.map(|page| page..page + 1).collect();
+        }
+        let inside = cuts[cuts.partition_point(|cut| *cut <= run.start)..].iter().take_while(|cut| **cut < run.end);
+        let mut at = run.start;
+        inside.copied().chain([run.end]).map(|end| std::mem::replace(&mut at, end)..end).collect()
+    }
+
+    /// What a private page is.
+    fn private(&self, page: Page) -> PageKind {
+        let Some(image) = self.image else { return PageKind::Changed };
+        let mut differs = false;
+        image.contents(to_bytes(&(page..page + 1)), |at, len, bytes| {
+            // SAFETY: the page is readable, and nobody writes it, because who calls this has the store.
+            let now = unsafe { std::slice::from_raw_parts(self.space.at(at), len) };
+            differs |= bytes.map_or_else(|| now.iter().any(|byte| *byte != 0), |bytes| now != bytes);
+        });
+        if differs { PageKind::Changed } else { PageKind::Equal }
+    }
+}
+
+fn named(kind: Option<pagemap::Kind>) -> PageKind {
+    match kind {
+        None => PageKind::Untouched,
+        Some(pagemap::Kind::Zero) => PageKind::Zero,
+        Some(pagemap::Kind::Shared) => PageKind::Shared,
+        Some(pagemap::Kind::Private | pagemap::Kind::Swapped) => PageKind::Changed,
+    }
+}
+
+/// Appends a run, or makes the last one longer.
+fn push(runs: &mut Vec<SlotRun>, run: SlotRun) {
+    match runs.last_mut() {
+        Some(last) if (SlotRun { pages: run.pages.clone(), ..last.clone() }) == run => last.pages.end = run.pages.end,
+        _ => runs.push(run),
     }
 }

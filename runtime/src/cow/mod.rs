@@ -28,6 +28,8 @@
 //!   set is complete, and reset copies it back without a system call. Where the pages are too scattered for that, the set
 //!   consists of a few regions, and reset asks the kernel about these (`tracking`).
 //! - In an **untracked** slot everything accessible is writable, and reset asks the kernel about all of it, or discards.
+//! - In an **attributed** slot nothing but the head is writable until it is written, and who wrote each page is noted. It is
+//!   reset as if it were untracked. This is for people who look on (`attribution`).
 //!
 //! `policy` remembers what instances of an image do, and advises which of these a slot should be.
 //!
@@ -42,16 +44,20 @@ mod budget;
 mod policy;
 mod image;
 mod tracking;
+mod attribution;
 mod inspect;
 
+pub(crate) use attribution::{FindWriter, Writer};
 pub(crate) use image::{Image, ImageParts, NoFiles};
-pub use inspect::PageStats;
+pub use inspect::{PageKind, PageStats};
+pub(crate) use inspect::{Part, SlotPages, SlotRun};
 pub use policy::ResetStrategy;
 
 use crate::sys::mapping::{Access, PAGE, Reservation};
 use crate::sys::memfd::ImageFile;
 use crate::sys::pagemap;
 use crate::vmctx::VmContext;
+use attribution::{Attribution, Noted};
 use budget::MappingBudget;
 use image::{MEMORY_AT, to_bytes, to_pages};
 use inspect::SlotView;
@@ -77,6 +83,8 @@ pub(crate) struct Slot {
     tracking: Option<Tracking>,
     /// What tracking ended with in this run. It is freed at the next reset, because a signal handler cannot free.
     ended_tracking: Option<Tracking>,
+    /// Who wrote what, for those who asked. The slot is not tracked then.
+    attribution: Option<Attribution>,
     pacing: Pacing,
     residue: Residue,
 }
@@ -140,9 +148,15 @@ impl Slot {
             accessible: 0,
             tracking: None,
             ended_tracking: None,
+            attribution: None,
             pacing: Pacing::new(),
             residue: Residue::default(),
         })
+    }
+
+    /// Has the slot note who writes each page first. It is made for one image after another, and stays that way.
+    pub(crate) fn attribute_writes(&mut self, find_writer: FindWriter) {
+        self.attribution = Some(Attribution::new(find_writer));
     }
 
     pub(crate) fn vmctx(&self) -> VmContext {
@@ -189,7 +203,10 @@ impl Slot {
 
     fn bind_blank(&mut self, image: &Arc<Image>, strategy: ResetStrategy, with_guard: bool) -> Result<()> {
         self.state = State::Poisoned; // Until all is done.
-        let bound = self.map(image, with_guard).and_then(|()| self.track_expected(image, strategy));
+        let bound = self.map(image, with_guard).and_then(|()| match self.attribution {
+            None => self.track_expected(image, strategy),
+            Some(_) => self.begin_attribution(image),
+        });
         match bound {
             Ok(()) => {
                 self.image = Some(Arc::clone(image));
@@ -258,7 +275,12 @@ impl Slot {
             let range = MEMORY_AT + self.accessible..MEMORY_AT + bytes;
             // SAFETY: the range is inaccessible, so nothing refers to it. It reads as zeros: that is how `unmap` and
             // `reset_grown` leave what lies behind a memory.
-            unsafe { self.space.protect(range.clone(), Access::ReadWrite) }.inspect_err(|_| self.undo_growth(range))?;
+            unsafe { self.space.protect(range.clone(), Access::ReadWrite) }
+                .inspect_err(|_| self.undo_growth(range.clone()))?;
+            if let Some(attribution) = self.attribution.as_mut().filter(|attribution| attribution.is_active()) {
+                // SAFETY: as above.
+                unsafe { attribution.protect(&self.space, range.clone()) }.inspect_err(|_| self.undo_growth(range))?;
+            }
             self.accessible = bytes;
         }
         Ok(())
@@ -274,10 +296,14 @@ impl Slot {
     }
 
     /// Handles a write at `address` that has faulted. If the page is write-protected because the slot is tracked, makes
-    /// it writable and returns true: the write can be tried again. Safe to call in a signal handler.
-    pub(crate) fn handle_write_fault(&mut self, address: usize) -> bool {
+    /// it writable and returns true: the write can be tried again. `pc` is the instruction. Safe to call in a signal
+    /// handler.
+    pub(crate) fn handle_write_fault(&mut self, address: usize, pc: usize) -> bool {
         let Some(at) = address.checked_sub(self.addresses().start) else { return false };
         let page = (at / PAGE) as Page;
+        if self.attribution.is_some() {
+            return self.attribute(page..page + 1, Some(Writer { pc, host: false })).unwrap_or(false);
+        }
         let protected = self.protected_part(page..page + 1);
         !protected.is_empty() && self.write_outside_hot_set(protected).is_ok()
     }
@@ -288,11 +314,15 @@ impl Slot {
     /// When the kernel refuses.
     #[inline]
     pub(crate) fn make_writable(&mut self, address: *const u8, bytes: usize) -> Result<()> {
-        if self.tracking.is_none() || bytes == 0 {
+        if (self.tracking.is_none() && self.attribution.is_none()) || bytes == 0 {
             return Ok(());
         }
         let at = address as usize - self.addresses().start;
-        let protected = self.protected_part((at / PAGE) as Page..(at + bytes).div_ceil(PAGE) as Page);
+        let pages = (at / PAGE) as Page..(at + bytes).div_ceil(PAGE) as Page;
+        if self.attribution.is_some() {
+            return self.attribute(pages, None).map(|_| ());
+        }
+        let protected = self.protected_part(pages);
         if protected.is_empty() { Ok(()) } else { self.write_outside_hot_set(protected) }
     }
 
@@ -302,12 +332,15 @@ impl Slot {
     /// When the kernel refuses.
     #[inline]
     pub(crate) fn make_all_writable(&mut self) -> Result<()> {
-        if self.tracking.is_none() { Ok(()) } else { self.expose() }
+        if self.tracking.is_none() && self.attribution.is_none() { Ok(()) } else { self.expose() }
     }
 
     #[cold]
     fn expose(&mut self) -> Result<()> {
         let Some(image) = self.image.clone() else { return Ok(()) };
+        if self.attribution.is_some() {
+            return self.end_attribution(&image);
+        }
         self.stop_tracking(&image)?;
         // Once in a while this does not matter. If it happens often, tracking is not worth its system calls.
         self.pacing.exposed(&image.habits);
@@ -345,6 +378,61 @@ impl Slot {
         Ok(())
     }
 
+    /// Notes who writes to some pages, and makes them writable. Returns whether any was write-protected. Safe to call in
+    /// a signal handler if the writer is given.
+    #[cold]
+    fn attribute(&mut self, pages: Range<Page>, writer: Option<Writer>) -> Result<bool> {
+        let (Some(attribution), Some(image)) = (&mut self.attribution, &self.image) else { return Ok(false) };
+        let [tables, memory] = image.protectable();
+        let grown = memory.end..MEMORY_AT + self.accessible;
+        match attribution.write(&self.space, &[tables, memory, grown], pages, writer) {
+            Noted::Nothing => Ok(false),
+            Noted::Written => Ok(true),
+            Noted::Refused => {
+                let image = Arc::clone(image);
+                self.end_attribution(&image).map(|()| true)
+            }
+        }
+    }
+
+    /// Makes everything writable that is accessible. What is written from now on has no known writer.
+    #[cold]
+    fn end_attribution(&mut self, image: &Image) -> Result<()> {
+        let state = std::mem::replace(&mut self.state, State::Poisoned);
+        Tracking::end(&self.space, image)?;
+        let grown = image.memory().end..MEMORY_AT + self.accessible;
+        if !grown.is_empty() {
+            // SAFETY: it gives more access to what is mapped.
+            unsafe { self.space.protect(grown, Access::ReadWrite) }?;
+        }
+        self.attribution.as_mut().into_iter().for_each(Attribution::end);
+        self.state = state;
+        Ok(())
+    }
+
+    /// Write-protects all but the head of a clean slot. If the kernel refuses, this run has no known writers.
+    fn begin_attribution(&mut self, image: &Image) -> Result<()> {
+        let Some(attribution) = &mut self.attribution else { return Ok(()) };
+        // SAFETY: the slot has no tenant, so nothing refers into it.
+        match unsafe { attribution.begin(&self.space, image) } {
+            Ok(()) => Ok(()),
+            Err(_) => self.end_attribution(image),
+        }
+    }
+
+    /// Resets a slot whose writes are attributed: as one that is not tracked, and write-protects it again.
+    #[cold]
+    fn reset_attributed(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
+        let strategy = match rules.strategy {
+            ResetStrategy::Discard => ResetStrategy::Discard,
+            _ => ResetStrategy::Scan,
+        };
+        self.end_attribution(image)?;
+        let kind = self.reset_to(image, ResetRules { strategy, ..rules })?;
+        self.begin_attribution(image)?;
+        Ok(kind)
+    }
+
     // Reset.
 
     /// Makes a slot clean after its instance has died, or to start it again, and says how.
@@ -358,7 +446,10 @@ impl Slot {
         }
         let image = self.image.take_if(|_| self.state == State::Dirty).ok_or(Errno::NOTRECOVERABLE)?;
         self.state = State::Poisoned; // Until all is done, also if something panics.
-        let kind = self.reset_to(&image, rules)?;
+        let kind = match self.attribution {
+            None => self.reset_to(&image, rules)?,
+            Some(_) => self.reset_attributed(&image, rules)?,
+        };
         self.image = Some(image);
         self.ended_tracking = None;
         self.state = State::Clean;
@@ -617,7 +708,13 @@ impl Slot {
     // Looking at it.
 
     fn view(&self) -> SlotView<'_> {
-        SlotView { space: &self.space, image: self.image.as_deref(), accessible: self.accessible }
+        SlotView {
+            space: &self.space,
+            image: self.image.as_deref(),
+            accessible: self.accessible,
+            hot: self.tracking.as_ref().map(Tracking::writable),
+            attribution: self.attribution.as_ref(),
+        }
     }
 
     /// Returns what the slot holds now, as parts of another image: the state in `state`, and the memory.
@@ -628,6 +725,14 @@ impl Slot {
     /// Counts the pages of state (with the host cell) and memory by what they are; `memory_only` leaves the state out.
     pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
         self.view().page_stats(memory_only)
+    }
+
+    /// Lists what the pages of a part are.
+    ///
+    /// # Errors
+    /// When the kernel cannot say.
+    pub(crate) fn pages(&self, part: Part) -> std::result::Result<SlotPages, pagemap::Unavailable> {
+        self.view().pages(part)
     }
 
     // The end.

@@ -332,7 +332,7 @@ fn a_write_fault_is_handled_without_allocating_or_freeing() {
     reset(&mut slot, Adaptive);
     for page in 0..=policy::MISSES as usize {
         slot.mark_dirty();
-        assert!(slot.handle_write_fault(slot.space.at(MEMORY_AT + (100 + 2 * page) * PAGE) as usize));
+        assert!(slot.handle_write_fault(slot.space.at(MEMORY_AT + (100 + 2 * page) * PAGE) as usize, 0));
     }
     // One too many ended tracking; what it held is freed by the reset, not by the handler.
     assert!(slot.tracking.is_none() && slot.ended_tracking.is_some());

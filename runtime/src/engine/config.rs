@@ -43,7 +43,12 @@ impl Config {
             settings: Settings::default(),
             memory_init_cow: true,
             check_artifacts: false,
-            limits: Limits { instances: MAX_INSTANCES, keep_resident: KEEP_RESIDENT, strategy },
+            limits: Limits {
+                instances: MAX_INSTANCES,
+                keep_resident: KEEP_RESIDENT,
+                strategy,
+                attribute_writes: false,
+            },
             max_wasm_stack: MAX_WASM_STACK,
             backtrace_frames: Some(BACKTRACE_FRAMES),
         }
@@ -68,6 +73,17 @@ impl Config {
     /// others are for tests and measurements.
     pub fn reset_strategy(&mut self, strategy: ResetStrategy) -> &mut Self {
         self.limits.strategy = strategy;
+        self
+    }
+
+    /// Sets whether instances note which function first writes each page of their memories and tables in a run:
+    /// [`Instance::page_map`](crate::Instance::page_map) tells it then. Default: `false`.
+    ///
+    /// Every page that is written faults once in each run, which costs two to four microseconds (`BENCHMARKS.md` has
+    /// figures), and instances are reset with [`ResetStrategy::Scan`], or with `Discard` if that is configured. Globals
+    /// and small tables are in pages that are always writable, and have no first writer.
+    pub fn attribute_writes(&mut self, enable: bool) -> &mut Self {
+        self.limits.attribute_writes = enable;
         self
     }
 

@@ -6,8 +6,10 @@ mod incompatible;
 pub(crate) mod imports;
 pub(crate) mod instantiate;
 mod snapshot;
+mod page_map;
 
 pub use incompatible::IncompatibleImportError;
 pub use instance::Export;
 pub(crate) use instantiate::Definition;
+pub use page_map::{FirstWriter, PageMap, PageRegion, PageRun, RegionKind};
 pub use snapshot::Snapshot;

@@ -160,7 +160,7 @@ impl Instance {
     }
 
     /// Returns the indices of the instance, and of those behind the other memories that its module defines.
-    fn with_extra_memories(&self, store: &StoreInner) -> Range<u32> {
+    pub(super) fn with_extra_memories(&self, store: &StoreInner) -> Range<u32> {
         let info = store.instance(self.index).prototype.info();
         let own = info.memories.len() as u32 - info.num_imported_memories;
         self.index..self.index + own.max(1)

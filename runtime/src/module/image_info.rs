@@ -18,18 +18,32 @@ pub struct ImageInfo {
     pub state: usize,
     /// Size of the part of the state that every reset copies back.
     pub head: usize,
-    /// Initial size of linear memory.
+    /// Initial size of the first linear memory that the module defines.
     pub memory: usize,
-    /// The ranges of linear memory in which the image is not zero, in whole host pages.
+    /// The ranges of that memory in which the image is not zero, in whole host pages.
     pub extents: Vec<Range<u64>>,
     /// Why the image is copied into each instance slot, byte by byte, instead of being mapped from
     /// a file. `None` if it is mapped. Instances behave the same, but share no memory, and a slot's
     /// first instance takes longer.
     pub copied: Option<String>,
+    /// The memories that the module defines, in order. Each of its instances has them all.
+    pub memories: Vec<MemoryImageInfo>,
     /// Size of the machine code.
     pub code: usize,
     /// The steps of instantiation that are left for each instance.
     pub remaining: Vec<RemainingStep>,
+}
+
+/// The image of one memory. Sizes are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryImageInfo {
+    /// Its index in the module's index space.
+    pub index: u32,
+    /// Its initial size.
+    pub size: usize,
+    /// The ranges in which the image is not zero, in whole host pages.
+    pub extents: Vec<Range<u64>>,
 }
 
 /// A step of instantiation that could not be part of the image.
@@ -54,9 +68,21 @@ impl Module {
             memory,
             extents,
             copied: prototype.image.files.as_ref().err().map(|why| why_copied(*why)),
+            memories: self.memory_images(),
             code: prototype.code().len(),
             remaining: self.remaining(),
         }
+    }
+
+    fn memory_images(&self) -> Vec<MemoryImageInfo> {
+        let (prototype, info) = (self.prototype(), self.info());
+        let images = std::iter::once(prototype).chain(&prototype.extra_memories);
+        let defined = info.num_imported_memories..info.memories.len() as u32;
+        let described = defined.zip(images).map(|(index, prototype)| {
+            let (_, _, size, extents) = prototype.image.sizes();
+            MemoryImageInfo { index, size, extents }
+        });
+        described.collect()
     }
 
     fn remaining(&self) -> Vec<RemainingStep> {

@@ -5,6 +5,6 @@ pub(crate) mod load;
 mod artifact;
 mod image_info;
 
-pub use image_info::{ImageInfo, RemainingStep};
+pub use image_info::{ImageInfo, MemoryImageInfo, RemainingStep};
 pub use module::{ExportType, ImportType, Module};
 pub(crate) use module::{PrototypeParts, prototype_of_parts};

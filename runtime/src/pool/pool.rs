@@ -7,6 +7,7 @@
 use super::prototype::Prototype;
 use super::sharded::Sharded;
 use super::tenant::{Closures, InstanceData};
+use crate::code::writer;
 use crate::cow::ResetStrategy;
 use crate::cow::{ResetKind, ResetRules, Slot};
 use crate::sys::fork::Guard;
@@ -26,6 +27,8 @@ pub(crate) struct Limits {
     /// The most bytes that idle instances keep in memory.
     pub(crate) keep_resident: usize,
     pub(crate) strategy: ResetStrategy,
+    /// Whether slots note who writes each page first.
+    pub(crate) attribute_writes: bool,
 }
 
 /// All idle instances of an engine.
@@ -203,7 +206,12 @@ impl Pool {
         let mut refused = None;
         if self.total.fetch_update(SeqCst, SeqCst, |total| (total < limit).then_some(total + 1)).is_ok() {
             match Slot::new() {
-                Ok(slot) => return Ok(slot),
+                Ok(mut slot) => {
+                    if self.limits.attribute_writes {
+                        slot.attribute_writes(writer::find);
+                    }
+                    return Ok(slot);
+                }
                 Err(error) => refused = Some(error),
             }
             self.total.fetch_sub(1, SeqCst);

@@ -48,3 +48,13 @@ fn globals_that_are_computed_from_each_other_are_evaluated_once() {
     let text = format!("(module (global i32 (i32.const 65536)) {chain} (memory 1) (data (global.get 99999) \"x\"))");
     assert_eq!(remaining(&text)[0], ("data segment 0".to_owned(), out_of_bounds));
 }
+
+#[test]
+fn all_memories_are_described() {
+    let text = r#"(module (import "" "" (memory 1)) (memory 2) (memory 3)
+        (data (memory 1) (i32.const 4096) "x") (data (memory 2) (i32.const 70000) "y"))"#;
+    let info = Module::new(&Engine::default(), text).unwrap().image_info();
+    let memories: Vec<_> =
+        info.memories.into_iter().map(|memory| (memory.index, memory.size, memory.extents)).collect();
+    assert_eq!(memories, [(1, 131_072, vec![4096..8192]), (2, 196_608, vec![69_632..73_728])]);
+}

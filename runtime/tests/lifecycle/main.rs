@@ -4,6 +4,7 @@
 mod common;
 mod artifact;
 mod image_info;
+mod page_map;
 #[cfg(feature = "wasi")]
 mod programs;
 mod reset;

@@ -9,7 +9,8 @@
 
 use crate::common::{Random, call, call_i32, config, is_zero, number_from_environment};
 use minirt::{
-    Engine, ExternRef, Func, Global, GlobalType, Instance, Module, Ref, ResetStrategy, Store, Trap, Val, ValType,
+    Config, Engine, ExternRef, Func, Global, GlobalType, Instance, Module, Ref, ResetStrategy, Store, Trap, Val,
+    ValType,
 };
 use std::fmt::Write;
 
@@ -747,14 +748,18 @@ impl Drop for Reproduce<'_> {
 type Neighbour<'a> = (&'a Tenant, Store<()>, Instance);
 
 fn take_turns(strategy: ResetStrategy, images: bool) {
+    take_turns_in(|| config(strategy, images), &format!("{strategy:?}, images {images}"));
+}
+
+fn take_turns_in(config: impl Fn() -> Config, name: &str) {
     let seed = number_from_environment("MINIRT_SEED").unwrap_or(0x6d69_6e69);
     let tenants = number_from_environment("MINIRT_SWAPS").unwrap_or(TENANTS);
     let keep = [256 << 20, 64 * 4096, 0];
     for slots in 1..=3 {
         let mut random = Random(seed ^ (slots as u64) << 32);
-        let engine = Engine::new(config(strategy, images).max_instances(slots).keep_resident(keep[slots - 1])).unwrap();
+        let engine = Engine::new(config().max_instances(slots).keep_resident(keep[slots - 1])).unwrap();
         let modules: Vec<Tenant> = (0..MODULES).map(|_| Tenant::random(&mut random, &engine, slots)).collect();
-        let case = format!("{strategy:?}, images {images}, {slots} slots");
+        let case = format!("{name}, {slots} slots");
         let mut reproduce = Reproduce { seed, case, tenant: 0, module: None };
         let mut neighbours: Vec<Neighbour<'_>> = Vec::new();
         let mut which = 0;
@@ -812,4 +817,18 @@ fn every_tenant_is_fresh_when_slots_are_scanned() {
 #[test]
 fn every_tenant_is_fresh_when_slots_are_discarded() {
     [true, false].into_iter().for_each(|images| take_turns(ResetStrategy::Discard, images));
+}
+
+#[test]
+fn every_tenant_is_fresh_when_writes_are_attributed() {
+    for (strategy, images) in
+        [(ResetStrategy::Adaptive, true), (ResetStrategy::Discard, true), (ResetStrategy::Scan, false)]
+    {
+        let attributing = || {
+            let mut config = config(strategy, images);
+            config.attribute_writes(true);
+            config
+        };
+        take_turns_in(attributing, &format!("{strategy:?}, images {images}, attributed"));
+    }
 }

@@ -9,4 +9,4 @@ mod x86_64;
 
 pub(crate) use position::{Frame, Position};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{enter, frame, interrupted, resume, thread_pointer};
+pub(crate) use x86_64::{FRAME_POINTER, enter, frame, interrupted, resume, thread_pointer};

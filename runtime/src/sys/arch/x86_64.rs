@@ -3,6 +3,9 @@
 use super::position::{Frame, Position};
 use libc::{REG_RBP, REG_RIP, REG_RSP, c_void, ucontext_t};
 
+/// The number of the frame pointer's register, `rbp`, in unwind tables (System V ABI, DWARF register numbers).
+pub(crate) const FRAME_POINTER: i32 = 6;
+
 /// Reads where a signal has interrupted its thread.
 ///
 /// # Safety
