@@ -138,7 +138,7 @@ fn put(slot: &mut Slot, at: usize, len: usize) -> Result<()> {
     if len == 1 && at.is_multiple_of(3) {
         let page = (at / PAGE) as Page;
         let protected = !slot.protected_part(page..page + 1).is_empty();
-        if protected && !slot.handle_write_fault(slot.space.at(at) as usize) {
+        if protected && !slot.handle_write_fault(slot.space.at(at) as usize, 0) {
             return Err(Errno::ACCESS); // A guest traps there.
         }
     } else {
