@@ -3,6 +3,7 @@
 mod module;
 pub(crate) mod load;
 mod artifact;
+mod separate;
 mod image_info;
 
 pub use image_info::{ImageInfo, MemoryImageInfo, RemainingStep};

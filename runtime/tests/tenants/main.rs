@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod domains;
 mod isolation;
 mod neighbours;
 mod random;
