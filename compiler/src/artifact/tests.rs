@@ -1,5 +1,7 @@
 //! What is written is read back, and what was not written is told apart.
 
+mod damage;
+
 use super::file::assemble;
 use super::header::{self, PAGE, Sections};
 use super::wire::Writer;

@@ -7,6 +7,7 @@
 mod common;
 mod calls;
 mod leaks;
+mod mixed;
 mod soak;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

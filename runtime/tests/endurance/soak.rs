@@ -8,14 +8,14 @@ const PAGE: usize = 4096;
 
 /// Where a leak would show.
 #[derive(Clone, Copy, Debug)]
-struct Process {
-    descriptors: usize,
-    mappings: usize,
-    resident: usize,
+pub(crate) struct Process {
+    pub(crate) descriptors: usize,
+    pub(crate) mappings: usize,
+    pub(crate) resident: usize,
 }
 
 impl Process {
-    fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
         let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
         Self { descriptors: common::descriptors(), mappings: common::mappings(), resident: pages * PAGE }

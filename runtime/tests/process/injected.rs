@@ -7,31 +7,57 @@ use crate::life::{OTHER, TEXT, live, live_elsewhere, names, rounds, strategy_nam
 use minirt::{Engine, Module};
 use std::process::{Command, ExitStatus};
 
-/// With `strace` a single call can be made to fail. Where there is none, or it may not trace, this shows nothing.
-/// `MINIRT_INJECT=all` takes every call instead of a few of each kind.
+/// System calls of a life. Those of the C library's allocator are not among them.
+const NAMES: [&str; 13] = [
+    "mmap",
+    "mprotect",
+    "madvise",
+    "munmap",
+    "memfd_create",
+    "ftruncate",
+    "pwrite64",
+    "fcntl",
+    "ioctl",
+    "openat",
+    "prlimit64",
+    "sigaltstack",
+    "rt_sigprocmask",
+];
+
+/// Errors of the kernel, whether or not the call is known for them. A filter may return any.
+const ERRORS: [&str; 6] = ["ENOMEM", "EMFILE", "EPERM", "EINTR", "ENOSYS", "EAGAIN"];
+
+/// What is tried unless the environment says otherwise: errors that are usual.
+const USUAL: [&str; 10] = [
+    "mmap:ENOMEM",
+    "mprotect:ENOMEM",
+    "madvise:EAGAIN",
+    "memfd_create:EMFILE",
+    "ftruncate:ENOMEM",
+    "pwrite64:EINTR",
+    "ioctl:ENOMEM",
+    "ioctl:EINTR",
+    "sigaltstack:ENOMEM",
+    "fcntl:EPERM",
+];
+
+/// With `strace` a single call can be made to fail. Where there is none, or it may not trace, this
+/// shows nothing. `MINIRT_INJECT=all` takes every call with every error, instead of a few of each
+/// usual kind.
 #[test]
 fn any_single_system_call_may_fail_and_the_next_life_is_well() {
     let test = any_single_system_call_may_fail_and_the_next_life_is_well;
     if let Some(case) = case() {
         return passes(test, &case, lives_around_a_failure);
     }
-    let calls = [
-        "mmap:ENOMEM",
-        "mprotect:ENOMEM",
-        "madvise:EAGAIN",
-        "memfd_create:EMFILE",
-        "ftruncate:ENOSPC",
-        "pwrite64:EINTR",
-        "ioctl:ENOMEM",
-        "ioctl:EINTR",
-        "sigaltstack:ENOMEM",
-        "fcntl:EPERM",
-    ];
-    let most = if std::env::var("MINIRT_INJECT").is_ok_and(|value| value == "all") { usize::MAX } else { 4 };
+    let all = std::env::var("MINIRT_INJECT").is_ok_and(|value| value == "all");
+    let every = NAMES.iter().flat_map(|name| ERRORS.map(|error| format!("{name}:{error}")));
+    let calls: Vec<String> = if all { every.collect() } else { USUAL.map(str::to_owned).into() };
+    let most = if all { usize::MAX } else { 4 };
     let mut failures = 0;
     for case in names().iter().flat_map(|name| [format!("{name}/images"), format!("{name}/copies")]) {
         let Some(trace) = trace(test, &case) else { return };
-        for call in calls {
+        for call in &calls {
             let (name, error) = call.split_once(':').unwrap();
             let (first, count) = calls_between_marks(&trace, name);
             for n in (0..count).step_by(count.div_ceil(most).max(1)) {

@@ -1,7 +1,7 @@
 //! No path leads out of a preopened directory: a grammar of paths against every function that takes one, and a host
 //! that changes directories behind the guest's back.
 
-use crate::common::forbid;
+use crate::common::{Random, forbid, number_from_environment};
 use crate::program::*;
 use minirt::wasi::{DirAccess, WasiCtxBuilder};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -223,6 +224,7 @@ fn without_openat2_no_path_and_no_race_leads_out_either() {
     for test in [
         "no_path_of_a_whole_grammar_leads_out_of_a_directory_with_any_function",
         "no_race_with_a_host_that_swaps_directories_for_links_leads_out",
+        "no_random_path_leads_out_while_the_host_swaps_directories_for_links",
     ] {
         let mut again = Command::new(std::env::current_exe().unwrap());
         let name = format!("escape::{test}");
@@ -341,4 +343,56 @@ fn no_race_with_a_host_that_swaps_directories_for_links_leads_out() {
     });
     assert!(counts.iter().all(|count| *count > 10), "{counts:?}: the guest saw one of both only");
     world.check("a race");
+}
+
+/// Paths that random names make while the host swaps directories for links, unless `MINIRT_PATHS`
+/// says otherwise. `MINIRT_SEED` says which.
+const RACING_PATHS: u64 = 1_500;
+
+/// Paths between two looks at what is outside.
+const BETWEEN_LOOKS: u64 = 100;
+
+#[test]
+fn no_random_path_leads_out_while_the_host_swaps_directories_for_links() {
+    let count = number_from_environment("MINIRT_PATHS").unwrap_or(RACING_PATHS) / (passed_over() as u64 + 1);
+    let mut random = Random(number_from_environment("MINIRT_SEED").unwrap_or(22));
+    let world = World::new();
+    let mut wasi = WasiCtxBuilder::new();
+    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", DirAccess::ReadWrite).unwrap());
+    // The host swaps while nobody looks at the tree.
+    let (over, looking) = (AtomicBool::new(false), Mutex::new(()));
+    std::thread::scope(|scope| {
+        let swaps = scope.spawn(|| {
+            let mut swaps = 0_u64;
+            while !over.load(Relaxed) {
+                let _not_now = looking.lock().unwrap_or_else(PoisonError::into_inner);
+                for _ in 0..20 {
+                    for (directory, link) in [("dir", "out_dir"), ("dir/deep", "up"), ("dir", "abs_dir")] {
+                        let [one, other] = [directory, link].map(|name| world.inside().join(name));
+                        // The guest may have taken one of them away.
+                        swaps += u64::from(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok());
+                    }
+                }
+            }
+            swaps
+        });
+        let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for done in 1..=count {
+                let names: Vec<&str> = (0..1 + random.below(5)).map(|_| *random.pick(&NAMES)).collect();
+                let [before, behind] = [["", "/", "./"][random.below(3)], ["", "/", "/.", "/.."][random.below(4)]];
+                try_everything(&mut p, &world, &format!("{before}{}{behind}", names.join("/")));
+                if done % BETWEEN_LOOKS == 0 || done == count {
+                    let _look = looking.lock().unwrap_or_else(PoisonError::into_inner);
+                    world.check(&format!("one of the paths up to {done}"));
+                    world.fill();
+                }
+            }
+        }));
+        over.store(true, Relaxed);
+        let swaps = swaps.join().unwrap();
+        println!("{count} paths, {swaps} swaps");
+        tried.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert!(swaps > count / 100, "{swaps} swaps");
+    });
+    assert_eq!(open_in(world.dir.path()), 1, "something stayed open");
 }

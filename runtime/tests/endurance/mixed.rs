@@ -1,0 +1,183 @@
+//! Everything that a host does, on two threads at a time, for as long as one likes: compiling,
+//! instantiating, trapping, forking, dropping. `MINIRT_LOAD` says for how many seconds,
+//! `MINIRT_SEED` with which numbers.
+
+use crate::alone;
+use crate::common::{Random, call, call_i32, number_from_environment};
+use crate::soak::Process;
+use minirt::{Config, Engine, Instance, Module, Store, Trap, Val};
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Seconds, unless the environment says otherwise. Less is too little to see a leak.
+const SECONDS: u64 = 8;
+/// Modules that a thread holds at a time.
+const MODULES: usize = 6;
+/// Stores that a thread holds at a time.
+const STORES: usize = 8;
+
+/// What has been done, so that it can be said and is not nothing.
+#[derive(Debug, Default)]
+struct Done {
+    compiled: AtomicU64,
+    instances: AtomicU64,
+    traps: AtomicU64,
+    snapshots: AtomicU64,
+    forks: AtomicU64,
+}
+
+/// A module unlike others: sizes, data, tables and functions differ.
+fn random_module(random: &mut Random) -> String {
+    let pages = 1 + random.below(20);
+    let mut text = format!(
+        "(module (memory (export \"m\") {pages} {}) (global $g (mut i32) (i32.const {}))
+         (table $t {} 200 funcref) (elem (i32.const 0) $f0)
+         (func (export \"trap\") (drop (i32.load (i32.const -8))))
+         (func $r (export \"recurse\") (call $r))
+         (func (export \"write\") (param $at i32) (param $count i32) (result i32)
+           (loop (i32.store8 (local.get $at) (i32.const 204))
+             (local.set $at (i32.add (local.get $at) (i32.const 1000)))
+             (br_if 0 (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))
+           (global.set $g (i32.add (global.get $g) (i32.const 1))) (global.get $g))",
+        pages + random.below(9),
+        random.below(100),
+        1 + random.below(100),
+    );
+    for number in 0..1 + random.below(12) {
+        let _ = write!(text, "(func $f{number} (param i64) (result i64)");
+        let _ = write!(text, "(i64.mul (local.get 0) (i64.const {}))", random.next() as i64);
+        let _ = write!(text, "(i64.xor (i64.shr_u (local.get 0) (i64.const {}))))", random.below(64));
+    }
+    for _ in 0..random.below(4) {
+        let at = random.below(pages * 65_536 - 20);
+        let _ = write!(text, "(data (i32.const {at}) \"{:016x}\")", random.next());
+    }
+    text + ")"
+}
+
+/// A child that uses what its parent has, and ends.
+fn fork_and_run(engine: &Engine, module: &Module) {
+    // SAFETY: the child runs instances, and ends in `_exit`.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "{}", std::io::Error::last_os_error());
+    if child == 0 {
+        let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut store = Store::new(engine, ());
+            let it = Instance::new(&mut store, module, &[]).unwrap();
+            call_i32(&mut store, it, "write", &[100, 10]).unwrap();
+            call(&mut store, it, "trap", &[]).unwrap_err();
+        }));
+        // SAFETY: it ends the process at once; nothing of the parent's is flushed twice.
+        unsafe { libc::_exit(i32::from(lived.is_err())) }
+    }
+    let mut status = 0;
+    // SAFETY: the child is this process's own, and `status` outlives the call.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "a child failed");
+}
+
+fn live(engine: &Engine, random: &mut Random, until: Instant, done: &Done) {
+    let mut modules: Vec<Module> = Vec::new();
+    let mut stores: Vec<(Store<()>, Instance)> = Vec::new();
+    let count = |of: &AtomicU64| _ = of.fetch_add(1, Relaxed);
+    while Instant::now() < until {
+        let usual = random.below(100);
+        if modules.is_empty() || usual < 3 {
+            if modules.len() == MODULES {
+                modules.swap_remove(random.below(MODULES));
+            }
+            modules.push(Module::new(engine, random_module(random)).unwrap());
+            count(&done.compiled);
+        }
+        let module = random.pick(&modules).clone();
+        if stores.len() == STORES {
+            stores.swap_remove(random.below(STORES));
+        }
+        let mut store = Store::new(engine, ());
+        let it = Instance::new(&mut store, &module, &[]).unwrap();
+        count(&done.instances);
+        let [at, times] = [random.below(20_000) as i32, 1 + random.below(40) as i32];
+        let first = call_i32(&mut store, it, "write", &[at, times]);
+        match usual {
+            3..20 => {
+                let error = call(&mut store, it, "trap", &[]).unwrap_err();
+                assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds));
+                count(&done.traps);
+            }
+            20..22 => {
+                let error = call(&mut store, it, "recurse", &[]).unwrap_err();
+                assert_eq!(error.downcast_ref(), Some(&Trap::StackOverflow));
+                count(&done.traps);
+            }
+            22..26 => {
+                let memory = it.get_memory(&store, "m").unwrap();
+                let _ = memory.grow(&mut store, 1 + random.below(4) as u64);
+                memory.data_mut(&mut store).fill(0xcc);
+            }
+            26..30 => {
+                it.reset(&mut store).unwrap();
+                let again = call_i32(&mut store, it, "write", &[at, times]);
+                assert_eq!(first.as_ref().ok(), again.as_ref().ok(), "an instance that was reset");
+            }
+            30..32 => {
+                let snapshot = it.snapshot(&mut store).unwrap();
+                if modules.len() < MODULES {
+                    modules.push(snapshot.module().clone());
+                }
+                count(&done.snapshots);
+            }
+            32 if random.percent(10) => {
+                fork_and_run(engine, &module);
+                count(&done.forks);
+            }
+            _ => {
+                let table = it.get_export(&store, "t");
+                assert!(table.is_none());
+                let results = call(&mut store, it, "write", &[Val::I32(at), Val::I32(1)]).unwrap();
+                assert_eq!(results.len(), 1);
+            }
+        }
+        if random.percent(20) {
+            stores.push((store, it));
+        }
+    }
+}
+
+#[test]
+fn a_mixed_load_on_two_threads_takes_no_more_in_the_end_than_in_the_beginning() {
+    let _alone = alone();
+    let seconds = number_from_environment("MINIRT_LOAD").unwrap_or(SECONDS);
+    let seed = number_from_environment("MINIRT_SEED").unwrap_or(22);
+    // Few slots that may keep little, so that what they hold in memory settles soon.
+    let engine = Engine::new(Config::new().max_instances(64).keep_resident(4 << 20)).unwrap();
+    let done = Done::default();
+    let rounds = 8;
+    let mut least: Option<Process> = None;
+    for round in 0..rounds {
+        let until = Instant::now() + Duration::from_millis(seconds * 1000 / rounds);
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let (engine, done) = (&engine, &done);
+                let mut random = Random(seed << 8 ^ round << 1 ^ thread);
+                scope.spawn(move || live(engine, &mut random, until, done));
+            }
+        });
+        let now = Process::now();
+        println!("round {round}: {now:?}, {:?}", engine.stats());
+        assert_eq!(engine.stats().live, 0);
+        // The first rounds fill the pool and the allocator's arenas.
+        match least {
+            Some(before) if round >= 3 => {
+                assert!(now.descriptors <= before.descriptors, "{before:?} became {now:?}");
+                assert!(now.mappings <= before.mappings + 64, "{before:?} became {now:?}");
+                assert!(now.resident <= before.resident + (8 << 20), "{before:?} became {now:?}");
+            }
+            _ if round == 2 => least = Some(now),
+            _ => {}
+        }
+    }
+    println!("seed {seed}, {seconds} s: {done:?}");
+    let all = [&done.compiled, &done.instances, &done.traps, &done.snapshots, &done.forks];
+    assert!(all.iter().all(|count| count.load(Relaxed) > 0), "{done:?}");
+}
