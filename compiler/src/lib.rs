@@ -109,7 +109,7 @@ impl Compiler {
         let compiled = compile::compile(&module, &pieces, bodies, self.limits(&info), self.parallel)?;
         let code = link::link(&self.isa, &pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);
-        info.forget_active_data(image.remaining.first_data);
+        initialise::forget_segments(&mut info, &layout, &image.remaining);
         Ok(Compiled { module: info, layout, image, code })
     }
 

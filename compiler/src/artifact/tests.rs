@@ -359,6 +359,7 @@ fn what_lies_outside_is_refused() {
     refused(|c| c.code.tables.funcs = Default::default(), "its functions");
     refused(|c| c.module.data[0].bytes = 0..1000, "its description");
     refused(|c| c.module.num_imported_globals = u32::MAX, "its description");
+    refused(|c| c.module.memories[0].page_size_log2 = 200, "its description");
     refused(|c| c.image.state.clear(), "its state");
     refused(|c| c.image.state.resize(c.layout.state_room as usize + 1, 0), "its state");
 }

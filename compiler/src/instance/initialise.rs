@@ -10,7 +10,9 @@
 //! nothing: if it traps, nobody ever sees the instance.
 
 use super::image::{Extent, InitialImage, MemoryImage, Remaining};
-use super::layout::{ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record};
+use super::layout::{
+    DropFlag, ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record,
+};
 use crate::module::{ConstExpr, MemoryType, ModuleInfo, RefKind, SegmentMode, ValType};
 use std::collections::BTreeMap;
 
@@ -47,6 +49,18 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     builder.image
 }
 
+/// Forgets the segments that no instance needs any more: what they hold is in the image, and nothing can ask for them.
+pub(crate) fn forget_segments(info: &mut ModuleInfo, layout: &Layout, remaining: &Remaining) {
+    let left = |first: Option<u32>, segment: u32, mode: &SegmentMode| match mode {
+        SegmentMode::Active { .. } => first.is_some_and(|first| segment >= first),
+        SegmentMode::Passive | SegmentMode::Declared => false,
+    };
+    info.retain_segments(
+        |it| layout.element_dropped(it.index).is_some() || left(remaining.first_element, it.index, &it.mode),
+        |it| layout.data_dropped(it.index).is_some() || left(remaining.first_data, it.index, &it.mode),
+    );
+}
+
 struct Builder<'a> {
     info: &'a ModuleInfo,
     layout: &'a Layout,
@@ -68,6 +82,14 @@ impl Builder<'_> {
 
     fn put_word(&mut self, at: i32, word: u64) {
         self.put(at, &word.to_le_bytes());
+    }
+
+    /// Notes that a segment has been dropped, if it has a flag.
+    fn drop_segment(&mut self, flag: Option<DropFlag>) {
+        if let Some(DropFlag { at, mask }) = flag {
+            let byte = (i64::from(at) - i64::from(HOST)) as usize - self.layout.host_size as usize;
+            self.image.state[byte] |= mask;
+        }
     }
 
     fn sizes(&mut self) {
@@ -137,10 +159,8 @@ impl Builder<'_> {
 
     fn elements(&mut self) {
         for i in 0..self.info.elements.len() {
-            let flag = self.layout.element_dropped(i as u32);
             match &self.info.elements[i].mode {
-                SegmentMode::Passive => {}
-                SegmentMode::Declared => self.put(flag, &[1]),
+                SegmentMode::Passive | SegmentMode::Declared => {}
                 SegmentMode::Active { target, offset } => {
                     if self.image.remaining.first_element.is_some() {
                         continue;
@@ -150,7 +170,7 @@ impl Builder<'_> {
                         continue;
                     };
                     entries.into_iter().for_each(|(at, value)| self.put_word(at, value));
-                    self.put(flag, &[1]);
+                    self.drop_segment(self.layout.element_dropped(i as u32));
                 }
             }
         }
@@ -188,7 +208,7 @@ impl Builder<'_> {
             let SegmentMode::Active { target, offset } = &self.info.data[i].mode else { continue };
             applying = applying && self.static_data(i, *target, offset);
             if applying {
-                self.put(self.layout.data_dropped(i as u32), &[1]);
+                self.drop_segment(self.layout.data_dropped(i as u32));
             } else if self.image.remaining.first_data.is_none() {
                 self.image.remaining.first_data = Some(i as u32);
             }

@@ -73,6 +73,8 @@ pub enum SegmentMode {
 /// An element segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElementSegment {
+    /// Its index.
+    pub index: u32,
     /// The type of its elements.
     pub ty: RefType,
     /// When it is used.
@@ -122,9 +124,11 @@ impl ElementItems {
 /// A data segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSegment {
+    /// Its index.
+    pub index: u32,
     /// When it is used.
     pub mode: SegmentMode,
-    /// Where its bytes are in [`ModuleInfo::data_bytes`]. Empty if the image has them.
+    /// Where its bytes are in [`ModuleInfo::data_bytes`].
     pub bytes: Range<usize>,
 }
 
@@ -167,9 +171,9 @@ pub struct ModuleInfo {
     pub global_inits: Vec<ConstExpr>,
     /// The first values of defined tables where they are not null: the table's index, and the value.
     pub table_inits: Vec<(u32, ConstExpr)>,
-    /// Element segments.
+    /// Element segments, in order. A compiled module has only those that its instances can use.
     pub elements: Vec<ElementSegment>,
-    /// Data segments.
+    /// Data segments, in order. A compiled module has only those that its instances can use.
     pub data: Vec<DataSegment>,
     /// The bytes that the data segments share.
     pub data_bytes: Bytes,
@@ -227,20 +231,35 @@ impl ModuleInfo {
         Some(export(&self.exports_by_name[found]).entity)
     }
 
-    /// Forgets the bytes of the active data segments before `first`, or of all: the image has them. In every instance
-    /// these segments are dropped, and nothing looks at their bytes again.
-    pub(crate) fn forget_active_data(&mut self, first: Option<u32>) {
-        let first = first.map_or(usize::MAX, |first| first as usize);
-        let mut kept = Vec::new();
-        for (index, segment) in self.data.iter_mut().enumerate() {
-            let start = kept.len();
-            match segment.mode {
-                SegmentMode::Active { .. } if index < first => {}
-                _ => kept.extend_from_slice(&self.data_bytes[segment.bytes.clone()]),
-            }
-            segment.bytes = start..kept.len();
+    /// Returns the element segment with this index, unless it was forgotten.
+    pub fn element_segment(&self, index: u32) -> Option<&ElementSegment> {
+        let found = self.elements.binary_search_by_key(&index, |segment| segment.index).ok()?;
+        self.elements.get(found)
+    }
+
+    /// Returns the data segment with this index, unless it was forgotten.
+    pub fn data_segment(&self, index: u32) -> Option<&DataSegment> {
+        let found = self.data.binary_search_by_key(&index, |segment| segment.index).ok()?;
+        self.data.get(found)
+    }
+
+    /// Forgets all segments but those for which the functions return true, and the bytes of data that are left unused.
+    pub fn retain_segments(&mut self, element: impl Fn(&ElementSegment) -> bool, data: impl Fn(&DataSegment) -> bool) {
+        self.elements.retain(element);
+        let before = self.data.len();
+        self.data.retain(data);
+        if self.data.len() == before {
+            return;
         }
-        self.data_bytes = kept.into();
+        let mut bytes = Vec::new();
+        for segment in &mut self.data {
+            let start = bytes.len();
+            bytes.extend_from_slice(&self.data_bytes[segment.bytes.clone()]);
+            segment.bytes = start..bytes.len();
+        }
+        self.data.shrink_to_fit();
+        self.elements.shrink_to_fit();
+        self.data_bytes = bytes.into();
     }
 
     /// Returns the bytes of a data segment.

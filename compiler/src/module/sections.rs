@@ -202,7 +202,7 @@ impl Sections {
     }
 
     fn elements(&mut self, section: wasmparser::ElementSectionReader<'_>) -> Result<(), CompileError> {
-        for element in section {
+        for (index, element) in (0..).zip(section) {
             let element = element?;
             let mode = match &element.kind {
                 ElementKind::Passive => SegmentMode::Passive,
@@ -212,7 +212,7 @@ impl Sections {
                 }
             };
             let (ty, items) = self.items(element.items)?;
-            self.info.elements.push(ElementSegment { ty, mode, items });
+            self.info.elements.push(ElementSegment { index, ty, mode, items });
         }
         Ok(())
     }
@@ -239,7 +239,7 @@ impl Sections {
 
     fn data(&mut self, section: wasmparser::DataSectionReader<'_>) -> Result<(), CompileError> {
         let mut bytes = Vec::new();
-        for data in section {
+        for (index, data) in (0..).zip(section) {
             let data = data?;
             let mode = match &data.kind {
                 DataKind::Passive => SegmentMode::Passive,
@@ -249,7 +249,7 @@ impl Sections {
             };
             let start = bytes.len();
             bytes.extend_from_slice(data.data);
-            self.info.data.push(DataSegment { mode, bytes: start..bytes.len() });
+            self.info.data.push(DataSegment { index, mode, bytes: start..bytes.len() });
         }
         self.info.data_bytes = bytes.into();
         Ok(())

@@ -190,13 +190,13 @@ unsafe fn fill_tables(view: View<'_>, tables: &[u32]) -> Result<(), Trap> {
 /// The view must be of a live instance with its globals initialised.
 unsafe fn apply_elements(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
     let Some(first) = first else { return Ok(()) };
-    for (i, segment) in view.module.elements.iter().enumerate().skip(first as usize) {
+    for segment in view.module.elements.iter().filter(|segment| segment.index >= first) {
         let SegmentMode::Active { target, offset } = &segment.mode else { continue };
-        // SAFETY: the caller's promise; the flag is part of the state.
+        // SAFETY: the caller's promise.
         unsafe {
             let at = evaluate(view, offset) as u64;
-            bulk::table_init(view, *target, i as u32, at, 0, segment.items.len() as u64)?;
-            *view.vmctx.at::<u8>(view.layout.element_dropped(i as u32)) = 1;
+            bulk::table_write(view, view.table(*target), &segment.items, at, 0, segment.items.len() as u64)?;
+            bulk::drop_segment(view, view.layout.element_dropped(segment.index));
         }
     }
     Ok(())
@@ -208,13 +208,13 @@ unsafe fn apply_elements(view: View<'_>, first: Option<u32>) -> Result<(), Trap>
 /// As for [`apply_elements`].
 unsafe fn apply_data(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
     let Some(first) = first else { return Ok(()) };
-    for (i, segment) in view.module.data.iter().enumerate().skip(first as usize) {
+    for segment in view.module.data.iter().filter(|segment| segment.index >= first) {
         let SegmentMode::Active { target, offset } = &segment.mode else { continue };
-        // SAFETY: the caller's promise; the flag is part of the state.
+        // SAFETY: the caller's promise.
         unsafe {
             let at = evaluate(view, offset) as u64;
-            bulk::memory_init(view, *target, i as u32, at, 0, segment.bytes.len() as u64)?;
-            *view.vmctx.at::<u8>(view.layout.data_dropped(i as u32)) = 1;
+            bulk::memory_write(view.memory(*target), at, view.module.segment_bytes(segment))?;
+            bulk::drop_segment(view, view.layout.data_dropped(segment.index));
         }
     }
     Ok(())

@@ -98,9 +98,9 @@ impl Module {
                 .map(|table| step(format!("first elements of table {table}"), values.why_table(*table))),
         );
         if remaining.first_element.is_some() || remaining.first_data.is_some() {
-            let modes = info.elements.iter().map(|segment| &segment.mode);
+            let modes = info.elements.iter().map(|segment| (segment.index, &segment.mode));
             steps.extend(segments("element", modes, remaining.first_element, |i| values.why_element(i)));
-            let modes = info.data.iter().map(|segment| &segment.mode);
+            let modes = info.data.iter().map(|segment| (segment.index, &segment.mode));
             steps.extend(segments("data", modes, remaining.first_data, |i| values.why_data(i)));
         }
         steps.extend(remaining.start.map(|func| step(format!("function {func}"), "it is the start function")));
@@ -126,12 +126,12 @@ const LATER: &str = "it comes after one that has to be done for each instance";
 /// Returns the active segments from `first` on, the first one that the image does not hold.
 fn segments<'a>(
     kind: &str,
-    modes: impl Iterator<Item = &'a SegmentMode>,
+    modes: impl Iterator<Item = (u32, &'a SegmentMode)>,
     first: Option<u32>,
-    why_first: impl Fn(usize) -> &'static str,
+    why_first: impl Fn(u32) -> &'static str,
 ) -> Vec<RemainingStep> {
-    let Some(first) = first.map(|first| first as usize) else { return Vec::new() };
-    let active = modes.enumerate().skip(first).filter(|(_, mode)| matches!(mode, SegmentMode::Active { .. }));
+    let Some(first) = first else { return Vec::new() };
+    let active = modes.filter(|(i, mode)| *i >= first && matches!(mode, SegmentMode::Active { .. }));
     let step = |(i, _)| RemainingStep {
         what: format!("{kind} segment {i}"),
         why: if i == first { why_first(i) } else { LATER },
@@ -175,8 +175,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn why_element(&self, index: usize) -> &'static str {
-        let segment = &self.info.elements[index];
+    fn why_element(&self, index: u32) -> &'static str {
+        let Some(segment) = self.info.element_segment(index) else { return LATER };
         let SegmentMode::Active { target, offset } = &segment.mode else { return LATER };
         if *target < self.info.num_imported_tables {
             return "its table is imported";
@@ -193,8 +193,8 @@ impl<'a> Values<'a> {
         OUT_OF_BOUNDS
     }
 
-    fn why_data(&self, index: usize) -> &'static str {
-        let segment = &self.info.data[index];
+    fn why_data(&self, index: u32) -> &'static str {
+        let Some(segment) = self.info.data_segment(index) else { return LATER };
         let SegmentMode::Active { target, offset } = &segment.mode else { return LATER };
         if *target < self.info.num_imported_memories {
             return "its memory is imported";

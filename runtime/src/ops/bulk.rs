@@ -8,8 +8,8 @@ use crate::pool::InstanceData;
 use crate::sys::mapping::PAGE;
 use crate::vmctx::{MemorySpace, Space, TableSpace, View, VmContext, load_reference, store_reference};
 use minirt_compiler::Trap;
-use minirt_compiler::instance::layout::{MEMORY_RESERVED, TablePlace};
-use minirt_compiler::module::RefKind;
+use minirt_compiler::instance::layout::{DropFlag, MEMORY_RESERVED, TablePlace};
+use minirt_compiler::module::{ElementItems, RefKind};
 
 /// Checks that `at..at + len` lies within `size`, and returns `at`.
 fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
@@ -152,16 +152,34 @@ pub(crate) unsafe fn memory_init(
     from: u64,
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: the flag is part of the state; the range is checked against what is accessible, and `from` against
-    // the segment.
+    // SAFETY: the flag is part of the state; the caller's promise.
     unsafe {
-        let dropped = *view.vmctx.at::<u8>(view.layout.data_dropped(segment)) != 0;
-        let bytes = if dropped { &[] } else { view.module.segment_bytes(&view.module.data[segment as usize]) };
+        let dropped = is_dropped(view, view.layout.data_dropped(segment));
+        let segment = view.module.data_segment(segment).filter(|_| !dropped);
+        let bytes = segment.map_or(&[][..], |segment| view.module.segment_bytes(segment));
         let from = checked(from, len, bytes.len() as u64, Trap::MemoryOutOfBounds)?;
-        let to = memory_to_write(view.memory(memory), at, len)?;
-        std::ptr::copy_nonoverlapping(bytes[from..].as_ptr(), to, len as usize);
+        memory_write(view.memory(memory), at, &bytes[from..from + len as usize])
     }
-    Ok(())
+}
+
+/// Returns whether a segment has been dropped. One without a flag was dropped before any code could ask.
+///
+/// # Safety
+/// The view must be of a live instance.
+unsafe fn is_dropped(view: View<'_>, flag: Option<DropFlag>) -> bool {
+    // SAFETY: the flag is part of the state.
+    flag.is_none_or(|flag| unsafe { *view.vmctx.at::<u8>(flag.at) } & flag.mask != 0)
+}
+
+/// Notes that a segment has been dropped.
+///
+/// # Safety
+/// The view must be of a live instance.
+pub(crate) unsafe fn drop_segment(view: View<'_>, flag: Option<DropFlag>) {
+    if let Some(flag) = flag {
+        // SAFETY: the flag is part of the state.
+        unsafe { *view.vmctx.at::<u8>(flag.at) |= flag.mask }
+    }
 }
 
 fn kind(table: TableSpace) -> RefKind {
@@ -253,13 +271,32 @@ pub(crate) unsafe fn table_init(
     from: u64,
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: the flag is part of the state; the range is checked against what is there, `from` against the segment.
+    // SAFETY: the flag is part of the state; the caller's promise.
     unsafe {
-        let dropped = *view.vmctx.at::<u8>(view.layout.element_dropped(segment)) != 0;
-        let items = &view.module.elements[segment as usize].items;
-        let length = if dropped { 0 } else { items.len() };
-        let space = view.table(table);
-        let from = checked(from, len, length as u64, Trap::TableOutOfBounds)?;
+        let dropped = is_dropped(view, view.layout.element_dropped(segment));
+        let segment = view.module.element_segment(segment).filter(|_| !dropped);
+        let items = segment.map_or(&NO_ITEMS, |segment| &segment.items);
+        table_write(view, view.table(table), items, at, from, len)
+    }
+}
+
+const NO_ITEMS: ElementItems = ElementItems::Functions(Vec::new());
+
+/// Writes some of a segment's elements to a table.
+///
+/// # Safety
+/// As for [`table_init`].
+pub(crate) unsafe fn table_write(
+    view: View<'_>,
+    space: TableSpace,
+    items: &ElementItems,
+    at: u64,
+    from: u64,
+    len: u64,
+) -> Result<(), Trap> {
+    // SAFETY: the range is checked against what is there, `from` against the segment.
+    unsafe {
+        let from = checked(from, len, items.len() as u64, Trap::TableOutOfBounds)?;
         let to = table_to_write(space, at, len)?;
         let kind = kind(space);
         let values = items.values(from, |func| function(view, func), |expr| evaluate(view, expr));

@@ -7,6 +7,7 @@
 use super::state::Translator;
 use crate::base::trap::Trap;
 use crate::instance::builtin::Builtin;
+use crate::instance::layout::DropFlag;
 use crate::module::instruction::BulkMemory;
 use cranelift_codegen::ir::types::{I8, I8X16, I64};
 use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Type, Value};
@@ -27,11 +28,17 @@ impl Translator<'_, '_> {
                 self.call_checked(Builtin::MemoryInit, &arguments, Trap::MemoryOutOfBounds);
             }
             BulkMemory::DataDrop { data_index } => {
-                let one = self.b.ins().iconst(I8, 1);
-                let flag = self.module.layout.data_dropped(data_index);
-                self.store(one, self.vmctx, flag, self.regions.sizes);
+                self.drop_segment(self.module.layout.data_dropped(data_index));
             }
         }
+    }
+
+    /// Sets the flag of a segment. One without a flag has been dropped long ago.
+    pub(super) fn drop_segment(&mut self, flag: Option<DropFlag>) {
+        let Some(DropFlag { at, mask }) = flag else { return };
+        let flags = self.load(I8, self.vmctx, at, self.regions.sizes);
+        let flags = self.b.ins().bor_imm_u(flags, i64::from(mask));
+        self.store(flags, self.vmctx, at, self.regions.sizes);
     }
 
     fn fill(&mut self, memory: u32) {

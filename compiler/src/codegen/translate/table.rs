@@ -10,7 +10,7 @@ use crate::instance::builtin::Builtin;
 use crate::instance::layout::{ELEMENT_SIZE, TablePlace, import_space};
 use crate::module::instruction::{BulkTable, Table};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I8, I32, I64};
+use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 
 /// A table element's address, `base + displacement`, and the vmctx from which funcrefs in it are counted.
@@ -62,9 +62,7 @@ impl Translator<'_, '_> {
                 self.call_checked(Builtin::TableInit, &arguments, Trap::TableOutOfBounds);
             }
             BulkTable::ElemDrop { elem_index } => {
-                let one = self.b.ins().iconst(I8, 1);
-                let flag = self.module.layout.element_dropped(elem_index);
-                self.store(one, self.vmctx, flag, self.regions.sizes);
+                self.drop_segment(self.module.layout.element_dropped(elem_index));
             }
         }
     }

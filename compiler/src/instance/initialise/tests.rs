@@ -30,16 +30,19 @@ impl Compiled {
         self.layout.func_record(func).unwrap().into()
     }
 
-    fn byte(&self, at: i32) -> u8 {
-        self.image.state[(i64::from(at) - i64::from(HOST)) as usize - self.layout.host_size as usize]
+    fn dropped(&self, flag: Option<DropFlag>) -> bool {
+        flag.is_none_or(|DropFlag { at, mask }| {
+            let byte = (i64::from(at) - i64::from(HOST)) as usize - self.layout.host_size as usize;
+            self.image.state[byte] & mask != 0
+        })
     }
 
-    fn dropped_elements(&self) -> Vec<u8> {
-        (0..self.module.elements.len() as u32).map(|i| self.byte(self.layout.element_dropped(i))).collect()
+    fn dropped_elements(&self, segments: u32) -> Vec<u8> {
+        (0..segments).map(|i| self.dropped(self.layout.element_dropped(i)).into()).collect()
     }
 
-    fn dropped_data(&self) -> Vec<u8> {
-        (0..self.module.data.len() as u32).map(|i| self.byte(self.layout.data_dropped(i))).collect()
+    fn dropped_data(&self, segments: u32) -> Vec<u8> {
+        (0..segments).map(|i| self.dropped(self.layout.data_dropped(i)).into()).collect()
     }
 
     /// `len` bytes of memory 0.
@@ -148,7 +151,7 @@ fn a_table_whose_first_elements_depend_on_an_import_is_dynamic_and_so_are_its_se
     );
     assert_eq!((module.image.remaining.tables.clone(), module.image.remaining.first_element), (vec![1], Some(1)));
     assert_eq!([module.element(0, 0), module.element(0, 1)], [module.record(0), 0]);
-    assert_eq!(module.dropped_elements(), [1, 0, 0]);
+    assert_eq!(module.dropped_elements(3), [1, 1, 1], "no code can ask");
 }
 
 #[test]
@@ -160,14 +163,14 @@ fn static_element_segments_are_applied_in_order() {
     );
     let elements: Vec<i64> = (0..4).map(|element| module.element(0, element)).collect();
     assert_eq!(elements, [0, 0, module.record(1), 0]);
-    assert_eq!(module.dropped_elements(), [1, 1, 1, 1]);
+    assert_eq!(module.dropped_elements(4), [1, 1, 1, 1]);
     assert_eq!(module.image.remaining.first_element, None);
 }
 
 #[test]
 fn declared_element_segments_are_dropped_and_passive_ones_are_not() {
     let module = compiled("(module (func $f) (elem declare func $f) (elem func $f))");
-    assert_eq!(module.dropped_elements(), [1, 0]);
+    assert_eq!(module.dropped_elements(2), [1, 0]);
     assert_eq!(module.image.remaining.first_element, None);
 }
 
@@ -179,7 +182,7 @@ fn from_the_first_dynamic_element_segment_on_all_active_ones_are_dynamic() {
             (elem (i32.const 1) func $f) (elem declare func $f))",
     );
     assert_eq!(module.image.remaining.first_element, Some(2));
-    assert_eq!(module.dropped_elements(), [1, 0, 0, 0, 1]);
+    assert_eq!(module.dropped_elements(5), [1, 0, 1, 1, 1]);
     assert_eq!(module.element(0, 0), module.record(0));
     assert_eq!(module.element(0, 1), 0);
 }
@@ -216,8 +219,50 @@ fn static_data_segments_are_applied_in_order_and_dropped() {
             (data (i32.const 7) \"\\00\") (data (i32.const 65536) \"\"))",
     );
     assert_eq!(module.memory(3, 6), b"\0abX\0\0");
-    assert_eq!(module.dropped_data(), [1, 0, 1, 1, 1]);
+    assert_eq!(module.dropped_data(5), [1, 0, 1, 1, 1]);
     assert_eq!(module.image.remaining.first_data, None);
+}
+
+#[test]
+fn only_passive_segments_have_flags_a_bit_each_and_are_described_at_run_time() {
+    let active = "(data (i32.const 1) \"x\") (elem (i32.const 1) func $f) ".repeat(1000);
+    let passive = "(data \"passive\") (elem func $f)".repeat(9);
+    let module = compiled(&format!("(module (memory 1) (table 9 funcref) (func $f) {active} {passive} {active})"));
+    // The sizes of memory and table, and nine bits of each kind.
+    assert_eq!(module.layout.mutable.len(), 8 + 8 + 2 + 2);
+    let flags: Vec<Option<DropFlag>> = (0..2009).map(|i| module.layout.data_dropped(i)).collect();
+    assert!(flags[..1000].iter().chain(&flags[1009..]).all(Option::is_none));
+    let distinct: std::collections::BTreeSet<(i32, u8)> = (1000..1009)
+        .flat_map(|i| [module.layout.data_dropped(i), module.layout.element_dropped(i)])
+        .map(|flag| flag.map(|DropFlag { at, mask }| (at, mask)).unwrap())
+        .collect();
+    assert_eq!(distinct.len(), 18, "no two share a bit");
+    assert!(distinct.iter().all(|(at, mask)| module.layout.mutable.contains(at) && mask.is_power_of_two()));
+    assert_eq!((module.module.data.len(), module.module.elements.len()), (9, 9));
+    assert_eq!(module.module.data_bytes.len(), 9 * b"passive".len());
+    assert_eq!(module.module.data_segment(1003).map(|it| module.module.segment_bytes(it)), Some(&b"passive"[..]));
+    assert_eq!((module.module.data_segment(999), module.module.element_segment(1009)), (None, None));
+}
+
+#[test]
+fn active_segments_have_flags_where_a_failed_instance_leaves_functions_behind() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (table 1 funcref)) (memory 1)
+            (func $f (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1)))
+            (elem (i32.const 0) func $f) (data (i32.const 65536) \"abc\"))",
+    );
+    assert_eq!((module.dropped_elements(1), module.dropped_data(1)), (vec![0], vec![0]));
+    assert_eq!((module.module.data.len(), module.module.elements.len()), (1, 1));
+}
+
+#[test]
+fn what_remains_to_be_applied_is_still_described() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (global i32)) (memory 1)
+            (data (i32.const 0) \"a\") (data (global.get 0) \"b\") (data (i32.const 2) \"c\"))",
+    );
+    let left: Vec<u32> = module.module.data.iter().map(|segment| segment.index).collect();
+    assert_eq!((left, &*module.module.data_bytes), (vec![1, 2], &b"bc"[..]));
 }
 
 #[test]
@@ -227,7 +272,7 @@ fn from_the_first_dynamic_data_segment_on_all_active_ones_are_dynamic() {
             (data (i32.const 0) \"a\") (data (global.get 0) \"b\") (data (i32.const 2) \"c\"))",
     );
     assert_eq!(module.image.remaining.first_data, Some(1));
-    assert_eq!(module.dropped_data(), [1, 0, 0]);
+    assert_eq!(module.dropped_data(3), [1, 1, 1]);
     assert_eq!(module.memory(0, 4), b"a\0\0\0");
 }
 
@@ -256,7 +301,7 @@ fn data_waits_for_elements_that_publish_functions() {
     );
     assert_eq!(module.image.remaining.first_element, Some(0));
     assert_eq!(module.image.remaining.first_data, Some(0));
-    assert_eq!((module.dropped_data(), module.image.memory.len()), (vec![0], 0));
+    assert_eq!((module.dropped_data(1), module.image.memory.len()), (vec![0], 0));
 }
 
 #[test]
@@ -288,7 +333,7 @@ fn memory_is_kept_as_pages_that_are_not_zero() {
 fn a_page_that_becomes_zero_again_is_not_kept() {
     let module = compiled("(module (memory 1) (data (i32.const 9) \"ab\") (data (i32.const 9) \"\\00\\00\"))");
     assert_eq!(module.image.memory, []);
-    assert_eq!(module.dropped_data(), [1, 1]);
+    assert_eq!(module.dropped_data(2), [1, 1]);
 }
 
 #[test]

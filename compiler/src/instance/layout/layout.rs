@@ -3,7 +3,7 @@
 use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space};
 use super::slot::{CACHE_LINE, HOST, HOST_PAGE, MEMORY_RESERVED, STATE_MAX, TABLE_MAX, TABLE_ROOM};
 use crate::base::error::CompileError;
-use crate::module::{ModuleInfo, TableType, ValType};
+use crate::module::{ModuleInfo, SegmentMode, TableType, ValType};
 use std::ops::Range;
 
 /// Where a global's value is.
@@ -64,8 +64,32 @@ pub struct Layout {
     memories: Vec<MemoryPlace>,
     type_ids_at: i32,
     records: Vec<Option<i32>>,
-    data_flags_at: i32,
-    element_flags_at: i32,
+    data_flags: DropFlags,
+    element_flags: DropFlags,
+}
+
+/// The flags of some segments: a bit each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct DropFlags {
+    at: i32,
+    /// The segments that have one: sorted.
+    segments: Vec<u32>,
+}
+
+/// The bit that is set once a segment has been dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropFlag {
+    /// Where its byte is.
+    pub at: i32,
+    /// The bit in that byte.
+    pub mask: u8,
+}
+
+impl DropFlags {
+    fn of(&self, segment: u32) -> Option<DropFlag> {
+        let bit = self.segments.binary_search(&segment).ok()?;
+        Some(DropFlag { at: self.at + (bit / 8) as i32, mask: 1 << (bit % 8) })
+    }
 }
 
 impl Layout {
@@ -127,14 +151,14 @@ impl Layout {
         self.memories[memory as usize]
     }
 
-    /// Returns where the byte is that is 1 once a data segment has been dropped.
-    pub fn data_dropped(&self, segment: u32) -> i32 {
-        self.data_flags_at + segment as i32
+    /// Returns the flag of a data segment. `None` if the segment has been dropped before any code can ask.
+    pub fn data_dropped(&self, segment: u32) -> Option<DropFlag> {
+        self.data_flags.of(segment)
     }
 
-    /// Returns where the byte is that is 1 once an element segment has been dropped.
-    pub fn element_dropped(&self, segment: u32) -> i32 {
-        self.element_flags_at + segment as i32
+    /// Returns the flag of an element segment. `None` if the segment has been dropped before any code can ask.
+    pub fn element_dropped(&self, segment: u32) -> Option<DropFlag> {
+        self.element_flags.of(segment)
     }
 }
 
@@ -207,9 +231,31 @@ impl Builder<'_> {
             let at = self.place(size, size);
             self.layout.globals.push(GlobalPlace::State(at));
         }
-        self.layout.data_flags_at = self.place(module.data.len() as u64, 1);
-        self.layout.element_flags_at = self.place(module.elements.len() as u64, 1);
+        let any_active = self.publishes();
+        let flagged = |mode: &SegmentMode| match mode {
+            SegmentMode::Active { .. } => any_active,
+            SegmentMode::Passive => true,
+            SegmentMode::Declared => false,
+        };
+        let data = module.data.iter().filter(|segment| flagged(&segment.mode)).map(|segment| segment.index);
+        self.layout.data_flags = self.drop_flags(data.collect());
+        let elements = module.elements.iter().filter(|segment| flagged(&segment.mode)).map(|segment| segment.index);
+        self.layout.element_flags = self.drop_flags(elements.collect());
         self.layout.mutable = start..self.here();
+    }
+
+    fn drop_flags(&mut self, segments: Vec<u32>) -> DropFlags {
+        DropFlags { at: self.place((segments.len() as u64).div_ceil(8), 1), segments }
+    }
+
+    /// Returns whether code can run although an active segment has not been dropped. Usually none can: instantiation
+    /// applies and drops them all first. But if it fails half-way, what it has put into an imported table stays there.
+    fn publishes(&self) -> bool {
+        let imported = self.module.num_imported_tables;
+        self.module.elements.iter().any(|segment| match segment.mode {
+            SegmentMode::Active { target, .. } => target < imported,
+            SegmentMode::Passive | SegmentMode::Declared => false,
+        })
     }
 
     /// Places what never changes.
