@@ -48,12 +48,25 @@ const LONGEST: u32 = 1 << 16;
 const NO_MAPPINGS: u32 = 1024;
 /// Runs in short succession that wrote elsewhere, before the pages count as wandering.
 const STRIKES: u32 = 6;
-/// Pages that cost too little to look after, at about 0.09 us for each copy.
+/// Pages that cost too little to look after.
 const FEW: usize = 4;
-/// The regions that stand for a hot set that is too scattered.
+/// The most regions that stand for a hot set that is too scattered.
 const REGIONS: usize = 8;
-/// A hot set of so few runs is kept exact. In a longer one, gaps of a page are closed: a page costs less than a mapping.
-const EXACT_RUNS: usize = 12;
+/// A hot set of so few runs is kept exact. In a longer one, gaps of a page are closed: mappings are scarce.
+const EXACT_RUNS: usize = 64;
+/// A hot set may have so many runs even where the process has few mappings left.
+const FEWEST_RUNS: usize = 12;
+
+// What the parts of a reset take, in nanoseconds (RATIONALE.md, "How large may a hot set be?").
+/// To copy a page back.
+const COPY: usize = 90;
+/// To ask the kernel about one range.
+const ASK: usize = 350;
+/// What it takes the kernel to walk over so many pages.
+fn walk(pages: usize) -> usize {
+    pages * 6 / 10
+}
+
 /// What a slot may take of the mappings that are left: one in this many.
 const SHARE: usize = 16;
 
@@ -201,15 +214,21 @@ pub(super) struct Room {
 impl TrackingPlan {
     /// Plans for runs that write the pages of `sorted`. `None` if a scan of everything is cheaper.
     fn new(sorted: &[Range<Page>], room: Room) -> Option<Self> {
+        let most = (room.mappings / SHARE / 2).clamp(FEWEST_RUNS, PageSet::MAX_RUNS - 2 * MISSES as usize);
+        let exact = Self { writable: cover(sorted, most)?, regions: false };
+        let regions = (1..=REGIONS).filter_map(|most| cover(sorted, most));
+        let regions = regions.map(|writable| Self { writable, regions: true });
         let wanted = count(sorted);
-        let most = (room.mappings / SHARE / 2).clamp(EXACT_RUNS, PageSet::MAX_RUNS - 2 * MISSES as usize);
-        let exact = cover(sorted, most)?;
-        if exact.pages() <= 2 * wanted + 2 * EXACT_RUNS {
-            return Some(Self { writable: exact, regions: false });
-        }
-        let regions = cover(sorted, REGIONS)?;
-        let small = 2 * regions.pages() <= room.pages || room.strategy == ResetStrategy::HotSet;
-        small.then_some(Self { writable: regions, regions: true })
+        // A tie goes to the exact set, and then to the fewest regions.
+        let plan = std::iter::once(exact).chain(regions).min_by_key(|plan| plan.cost(wanted))?;
+        let small = !plan.regions || 2 * plan.writable.pages() <= room.pages || room.strategy == ResetStrategy::HotSet;
+        small.then_some(plan)
+    }
+
+    /// Returns the nanoseconds of a reset after a run that wrote so many of its pages.
+    fn cost(&self, wanted: usize) -> usize {
+        let pages = self.writable.pages();
+        if self.regions { ASK * self.writable.len() + walk(pages) + COPY * wanted } else { COPY * pages }
     }
 }
 
@@ -329,7 +348,7 @@ fn cover(sorted: &[Range<Page>], most: usize) -> Option<PageSet> {
     let mut gaps: Vec<Page> = sorted.windows(2).map(|pair| pair[1].start - pair[0].end).collect();
     gaps.sort_unstable();
     let to_close = sorted.len().saturating_sub(most);
-    let narrow = if sorted.len() > EXACT_RUNS { 1 } else { 0 };
+    let narrow = if sorted.len() > EXACT_RUNS.min(most) { 1 } else { 0 };
     let widest = to_close.checked_sub(1).map_or(0, |last| gaps[last]).max(narrow);
     let close = sorted.chunk_by(|left, right| right.start - left.end <= widest);
     PageSet::from_sorted(close.map(|runs| runs[0].start..runs[runs.len() - 1].end))

@@ -280,7 +280,7 @@ pub(crate) unsafe fn table_init(
     }
 }
 
-const NO_ITEMS: ElementItems = ElementItems::Functions(Vec::new());
+static NO_ITEMS: ElementItems = ElementItems::Functions(Vec::new());
 
 /// Writes some of a segment's elements to a table.
 ///

@@ -1,7 +1,7 @@
 //! Reset in place, and snapshots: going back to the beginning, and beginning from the middle.
 
 use crate::common::{call, call_i32, engines, instance};
-use minirt::{Engine, Extern, Func, Instance, Linker, Module, Ref, Store, Val};
+use minirt::{Config, Engine, Extern, Func, Instance, Linker, Module, Ref, Store, Val};
 
 /// A module with some of everything that can change.
 const EVERYTHING: &str = r#"(module
@@ -218,4 +218,49 @@ fn pages_are_counted_where_they_are() {
     assert_eq!(stats.untouched + stats.zero + stats.shared + stats.private + stats.swapped, 64);
     // Host cell and state are in one page.
     assert_eq!(it.page_stats(&store).private, 3);
+}
+
+/// A guest that writes 700 pages to get ready, and 50 of them, scattered, to serve.
+const SERVES: &str = r#"(module
+  (memory (export "m") 100)
+  (func $write (param $pages i32) (param $distance i32) (param $value i32) (local $at i32)
+    (loop $next
+      (i32.store offset=64 (local.get $at) (local.get $value))
+      (local.set $at (i32.add (local.get $at) (i32.mul (local.get $distance) (i32.const 4096))))
+      (br_if $next (local.tee $pages (i32.sub (local.get $pages) (i32.const 1))))))
+  (func (export "setup") (call $write (i32.const 700) (i32.const 2) (i32.const 1)))
+  (func (export "serve") (result i32)
+    (call $write (i32.const 50) (i32.const 20) (i32.const 2))
+    (i32.load (i32.const 64)))
+  (func (export "wander") (param i32) (call $write (i32.const 100) (i32.const 3) (local.get 0))))"#;
+
+#[test]
+fn what_idle_instances_keep_is_what_requests_write_also_after_the_module_ran_unfrozen() {
+    const PAGE: usize = 4096;
+    let engine = Engine::new(&Config::new()).unwrap();
+    let module = Module::new(&engine, SERVES).unwrap();
+    for _ in 0..5 {
+        let mut store = Store::new(&engine, ());
+        let it = Instance::new(&mut store, &module, &[]).unwrap();
+        call(&mut store, it, "setup", &[]).unwrap();
+        call(&mut store, it, "serve", &[]).unwrap();
+    }
+    let before = engine.stats().kept_bytes;
+    assert!((700 * PAGE..704 * PAGE).contains(&before), "the module's own idle instance keeps {before}");
+    let mut store = Store::new(&engine, ());
+    let it = Instance::new(&mut store, &module, &[]).unwrap();
+    call(&mut store, it, "setup", &[]).unwrap();
+    let snapshot = it.snapshot(&mut store).unwrap();
+    drop((store, module));
+    assert!(engine.stats().kept_bytes < 4 * PAGE, "its instances went with the module");
+    for request in 0..14 {
+        let mut store = Store::new(&engine, ());
+        let it = Instance::new(&mut store, snapshot.module(), &[]).unwrap();
+        if request < 2 {
+            call(&mut store, it, "wander", &[Val::I32(request)]).unwrap();
+        }
+        assert_eq!(call_i32(&mut store, it, "serve", &[]).unwrap(), 2);
+    }
+    let kept = engine.stats().kept_bytes;
+    assert!((50 * PAGE..54 * PAGE).contains(&kept), "{} pages", kept / PAGE);
 }

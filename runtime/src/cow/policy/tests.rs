@@ -52,18 +52,54 @@ fn where_mappings_are_scarce_a_scattered_set_becomes_regions() {
 }
 
 #[test]
+fn sixty_four_runs_are_listed_however_they_lie() {
+    for distance in [2, 3, 100] {
+        let pages = scattered(64, distance);
+        assert_eq!(TrackingPlan::new(&pages, room(Adaptive)), Some(exact(&pages)));
+    }
+}
+
+#[test]
+fn regions_that_lie_near_each_other_are_asked_for_in_one_call() {
+    let cluster = |at: Page| (0..150).map(move |i| at + 8 * i..at + 8 * i + 1);
+    let near: Vec<Range<Page>> = cluster(0).chain(cluster(1400)).collect();
+    let far: Vec<Range<Page>> = cluster(0).chain(cluster(8000)).collect();
+    let regions = |pages: &[Range<Page>]| {
+        let plan = TrackingPlan::new(pages, room(Adaptive)).unwrap();
+        assert!(plan.regions && pages.iter().all(|run| plan.writable.covers(run)));
+        plan.writable.len()
+    };
+    assert_eq!((regions(&near), regions(&far)), (1, 2));
+}
+
+#[test]
+fn pages_that_need_not_be_copied_are_weighed_against_a_call() {
+    // 300 runs with gaps of two pages: joined, each would cost three copies. Asking costs a call and a walk.
+    let near = scattered(300, 3);
+    assert!(TrackingPlan::new(&near, room(Adaptive)).unwrap().regions);
+    // Two gaps more than a set has runs are cheaper than any call.
+    let mut few = scattered(241, 5);
+    few[9].end += 3;
+    let plan = TrackingPlan::new(&few, room(Adaptive)).unwrap();
+    assert!(!plan.regions && plan.writable.pages() <= 241 + 5, "{plan:?}");
+}
+
+#[test]
 fn more_runs_than_a_set_holds_are_joined_where_gaps_are_small() {
-    let near: Vec<Range<Page>> = (0..600).map(|i| i * 3..i * 3 + 2).chain([5000..5001]).collect();
-    let plan = TrackingPlan::new(&near, room(Adaptive)).unwrap();
-    assert_eq!(plan, exact(&[0..1799, 5000..5001]));
+    let near: Vec<Range<Page>> = (0..300).map(|i| i * 300..i * 300 + 299).chain([95_000..95_001]).collect();
+    let room = Room { pages: 100_000, ..room(Adaptive) };
+    assert_eq!(TrackingPlan::new(&near, room), Some(exact(&[0..89_999, 95_000..95_001])));
 }
 
 #[test]
 fn a_short_set_is_exact_and_a_long_one_closes_gaps_of_a_page() {
     let short = scattered(EXACT_RUNS as Page, 2);
     assert_eq!(TrackingPlan::new(&short, room(Adaptive)), Some(exact(&short)));
-    let long = scattered(EXACT_RUNS as Page + 1, 2);
-    assert_eq!(TrackingPlan::new(&long, room(Adaptive)), Some(exact(&[0..long.last().unwrap().end])));
+    let mut long = scattered(EXACT_RUNS as Page, 50);
+    long.insert(1, 2..3);
+    let mut closed = long.clone();
+    closed.splice(..2, [0..3]);
+    assert_eq!(TrackingPlan::new(&long, room(Adaptive)), Some(exact(&closed)));
 }
 
 #[test]
