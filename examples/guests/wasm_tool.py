@@ -129,8 +129,8 @@ def faults(data):
     extra = features(data) - ALLOWED_FEATURES
     if extra:
         yield "uses " + ", ".join(sorted(extra))
-    if ("_start", "function") not in exports(data):
-        yield "has no _start"
+    if not {("_start", "function"), ("_initialize", "function")} & set(exports(data)):
+        yield "has neither _start nor _initialize"
     if ("memory", "memory") not in exports(data):
         yield "exports no memory"
 
