@@ -1,8 +1,13 @@
 //! `minirt bench`: what a module's instances cost, from compilation to reset.
 //!
+//! With `--call`, it measures requests: an instance of its own for each, initialised or from a snapshot, and beside them
+//! one instance that answers all.
+//!
 //! Every kind of reset is measured with an engine of its own that is told to use it. Each engine loads the module anew.
 
 use super::compile::unwritten;
+use super::snapshot;
+use crate::guest::entry::{self, Call};
 use crate::guest::host::{self, Host, invoke};
 use crate::guest::input::{Input, shown};
 use crate::guest::outcome::Outcome;
@@ -11,7 +16,7 @@ use crate::options::args::BenchArgs;
 use crate::output::printable;
 use crate::output::report::{Report, print};
 use crate::output::table::columns;
-use minirt::{Config, Engine, InstancePre, Memory, Module, ResetStrategy, Store};
+use minirt::{Config, Engine, Instance, InstancePre, Memory, Module, ResetStrategy, Store};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -36,6 +41,9 @@ const FEW: u32 = 10;
 /// Returns what ends an instance before its end, or an error if the module cannot be compiled.
 pub(crate) fn bench(args: &BenchArgs) -> Result<(), Outcome> {
     let bytes = Input::open(&args.file)?.into_module(&args.file)?;
+    if let Some(name) = &args.call {
+        return requests(args, &bytes, name);
+    }
     let mut once = Vec::new();
     once.push(row("compile", FEW, |sample| {
         let engine = host::engine()?;
@@ -80,6 +88,79 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Outcome> {
     Ok(print(&tables.map(|(title, rows)| table(title, rows)).join("\n"))?)
 }
 
+/// What a request calls, and what was called before.
+struct Calls {
+    before: Vec<String>,
+    call: Call,
+}
+
+impl Calls {
+    fn of(args: &BenchArgs, module: &Module, name: &str) -> Result<Self, Report> {
+        let entry = entry::choose(module, &args.file, Some(name), &args.arguments)?;
+        let init = args.init.as_deref().map(|init| entry::initializer(module, &args.file, init)).transpose()?;
+        let init = init.and_then(|init| init.call).map(|call| call.name);
+        let before = entry.initialize.map(str::to_owned).into_iter().chain(init).collect();
+        Ok(Self { before, call: entry.call.expect("a name was given") })
+    }
+
+    fn initialise(&self, store: &mut Store<Host>, instance: Instance, file: &Path) -> Result<(), Outcome> {
+        self.before.iter().try_for_each(|name| invoke(store, instance, name, &[], 0, file).map(drop))
+    }
+
+    fn answer(&self, store: &mut Store<Host>, instance: Instance, file: &Path) -> Result<(), Outcome> {
+        let Call { name, arguments, results, .. } = &self.call;
+        invoke(store, instance, name, arguments, *results, file).map(drop)
+    }
+}
+
+/// What one request took.
+#[derive(Default)]
+struct Sample {
+    whole: Vec<Duration>,
+    birth: Vec<Duration>,
+    call: Vec<Duration>,
+    end: Vec<Duration>,
+}
+
+/// Measures requests, and prints tables.
+fn requests(args: &BenchArgs, bytes: &[u8], name: &str) -> Result<(), Outcome> {
+    let file = &args.file;
+    let subject = Subject::new(args, bytes, ResetStrategy::Adaptive, true)?;
+    let calls = Calls::of(args, &subject.module, name)?;
+    let mut store = host::quiet_store(&subject.engine)?;
+    let first = subject.instance(&mut store, file)?;
+    calls.initialise(&mut store, first, file)?;
+    let snapshot = first.snapshot(&mut store).map_err(|error| snapshot::not_frozen(file, &error))?;
+    drop(store);
+    let frozen = Subject::with_module(subject.engine.clone(), snapshot.module().clone(), file)?;
+    let mut live = host::quiet_store(&subject.engine)?;
+    let one = subject.instance(&mut live, file)?;
+    calls.initialise(&mut live, one, file)?;
+    let (mut by_initialised, mut by_frozen, mut by_one) = (Sample::default(), Sample::default(), Vec::new());
+    // They take turns, so that whatever else the machine does meets all of them.
+    for _ in 0..args.rounds {
+        subject.request(&calls, true, file, &mut by_initialised)?;
+        frozen.request(&calls, false, file, &mut by_frozen)?;
+        let begin = Instant::now();
+        calls.answer(&mut live, one, file)?;
+        by_one.push(begin.elapsed());
+    }
+    let whole = vec![
+        percentiles("an instance initialised for it", &mut by_initialised.whole),
+        percentiles("an instance from a snapshot", &mut by_frozen.whole),
+        percentiles("one instance for all", &mut by_one),
+    ];
+    let mut parts = Vec::new();
+    for (kind, sample) in [("initialised", &mut by_initialised), ("from a snapshot", &mut by_frozen)] {
+        let Sample { birth, call, end, .. } = sample;
+        for (part, sample) in [("making it", birth), ("calls", call), ("its end", end)] {
+            parts.push(percentiles(&format!("{kind}: {part}"), sample));
+        }
+    }
+    let tables = [("a whole request, in us, by", whole), ("parts of it, in us", parts)];
+    Ok(print(&tables.map(|(title, rows)| table(title, rows)).join("\n"))?)
+}
+
 fn table(title: &str, rows: Vec<Vec<String>>) -> String {
     let head = [title, "p50", "p90", "p99", "most"].map(str::to_owned).to_vec();
     columns(&[vec![head], rows].concat())
@@ -118,15 +199,44 @@ impl Subject {
         config.reset_strategy(strategy).memory_init_cow(images);
         let engine = host::configured(&config)?;
         let module = source::compile(&engine, &args.file, bytes)?;
-        let pre = host::prepare(&host::linker(&engine)?, &module, &args.file)?;
+        Self::with_module(engine, module, &args.file)
+    }
+
+    fn with_module(engine: Engine, module: Module, file: &Path) -> Result<Self, Outcome> {
+        let pre = host::prepare(&host::linker(&engine)?, &module, file)?;
         Ok(Self { engine, module, pre })
+    }
+
+    fn instance(&self, store: &mut Store<Host>, file: &Path) -> Result<Instance, Outcome> {
+        self.pre.instantiate(store).map_err(|error| Outcome::of(&shown(file), &error))
+    }
+
+    /// Answers a request with an instance of its own, which is initialised before if `initialise` says so.
+    fn request(&self, calls: &Calls, initialise: bool, file: &Path, sample: &mut Sample) -> Result<(), Outcome> {
+        // WASI's context of the guest is the host's, and not measured.
+        let mut store = host::quiet_store(&self.engine)?;
+        let begin = Instant::now();
+        let instance = self.instance(&mut store, file)?;
+        let born = Instant::now();
+        if initialise {
+            calls.initialise(&mut store, instance, file)?;
+        }
+        calls.answer(&mut store, instance, file)?;
+        let answered = Instant::now();
+        drop(store);
+        let end = Instant::now();
+        sample.whole.push(end - begin);
+        sample.birth.push(born - begin);
+        sample.call.push(answered - born);
+        sample.end.push(end - answered);
+        Ok(())
     }
 
     /// Returns how long it took to make an instance, and to end it after it had run.
     fn round(&self, args: &BenchArgs) -> Result<(Duration, Duration), Outcome> {
         let mut store = host::quiet_store(&self.engine)?;
         let begin = Instant::now();
-        let instance = self.pre.instantiate(&mut store).map_err(|error| Outcome::of(&shown(&args.file), &error))?;
+        let instance = self.instance(&mut store, &args.file)?;
         let born = begin.elapsed();
         let memory = instance.exports(&store).find_map(|export| export.into_extern().into_memory());
         if let Some(memory) = memory {

@@ -9,6 +9,7 @@ use crate::guest::source::Source;
 use crate::options::args::SnapshotArgs;
 use crate::output::artifact_file;
 use crate::output::report::Report;
+use std::path::Path;
 
 /// Initialises the module that the command line names, and writes the artifact.
 ///
@@ -25,11 +26,14 @@ pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Outcome> {
     for name in entry.initialize.into_iter().chain(init) {
         invoke(&mut store, instance, name, &[], 0, &args.file)?;
     }
-    let snapshot = instance.snapshot(&mut store).map_err(|error| {
-        let help = "have the initialiser keep no references that come from outside";
-        Report::new(format!("{} cannot be frozen", shown(&args.file)), format!("{error:#}"), help)
-    })?;
+    let snapshot = instance.snapshot(&mut store).map_err(|error| not_frozen(&args.file, &error))?;
     let artifact = snapshot.module().serialize().map_err(|error| unwritten(&args.output, &format!("{error:#}")))?;
     artifact_file::write(&args.output, &artifact).map_err(|error| unwritten(&args.output, &error.to_string()))?;
     Ok(())
+}
+
+/// What to say about an instance of which no snapshot can be taken.
+pub(super) fn not_frozen(file: &Path, error: &minirt::Error) -> Report {
+    let help = "have the initialiser keep no references that come from outside";
+    Report::new(format!("{} cannot be frozen", shown(file)), format!("{error:#}"), help)
 }

@@ -147,8 +147,18 @@ pub(crate) struct InspectArgs {
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
     /// Call this exported function, which takes nothing, in every instance; it can use WASI, with empty streams
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "call")]
     pub(crate) invoke: Option<String>,
+
+    /// Measure requests instead: call this exported function with ARGS in instances that --init has initialised, each
+    /// in an instance of its own, which is initialised for it or starts from a snapshot
+    #[arg(long, value_name = "NAME")]
+    pub(crate) call: Option<String>,
+
+    /// Before any --call, call this exported function, which takes and returns nothing [default: only `_initialize`, if
+    /// there is one]
+    #[arg(long, value_name = "NAME", requires = "call")]
+    pub(crate) init: Option<String>,
 
     /// Besides, have the host write to so many pages of 4 KiB of every instance's memory
     #[arg(long, value_name = "PAGES", default_value_t = 1)]
@@ -161,6 +171,10 @@ pub(crate) struct BenchArgs {
     /// The module (binary or text, `-` for standard input)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    /// Arguments for --call
+    #[arg(value_name = "ARGS", requires = "call", allow_negative_numbers = true)]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// The options of `minirt run`.

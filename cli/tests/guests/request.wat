@@ -1,0 +1,10 @@
+(module
+  (memory (export "memory") 1)
+  (global $initialised (mut i32) (i32.const 0))
+  (func (export "init")
+    (global.set $initialised (i32.add (global.get $initialised) (i32.const 1)))
+    (i32.store (i32.const 5000) (i32.const 7)))
+  (func (export "add") (param $a i32) (param $b i32) (result i32)
+    (if (i32.ne (global.get $initialised) (i32.const 1)) (then unreachable))
+    (if (i32.ne (i32.load (i32.const 5000)) (i32.const 7)) (then unreachable))
+    (i32.add (local.get $a) (local.get $b))))
