@@ -9,13 +9,13 @@ use anyhow::{Context, Result, ensure};
 use std::process::Command;
 
 /// What a process holds, or what an instance adds to it.
-struct Holding {
+pub(crate) struct Holding {
     /// Bytes in memory, shared ones included.
-    resident: f64,
+    pub(crate) resident: f64,
     /// Of these, bytes that no file and no other process has.
-    own: f64,
+    pub(crate) own: f64,
     /// Bytes of the kernel's page tables, which come on top.
-    page_tables: f64,
+    pub(crate) page_tables: f64,
     mappings: f64,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn count_in_this_process(count: &CountLive) -> Result<()> {
 }
 
 impl Holding {
-    fn of_this_process() -> Result<Self> {
+    pub(crate) fn of_this_process() -> Result<Self> {
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
         let status = std::fs::read_to_string("/proc/self/status")?;
         let mappings = std::fs::read_to_string("/proc/self/maps")?.lines().count();

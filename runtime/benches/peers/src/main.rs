@@ -20,6 +20,7 @@
 //! - wasmtime 48, built without the features that are not used here, in three configurations: the default (instances are
 //!   made on demand); with its pooling allocator; and with pooling, `PAGEMAP_SCAN`, and so many resident bytes that
 //!   nothing is ever given back to the kernel.
+//!   Real guests (`--only requests`) it serves as they are, and pre-initialised by its own tool, Wizer.
 //! - wasmi, an interpreter, with nothing configured.
 //! - no runtime at all: a mapped image that is written to and put back, in three ways. This is the floor.
 //!
@@ -34,6 +35,8 @@
 mod report;
 mod modules;
 mod race;
+mod guests;
+mod service;
 mod options;
 mod work;
 mod contestants;
@@ -45,17 +48,23 @@ mod live;
 mod compile;
 mod artifact;
 mod snapshot;
+mod hosts;
+mod requests;
 
 use anyhow::Result;
 use options::{Measurement, Options, Task};
+use std::time::Instant;
 
 fn main() -> Result<()> {
+    let began = Instant::now();
     exit_on_panic();
     match options::parse(std::env::args().skip(1))? {
         Task::Help => print!("{}", options::HELP),
         Task::List => Measurement::ALL.iter().for_each(|m| println!("{:<12}{}", m.name(), m.about())),
         Task::Measure(options) => measure(&options)?,
         Task::CountLive(count) => live::count_in_this_process(&count)?,
+        Task::CountServed(count) => requests::count_in_this_process(&count)?,
+        Task::FirstRequest(first) => requests::first_in_this_process(&first, began)?,
     }
     Ok(())
 }
@@ -73,6 +82,7 @@ fn measure(options: &Options) -> Result<()> {
             Measurement::Compile => compile::measure(&options.pace)?,
             Measurement::Artifact => artifact::measure(&options.pace)?,
             Measurement::Snapshot => snapshot::measure(&options.pace)?,
+            Measurement::Requests => requests::measure(&options.pace)?,
         }
     }
     Ok(())

@@ -2,7 +2,9 @@
 
 use crate::modules::Table;
 use crate::race::Pace;
+use crate::service::Start;
 use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
 Usage: minirt-peers [--quick] [--only NAME]...
@@ -15,6 +17,10 @@ Usage: minirt-peers [--quick] [--only NAME]...
 
 /// The option by which this program asks itself, in a child process, to count what live instances hold.
 pub(crate) const COUNT_LIVE: &str = "--count-live";
+/// The same for instances that have answered a request.
+pub(crate) const COUNT_SERVED: &str = "--count-served";
+/// The option by which this program asks itself to load a guest and to answer one request.
+pub(crate) const FIRST_REQUEST: &str = "--first-request";
 
 /// What to do.
 pub(crate) enum Task {
@@ -22,6 +28,8 @@ pub(crate) enum Task {
     List,
     Measure(Options),
     CountLive(CountLive),
+    CountServed(CountServed),
+    FirstRequest(FirstRequest),
 }
 
 pub(crate) struct Options {
@@ -36,6 +44,23 @@ pub(crate) struct CountLive {
     pub(crate) instances: usize,
 }
 
+/// So many instances of a guest that was precompiled to a file.
+pub(crate) struct CountServed {
+    pub(crate) guest: String,
+    pub(crate) host: String,
+    pub(crate) start: Start,
+    pub(crate) path: PathBuf,
+    pub(crate) instances: usize,
+}
+
+/// A guest that was precompiled to a file.
+pub(crate) struct FirstRequest {
+    pub(crate) guest: String,
+    pub(crate) host: String,
+    pub(crate) start: Start,
+    pub(crate) path: PathBuf,
+}
+
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Measurement {
     RoundTrip,
@@ -44,11 +69,12 @@ pub(crate) enum Measurement {
     Compile,
     Artifact,
     Snapshot,
+    Requests,
 }
 
 impl Measurement {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::RoundTrip, Self::Calls, Self::Live, Self::Compile, Self::Artifact, Self::Snapshot];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::RoundTrip, Self::Calls, Self::Live, Self::Compile, Self::Artifact, Self::Snapshot, Self::Requests];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -58,6 +84,7 @@ impl Measurement {
             Self::Compile => "compile",
             Self::Artifact => "artifact",
             Self::Snapshot => "snapshot",
+            Self::Requests => "requests",
         }
     }
 
@@ -69,6 +96,7 @@ impl Measurement {
             Self::Compile => "Compiling a program",
             Self::Artifact => "Loading a precompiled module from disk",
             Self::Snapshot => "A fresh instance from a snapshot, against one from its module",
+            Self::Requests => "Requests to real guests",
         }
     }
 
@@ -95,6 +123,15 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Task> {
                     table: Table::named(&table)?,
                     instances: instances.parse()?,
                 }));
+            }
+            COUNT_SERVED | FIRST_REQUEST => {
+                let mut next = || value(&arg, args.next());
+                let (guest, host, start, path) = (next()?, next()?, Start::named(&next()?)?, PathBuf::from(next()?));
+                if arg == FIRST_REQUEST {
+                    return Ok(Task::FirstRequest(FirstRequest { guest, host, start, path }));
+                }
+                let instances = next()?.parse()?;
+                return Ok(Task::CountServed(CountServed { guest, host, start, path, instances }));
             }
             other => bail!("what is `{other}`? See --help"),
         }

@@ -23,6 +23,14 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) const THOROUGH: Self = Self { rounds: 9, slice: Duration::from_millis(50) };
     pub(crate) const QUICK: Self = Self { rounds: 5, slice: Duration::from_millis(20) };
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    pub(crate) fn slice(&self) -> Duration {
+        self.slice
+    }
 }
 
 impl fmt::Display for Pace {
@@ -91,7 +99,7 @@ fn attend(
 }
 
 /// Keeps this thread on one processor.
-fn pin(cpu: usize) -> Result<()> {
+pub(crate) fn pin(cpu: usize) -> Result<()> {
     let mut only = CpuSet::new();
     only.set(cpu);
     sched_setaffinity(None, &only).with_context(|| format!("could not stay on processor {cpu}"))

@@ -1,0 +1,46 @@
+//! minirt, with nothing configured. Its frozen guests start from a snapshot.
+
+use crate::guests::Guest;
+use crate::service::{Host, Service, Start, service};
+use anyhow::Result;
+use minirt_runtimes::minirt::{self, Config, Engine, Linker, Module, Store};
+use std::path::Path;
+
+type Pre = minirt::InstancePre<()>;
+
+service!(minirt);
+
+pub(crate) struct Minirt {
+    engine: Engine,
+}
+
+impl Minirt {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self { engine: Engine::new(&Config::new())? })
+    }
+
+    fn pre(&self, module: &Module) -> Result<Pre> {
+        let mut linker = Linker::new(&self.engine);
+        wasi(&mut linker, module)?;
+        linker.instantiate_pre(module)
+    }
+}
+
+impl Host for Minirt {
+    fn prepare(&self, guest: &Guest, start: Start) -> Result<Vec<u8>> {
+        let module = Module::new(&self.engine, guest.wasm())?;
+        if start == Start::Module {
+            return module.serialize();
+        }
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.pre(&module)?.instantiate(&mut store)?;
+        initialise(&mut store, instance)?;
+        instance.snapshot(&mut store)?.module().serialize()
+    }
+
+    unsafe fn load(&self, path: &Path, start: Start) -> Result<Box<dyn Service>> {
+        // SAFETY: the caller's promise.
+        let module = unsafe { Module::deserialize_file(&self.engine, path) }?;
+        Served::new(&self.engine, self.pre(&module)?, start)
+    }
+}
