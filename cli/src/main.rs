@@ -15,25 +15,38 @@ mod commands;
 
 use commands::{bench, cache, compile, inspect, man, run, snapshot};
 use guest::outcome::Outcome;
+use guest::stack;
 use options::args::Command;
-use options::usage;
+use options::{usage, wasm_options};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = match usage::parse() {
-        Ok(Command::Run(options)) => run::run(&options),
-        Ok(Command::Compile(options)) => compile::compile(&options),
-        Ok(Command::Snapshot(options)) => snapshot::snapshot(&options),
-        Ok(Command::Inspect(options)) => inspect::inspect(&options),
-        Ok(Command::Bench(options)) => bench::bench(&options),
-        Ok(Command::Cache(options)) => cache::cache(&options),
-        Ok(Command::Completions(options)) => man::completions(&options),
-        Ok(Command::Man(options)) => man::man(&options),
+    let command = match usage::parse() {
+        Ok(command) => command,
         Err(usage) => return usage.end(),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Outcome::Exit(code)) => ExitCode::from(code),
-        Err(Outcome::Report(report)) => report.end(),
+    match stack::with(guest_stack(&command), || carry_out(&command)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(Outcome::Exit(code))) => ExitCode::from(code),
+        Ok(Err(Outcome::Report(report))) | Err(report) => report.end(),
+    }
+}
+
+/// Returns how many bytes of stack a command gives its guest.
+fn guest_stack(command: &Command) -> usize {
+    let options = if let Command::Run(options) = command { &options.wasm[..] } else { &[] };
+    wasm_options::max_wasm_stack(options)
+}
+
+fn carry_out(command: &Command) -> Result<(), Outcome> {
+    match command {
+        Command::Run(options) => run::run(options),
+        Command::Compile(options) => compile::compile(options),
+        Command::Snapshot(options) => snapshot::snapshot(options),
+        Command::Inspect(options) => inspect::inspect(options),
+        Command::Bench(options) => bench::bench(options),
+        Command::Cache(options) => cache::cache(options),
+        Command::Completions(options) => man::completions(options),
+        Command::Man(options) => man::man(options),
     }
 }

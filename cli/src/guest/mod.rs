@@ -1,6 +1,7 @@
 //! From a file to a guest that runs, and what the end of its run means.
 
 pub(crate) mod system;
+pub(crate) mod stack;
 pub(crate) mod input;
 pub(crate) mod cache;
 pub(crate) mod source;

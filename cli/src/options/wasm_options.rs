@@ -140,6 +140,12 @@ pub(crate) fn timeout(options: &[WasmOption]) -> Option<Duration> {
     last(options, |option| if let WasmOption::Timeout(time) = option { Some(*time) } else { None })
 }
 
+/// Returns how many bytes of stack the guest's functions may use.
+pub(crate) fn max_wasm_stack(options: &[WasmOption]) -> usize {
+    let pick = |option: &WasmOption| if let WasmOption::MaxWasmStack(bytes) = option { Some(*bytes) } else { None };
+    last(options, pick).unwrap_or(512 << 10)
+}
+
 /// Configures an engine as the options say.
 pub(crate) fn configure(config: &mut Config, options: &[WasmOption]) {
     config.consume_fuel(fuel(options).is_some()).epoch_interruption(timeout(options).is_some());
