@@ -76,27 +76,32 @@ type Refused = (&'static str, &'static str);
 
 fn read(file: &Path) -> io::Result<Result<Input, Refused>> {
     if is_stdin(file) {
-        return contents(io::stdin().lock(), None);
+        let mut stdin = io::stdin().lock();
+        return contents(start(&mut stdin)?, stdin);
     }
-    let open = File::open(file)?;
-    let mappable = open.metadata()?.is_file().then(|| open.try_clone()).transpose()?;
-    contents(open, mappable)
+    let mut open = File::open(file)?;
+    let start = start(&mut open)?;
+    if is_artifact(&start) && open.metadata()?.is_file() {
+        return Ok(Ok(Input::ArtifactFile(open)));
+    }
+    contents(start, open)
 }
 
-/// Reads no more than the start if the rest is not needed.
-fn contents(mut from: impl Read, mappable: Option<File>) -> io::Result<Result<Input, Refused>> {
+/// Reads as much as decides what a file is.
+fn start(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut start = Vec::with_capacity(START);
-    from.by_ref().take(START as u64).read_to_end(&mut start)?;
+    from.take(START as u64).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// Reads the rest, if it is needed.
+fn contents(start: Vec<u8>, rest: impl Read) -> io::Result<Result<Input, Refused>> {
     let artifact = is_artifact(&start);
-    match mappable {
-        Some(file) if artifact => return Ok(Ok(Input::ArtifactFile(file))),
-        _ => {}
-    }
     if !artifact && let Err(refused) = recognise(&start) {
         return Ok(Err(refused));
     }
     let mut bytes = Vec::new();
-    Cursor::new(start).chain(from).take(MOST + 1).read_to_end(&mut bytes)?;
+    Cursor::new(start).chain(rest).take(MOST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST {
         let because = format!("it has more than {}", size::display(MOST));
         return Err(io::Error::new(ErrorKind::FileTooLarge, because));
@@ -138,7 +143,7 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Input, contents, is_text, recognise};
+    use super::{Input, contents, is_text, recognise, start};
     use std::io::{self, Read};
 
     #[test]
@@ -162,7 +167,8 @@ mod tests {
     #[test]
     fn what_is_not_a_module_is_not_read_to_its_end() {
         // An endless file.
-        assert!(contents(io::repeat(0), None).unwrap().is_err());
+        let mut endless = io::repeat(0);
+        assert!(contents(start(&mut endless).unwrap(), endless).unwrap().is_err());
     }
 
     #[test]
@@ -175,7 +181,9 @@ mod tests {
             }
         }
         let module = [b"(module ;;".as_slice(), &[b'x'; 10_000], b"\n)"].concat();
-        let Ok(Input::Module(bytes)) = contents(Bytes(&module), None).unwrap() else { panic!("not a module") };
+        let mut pieces = Bytes(&module);
+        let first = start(&mut pieces).unwrap();
+        let Ok(Input::Module(bytes)) = contents(first, pieces).unwrap() else { panic!("not a module") };
         assert_eq!(bytes, module);
     }
 }

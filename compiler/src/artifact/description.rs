@@ -5,6 +5,7 @@ use super::error::ArtifactError;
 use super::header::PAGE;
 use super::wire::{Damaged, Inline, Reader, Wire, Writer, structs};
 use crate::base::bytes::{Bytes, RecordTable};
+use crate::base::sorted_table::SortedTable;
 use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, TrapSite};
 use crate::instance::compiled::Compiled;
 use crate::instance::image::{Extent, InitialImage, MemoryImage, Remaining};
@@ -41,8 +42,8 @@ struct CodeOnFile {
     funcs: Inline,
     entries: Vec<(u32, u32)>,
     exits: Vec<(u32, u32)>,
-    traps: RecordTable<TrapSite>,
-    address_map: RecordTable<AddressMapEntry>,
+    traps: SortedTable<TrapSite>,
+    address_map: SortedTable<AddressMapEntry>,
 }
 
 /// [`InitialImage`] without its memory, and without the pages of zeros in the state.

@@ -9,6 +9,7 @@
 //! Numbers take as many bytes as they need: most are small indices and lengths.
 
 use crate::base::bytes::{Bytes, Record, RecordTable};
+use crate::base::sorted_table::SortedTable;
 use std::ops::Range;
 
 /// No value is written as these bytes.
@@ -255,6 +256,15 @@ impl Wire for Bytes {
 }
 
 impl<T: Record> Wire for RecordTable<T> {
+    fn put(&self, out: &mut Writer) {
+        self.as_bytes().put(out);
+    }
+    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+        Bytes::take(from).map(Self::from_bytes)
+    }
+}
+
+impl<T: Record> Wire for SortedTable<T> {
     fn put(&self, out: &mut Writer) {
         self.as_bytes().put(out);
     }

@@ -7,3 +7,4 @@ pub mod trap;
 pub mod printable;
 pub mod error;
 pub mod bytes;
+pub mod sorted_table;

@@ -5,6 +5,7 @@
 //! the code are used in place, in memory or in an artifact.
 
 use crate::base::bytes::{Bytes, Record, RecordTable};
+use crate::base::sorted_table::SortedTable;
 use crate::base::trap::Trap;
 use std::ops::Range;
 
@@ -30,9 +31,9 @@ pub struct CodeTables {
     /// Wasm to host: for each canonical type of an imported function, its exit trampoline. Sorted by type.
     pub exits: Vec<(u32, u32)>,
     /// Instructions that can trap, sorted by offset.
-    pub traps: RecordTable<TrapSite>,
+    pub traps: SortedTable<TrapSite>,
     /// Where the code of each Wasm instruction starts, sorted. It is precise enough to locate a trap or call.
-    pub address_map: RecordTable<AddressMapEntry>,
+    pub address_map: SortedTable<AddressMapEntry>,
 }
 
 /// Where a function's code is.
@@ -99,7 +100,7 @@ impl Record for AddressMapEntry {
 impl CodeTables {
     /// Returns what a fault at exactly this offset means. `None` if no instruction there can trap.
     pub fn trap_at(&self, offset: u32) -> Option<Trap> {
-        let site = self.traps.get(self.traps.partition_point(|site| site.offset < offset))?;
+        let site = self.traps.at_or_before(offset)?;
         if site.offset == offset { Trap::from_code(site.code) } else { None }
     }
 
@@ -116,8 +117,7 @@ impl CodeTables {
 
     /// Returns the byte offset in the module of the instruction whose code includes this offset.
     pub fn wasm_offset(&self, offset: u32) -> Option<u32> {
-        let next = self.address_map.partition_point(|entry| entry.offset <= offset);
-        Some(self.address_map.get(next.checked_sub(1)?)?.wasm)
+        Some(self.address_map.at_or_before(offset)?.wasm)
     }
 
     /// Returns the offset of the entry trampoline for a canonical type.
