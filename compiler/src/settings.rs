@@ -71,11 +71,13 @@ impl Default for Features {
 
 impl Features {
     /// The features that can be switched off.
-    pub const SWITCHES: [Feature; 12] = [
+    pub const SWITCHES: [Feature; 14] = [
         Feature::BulkMemory,
         Feature::CustomPageSizes,
+        Feature::Exceptions,
         Feature::ExtendedConst,
         Feature::FunctionReferences,
+        Feature::LegacyExceptions,
         Feature::Memory64,
         Feature::MultiMemory,
         Feature::MultiValue,
@@ -97,6 +99,7 @@ impl Features {
         let base = match feature {
             Feature::FunctionReferences => Some(Feature::ReferenceTypes),
             Feature::Gc => Some(Feature::FunctionReferences),
+            Feature::LegacyExceptions => Some(Feature::Exceptions),
             Feature::RelaxedSimd => Some(Feature::Simd),
             _ => None,
         };

@@ -148,15 +148,16 @@ pub use linker::{InstancePre, Linker, UnknownImportError};
 pub use minirt_compiler::artifact::is_artifact;
 pub use minirt_compiler::module::{
     ArrayType, CompositeType, DefinedType, ExternType, FieldType, Finality, FuncType, GlobalType, HeapType, MemoryType,
-    Mutability, RefKind, RefType, StorageType, StructType, TableType, ValType,
+    Mutability, RefKind, RefType, StorageType, StructType, TableType, TagType, ValType,
 };
 pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Printable, Trap};
 pub use module::{ExportType, ImageInfo, ImportType, MemoryImageInfo, Module, RemainingStep};
-pub use object::{MemoryAccessError, MemoryMut};
+pub use object::{ExnRefPre, ExnType, MemoryAccessError, MemoryMut};
 pub use pool::EngineStats;
 pub use store::{
-    AsContext, AsContextMut, Extern, ExternRef, Func, Global, Instance, LimitExceeded, Memory, ResourceLimiter, Store,
-    StoreContext, StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, UpdateDeadline,
+    AsContext, AsContextMut, ExnRef, Extern, ExternRef, Func, Global, Instance, LimitExceeded, Memory, ResourceLimiter,
+    RootScope, Store, StoreContext, StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, Tag, ThrownException,
+    UpdateDeadline,
 };
 pub use value::{AnyRef, I31, Ref, Rooted, Val, WasmTy};
 

@@ -332,7 +332,7 @@ mod tests {
 
     fn known(registry: &TypeRegistry) -> usize {
         let table = registry.read().0;
-        assert_eq!(table.types.len(), table.groups.values().map(|it| it.group.len() as usize).sum());
+        assert_eq!(table.types.len(), table.groups.values().map(|it| it.group.len() as usize).sum::<usize>());
         table.types.len()
     }
 

@@ -6,6 +6,7 @@
 
 use minirt_compiler::instance::layout::{
     ELEMENT_SIZE, VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
+    import_tag,
 };
 use minirt_compiler::instance::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
 use minirt_compiler::module::{ModuleInfo, RefKind, ValType};
@@ -58,9 +59,10 @@ impl FuncRecord {
     }
 }
 
-/// An exit trampoline calls this with the context, the arguments (results replace them) and its own frame. Returns 0,
-/// or 1 after leaving a failure in the store.
-pub(crate) type HostCall = unsafe extern "C" fn(*const HostContext, *mut Raw, *const usize) -> u32;
+/// An exit trampoline calls this with the context, the arguments (results replace them) and its own frame. Returns 0;
+/// `HOST_FAILED` after leaving a failure in the store; or the address of the function that throws the store's pending
+/// exception.
+pub(crate) type HostCall = unsafe extern "C" fn(*const HostContext, *mut Raw, *const usize) -> u64;
 
 /// A host function gets this in place of a vmctx (`layout::host_context`).
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +166,7 @@ const _: () = {
     assert!(offset_of!(GlobalImport, address) == import_global::ADDRESS as usize);
     assert!(offset_of!(GlobalImport, owner) == import_global::OWNER as usize);
     assert!(size_of::<GlobalImport>() == import_global::SIZE as usize);
+    assert!(size_of::<u64>() == import_tag::SIZE as usize && import_tag::NUMBER == 0);
 };
 
 /// A live instance as compiled code sees it: its vmctx, and the layout that explains it.
@@ -275,7 +278,7 @@ impl View<'_> {
 pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u64 {
     match kind {
         RefKind::Func if value != 0 => value.wrapping_sub(owner.address() as u64),
-        RefKind::Func | RefKind::Extern | RefKind::Any => value,
+        RefKind::Func | RefKind::Extern | RefKind::Any | RefKind::Exn => value,
     }
 }
 
@@ -283,7 +286,7 @@ pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u6
 pub(crate) fn load_reference(kind: RefKind, stored: u64, owner: VmContext) -> u64 {
     match kind {
         RefKind::Func if stored != 0 => stored.wrapping_add(owner.address() as u64),
-        RefKind::Func | RefKind::Extern | RefKind::Any => stored,
+        RefKind::Func | RefKind::Extern | RefKind::Any | RefKind::Exn => stored,
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::session::Session;
 use crate::value;
 use anyhow::Error;
-use minirt::{CompileError, CompileErrorKind, Trap, Val};
+use minirt::{CompileError, CompileErrorKind, ThrownException, Trap, Val};
 use wast::lexer::Lexer;
 use wast::parser::{ParseBuffer, parse};
 use wast::{QuoteWat, QuoteWatTest, WastDirective, WastExecute, WastRet, Wat};
@@ -52,7 +52,7 @@ pub(crate) fn check(session: &mut Session, directive: &mut WastDirective<'_>) ->
         D::AssertMalformed { module, message, .. } => malformed(session, module, message),
         D::AssertUnlinkable { module, message, .. } => unlinkable(session, module, message),
         D::AssertInvalidCustom { .. } | D::AssertMalformedCustom { .. } => unknown("custom sections are not checked"),
-        D::AssertException { .. } => unknown("there are no exceptions"),
+        D::AssertException { exec, .. } => throws(session.execute(exec)),
         D::AssertSuspension { .. } => unknown("there are no suspensions"),
         D::Thread(_) | D::Wait { .. } => unknown("there are no threads"),
     }
@@ -105,6 +105,14 @@ fn traps(result: anyhow::Result<Vec<Val>>, message: &str) -> Verdict {
             Some(trap) if same_trap(&trap.to_string(), message) => Ok(()),
             _ => mismatch(expected, describe(&error)),
         },
+    }
+}
+
+fn throws(result: anyhow::Result<Vec<Val>>) -> Verdict {
+    match result {
+        Err(error) if error.is::<ThrownException>() => Ok(()),
+        Ok(values) => mismatch("an exception", format!("{} values, no exception", values.len())),
+        Err(error) => mismatch("an exception", describe(&error)),
     }
 }
 

@@ -32,10 +32,11 @@ pub enum Era {
 
 /// The proposals whose scripts are run, with the name that reports give them. Their assertions are of the time when
 /// they were proposals, so in most of them a module can have one memory only.
-const PROPOSALS: [(&str, Proposal); 16] = [
+const PROPOSALS: [(&str, Proposal); 17] = [
     ("annotations", Proposal::Annotations),
     ("bulk-memory", Proposal::BulkMemoryOperations),
     ("custom-page-sizes", Proposal::CustomPageSizes),
+    ("exceptions", Proposal::ExceptionHandling),
     ("extended-const", Proposal::ExtendedConst),
     ("function-references", Proposal::FunctionReferences),
     ("memory64", Proposal::Memory64),
@@ -60,7 +61,9 @@ pub fn carried() -> Vec<Source> {
     for (name, suite) in PROPOSALS {
         let era = match suite {
             Proposal::Memory64 | Proposal::BulkMemoryOperations | Proposal::FunctionReferences => Era::Memory64,
-            Proposal::MultiMemory | Proposal::Simd | Proposal::CustomPageSizes => Era::Version3,
+            Proposal::MultiMemory | Proposal::Simd | Proposal::CustomPageSizes | Proposal::ExceptionHandling => {
+                Era::Version3
+            }
             _ => Era::Version2,
         };
         all.extend(sorted(name, era, proposal(suite)));
@@ -74,7 +77,7 @@ fn sorted(folder: &str, era: Era, files: impl Iterator<Item = TestFile<'static>>
     let source = |file: TestFile<'static>| Source {
         name: format!("{folder}/{}", file.name()),
         text: Ok(file.raw().to_owned()),
-        skip: needs(Path::new(file.name())).or_else(|| outdated(folder, file.name())),
+        skip: outdated(folder, file.name()),
         era,
     };
     let mut sources: Vec<Source> = scripts.map(source).collect();
@@ -85,28 +88,22 @@ fn sorted(folder: &str, era: Era, files: impl Iterator<Item = TestFile<'static>>
 /// Returns the scripts at a path: the file itself, or every `.wast` file in the folder and the folders in it.
 pub fn found(path: &Path) -> Vec<Source> {
     if !path.is_dir() {
-        return vec![read(path, None)];
+        return vec![read(path)];
     }
     let mut files = Vec::new();
     match collect(path, &mut files) {
         Ok(()) if files.is_empty() => vec![unreadable(path, "the folder holds no `.wast` file")],
-        Ok(()) => files.iter().map(|file| read(file, needs(file))).collect(),
+        Ok(()) => files.iter().map(|file| read(file)).collect(),
         Err(error) => vec![unreadable(path, error)],
     }
-}
-
-/// Returns the feature that a file of the official suite needs and minirt lacks, by the suite's naming.
-fn needs(path: &Path) -> Option<&'static str> {
-    let name = path.file_name()?.to_str()?;
-    let exceptions = ["tag.wast", "throw.wast", "throw_ref.wast", "try_table.wast"];
-    exceptions.contains(&name).then_some("needs exceptions")
 }
 
 /// Returns why a file of the suite is skipped: a later version changed it, or minirt lacks something.
 fn outdated(folder: &str, name: &str) -> Option<&'static str> {
     match (folder, name) {
-        ("bulk-memory", "table_init.wast") | ("v3", "type-rec.wast") => Some("needs garbage-collected types"),
-        ("v3", "imports.wast" | "instance.wast" | "ref_null.wast") => Some("needs exceptions"),
+        ("bulk-memory", "table_init.wast") | ("v3", "type-rec.wast" | "ref_null.wast") => {
+            Some("needs garbage-collected types")
+        }
         ("mutable-global", "linking.wast") => Some("outdated: wants all segments checked before any is applied"),
         ("reference-types", "unreached-invalid.wast") => {
             Some("outdated: wants the labels of an unreachable br_table to agree")
@@ -128,9 +125,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn read(path: &Path, skip: Option<&'static str>) -> Source {
+fn read(path: &Path) -> Source {
     match fs::read_to_string(path) {
-        Ok(text) => Source { name: path.display().to_string(), text: Ok(text), skip, era: Era::Version3 },
+        Ok(text) => Source { name: path.display().to_string(), text: Ok(text), skip: None, era: Era::Version3 },
         Err(error) => unreadable(path, error),
     }
 }
@@ -141,7 +138,7 @@ fn unreadable(path: &Path, why: impl ToString) -> Source {
 
 #[cfg(test)]
 mod tests {
-    use super::{carried, found, needs};
+    use super::{carried, found};
     use std::path::Path;
 
     #[test]
@@ -151,12 +148,6 @@ mod tests {
             assert!(names.contains(&name.to_owned()), "{name}");
         }
         assert!(names.len() > 200);
-    }
-
-    #[test]
-    fn only_files_for_several_memories_are_skipped() {
-        assert_eq!(needs(Path::new("a/throw.wast")), Some("needs exceptions"));
-        assert_eq!(needs(Path::new("throw/memory.wast")), None);
     }
 
     #[test]

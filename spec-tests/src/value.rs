@@ -30,6 +30,7 @@ fn null(ty: &HeapType<'_>) -> Result<Val> {
         HeapType::Abstract { shared: false, ty: H::Any | H::Eq | H::I31 | H::Struct | H::Array | H::None } => {
             Ok(Val::AnyRef(None))
         }
+        HeapType::Abstract { shared: false, ty: H::Exn | H::NoExn } => Ok(Val::ExnRef(None)),
         other => bail!("a reference type that is not understood: {other:?}"),
     }
 }
@@ -67,6 +68,7 @@ fn matches(store: &Store<()>, value: &Val, expected: &WastRetCore<'_>) -> Result
                 (Val::FuncRef(_), Val::FuncRef(None))
                     | (Val::ExternRef(_), Val::ExternRef(None))
                     | (Val::AnyRef(_), Val::AnyRef(None))
+                    | (Val::ExnRef(_), Val::ExnRef(None))
             )
         }
         (W::RefFunc(None), got) => matches!(got, Val::FuncRef(Some(_))),
@@ -148,6 +150,8 @@ fn describe(store: &Store<()>, value: &Val) -> String {
             Ok(Some(number)) => format!("(ref.i31 {})", number.get_u32()),
             _ => "(ref.any)".to_owned(),
         },
+        Val::ExnRef(None) => "(ref.null exn)".to_owned(),
+        Val::ExnRef(Some(_)) => "(ref.exn)".to_owned(),
         Val::ExternRef(Some(_)) => match host_number(store, value) {
             Some(number) => format!("(ref.extern {number})"),
             None => "(ref.extern)".to_owned(),

@@ -133,6 +133,7 @@ fn kind(ty: &ExternType) -> &'static str {
         ExternType::Table(_) => "a table",
         ExternType::Memory(_) => "a memory",
         ExternType::Global(_) => "a global",
+        ExternType::Tag(_) => "a tag",
     }
 }
 

@@ -1,10 +1,11 @@
-//! What the end of a call means when it is not a return: the guest's exit, a trap, or an error of the host.
+//! What the end of a call means when it is not a return: the guest's exit, a trap, an exception, or an error of the
+//! host.
 
 use super::{system, timeout};
 use crate::output::printable;
 use crate::output::report::{ERROR, Report, TRAP};
 use minirt::wasi::I32Exit;
-use minirt::{Error, FrameInfo, Trap, WasmBacktrace};
+use minirt::{Error, FrameInfo, ThrownException, Trap, WasmBacktrace};
 
 /// The most lines of a backtrace that are shown.
 const MOST_FRAMES: usize = 24;
@@ -34,6 +35,7 @@ impl Outcome {
         let trap = error.downcast_ref::<Trap>();
         let (what, code) = match trap {
             Some(_) => (format!("{who} trapped"), TRAP),
+            None if error.is::<ThrownException>() => (format!("{who} threw an exception that nothing caught"), TRAP),
             None => (format!("{who} was stopped"), ERROR),
         };
         let backtrace = error.downcast_ref::<WasmBacktrace>();

@@ -32,12 +32,16 @@ pub(crate) enum WasmOption {
     UnknownImportsTrap(bool),
     /// Whether unknown imports are zeros and nulls, and functions that return such.
     UnknownImportsDefault(bool),
+    /// Whether there are exceptions.
+    Exceptions(bool),
+    /// Whether there are exceptions as they were before WebAssembly 3.0.
+    LegacyExceptions(bool),
 }
 
 /// An option: its name, the value that it takes, what it does, and how the value is read.
 type Known = (&'static str, &'static str, &'static str, fn(&str) -> Result<WasmOption, String>);
 
-const KNOWN: [Known; 11] = {
+const KNOWN: [Known; 13] = {
     use WasmOption as W;
     [
         ("fuel", "N", "trap after N units of work; about one for each instruction", |v| number(v).map(W::Fuel)),
@@ -63,6 +67,10 @@ const KNOWN: [Known; 11] = {
         ),
         ("unknown-imports-default", "y|n", "let unknown imports be zeros, and functions that return zeros", |v| {
             switch(v).map(W::UnknownImportsDefault)
+        }),
+        ("exceptions", "y|n", "exceptions; otherwise y", |v| switch(v).map(W::Exceptions)),
+        ("legacy-exceptions", "y|n", "exceptions as before WebAssembly 3.0; otherwise y", |v| {
+            switch(v).map(W::LegacyExceptions)
         }),
     ]
 };
@@ -155,6 +163,8 @@ pub(crate) fn configure(config: &mut Config, options: &[WasmOption]) {
             WasmOption::MultiMemory(enable) => config.wasm_multi_memory(enable),
             WasmOption::Memory64(enable) => config.wasm_memory64(enable),
             WasmOption::FunctionReferences(enable) => config.wasm_function_references(enable),
+            WasmOption::Exceptions(enable) => config.wasm_exceptions(enable),
+            WasmOption::LegacyExceptions(enable) => config.wasm_legacy_exceptions(enable),
             _ => continue,
         };
     }

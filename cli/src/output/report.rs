@@ -13,7 +13,7 @@ use std::process::ExitCode;
 pub(crate) const ERROR: u8 = 1;
 /// The exit code when the command line is invalid.
 pub(crate) const USAGE: u8 = 2;
-/// The exit code when the guest traps: what a shell shows for a process that aborted.
+/// The exit code when the guest traps, or throws what nothing catches: what a shell shows for a process that aborted.
 pub(crate) const TRAP: u8 = 134;
 
 /// The style of the word before what happened.

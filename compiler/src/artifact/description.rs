@@ -6,6 +6,7 @@ use super::header::PAGE;
 use super::wire::{Damaged, Inline, Reader, Wire, Writer, structs};
 use crate::base::bytes::{Bytes, RecordTable};
 use crate::base::sorted_table::SortedTable;
+use crate::instance::call_sites::CallSites;
 use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, TrapSite};
 use crate::instance::compiled::Compiled;
 use crate::instance::image::{Extent, InitialImage, MemoryImage, Remaining};
@@ -35,8 +36,8 @@ struct Sizes {
     mutable: Range<i32>,
 }
 
-/// A text's length, and its tables. Code jumps to where functions start, so the first digest covers that. What only
-/// explains the text is set aside, and trusted as far as the text is.
+/// A text's length, and its tables. Code jumps to where functions and handlers start, so the first digest covers that,
+/// and where references are. What only explains the text is set aside, and trusted as far as the text is.
 struct CodeOnFile {
     text_len: usize,
     funcs: Inline,
@@ -44,6 +45,9 @@ struct CodeOnFile {
     exits: Vec<(u32, u32)>,
     traps: SortedTable<TrapSite>,
     address_map: SortedTable<AddressMapEntry>,
+    handled: Inline,
+    handlers: Inline,
+    references: Inline,
 }
 
 /// [`InitialImage`] without its memory, and without the pages of zeros in the state.
@@ -68,7 +72,7 @@ pub(super) struct MemoryPlan {
 structs! {
     Description { module sizes code image memory }
     Sizes { host state room mutable }
-    CodeOnFile { text_len funcs entries exits traps address_map }
+    CodeOnFile { text_len funcs entries exits traps address_map handled handlers references }
     ImageOnFile { state_len state memory_size extra_memories remaining }
     Remaining { globals tables first_element first_data start snapshot }
     MemoryPlan { extents flat }
@@ -130,6 +134,7 @@ fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
         (info.num_imported_tables, info.tables.len()),
         (info.num_imported_memories, info.memories.len()),
         (info.num_imported_globals, info.globals.len()),
+        (info.num_imported_tags, info.tags.len()),
     ];
     let spaces = spaces.iter().all(|(imported, all)| *imported as usize <= *all);
     let grouped: u64 = info.rec_groups.iter().copied().map(u64::from).sum();
@@ -150,20 +155,37 @@ impl Sizes {
 impl CodeOnFile {
     fn of(code: &Code) -> Self {
         let Code { text, tables } = code.clone();
-        let CodeTables { funcs, entries, exits, traps, address_map } = tables;
-        Self { text_len: text.len(), funcs: Inline(funcs.as_bytes().clone()), entries, exits, traps, address_map }
+        let CodeTables { funcs, entries, exits, traps, address_map, call_sites } = tables;
+        let CallSites { handled, handlers, references } = call_sites;
+        Self {
+            text_len: text.len(),
+            funcs: Inline(funcs.as_bytes().clone()),
+            entries,
+            exits,
+            traps,
+            address_map,
+            handled: Inline(handled.as_bytes().clone()),
+            handlers: Inline(handlers.as_bytes().clone()),
+            references: Inline(references.as_bytes().clone()),
+        }
     }
 
     /// Returns the code with its text, which is the start of a section of whole pages. `None` if something is outside
     /// the text.
     fn complete(self, section: &Bytes) -> Option<Code> {
-        let Self { text_len, funcs, entries, exits, traps, address_map } = self;
+        let Self { text_len, funcs, entries, exits, traps, address_map, handled, handlers, references } = self;
+        let call_sites = CallSites {
+            handled: RecordTable::from_bytes(handled.0),
+            handlers: RecordTable::from_bytes(handlers.0),
+            references: RecordTable::from_bytes(references.0),
+        };
         let text = section.part(0..text_len)?;
         let funcs = RecordTable::<FuncRange>::from_bytes(funcs.0);
         let inside = funcs.iter().all(|func| func.start <= func.end && func.end as usize <= text_len)
+            && call_sites.are_inside(text_len)
             && entries.iter().chain(&exits).all(|(_, offset)| (*offset as usize) < text_len)
             && section.len() == text_len.checked_next_multiple_of(PAGE)?;
-        inside.then_some(Code { text, tables: CodeTables { funcs, entries, exits, traps, address_map } })
+        inside.then_some(Code { text, tables: CodeTables { funcs, entries, exits, traps, address_map, call_sites } })
     }
 }
 

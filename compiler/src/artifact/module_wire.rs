@@ -11,8 +11,8 @@ use crate::module::{
 
 structs! {
     ModuleInfo {
-        name types rec_groups canonical_types imports exports exports_by_name funcs tables memories globals
-        num_imported_funcs num_imported_tables num_imported_memories num_imported_globals
+        name types rec_groups canonical_types imports exports exports_by_name funcs tables memories globals tags
+        num_imported_funcs num_imported_tables num_imported_memories num_imported_globals num_imported_tags
         global_inits table_inits elements data data_bytes start func_names
     }
     Import { module name entity }
@@ -34,10 +34,11 @@ enums! {
     HeapType {
         0 = Func, 1 = Extern, 2 = NoFunc, 3 = NoExtern, 4 = ConcreteFunc(ty), 5 = Any, 6 = Eq, 7 = I31, 8 = Struct,
         9 = Array, 10 = None, 11 = ConcreteStruct(ty), 12 = ConcreteArray(ty),
+        13 = Exn, 14 = NoExn,
     }
     CompositeType { 0 = Func(ty), 1 = Struct(ty), 2 = Array(ty), }
     StorageType { 0 = I8, 1 = I16, 2 = ValType(ty), }
-    Entity { 0 = Func(index), 1 = Table(index), 2 = Memory(index), 3 = Global(index), }
+    Entity { 0 = Func(index), 1 = Table(index), 2 = Memory(index), 3 = Global(index), 4 = Tag(index), }
     ElementItems { 0 = Functions(indices), 1 = Expressions(exprs), }
     SegmentMode { 0 = Active { target offset }, 1 = Passive, 2 = Declared, }
     ConstOp {

@@ -71,6 +71,10 @@ traps! {
     HeapMisaligned = 16: "unaligned atomic",
     /// `memory.atomic.wait32` or `wait64` was executed on a memory that is not shared: nobody could end the wait.
     AtomicWaitNonSharedMemory = 17: "expected shared memory",
+    /// A null reference was thrown.
+    NullExceptionReference = 18: "null exception reference",
+    /// The exceptions that a store holds take more memory than it may use for them.
+    ExceptionsExhausted = 19: "too many exceptions",
 }
 
 impl Trap {
@@ -95,7 +99,7 @@ mod tests {
     #[test]
     fn every_code_names_its_own_trap_and_no_other() {
         let known: Vec<Trap> = (0..=u8::MAX).filter_map(Trap::from_code).collect();
-        assert_eq!(known.len(), 17);
+        assert_eq!(known.len(), 19);
         for trap in known {
             assert_eq!(Trap::from_code(trap.code()), Some(trap));
         }

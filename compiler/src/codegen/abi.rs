@@ -24,7 +24,7 @@ pub(crate) fn value_type(ty: ValType) -> Type {
 /// Returns how a reference is held. Null is 0.
 pub(crate) fn reference_type(kind: RefKind) -> Type {
     match kind {
-        RefKind::Func | RefKind::Extern | RefKind::Any => I64,
+        RefKind::Func | RefKind::Extern | RefKind::Any | RefKind::Exn => I64,
     }
 }
 

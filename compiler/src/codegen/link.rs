@@ -11,6 +11,7 @@ use super::abi::from_trap_code;
 use super::memory_provider::TextBuffer;
 use super::piece::{CompiledFunction, Piece};
 use crate::base::error::CompileError;
+use crate::instance::call_sites::{CallSites, Frame, HandledCall, Handler, Reference};
 use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, TrapSite};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::Signature;
@@ -131,6 +132,7 @@ fn tables(
 ) -> Result<Code, CompileError> {
     let mut tables = CodeTables::default();
     let (mut funcs, mut traps, mut address_map) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut handled, mut references) = (Vec::new(), Vec::new());
     for ((piece, function), start) in pieces.iter().zip(compiled).zip(starts.iter().copied()) {
         match *piece {
             Piece::Body(_) => funcs.push(FuncRange { start, end: start + function.bytes.len() as u32 }),
@@ -142,15 +144,26 @@ fn tables(
             let trap = from_trap_code(*trap).ok_or_else(|| CompileError::internal(format!("unknown trap {trap}")))?;
             traps.push(TrapSite { offset: start + offset, code: trap.code() });
         }
+        handled.extend(function.handled.iter().map(|call| moved(call, start)));
+        references.extend(function.references.iter().map(|it| Reference { offset: start + it.offset, ..*it }));
         address_map.extend(
             function.address_map.iter().map(|(offset, wasm)| AddressMapEntry { offset: start + offset, wasm: *wasm }),
         );
     }
+    handled.sort_unstable_by_key(|call: &HandledCall| call.offset);
+    references.sort_by_key(|reference: &Reference| reference.offset);
     traps.sort_unstable_by_key(|site: &TrapSite| site.offset);
     tables.funcs = funcs.into_iter().collect();
     tables.traps = traps.into_iter().collect();
     tables.address_map = address_map.into_iter().collect();
+    tables.call_sites = CallSites::new(&handled, references);
     Ok(Code { text: text.into(), tables })
+}
+
+/// Returns a call of a function that starts at an offset into the text.
+fn moved(call: &HandledCall, start: u32) -> HandledCall {
+    let handlers = call.frame.handlers.iter().map(|it| Handler { offset: start + it.offset, ..*it });
+    HandledCall { offset: start + call.offset, frame: Frame { handlers: handlers.collect(), ..call.frame } }
 }
 
 #[cfg(test)]
@@ -169,6 +182,8 @@ mod tests {
             relocations,
             traps: Vec::new(),
             address_map: Vec::new(),
+            handled: Vec::new(),
+            references: Vec::new(),
         }
     }
 

@@ -5,13 +5,17 @@
 use super::trampoline;
 use super::translate::{ModuleContext, translate};
 use crate::base::error::CompileError;
+use crate::instance::call_sites::{Catches, Frame, HandledCall, Handler, Reference};
 use crate::module::{FuncType, ModuleInfo};
 use crate::settings::Metering;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, TrapCode};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::print_errors::pretty_error;
-use cranelift_codegen::{CodegenError, Context, Final, MachBufferFinalized};
+use cranelift_codegen::{
+    CodegenError, Context, ExceptionContextLoc, Final, FinalizedMachCallSite, FinalizedMachExceptionHandler,
+    MachBufferFinalized,
+};
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_module::{FuncId, ModuleReloc};
 use wasmparser::FunctionBody;
@@ -26,6 +30,10 @@ pub(crate) struct CompiledFunction {
     pub(crate) traps: Vec<(u32, TrapCode)>,
     /// Offsets in `bytes` at which the code of a Wasm instruction starts, and the byte of the module where that is.
     pub(crate) address_map: Vec<(u32, u32)>,
+    /// Calls with handlers, and the offsets in `bytes` where the function goes on. Handlers are offsets there, too.
+    pub(crate) handled: Vec<HandledCall>,
+    /// References in the frame during calls, by offsets in `bytes`.
+    pub(crate) references: Vec<Reference>,
 }
 
 /// Which function of the module a piece of code is.
@@ -124,6 +132,8 @@ impl Worker {
             relocations,
             traps: buffer.traps().iter().map(|trap| (trap.offset, trap.code)).collect(),
             address_map: start.map_or_else(Vec::new, |start| address_map(buffer, start)),
+            handled: if start.is_some() { handled(buffer)? } else { Vec::new() },
+            references: references(buffer),
         })
     }
 }
@@ -149,6 +159,38 @@ fn address_map(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32
         push(end, start);
     }
     entries
+}
+
+/// Returns the calls with handlers. Those of an entry trampoline are none: traps go there, by another way.
+fn handled(buffer: &MachBufferFinalized<Final>) -> Result<Vec<HandledCall>, CompileError> {
+    let sites = buffer.call_sites().filter(|site| !site.exception_handlers.is_empty());
+    sites.map(|site| Ok(HandledCall { offset: site.ret_addr, frame: frame(&site)? })).collect()
+}
+
+fn frame(site: &FinalizedMachCallSite<'_>) -> Result<Frame<Vec<Handler>>, CompileError> {
+    use FinalizedMachExceptionHandler as H;
+    let unknown = || CompileError::internal("Cranelift does not say where a frame is");
+    let mut frame = Frame { size: site.frame_offset.ok_or_else(unknown)?, vmctx: 0, handlers: Vec::new() };
+    for handler in site.exception_handlers {
+        match *handler {
+            H::Tag(tag, offset) => {
+                frame.handlers.push(Handler { catches: Catches::unpack(tag.as_u32()), offset });
+            }
+            H::Context(ExceptionContextLoc::SPOffset(at)) => frame.vmctx = at,
+            // No register keeps its value when an exception is caught.
+            H::Context(ExceptionContextLoc::GPR(_)) | H::Default(_) => return Err(unknown()),
+        }
+    }
+    Ok(frame)
+}
+
+/// Returns the references in the frame during each call.
+fn references(buffer: &MachBufferFinalized<Final>) -> Vec<Reference> {
+    let maps = buffer.user_stack_maps().iter();
+    maps.flat_map(|(offset, size, map)| {
+        map.entries().map(move |(_, above)| Reference { offset: *offset, below: size - above })
+    })
+    .collect()
 }
 
 fn failed(func: &Function, error: CodegenError) -> CompileError {

@@ -18,17 +18,19 @@
 //! - What the trampoline needs afterwards is in its frame.
 //!
 //! **Exit** (Wasm to host), in Wasm's convention. In place of a vmctx it gets the address of a host context
-//! (`layout::host_context`), which names the function `(context, values, frame) -> i32` to call with the arguments in
-//! an array. If that returns anything but 0 it traps; otherwise it returns the results from the array.
+//! (`layout::host_context`), which names the function `(context, values, frame) -> i64` to call with the arguments in
+//! an array. If that returns 0, the results are in the array. If it returns `HOST_FAILED`, the trampoline traps. Anything
+//! else is the address of a function `(context)` that throws an exception, and never returns.
 //!
 //! **New epoch** (Wasm to the runtime), in a convention that keeps all registers, so that a loop that never calls it
 //! costs nothing more.
 
 use super::abi::{argument_registers, builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
 use crate::base::trap::Trap;
-use crate::instance::builtin::Builtin;
+use crate::instance::builtin::{Builtin, HOST_FAILED};
 use crate::instance::layout::{VALUE_SIZE, activation, header, host_context};
 use crate::module::{FuncType, ValType};
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
     AbiParam, Block, BlockArg, ExceptionTableData, ExceptionTableItem, Function, InstBuilder, MemFlagsData, Signature,
@@ -141,13 +143,36 @@ pub(crate) fn exit(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, co
     store_all(&mut b, &params[1..], values);
     let frame = b.ins().get_frame_pointer(I64);
     let host_call = b.ins().load(I64, MemFlagsData::trusted(), host_context, host_context::CALL);
-    let callee = b.import_signature(signature(isa, &[I64; 3]));
+    let callee = b.import_signature(host_call_signature(isa));
     let call = b.ins().call_indirect(callee, host_call, &[host_context, values, frame]);
-    let failed = b.inst_results(call)[0];
-    b.ins().trapnz(failed, trap_code(Trap::HostError));
+    let outcome = b.inst_results(call)[0];
+    let (failed, returned) = (b.create_block(), b.create_block());
+    b.set_cold_block(failed);
+    b.ins().brif(outcome, failed, &[], returned, &[]);
+    b.switch_to_block(failed);
+    b.seal_block(failed);
+    raise(&mut b, isa, outcome, host_context);
+    b.switch_to_block(returned);
+    b.seal_block(returned);
     let results = load_all(&mut b, ty.results(), values);
     b.ins().return_(&results);
     b.finalize(isa.frontend_config());
+}
+
+fn host_call_signature(isa: &dyn TargetIsa) -> Signature {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.extend([AbiParam::new(I64); 3]);
+    signature.returns.push(AbiParam::new(I64));
+    signature
+}
+
+/// Stops, or throws what the host has thrown.
+fn raise(b: &mut FunctionBuilder<'_>, isa: &dyn TargetIsa, outcome: Value, host_context: Value) {
+    let failed = b.ins().icmp_imm_s(IntCC::Equal, outcome, HOST_FAILED);
+    b.ins().trapnz(failed, trap_code(Trap::HostError));
+    let throw = b.import_signature(signature(isa, &[I64]));
+    b.ins().call_indirect(throw, outcome, &[host_context]);
+    b.ins().trap(trap_code(Trap::HostError));
 }
 
 /// Builds what code calls when its epoch deadline has passed. It traps if the code may not go on.

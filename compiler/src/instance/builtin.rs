@@ -19,6 +19,9 @@ pub const GROWTH_REFUSED: i64 = -1;
 /// The result of the builtins for them if the embedder failed: compiled code traps.
 pub const GROWTH_FAILED: i64 = -2;
 
+/// What a host function returns to its exit trampoline if it failed. No function is at this address.
+pub const HOST_FAILED: i64 = 1;
+
 /// Calls a macro with the list of builtins: for each its name in [`Builtin`], and its Rust signature without vmctx.
 #[macro_export]
 macro_rules! for_each_builtin {
@@ -45,6 +48,13 @@ macro_rules! for_each_builtin {
             /// Asks the store whether the code may go on although its epoch deadline has passed. A trampoline calls
             /// it, with its frame. Returns 0 if it may, otherwise 1.
             NewEpoch = fn new_epoch(frame: *const usize) -> u32;
+            /// Makes an exception, and returns a reference to it. `carried` are the values of the tag's types, each with
+            /// room for any. Returns 0 if the store has too many.
+            NewException = fn new_exception(tag: u32, carried: *const u128) -> u64;
+            /// Throws an exception that no handler of the calling function takes. Never returns.
+            Throw = fn throw(tag: u32, carried: *const u128) -> u32;
+            /// Throws the exception that a reference is to, which is not null. Never returns.
+            ThrowRef = fn throw_ref(exception: u64) -> u32;
         }
     };
 }

@@ -4,6 +4,7 @@
 //! This is plain data. Nothing here knows how the code was made or where it will be placed. The tables that grow with
 //! the code are used in place, in memory or in an artifact.
 
+use super::call_sites::CallSites;
 use crate::base::bytes::{Bytes, Record, RecordTable};
 use crate::base::sorted_table::SortedTable;
 use crate::base::trap::Trap;
@@ -34,6 +35,8 @@ pub struct CodeTables {
     pub traps: SortedTable<TrapSite>,
     /// Where the code of each Wasm instruction starts, sorted. It is precise enough to locate a trap or call.
     pub address_map: SortedTable<AddressMapEntry>,
+    /// Where exceptions go, and where references are.
+    pub call_sites: CallSites,
 }
 
 /// Where a function's code is.

@@ -127,7 +127,7 @@ impl Builder<'_> {
                 ValType::V128 => self.put(at, &value.to_le_bytes()),
                 ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 => self.put_word(at, value as u64),
                 ValType::Ref(ty) => match ty.heap.kind() {
-                    RefKind::Func | RefKind::Extern | RefKind::Any => self.put_word(at, value as u64),
+                    RefKind::Func | RefKind::Extern | RefKind::Any | RefKind::Exn => self.put_word(at, value as u64),
                 },
             }
         }

@@ -5,6 +5,7 @@
 
 pub mod layout;
 pub mod builtin;
+pub mod call_sites;
 pub mod code;
 pub mod image;
 pub(crate) mod compiled;

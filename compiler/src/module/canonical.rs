@@ -6,7 +6,7 @@
 //! equal types. The runtime does it for all modules of an engine.
 
 use super::composite::{ArrayType, CompositeType, FieldType, StorageType, StructType, TypeDef};
-use super::externs::{ExternType, GlobalType, TableType};
+use super::externs::{ExternType, GlobalType, TableType, TagType};
 use super::info::ModuleInfo;
 use super::types::{FuncType, HeapType, RefType, ValType};
 use std::cell::RefCell;
@@ -104,6 +104,12 @@ impl Renumber for GlobalType {
     }
 }
 
+impl Renumber for TagType {
+    fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
+        Self::new(self.ty().renumber(number))
+    }
+}
+
 impl Renumber for ExternType {
     fn renumber(&self, number: &dyn Fn(u32) -> u32) -> Self {
         match self {
@@ -111,6 +117,7 @@ impl Renumber for ExternType {
             Self::Table(ty) => Self::Table(ty.renumber(number)),
             Self::Memory(ty) => Self::Memory(*ty),
             Self::Global(ty) => Self::Global(ty.renumber(number)),
+            Self::Tag(ty) => Self::Tag(ty.renumber(number)),
         }
     }
 }

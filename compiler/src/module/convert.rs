@@ -138,7 +138,8 @@ impl FromParser<AbstractHeapType> for HeapType {
             A::Struct => Self::Struct,
             A::Array => Self::Array,
             A::None => Self::None,
-            A::Exn | A::NoExn => return Err(Missing::new(Feature::Exceptions, what())),
+            A::Exn => Self::Exn,
+            A::NoExn => Self::NoExn,
             A::Cont | A::NoCont => return Err(Missing::new(Feature::StackSwitching, what())),
         };
         if heap.kind() == RefKind::Any {
@@ -260,6 +261,43 @@ impl FromParser<wasmparser::BlockType> for BlockType {
             wasmparser::BlockType::Type(ty) => Self::Value(ValType::from_parser(ty, known)?),
             wasmparser::BlockType::FuncType(index) => Self::Func(index),
         })
+    }
+}
+
+/// What `try_table` catches of the exceptions that its body throws, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TryTable {
+    pub(crate) ty: BlockType,
+    pub(crate) catches: Vec<Catch>,
+}
+
+/// One clause of a `try_table`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Catch {
+    /// The tag that an exception has to have, and `None` for any.
+    pub(crate) tag: Option<u32>,
+    /// Where the exception goes, counted from outside of the `try_table`.
+    pub(crate) label: u32,
+    /// Whether it takes a reference to the exception along, behind what the exception carries.
+    pub(crate) reference: bool,
+}
+
+impl FromParser<wasmparser::TryTable> for TryTable {
+    fn from_parser(read: wasmparser::TryTable, known: Known<'_>) -> Result<Self, Missing> {
+        let wasmparser::TryTable { ty, catches } = read;
+        Ok(Self { ty: BlockType::from_parser(ty, known)?, catches: catches.into_iter().map(Catch::from).collect() })
+    }
+}
+
+impl From<wasmparser::Catch> for Catch {
+    fn from(read: wasmparser::Catch) -> Self {
+        use wasmparser::Catch as C;
+        match read {
+            C::One { tag, label } => Self { tag: Some(tag), label, reference: false },
+            C::OneRef { tag, label } => Self { tag: Some(tag), label, reference: true },
+            C::All { label } => Self { tag: None, label, reference: false },
+            C::AllRef { label } => Self { tag: None, label, reference: true },
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::canonical::NumberedTypes;
 use super::composite::{ArrayType, CompositeType, FieldType, StorageType, StructType};
-use super::externs::{ExternType, GlobalType, MemoryType, TableType};
+use super::externs::{ExternType, GlobalType, MemoryType, TableType, TagType};
 use super::types::{FuncType, HeapType, RefType, ValType};
 use std::fmt::{self, Display, Formatter};
 
@@ -48,7 +48,7 @@ macro_rules! by_number {
     };
 }
 
-by_number! { ValType HeapType RefType FuncType StorageType FieldType StructType ArrayType CompositeType MemoryType TableType GlobalType ExternType }
+by_number! { ValType HeapType RefType FuncType StorageType FieldType StructType ArrayType CompositeType MemoryType TableType GlobalType TagType ExternType }
 
 impl Display for Shown<'_, ValType> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -68,8 +68,10 @@ impl Display for Shown<'_, HeapType> {
         match self.ty {
             HeapType::Func => f.write_str("func"),
             HeapType::Extern => f.write_str("extern"),
+            HeapType::Exn => f.write_str("exn"),
             HeapType::NoFunc => f.write_str("nofunc"),
             HeapType::NoExtern => f.write_str("noextern"),
+            HeapType::NoExn => f.write_str("noexn"),
             HeapType::Any => f.write_str("any"),
             HeapType::Eq => f.write_str("eq"),
             HeapType::I31 => f.write_str("i31"),
@@ -100,6 +102,8 @@ impl Display for Shown<'_, RefType> {
             (true, HeapType::Struct) => f.write_str("structref"),
             (true, HeapType::Array) => f.write_str("arrayref"),
             (true, HeapType::None) => f.write_str("nullref"),
+            (true, HeapType::Exn) => f.write_str("exnref"),
+            (true, HeapType::NoExn) => f.write_str("nullexnref"),
             (true, heap) => write!(f, "(ref null {})", self.part(heap)),
             (false, heap) => write!(f, "(ref {})", self.part(heap)),
         }
@@ -199,6 +203,20 @@ impl Display for Shown<'_, GlobalType> {
     }
 }
 
+impl Display for Shown<'_, TagType> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("(tag")?;
+        let ty = self.ty.ty();
+        ty.number().map_or(Ok(()), |number| write!(f, " (type {number})"))?;
+        if !ty.params().is_empty() {
+            f.write_str(" (param")?;
+            ty.params().iter().try_for_each(|ty| write!(f, " {}", self.part(ty)))?;
+            f.write_str(")")?;
+        }
+        f.write_str(")")
+    }
+}
+
 impl Display for Shown<'_, ExternType> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.ty {
@@ -206,6 +224,7 @@ impl Display for Shown<'_, ExternType> {
             ExternType::Table(ty) => self.part(ty).fmt(f),
             ExternType::Memory(ty) => self.part(ty).fmt(f),
             ExternType::Global(ty) => self.part(ty).fmt(f),
+            ExternType::Tag(ty) => self.part(ty).fmt(f),
         }
     }
 }

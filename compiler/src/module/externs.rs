@@ -211,6 +211,25 @@ impl GlobalType {
     }
 }
 
+/// The type of a tag: what exceptions with it carry. It is a type of functions, of which the parameters are what an
+/// exception carries, and results there are none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TagType {
+    ty: FuncType,
+}
+
+impl TagType {
+    /// Returns the type of tags whose exceptions carry the parameters of a function type.
+    pub fn new(ty: FuncType) -> Self {
+        Self { ty }
+    }
+
+    /// Returns the function type.
+    pub fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+}
+
 /// The type of anything that can be imported or exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExternType {
@@ -222,6 +241,8 @@ pub enum ExternType {
     Memory(MemoryType),
     /// A global.
     Global(GlobalType),
+    /// A tag.
+    Tag(TagType),
 }
 
 macro_rules! extern_types {
@@ -253,4 +274,5 @@ extern_types! {
     Table(TableType) table unwrap_table,
     Memory(MemoryType) memory unwrap_memory,
     Global(GlobalType) global unwrap_global,
+    Tag(TagType) tag unwrap_tag,
 }

@@ -6,7 +6,7 @@
 
 use super::composite::{CompositeType, TypeDef};
 use super::const_expr::ConstExpr;
-use super::externs::{ExternType, GlobalType, MemoryType, TableType};
+use super::externs::{ExternType, GlobalType, MemoryType, TableType, TagType};
 use super::names::Names;
 use super::types::{FuncType, RefType};
 use crate::base::bytes::Bytes;
@@ -20,6 +20,7 @@ pub enum Entity {
     Table(u32),
     Memory(u32),
     Global(u32),
+    Tag(u32),
 }
 
 /// One import.
@@ -159,6 +160,8 @@ pub struct ModuleInfo {
     pub memories: Vec<MemoryType>,
     /// The global index space.
     pub globals: Vec<GlobalType>,
+    /// The tag index space: for each tag its type, an index into [`ModuleInfo::types`].
+    pub tags: Vec<u32>,
     /// Functions that are imported.
     pub num_imported_funcs: u32,
     /// Tables that are imported.
@@ -167,6 +170,8 @@ pub struct ModuleInfo {
     pub num_imported_memories: u32,
     /// Globals that are imported.
     pub num_imported_globals: u32,
+    /// Tags that are imported.
+    pub num_imported_tags: u32,
     /// Initial values of the defined globals, in order.
     pub global_inits: Vec<ConstExpr>,
     /// The first values of defined tables where they are not null: the table's index, and the value.
@@ -200,6 +205,11 @@ impl ModuleInfo {
         self.type_at(self.funcs[func as usize].ty)
     }
 
+    /// Returns the function type of the tag with this index: its parameters are what exceptions carry.
+    pub fn tag_type(&self, tag: u32) -> &FuncType {
+        self.type_at(self.tags[tag as usize])
+    }
+
     /// Returns the recursive groups, as ranges of type indices.
     pub fn groups(&self) -> impl Iterator<Item = Range<u32>> {
         let mut end = 0;
@@ -221,6 +231,7 @@ impl ModuleInfo {
             Entity::Table(i) => ExternType::Table(self.tables[i as usize]),
             Entity::Memory(i) => ExternType::Memory(self.memories[i as usize]),
             Entity::Global(i) => ExternType::Global(self.globals[i as usize]),
+            Entity::Tag(i) => ExternType::Tag(TagType::new(self.tag_type(i).clone())),
         }
     }
 

@@ -8,7 +8,7 @@
 //! To add an instruction, add it to a family here and translate it there. To add a proposal, also take it off
 //! the list of features in `account_for!`.
 
-use super::convert::{BlockType, FromParser, Known, MemArg, Missing};
+use super::convert::{BlockType, FromParser, Known, MemArg, Missing, TryTable};
 use super::types::{HeapType, ValType};
 use crate::base::error::Feature;
 use wasmparser::{BrTable, Ieee32, Ieee64, Operator, Ordering, V128};
@@ -79,12 +79,16 @@ families! {
     /// The beginnings and ends of blocks. They count also where code cannot be reached.
     Structure {
         Block { blockty: BlockType } Loop { blockty: BlockType } If { blockty: BlockType } Else End
+        TryTable { try_table: TryTable }
+        Try { blockty: BlockType } Catch { tag_index: u32 } CatchAll Delegate { relative_depth: u32 }
     }
     /// Branches, and what only concerns the operand stack.
     Control<'a> {
         Nop Drop Select TypedSelect { ty: ValType }
         Unreachable Br { relative_depth: u32 } BrIf { relative_depth: u32 } BrTable { targets: BrTable<'a> } Return
     }
+    /// What throws exceptions.
+    Exception { Throw { tag_index: u32 } ThrowRef Rethrow { relative_depth: u32 } }
     /// Calls.
     Call {
         Call { function_index: u32 } CallIndirect { type_index: u32, table_index: u32 } CallRef { type_index: u32 }
@@ -352,9 +356,7 @@ macro_rules! account_for {
     // The proposals that are refused, and as what.
     (@refused acquire_release_atomics $op:ident) => { Some(Feature::AcquireReleaseAtomics) };
     (@refused custom_descriptors $op:ident) => { Some(Feature::CustomDescriptors) };
-    (@refused exceptions $op:ident) => { Some(Feature::Exceptions) };
     (@refused gc $op:ident) => { Some(Feature::Gc) };
-    (@refused legacy_exceptions $op:ident) => { Some(Feature::LegacyExceptions) };
     (@refused memory_control $op:ident) => { Some(Feature::MemoryControl) };
     (@refused shared_everything_threads $op:ident) => { Some(Feature::SharedEverythingThreads) };
     (@refused stack_switching $op:ident) => { Some(Feature::StackSwitching) };

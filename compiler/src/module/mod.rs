@@ -18,12 +18,12 @@ pub(crate) mod parse;
 mod visitor;
 pub(crate) mod validate;
 
-pub(crate) use convert::{BlockType, FromParser, Known, MemArg};
+pub(crate) use convert::{BlockType, Catch, FromParser, Known, MemArg, TryTable};
 
 pub use composite::{ArrayType, CompositeType, DefinedType, FieldType, StorageType, StructType, TypeDef};
 pub use const_expr::{ConstExpr, ConstOp};
 pub use display::Shown;
-pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType, WASM_PAGE};
+pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType, TagType, WASM_PAGE};
 pub use info::{DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};
 pub use names::Names;
 pub use types::{Finality, FuncType, HeapType, RefKind, RefType, ValType};

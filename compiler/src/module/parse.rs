@@ -14,8 +14,8 @@ use wasmparser::{
     WasmFeatures,
 };
 
-/// The features that a module may use: WebAssembly 3.0 without garbage collection and exceptions,
-/// and beyond it wide arithmetic and custom page sizes.
+/// The features that a module may use: WebAssembly 3.0 without garbage collection, and beyond it wide
+/// arithmetic, custom page sizes, and exceptions as they were before.
 ///
 /// To add a feature, add it here when everything below handles it. wasmparser refuses what is not here, by
 /// name and with its offset.
@@ -28,6 +28,8 @@ const ALL: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::FUNCTION_REFERENCES)
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::LEGACY_EXCEPTIONS)
     // For atomic instructions; `convert` refuses shared memories.
     .union(WasmFeatures::THREADS)
     // wasmparser knows what types of functions need beyond that (recursive groups, subtypes, references that are

@@ -47,7 +47,7 @@ impl Sections {
             Payload::FunctionSection(section) => self.functions(section),
             Payload::TableSection(section) => self.tables(section),
             Payload::MemorySection(section) => self.memories(section),
-            Payload::TagSection(_) => Err(self.refuse(Missing::new(Feature::Exceptions, "tags"))),
+            Payload::TagSection(section) => self.tags(section),
             Payload::GlobalSection(section) => self.globals(section),
             Payload::ExportSection(section) => self.exports(section),
             Payload::StartSection { func, .. } => {
@@ -127,7 +127,10 @@ impl Sections {
                 info.num_imported_globals += 1;
                 Entity::Global(push(&mut info.globals, GlobalType::from_parser(ty, known)?))
             }
-            TypeRef::Tag(_) => return Err(Missing::new(Feature::Exceptions, "imported tags")),
+            TypeRef::Tag(ty) => {
+                info.num_imported_tags += 1;
+                Entity::Tag(push(&mut info.tags, ty.func_type_idx))
+            }
             TypeRef::FuncExact(_) => {
                 return Err(Missing::new(Feature::CustomDescriptors, "imports of functions of an exact type"));
             }
@@ -165,6 +168,13 @@ impl Sections {
         Ok(())
     }
 
+    fn tags(&mut self, section: wasmparser::TagSectionReader<'_>) -> Result<(), CompileError> {
+        for ty in section {
+            self.info.tags.push(ty?.func_type_idx);
+        }
+        Ok(())
+    }
+
     fn globals(&mut self, section: wasmparser::GlobalSectionReader<'_>) -> Result<(), CompileError> {
         for global in section {
             let global = global?;
@@ -187,7 +197,7 @@ impl Sections {
                 ExternalKind::Table => Entity::Table(export.index),
                 ExternalKind::Memory => Entity::Memory(export.index),
                 ExternalKind::Global => Entity::Global(export.index),
-                ExternalKind::Tag => return Err(self.refuse(Missing::new(Feature::Exceptions, "exported tags"))),
+                ExternalKind::Tag => Entity::Tag(export.index),
                 ExternalKind::FuncExact => {
                     let missing = Missing::new(Feature::CustomDescriptors, "exports of functions of an exact type");
                     return Err(self.refuse(missing));

@@ -31,10 +31,14 @@ pub enum HeapType {
     Func,
     /// Any value of the host.
     Extern,
+    /// Any exception.
+    Exn,
     /// No function: only null.
     NoFunc,
     /// No value of the host: only null.
     NoExtern,
+    /// No exception: only null.
+    NoExn,
     /// Functions of a type, by its number. In a [`ModuleInfo`](super::ModuleInfo) that is the index among its types;
     /// everywhere else it is the engine's number, the same for equal types of all modules.
     ConcreteFunc(u32),
@@ -69,6 +73,18 @@ pub enum RefKind {
     /// To structures, arrays and what else is [`HeapType::Any`]. A number: an `i31` has its value and the lowest bit set;
     /// otherwise it is an offset in the store's heap.
     Any,
+    /// To exceptions. A handle as well. The store has to find all that code holds, so as to free the other exceptions.
+    Exn,
+}
+
+impl RefKind {
+    /// Returns whether the runtime has to find the references of this kind that code holds.
+    pub const fn is_traced(self) -> bool {
+        match self {
+            Self::Func | Self::Extern | Self::Any => false,
+            Self::Exn => true,
+        }
+    }
 }
 
 impl HeapType {
@@ -79,6 +95,7 @@ impl HeapType {
             Self::Extern | Self::NoExtern => RefKind::Extern,
             Self::Any | Self::Eq | Self::I31 | Self::Struct | Self::Array | Self::None => RefKind::Any,
             Self::ConcreteStruct(_) | Self::ConcreteArray(_) => RefKind::Any,
+            Self::Exn | Self::NoExn => RefKind::Exn,
         }
     }
 
@@ -100,6 +117,16 @@ impl HeapType {
     /// Returns whether it is `noextern`: no value of the host.
     pub const fn is_no_extern(&self) -> bool {
         matches!(self, Self::NoExtern)
+    }
+
+    /// Returns whether it is `exn`: any exception.
+    pub const fn is_exn(&self) -> bool {
+        matches!(self, Self::Exn)
+    }
+
+    /// Returns whether it is `noexn`: no exception.
+    pub const fn is_no_exn(&self) -> bool {
+        matches!(self, Self::NoExn)
     }
 
     /// Returns whether it is `any`: anything but functions and external values.
@@ -171,6 +198,7 @@ impl HeapType {
             RefKind::Func => Self::Func,
             RefKind::Extern => Self::Extern,
             RefKind::Any => Self::Any,
+            RefKind::Exn => Self::Exn,
         }
     }
 
@@ -180,6 +208,7 @@ impl HeapType {
             RefKind::Func => Self::NoFunc,
             RefKind::Extern => Self::NoExtern,
             RefKind::Any => Self::None,
+            RefKind::Exn => Self::NoExn,
         }
     }
 
@@ -220,6 +249,10 @@ impl RefType {
     pub const ARRAYREF: Self = Self { nullable: true, heap: HeapType::Array };
     /// `(ref null none)`
     pub const NULLREF: Self = Self { nullable: true, heap: HeapType::None };
+    /// `(ref null exn)`
+    pub const EXNREF: Self = Self { nullable: true, heap: HeapType::Exn };
+    /// `(ref null noexn)`
+    pub const NULLEXNREF: Self = Self { nullable: true, heap: HeapType::NoExn };
 
     /// Returns the type of references to `heap`.
     pub const fn new(nullable: bool, heap: HeapType) -> Self {
@@ -269,6 +302,10 @@ impl ValType {
     pub const ARRAYREF: Self = Self::Ref(RefType::ARRAYREF);
     /// `(ref null none)`
     pub const NULLREF: Self = Self::Ref(RefType::NULLREF);
+    /// `(ref null exn)`
+    pub const EXNREF: Self = Self::Ref(RefType::EXNREF);
+    /// `(ref null noexn)`
+    pub const NULLEXNREF: Self = Self::Ref(RefType::NULLEXNREF);
 
     /// Returns whether it is a number: `i32`, `i64`, `f32` or `f64`.
     pub const fn is_num(&self) -> bool {
@@ -305,6 +342,14 @@ impl ValType {
         matches!(self, Self::Ref(_))
     }
 
+    /// Returns whether its values are references that the runtime has to find where code holds them.
+    pub const fn is_traced(&self) -> bool {
+        match self {
+            Self::Ref(ty) => ty.heap.kind().is_traced(),
+            Self::I32 | Self::I64 | Self::F32 | Self::F64 | Self::V128 => false,
+        }
+    }
+
     /// Returns whether it is `funcref`, which is `(ref null func)`.
     pub const fn is_funcref(&self) -> bool {
         matches!(self, Self::Ref(RefType { nullable: true, heap: HeapType::Func }))
@@ -323,6 +368,11 @@ impl ValType {
     /// Returns whether it is `i31ref`, which is `(ref null i31)`.
     pub const fn is_i31ref(&self) -> bool {
         matches!(self, Self::Ref(RefType { nullable: true, heap: HeapType::I31 }))
+    }
+
+    /// Returns whether it is `exnref`, which is `(ref null exn)`.
+    pub const fn is_exnref(&self) -> bool {
+        matches!(self, Self::Ref(RefType { nullable: true, heap: HeapType::Exn }))
     }
 
     /// Returns the reference type, if it is one.

@@ -30,7 +30,7 @@ pub(crate) unsafe fn call(store: &mut StoreInner, record: NonNull<FuncRecord>, v
     let callee = FuncRecord::callee(record, callee);
     if entry.is_null() {
         // SAFETY: a record without an entry is a host function's, and its callee the host context.
-        return unsafe { run(store, CallKind::Host, |_| call_host(callee.cast(), values)) };
+        return unsafe { run(store, CallKind::Host, |_| u32::from(call_host(callee.cast(), values) != 0)) };
     }
     let kind = prepare(store)?;
     store.touched = true;
@@ -38,7 +38,7 @@ pub(crate) unsafe fn call(store: &mut StoreInner, record: NonNull<FuncRecord>, v
     unsafe { run(store, kind, |activation| arch::enter(entry, callee, code, values.cast(), activation.cast())) }
 }
 
-unsafe fn call_host(context: *const HostContext, values: *mut Raw) -> u32 {
+unsafe fn call_host(context: *const HostContext, values: *mut Raw) -> u64 {
     // SAFETY: contexts live as long as their store, and know the function that fits their closure.
     unsafe { ((*context).call)(context, values, std::ptr::null()) }
 }

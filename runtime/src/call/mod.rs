@@ -5,6 +5,8 @@
 
 pub(crate) mod frames;
 mod backtrace;
+mod reachable;
+pub(crate) mod unwind;
 pub(crate) mod fault;
 pub(crate) mod enter;
 #[cfg(test)]

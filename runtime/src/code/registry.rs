@@ -10,6 +10,7 @@
 
 use crate::sys::fork;
 use minirt_compiler::Trap;
+use minirt_compiler::instance::call_sites::CallSites;
 use minirt_compiler::instance::code::CodeTables;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
@@ -52,9 +53,9 @@ pub(crate) fn read<R>(f: impl FnOnce(&Reader<'_>) -> R) -> R {
     result
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Returns the text that an address lies in.
-    pub(crate) fn at(&self, address: usize) -> Option<Text<'_>> {
+    pub(crate) fn at(&self, address: usize) -> Option<Text<'a>> {
         let next = self.list.partition_point(|e| e.addresses.start <= address);
         let Entry { addresses, tables } = self.list[..next].last().filter(|e| e.addresses.contains(&address))?;
         // SAFETY: the tables are there until `remove` returns (see `add`), and it waits until we leave.
@@ -64,7 +65,7 @@ impl Reader<'_> {
     }
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
     /// Returns whether an address lies in this text.
     pub(crate) fn contains(&self, address: usize) -> bool {
         self.addresses.contains(&address)
@@ -73,6 +74,16 @@ impl Text<'_> {
     /// Returns whether an address of this text is in the body of a function, not in a trampoline.
     pub(crate) fn is_body(&self, address: usize) -> bool {
         address < self.bodies_end
+    }
+
+    /// Returns the call sites of this text, and the place in them of one whose function goes on at an address.
+    pub(crate) fn call_site(&self, return_address: usize) -> (&'a CallSites, u32) {
+        (&self.tables.call_sites, (return_address - self.addresses.start) as u32)
+    }
+
+    /// Returns the address of an offset into this text.
+    pub(crate) fn address(&self, offset: u32) -> usize {
+        self.addresses.start + offset as usize
     }
 
     /// Returns what the trap table says about the instruction at an address of this text.

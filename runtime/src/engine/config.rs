@@ -167,6 +167,11 @@ impl Config {
         self.feature(Feature::CustomPageSizes, enable)
     }
 
+    /// Sets whether modules may throw and catch exceptions, and import and export tags. Default: `true`.
+    pub fn wasm_exceptions(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::Exceptions, enable)
+    }
+
     /// Sets whether constant expressions may add, subtract and multiply. Default: `true`.
     pub fn wasm_extended_const(&mut self, enable: bool) -> &mut Self {
         self.feature(Feature::ExtendedConst, enable)
@@ -183,6 +188,12 @@ impl Config {
     /// typed function references, there are none.
     pub fn wasm_gc(&mut self, enable: bool) -> &mut Self {
         self.feature(Feature::Gc, enable)
+    }
+
+    /// Sets whether modules may use exceptions as they were before WebAssembly 3.0: `try`, `catch`, `catch_all`,
+    /// `delegate` and `rethrow`. Some toolchains still write them. Default: `true`. Without exceptions, there are none.
+    pub fn wasm_legacy_exceptions(&mut self, enable: bool) -> &mut Self {
+        self.feature(Feature::LegacyExceptions, enable)
     }
 
     /// Sets whether memories and tables may have 64-bit addresses. Default: `true`. No memory is larger than 4 GiB in

@@ -4,15 +4,18 @@
 //! trampoline calls the shim (or the host does, if it calls a host function). The shim hands the closure its arguments
 //! and a [`Caller`], and turns an error or a panic into a return value, so that no Rust frame is ever skipped.
 
+use crate::call::unwind;
 use crate::engine::Engine;
 use crate::pool::InstanceData;
 use crate::store::Extern;
 use crate::store::epoch;
 use crate::store::resolve::export_of;
 use crate::store::{AsContext, AsContextMut, Failure, StoreContext, StoreContextMut, StoreData, StoreInner};
+use crate::store::{ExnRef, ThrownException};
 use crate::value::Val;
 use crate::vmctx::{HostCall, HostContext, Raw, VmContext};
 use anyhow::{Result, bail};
+use minirt_compiler::instance::builtin::HOST_FAILED;
 use minirt_compiler::module::FuncType;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -137,6 +140,27 @@ impl<T> Caller<'_, T> {
         epoch::check_deadline(&mut self.store.0.inner)
     }
 
+    /// Makes an exception the store's pending one, and returns the error with which this host function throws it:
+    /// `caller.throw(exception)?`.
+    ///
+    /// # Errors
+    /// Always: [`ThrownException`]; or another error if the exception belongs to another store, or its handle is not valid
+    /// any more.
+    pub fn throw<R>(&mut self, exception: ExnRef) -> Result<R> {
+        self.store.throw(exception)
+    }
+
+    /// Takes the exception that was thrown last, or that left a call because nothing caught it:
+    /// [`Store::take_pending_exception`](crate::Store::take_pending_exception).
+    pub fn take_pending_exception(&mut self) -> Option<ExnRef> {
+        self.store.take_pending_exception()
+    }
+
+    /// Returns whether there is an exception to take.
+    pub fn has_pending_exception(&self) -> bool {
+        self.store.has_pending_exception()
+    }
+
     /// Returns an export of the instance that imports this function. `None` if it has no export of that name, or if the
     /// function was called through a reference and no instance imports it.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
@@ -178,7 +202,7 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
     context: *const HostContext,
     values: *mut Raw,
     frame: *const usize,
-) -> u32 {
+) -> u64 {
     // SAFETY: a host function runs within a call of its store, whose data is of the type that the closure was made for. The
     // store has been lent to that call, and is used by nobody else until the closure returns. The call's activation is the
     // store's innermost one. `context` is that of the closure.
@@ -197,11 +221,19 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
     };
     // SAFETY: as above; the activation is the store's innermost again.
     unsafe { (*activation).back_to_wasm() };
-    let failed = failure.is_some();
-    if failed {
-        store.inner.failure = failure;
+    if let Some(exceptions) = &mut store.inner.exceptions {
+        exceptions.end_scope(activation.addr());
     }
-    u32::from(failed)
+    failure.map_or(0, |failure| failed(&mut store.inner, failure))
+}
+
+/// Leaves a failure in the store, and returns what the exit trampoline is to do about it.
+#[cold]
+fn failed(store: &mut StoreInner, failure: Failure) -> u64 {
+    let thrown = matches!(&failure, Failure::Error(error) if error.is::<ThrownException>());
+    let pending = store.exceptions.as_ref().is_some_and(|exceptions| exceptions.pending.is_some());
+    store.failure = Some(failure);
+    if thrown && pending { unwind::throw_pending as *const () as u64 } else { HOST_FAILED as u64 }
 }
 
 /// How many values a call of a function of any type has room for without allocating.

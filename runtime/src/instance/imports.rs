@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use minirt_compiler::Printable;
 use minirt_compiler::instance::layout::{GlobalPlace, MemoryPlace, TablePlace, import_func};
 use minirt_compiler::module::canonical::NumberedTypes;
-use minirt_compiler::module::{Entity, ExternType, GlobalType, Import, MemoryType, TableType};
+use minirt_compiler::module::{Entity, ExternType, GlobalType, Import, MemoryType, TableType, TagType};
 use std::any::Any;
 use std::mem::{MaybeUninit, offset_of};
 use std::sync::Arc;
@@ -40,13 +40,14 @@ pub(crate) fn closures_of(imports: &[ImportValue]) -> Option<Arc<Closures>> {
     (!list.is_empty()).then(|| Arc::new(Closures { list, reusable: false.into() }))
 }
 
-/// The type of an import's value. Functions have the engine's number for their type.
+/// The type of an import's value. Functions and tags have the engine's number for their type.
 #[derive(Clone, Copy)]
 pub(crate) enum ValueType {
     Func(u32),
     Table(TableType),
     Memory(MemoryType),
     Global(GlobalType),
+    Tag(u32),
 }
 
 impl ImportValue {
@@ -65,6 +66,7 @@ impl ImportValue {
             Extern::Table(table) => ValueType::Table(table.type_in(store)),
             Extern::Memory(memory) => ValueType::Memory(memory.type_in(store)),
             Extern::Global(global) => ValueType::Global(global.type_in(store)),
+            Extern::Tag(tag) => ValueType::Tag(tag.type_number(store)),
         })
     }
 }
@@ -126,6 +128,7 @@ pub(crate) fn check_type(
         (Entity::Global(i), ValueType::Global(found)) => {
             global_fits(engine, module.in_engine(&module.info().globals[i as usize]), found)
         }
+        (Entity::Tag(i), ValueType::Tag(found)) => module.tag_type_id(i) == found,
         _ => false,
     };
     if fits {
@@ -136,6 +139,7 @@ pub(crate) fn check_type(
         ValueType::Table(ty) => ExternType::Table(ty),
         ValueType::Memory(ty) => ExternType::Memory(ty),
         ValueType::Global(ty) => ExternType::Global(ty),
+        ValueType::Tag(number) => ExternType::Tag(TagType::new(engine.func_type(number))),
     };
     let expected = engine.type_of(module, import.entity);
     let shown = [engine.shown(&expected), engine.shown(&found)];
@@ -203,6 +207,9 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, e
                 let GlobalPlace::Import(entry) = view.layout.global(i) else { unreachable!("imports come first") };
                 let cell = global.cell(store);
                 *vmctx.at(entry) = GlobalImport { address: cell.address, owner: cell.owner };
+            }
+            (Entity::Tag(i), ImportValue::Extern(Extern::Tag(tag))) => {
+                *vmctx.at(view.layout.import_tag(i)) = tag.number(store);
             }
             _ => unreachable!("imports were checked"),
         }

@@ -2,7 +2,7 @@
 
 use crate::func::{TypedFunc, WasmParams, WasmResults};
 use crate::store::resolve::{export_of, func_of, handle_of};
-use crate::store::{AsContext, Extern, Func, Global, Instance, Memory, Table};
+use crate::store::{AsContext, Extern, Func, Global, Instance, Memory, Table, Tag};
 use anyhow::{Context, Result, bail};
 use minirt_compiler::Printable;
 use minirt_compiler::module::{Entity, Export as ModuleExport, ExternType};
@@ -107,6 +107,11 @@ impl Instance {
         self.get_export(store, name)?.into_table()
     }
 
+    /// Returns an exported tag, if there is one of this name.
+    pub fn get_tag(&self, store: impl AsContext, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
+    }
+
     /// Returns all exports, in the module's order.
     pub fn exports(&self, store: impl AsContext) -> std::vec::IntoIter<Export> {
         let store = &store.as_context().0.inner;
@@ -123,5 +128,6 @@ fn kind_of(entity: Entity) -> &'static str {
         Entity::Table(_) => "a table",
         Entity::Memory(_) => "a memory",
         Entity::Global(_) => "a global",
+        Entity::Tag(_) => "a tag",
     }
 }

@@ -225,6 +225,8 @@ pub(crate) enum Definition {
     Memory(MemoryType),
     Table(TableType),
     Global(GlobalType),
+    /// By the engine's number for its type.
+    Tag(u32),
 }
 
 impl Definition {
@@ -248,6 +250,7 @@ impl Definition {
                 info.globals.push(ty);
                 info.global_inits.push(zero(ty.content));
             }
+            Self::Tag(number) => info.tags.push(number),
         }
         let compiled = match Compiler::without_code(info) {
             Ok(compiled) => compiled,
@@ -265,7 +268,7 @@ impl Definition {
         match self {
             Self::Memory(ty) => store.ask_about_new_memory(ty, ty.initial_bytes()),
             Self::Table(ty) => store.ask_about_new_table(ty, ty.minimum),
-            Self::Global(_) => Ok(()),
+            Self::Global(_) | Self::Tag(_) => Ok(()),
         }
     }
 }

@@ -139,7 +139,7 @@ impl Instance {
     ///
     /// # Errors
     /// Returns an error while code of the store is running; if a global or table holds something that belongs to this
-    /// process alone (a function of another instance or of the host, or a value of the host); and if there is no memory
+    /// process alone (a function of another instance or of the host, a value of the host, or an exception); and if there is no memory
     /// for the image.
     pub fn snapshot(&self, mut store: impl AsContextMut) -> Result<Snapshot> {
         let store = &mut store.as_context_mut().0.inner;
@@ -235,6 +235,7 @@ fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
         RefKind::Extern => Err("a value of the host, which cannot be frozen"),
         // A small integer: there is no heap yet that anything else could be in.
         RefKind::Any => Ok(()),
+        RefKind::Exn => Err("an exception (exnref), which cannot be frozen"),
     }
 }
 

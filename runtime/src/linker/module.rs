@@ -4,7 +4,7 @@ use super::linker::{Linker, shown};
 use super::unknown_import::UnknownImportError;
 use crate::module::{ImportType, Module};
 use crate::store::AsContextMut;
-use crate::{Caller, Extern, ExternType, Func, FuncType, Global, Memory, Ref, Table, Val};
+use crate::{Caller, Extern, ExternType, Func, FuncType, Global, Memory, Ref, Table, Tag, Val};
 use anyhow::{Context, Result, bail};
 use minirt_compiler::Printable;
 
@@ -83,7 +83,7 @@ impl<T: 'static> Linker<T> {
     }
 
     /// Defines each import of a module that is not defined, with a default value: functions return zeros and nulls,
-    /// globals hold them, memories are zero, tables hold nulls, and both are as small as the module allows.
+    /// globals hold them, memories are zero, tables hold nulls, and both are as small as the module allows. Tags are new ones.
     ///
     /// # Errors
     /// Returns an error if a type asks for references that are never null; and the same as [`Global::new`],
@@ -117,6 +117,7 @@ impl<T: 'static> Linker<T> {
             }
             ExternType::Table(ty) => Table::new(&mut store, ty, Ref::null(ty.element.heap))?.into(),
             ExternType::Memory(ty) => Memory::new(&mut store, ty)?.into(),
+            ExternType::Tag(ty) => Tag::new(&mut store, &ty)?.into(),
         };
         self.define(store, import.module(), import.name(), item).map(drop)
     }

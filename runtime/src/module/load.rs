@@ -166,7 +166,8 @@ fn register_types(engine: &Engine, info: &ModuleInfo) -> Result<RegisteredTypes>
         return Ok(engine.type_registry().register_module(info));
     }
     let in_globals = info.globals.iter().flat_map(numbers_in);
-    let named: Vec<u32> = info.tables.iter().flat_map(numbers_in).chain(in_globals).collect();
+    let named: Vec<u32> =
+        info.tables.iter().flat_map(numbers_in).chain(in_globals).chain(info.tags.iter().copied()).collect();
     let known = engine.type_registry().hold(&named);
     known.with_context(|| format!("one of the types {named:?} is not a function type of this engine"))
 }

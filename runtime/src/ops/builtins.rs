@@ -7,6 +7,7 @@
 
 use super::bulk;
 use super::grow;
+use crate::call::unwind::{new_exception, throw, throw_ref};
 use crate::pool::InstanceData;
 use crate::store::epoch;
 use crate::store::{Failure, StoreInner};

@@ -255,7 +255,7 @@ fn rebase(kind: RefKind, elements: &mut [u64], from: VmContext, to: VmContext) {
         RefKind::Func => elements
             .iter_mut()
             .for_each(|element| *element = store_reference(kind, load_reference(kind, *element, from), to)),
-        RefKind::Extern | RefKind::Any => {}
+        RefKind::Extern | RefKind::Any | RefKind::Exn => {}
     }
 }
 

@@ -72,6 +72,11 @@ impl Prototype {
         self.type_id(self.info().funcs[func as usize].ty)
     }
 
+    /// Returns the engine's number for the type of a tag.
+    pub(crate) fn tag_type_id(&self, tag: u32) -> u32 {
+        self.type_id(self.info().tags[tag as usize])
+    }
+
     /// Returns the same type with the engine's numbers in place of type indices.
     pub(crate) fn in_engine<T: Renumber>(&self, ty: &T) -> T {
         ty.renumber(&|index| self.type_id(index))

@@ -5,6 +5,7 @@
 
 use crate::vmctx::FuncRecord;
 use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -78,6 +79,8 @@ handles! {
     Table,
     /// A global.
     Global,
+    /// A tag: what kind of exception something is, and what exceptions of that kind carry.
+    Tag,
 }
 
 /// A value of the host that Wasm can hold and pass on, but not look into. It lives as long as the store.
@@ -97,6 +100,22 @@ pub struct ExternRef {
     pub(crate) index: u32,
 }
 
+/// An exception: a tag, and the values that the tag's type says.
+///
+/// An exception lives as long as anything in its store refers to it. This handle counts, too: until the host function
+/// returns that got it, or the [`RootScope`](crate::RootScope) ends in which that was, or else as long as the store.
+/// Using it later is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExnRef {
+    pub(crate) store: StoreId,
+    pub(crate) reference: ExnReference,
+}
+
+/// A reference to an exception as Wasm holds it. Its low half is the exception's place in the store, counted from 1. The
+/// high half says which of the exceptions it is that were there one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExnReference(pub(crate) NonZeroU64);
+
 /// Anything that can be imported or exported.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "each is the handle of its name")]
@@ -105,6 +124,7 @@ pub enum Extern {
     Global(Global),
     Table(Table),
     Memory(Memory),
+    Tag(Tag),
 }
 
 impl Extern {
@@ -113,7 +133,8 @@ impl Extern {
             Self::Func(Func { store, .. }) => store,
             Self::Global(Global { instance, .. })
             | Self::Table(Table { instance, .. })
-            | Self::Memory(Memory { instance, .. }) => instance.store,
+            | Self::Memory(Memory { instance, .. })
+            | Self::Tag(Tag { instance, .. }) => instance.store,
         }
     }
 }
@@ -142,4 +163,5 @@ extern_conversions! {
     Global into_global,
     Table into_table,
     Memory into_memory,
+    Tag into_tag,
 }

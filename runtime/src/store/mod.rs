@@ -4,6 +4,7 @@
 //! Knows nothing of how calls are made.
 
 mod handle;
+pub(crate) mod exceptions;
 mod limiter;
 mod extras;
 mod activation;
@@ -11,6 +12,7 @@ mod by_address;
 mod stack_limit;
 mod store;
 mod context;
+mod thrown;
 mod stack;
 pub(crate) mod resolve;
 pub(crate) mod quota;
@@ -19,10 +21,12 @@ pub(crate) mod epoch;
 
 pub(crate) use activation::Activation;
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+pub(crate) use exceptions::Exceptions;
 pub use extras::UpdateDeadline;
-pub(crate) use handle::StoreId;
-pub use handle::{Extern, ExternRef, Func, Global, Instance, Memory, Table};
+pub use handle::{ExnRef, Extern, ExternRef, Func, Global, Instance, Memory, Table, Tag};
+pub(crate) use handle::{ExnReference, StoreId};
 pub use limiter::{LimitExceeded, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 pub(crate) use stack_limit::StackLimit;
 pub use store::Store;
 pub(crate) use store::{Failure, HostFuncData, StoreData, StoreInner};
+pub use thrown::{RootScope, ThrownException};

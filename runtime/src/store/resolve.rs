@@ -1,13 +1,14 @@
 //! Resolves export names to handles, and handles to addresses and types.
 
 use super::context::AsContext;
-use super::handle::{Extern, Func, Global, Instance, Memory, Table};
+use super::exceptions::TagNumber;
+use super::handle::{Extern, Func, Global, Instance, Memory, Table, Tag};
 use super::store::StoreInner;
 use crate::pool::InstanceData;
 use crate::pool::Prototype;
 use crate::vmctx::{GlobalCell, MemorySpace, Space, TableSpace};
 use minirt_compiler::instance::layout::GlobalPlace;
-use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType};
+use minirt_compiler::module::{Entity, ExternType, FuncType, GlobalType, MemoryType, TableType, TagType};
 use std::ptr::NonNull;
 
 /// Returns the export with a name.
@@ -24,6 +25,7 @@ pub(crate) fn handle_of(store: &StoreInner, instance: u32, entity: Entity) -> Ex
         Entity::Table(index) => Table { instance: of, index }.into(),
         Entity::Memory(index) => Memory { instance: of, index }.into(),
         Entity::Global(index) => Global { instance: of, index }.into(),
+        Entity::Tag(index) => Tag { instance: of, index }.into(),
     }
 }
 
@@ -109,6 +111,43 @@ impl Global {
     }
 }
 
+impl Tag {
+    /// Returns what makes the tag the same as others, through however many instances each was imported.
+    pub(crate) fn number(self, store: &StoreInner) -> TagNumber {
+        self.instance.store.assert_same_store(store.id);
+        // SAFETY: the instance is alive, and its imports were written when it was made.
+        unsafe { tag_number(store.instance(self.instance.index), self.index) }
+    }
+
+    /// Returns the engine's number for its type.
+    pub(crate) fn type_number(self, store: &StoreInner) -> u32 {
+        self.instance.store.assert_same_store(store.id);
+        store.instance(self.instance.index).prototype.tag_type_id(self.index)
+    }
+
+    pub(crate) fn type_in(self, store: &StoreInner) -> TagType {
+        TagType::new(store.engine.func_type(self.type_number(store)))
+    }
+
+    /// Returns the tag with a number.
+    pub(crate) fn of_number(store: &StoreInner, number: TagNumber) -> Self {
+        Self { instance: Instance { store: store.id, index: number.instance() }, index: number.index() }
+    }
+}
+
+/// Returns the number of a tag of an instance.
+///
+/// # Safety
+/// The instance's imports must be written.
+#[inline]
+pub(crate) unsafe fn tag_number(data: &InstanceData, tag: u32) -> TagNumber {
+    if tag >= data.prototype.info().num_imported_tags {
+        return TagNumber::new(data.index, tag);
+    }
+    // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's promise.
+    unsafe { *data.vmctx().at(data.prototype.layout().import_tag(tag)) }
+}
+
 impl GlobalCell {
     fn type_at_owner(self) -> GlobalType {
         // SAFETY: cells belong to live instances, and only what never changes is read.
@@ -130,6 +169,7 @@ impl Extern {
             Self::Table(it) => ExternType::Table(it.type_in(store)),
             Self::Memory(it) => ExternType::Memory(it.type_in(store)),
             Self::Global(it) => ExternType::Global(it.type_in(store)),
+            Self::Tag(it) => ExternType::Tag(it.type_in(store)),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::activation::Activation;
 use super::by_address::ByAddress;
+use super::exceptions::Exceptions;
 use super::extras::Extras;
 use super::handle::StoreId;
 use super::stack_limit::StackLimit;
@@ -69,6 +70,8 @@ pub(crate) struct StoreInner {
     pub(crate) touched: bool,
     /// How a host function failed, until the call that entered Wasm returns.
     pub(crate) failure: Option<Failure>,
+    /// Its exceptions, once there was one.
+    pub(crate) exceptions: Option<Box<Exceptions>>,
     pub(super) extras: Option<Box<Extras>>,
 }
 
@@ -122,6 +125,7 @@ impl StoreInner {
             announced_stack: 0..0,
             touched: false,
             failure: None,
+            exceptions: None,
             extras: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::any::{AnyRef, Rooted, any_from_raw, any_to_raw};
 use crate::store::StoreInner;
-use crate::store::{ExternRef, Func};
+use crate::store::{ExnRef, ExnReference, ExternRef, Func};
 use crate::vmctx::{FuncRecord, Raw};
 use anyhow::{Result, bail};
 use minirt_compiler::module::{HeapType, RefKind, RefType, ValType};
@@ -22,6 +22,7 @@ pub enum Val {
     FuncRef(Option<Func>),
     ExternRef(Option<ExternRef>),
     AnyRef(Option<Rooted<AnyRef>>),
+    ExnRef(Option<ExnRef>),
 }
 
 /// A reference, as tables hold them.
@@ -31,6 +32,7 @@ pub enum Ref {
     Func(Option<Func>),
     Extern(Option<ExternRef>),
     Any(Option<Rooted<AnyRef>>),
+    Exn(Option<ExnRef>),
 }
 
 impl Ref {
@@ -41,12 +43,13 @@ impl Ref {
             RefKind::Func => Self::Func(None),
             RefKind::Extern => Self::Extern(None),
             RefKind::Any => Self::Any(None),
+            RefKind::Exn => Self::Exn(None),
         }
     }
 
     /// Returns whether it is null.
     pub const fn is_null(&self) -> bool {
-        matches!(self, Self::Func(None) | Self::Extern(None) | Self::Any(None))
+        matches!(self, Self::Func(None) | Self::Extern(None) | Self::Any(None) | Self::Exn(None))
     }
 
     /// Returns whether it is not null.
@@ -61,6 +64,7 @@ impl From<Ref> for Val {
             Ref::Func(func) => Self::FuncRef(func),
             Ref::Extern(value) => Self::ExternRef(value),
             Ref::Any(value) => Self::AnyRef(value),
+            Ref::Exn(value) => Self::ExnRef(value),
         }
     }
 }
@@ -72,6 +76,7 @@ impl Val {
             RefKind::Func => Self::null_func_ref(),
             RefKind::Extern => Self::null_extern_ref(),
             RefKind::Any => Self::null_any_ref(),
+            RefKind::Exn => Self::null_exn_ref(),
         }
     }
 
@@ -90,7 +95,13 @@ impl Val {
         Self::AnyRef(None)
     }
 
-    /// Returns its type. For a reference, that is the most general type of its kind: `funcref`, `externref` or `anyref`.
+    /// Returns the exception reference that is null.
+    pub const fn null_exn_ref() -> Self {
+        Self::ExnRef(None)
+    }
+
+    /// Returns its type. For a reference, that is the most general type of its kind: `funcref`,
+    /// `externref`, `anyref` or `exnref`.
     pub fn ty(&self) -> ValType {
         match self {
             Self::I32(_) => ValType::I32,
@@ -101,6 +112,7 @@ impl Val {
             Self::FuncRef(_) => ValType::FUNCREF,
             Self::ExternRef(_) => ValType::EXTERNREF,
             Self::AnyRef(_) => ValType::ANYREF,
+            Self::ExnRef(_) => ValType::EXNREF,
         }
     }
 
@@ -130,6 +142,7 @@ impl Val {
             Self::FuncRef(func) => Some(Ref::Func(*func)),
             Self::ExternRef(value) => Some(Ref::Extern(*value)),
             Self::AnyRef(value) => Some(Ref::Any(*value)),
+            Self::ExnRef(value) => Some(Ref::Exn(*value)),
             _ => None,
         }
     }
@@ -159,6 +172,7 @@ impl Val {
             Self::FuncRef(func) => u128::from(func_to_raw(func, store)?),
             Self::ExternRef(value) => u128::from(extern_to_raw(value, store)?),
             Self::AnyRef(value) => u128::from(any_to_raw(value, store)?),
+            Self::ExnRef(value) => u128::from(exn_to_raw(value, store)?),
         }))
     }
 
@@ -183,6 +197,7 @@ impl Ref {
             Self::Func(func) => func_to_raw(func, store),
             Self::Extern(value) => extern_to_raw(value, store),
             Self::Any(value) => any_to_raw(value, store),
+            Self::Exn(value) => exn_to_raw(value, store),
         }
     }
 
@@ -191,6 +206,7 @@ impl Ref {
             RefKind::Func => Self::Func(func_from_raw(word, store)),
             RefKind::Extern => Self::Extern(extern_from_raw(word, store)),
             RefKind::Any => Self::Any(any_from_raw(word, store)),
+            RefKind::Exn => Self::Exn(exn_from_raw(word, store)),
         }
     }
 
@@ -201,12 +217,14 @@ impl Ref {
             (Self::Func(None), heap) => ty.nullable && heap.kind() == RefKind::Func,
             (Self::Extern(None), heap) => ty.nullable && heap.kind() == RefKind::Extern,
             (Self::Any(None), heap) => ty.nullable && heap.kind() == RefKind::Any,
+            (Self::Exn(None), heap) => ty.nullable && heap.kind() == RefKind::Exn,
             (Self::Func(Some(func)), HeapType::ConcreteFunc(wanted)) => {
                 func.store == store.id && store.engine.is_subtype(func.type_number(), wanted)
             }
             (Self::Func(Some(_)), heap) => heap == HeapType::Func,
             (Self::Extern(Some(_)), heap) => heap == HeapType::Extern,
             (Self::Any(Some(value)), heap) => value.matches(heap),
+            (Self::Exn(Some(_)), heap) => heap == HeapType::Exn,
         }
     }
 }
@@ -243,6 +261,15 @@ pub(crate) fn extern_to_raw(value: Option<ExternRef>, store: &StoreInner) -> Res
 pub(crate) fn extern_from_raw(word: u64, store: &StoreInner) -> Option<ExternRef> {
     let index = word.checked_sub(1)?;
     Some(ExternRef { store: store.id, index: index as u32 })
+}
+
+pub(crate) fn exn_to_raw(value: Option<ExnRef>, store: &StoreInner) -> Result<u64> {
+    value.map_or(Ok(0), |it| store.exception(it).map(|_| it.reference.word()))
+}
+
+/// Returns a handle, which keeps the exception alive.
+pub(crate) fn exn_from_raw(word: u64, store: &StoreInner) -> Option<ExnRef> {
+    ExnReference::from_word(word).map(|reference| store.exception_handle(reference))
 }
 
 impl ExternRef {
@@ -331,6 +358,7 @@ references! {
     Func(Func): is_func as_func unwrap_func; FuncRef [funcref unwrap_funcref func_ref unwrap_func_ref];
     Extern(ExternRef): is_extern as_extern unwrap_extern; ExternRef [externref unwrap_externref extern_ref unwrap_extern_ref];
     Any(Rooted<AnyRef>): is_any as_any unwrap_any; AnyRef [anyref unwrap_anyref any_ref unwrap_any_ref];
+    Exn(ExnRef): is_exn as_exn unwrap_exn; ExnRef [exnref unwrap_exnref exn_ref unwrap_exn_ref];
 }
 
 macro_rules! val_from {

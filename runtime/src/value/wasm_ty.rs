@@ -1,15 +1,15 @@
 //! Maps Rust types to Wasm value types, and decides at compile time how each crosses into Wasm and
 //! back.
 
-use super::val::{extern_from_raw, extern_to_raw, func_from_raw, func_to_raw};
-use crate::store::{ExternRef, Func};
+use super::val::{exn_from_raw, exn_to_raw, extern_from_raw, extern_to_raw, func_from_raw, func_to_raw};
+use crate::store::{ExnRef, ExternRef, Func};
 use anyhow::Result;
 use minirt_compiler::module::{HeapType, RefType, ValType};
 
 /// A Rust type that stands for a Wasm value type.
 ///
 /// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the lowest bits),
-/// `Func` and `ExternRef` (references that are not null), `Option<Func>` and `Option<ExternRef>`.
+/// `Func`, `ExternRef` and `ExnRef` (references that are not null), and `Option` of each.
 pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn valtype() -> ValType;
@@ -92,4 +92,5 @@ macro_rules! references {
 references! {
     Func = Func: func_to_raw, func_from_raw;
     ExternRef = Extern: extern_to_raw, extern_from_raw;
+    ExnRef = Exn: exn_to_raw, exn_from_raw;
 }

@@ -4,7 +4,9 @@
 mod common;
 mod atomics;
 mod bad_input;
+mod exceptions;
 mod gc;
+mod legacy_exceptions;
 mod memories;
 mod references;
 mod simd;

@@ -40,7 +40,7 @@ impl Translator<'_, '_> {
             Some(defined) => (Callee::Direct(self.function(func, defined)), self.vmctx),
             None => self.imported(func),
         };
-        self.emit_call(&callee, vmctx, &arguments, tail);
+        self.emit_call(&callee, self.module.info.funcs[func as usize].ty, vmctx, &arguments, tail);
     }
 
     fn function(&mut self, func: u32, defined: u32) -> FuncRef {
@@ -106,7 +106,7 @@ impl Translator<'_, '_> {
         let code = self.b.ins().load(I64, flags, record, func_record::CODE);
         let vmctx = self.b.ins().iadd(record, callee);
         let signature = self.signature(ty);
-        self.emit_call(&Callee::Address(signature, code), vmctx, arguments, tail);
+        self.emit_call(&Callee::Address(signature, code), ty, vmctx, arguments, tail);
     }
 
     /// Traps unless the function has the type. A null entry is distance 0, so its "record" is the owner's vmctx,
@@ -139,21 +139,31 @@ impl Translator<'_, '_> {
         self.continue_in(next);
     }
 
-    fn emit_call(&mut self, callee: &Callee, vmctx: Value, arguments: &[Value], tail: bool) {
+    fn emit_call(&mut self, callee: &Callee, ty: u32, vmctx: Value, arguments: &[Value], tail: bool) {
         let arguments: Vec<Value> = std::iter::once(vmctx).chain(arguments.iter().copied()).collect();
-        let call = match (callee, tail) {
-            (Callee::Direct(function), false) => self.b.ins().call(*function, &arguments),
-            (Callee::Direct(function), true) => self.b.ins().return_call(*function, &arguments),
-            (Callee::Address(signature, code), false) => self.b.ins().call_indirect(*signature, *code, &arguments),
-            (Callee::Address(signature, code), true) => {
-                self.b.ins().return_call_indirect(*signature, *code, &arguments)
-            }
-        };
         if tail {
+            match callee {
+                Callee::Direct(function) => self.b.ins().return_call(*function, &arguments),
+                Callee::Address(signature, code) => self.b.ins().return_call_indirect(*signature, *code, &arguments),
+            };
             self.reachable = false;
-        } else {
-            self.stack.extend_from_slice(self.b.inst_results(call));
-            self.end_stretch();
+            return;
         }
+        let results = match *callee {
+            Callee::Direct(function) => self.call_with_handlers(
+                self.b.func.dfg.ext_funcs[function].signature,
+                |this, table| this.b.ins().try_call(function, &arguments, table),
+                |this| this.b.ins().call(function, &arguments),
+            ),
+            Callee::Address(signature, code) => self.call_with_handlers(
+                signature,
+                |this, table| this.b.ins().try_call_indirect(code, &arguments, table),
+                |this| this.b.ins().call_indirect(signature, code, &arguments),
+            ),
+        };
+        let module = self.module;
+        module.info.type_at(ty).results().iter().zip(&results).for_each(|(ty, value)| self.trace(*ty, *value));
+        self.stack.extend(results);
+        self.end_stretch();
     }
 }

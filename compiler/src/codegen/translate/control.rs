@@ -4,12 +4,12 @@
 //! validated and otherwise skipped; constructs that begin there are only counted.
 
 use super::branch::block_args;
-use super::state::{Frame, FrameKind, Translator};
+use super::state::{FrameKind, Translator};
 use crate::base::trap::Trap;
-use crate::codegen::abi::{trap_code, value_type};
+use crate::codegen::abi::trap_code;
 use crate::module::instruction::{Control, Structure};
 use crate::module::{BlockType, ValType};
-use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Type};
+use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Value};
 use std::collections::HashMap;
 use wasmparser::BrTable;
 
@@ -17,16 +17,24 @@ impl Translator<'_, '_> {
     /// Translates what opens or closes a construct, reachable or not.
     pub(super) fn structure(&mut self, op: Structure) {
         match op {
-            Structure::Block { .. } | Structure::Loop { .. } | Structure::If { .. } if !self.reachable => {
+            Structure::Block { .. } | Structure::Loop { .. } | Structure::If { .. } | Structure::TryTable { .. }
+                if !self.reachable =>
+            {
                 self.skipped += 1;
             }
-            Structure::Else if self.skipped > 0 => {}
-            Structure::End if self.skipped > 0 => self.skipped -= 1,
+            Structure::Try { blockty } => {
+                let shape = self.next_try();
+                if self.reachable { self.try_(blockty, shape) } else { self.skipped += 1 }
+            }
+            Structure::Else | Structure::Catch { .. } | Structure::CatchAll if self.skipped > 0 => {}
+            Structure::End | Structure::Delegate { .. } if self.skipped > 0 => self.skipped -= 1,
             Structure::Block { blockty } => self.block(blockty),
             Structure::Loop { blockty } => self.loop_(blockty),
             Structure::If { blockty } => self.if_(blockty),
+            Structure::TryTable { try_table } => self.try_table(try_table),
             Structure::Else => self.else_(),
-            Structure::End => self.end(),
+            Structure::Catch { .. } | Structure::CatchAll => self.catch(),
+            Structure::End | Structure::Delegate { .. } => self.end(),
         }
     }
 
@@ -34,10 +42,10 @@ impl Translator<'_, '_> {
         match op {
             Control::Nop => {}
             Control::Drop => drop(self.pop()),
-            Control::Select | Control::TypedSelect { ty: _ } => {
-                let (condition, otherwise, then) = (self.pop(), self.pop(), self.pop());
-                let value = self.b.ins().select(condition, then, otherwise);
-                self.push(value);
+            Control::Select => drop(self.select()),
+            Control::TypedSelect { ty } => {
+                let value = self.select();
+                self.trace(ty, value);
             }
             Control::Unreachable => {
                 self.b.ins().trap(trap_code(Trap::UnreachableCodeReached));
@@ -55,28 +63,16 @@ impl Translator<'_, '_> {
         }
     }
 
-    fn block_types(&self, ty: BlockType) -> (Vec<Type>, Vec<Type>) {
-        let types = |types: &[ValType]| types.iter().map(|ty| value_type(*ty)).collect();
-        match ty {
-            BlockType::Empty => (Vec::new(), Vec::new()),
-            BlockType::Value(ty) => (Vec::new(), vec![value_type(ty)]),
-            BlockType::Func(index) => {
-                let ty = self.module.info.type_at(index);
-                (types(ty.params()), types(ty.results()))
-            }
-        }
-    }
-
-    fn push_frame(&mut self, kind: FrameKind, params: usize, results: &[Type]) {
-        let exit = self.block_with(results);
-        let base = self.stack.len() - params;
-        self.frames.push(Frame { kind, exit, exit_used: false, params, results: results.len(), base });
+    fn select(&mut self) -> Value {
+        let (condition, otherwise, then) = (self.pop(), self.pop(), self.pop());
+        let value = self.b.ins().select(condition, then, otherwise);
+        self.push(value);
+        value
     }
 
     /// Pushes the frame of the function body itself. Branching out of it returns.
     pub(super) fn push_body(&mut self, results: &[ValType]) {
-        let results: Vec<Type> = results.iter().map(|ty| value_type(*ty)).collect();
-        self.push_frame(FrameKind::Block, 0, &results);
+        self.push_frame(FrameKind::Block, 0, results);
     }
 
     fn block(&mut self, ty: BlockType) {
@@ -86,7 +82,7 @@ impl Translator<'_, '_> {
 
     fn loop_(&mut self, ty: BlockType) {
         let (params, results) = self.block_types(ty);
-        let header = self.block_with(&params);
+        let header = self.block_taking(&params);
         let arguments = self.pop_many(params.len());
         self.jump(header, &arguments);
         // Sealed at the end, when all branches to it are known.
@@ -104,16 +100,6 @@ impl Translator<'_, '_> {
         self.continue_in(then);
         let kept = self.stack[self.stack.len() - params.len()..].to_vec();
         self.push_frame(FrameKind::If { otherwise, params: kept }, params.len(), &results);
-    }
-
-    /// Ends what a frame has so far. If the end can be reached, the results go to the exit.
-    fn leave(&mut self, frame: &mut Frame) {
-        if self.reachable {
-            let results = self.pop_many(frame.results);
-            self.jump(frame.exit, &results);
-            frame.exit_used = true;
-        }
-        self.stack.truncate(frame.base);
     }
 
     fn else_(&mut self) {
@@ -138,7 +124,9 @@ impl Translator<'_, '_> {
                 self.jump(frame.exit, &params);
                 frame.exit_used = true;
             }
-            FrameKind::Block | FrameKind::Else => {}
+            FrameKind::TryTable { clauses } => self.end_try_table(clauses),
+            FrameKind::Block | FrameKind::Else | FrameKind::Catch { .. } => {}
+            FrameKind::Try { .. } => {} // Without clauses it catches nothing.
         }
         self.reachable = frame.exit_used;
         if self.frames.is_empty() {

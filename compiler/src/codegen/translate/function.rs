@@ -1,5 +1,6 @@
 //! A function body from its first local to its end, instruction by instruction.
 
+use super::clause::MAX_LISTED;
 use super::state::{ModuleContext, Translator};
 use crate::base::error::CompileError;
 use crate::codegen::abi::{value_type, wasm_signature};
@@ -16,11 +17,11 @@ use wasmparser::FunctionBody;
 /// Translates a valid body into `target`, which must be empty.
 ///
 /// # Errors
-/// Returns no error that validation would not have reported.
-pub(crate) fn translate(
-    module: &ModuleContext<'_>,
+/// Returns an error if there are too many handlers. Everything else has been validated.
+pub(crate) fn translate<'m>(
+    module: &'m ModuleContext<'m>,
     func: u32,
-    body: &FunctionBody<'_>,
+    body: &'m FunctionBody<'m>,
     target: &mut Function,
     context: &mut FunctionBuilderContext,
 ) -> Result<(), CompileError> {
@@ -34,13 +35,13 @@ pub(crate) fn translate(
     b.switch_to_block(entry);
     b.seal_block(entry);
     let params = b.block_params(entry).to_vec();
-    let mut translator = Translator::new(module, b, params[0]);
+    let mut translator = Translator::new(module, body, b, params[0]);
     for (ty, value) in ty.params().iter().zip(&params[1..]) {
         translator.declare_local(*ty, *value);
     }
     declare_locals(&mut translator, body)?;
     translator.push_body(ty.results());
-    translate_operators(&mut translator, body)?;
+    translate_operators(&mut translator, func, body)?;
     translator.b.finalize(module.isa.frontend_config());
     Ok(())
 }
@@ -80,7 +81,11 @@ fn zero(translator: &mut Translator<'_, '_>, ty: ValType) -> Value {
     }
 }
 
-fn translate_operators(translator: &mut Translator<'_, '_>, body: &FunctionBody<'_>) -> Result<(), CompileError> {
+fn translate_operators(
+    translator: &mut Translator<'_, '_>,
+    func: u32,
+    body: &FunctionBody<'_>,
+) -> Result<(), CompileError> {
     let mut operators = body.get_operators_reader()?;
     translator.meter_entry(SourceLoc::new(operators.original_position() as u32));
     while !operators.eof() {
@@ -90,8 +95,20 @@ fn translate_operators(translator: &mut Translator<'_, '_>, body: &FunctionBody<
         translator.b.set_srcloc(SourceLoc::new(offset as u32));
         translator.pay_for(&instruction);
         translator.instruction(instruction);
+        if translator.listed > MAX_LISTED {
+            return Err(too_many_handlers(translator.module, func));
+        }
     }
     Ok(operators.finish()?)
+}
+
+#[cold]
+fn too_many_handlers(module: &ModuleContext<'_>, func: u32) -> CompileError {
+    let name = module.info.func_name(func).map_or_else(String::new, |name| format!(" `{}`", name.escape_debug()));
+    CompileError::limit(format!(
+        "function {func}{name} has more than {MAX_LISTED} handlers, where each counts once for each call that it is for; \
+         its compilation would take long"
+    ))
 }
 
 impl Translator<'_, '_> {
@@ -103,6 +120,7 @@ impl Translator<'_, '_> {
             I::Structure(op) => self.structure(op),
             _ if !self.reachable => {}
             I::Control(op) => self.control(op),
+            I::Exception(op) => self.exception(op),
             I::Call(op) => self.call(op),
             I::Variable(op) => self.variable(op),
             I::Reference(op) => self.reference(op),

@@ -166,9 +166,8 @@ impl Translator<'_, '_> {
 /// Returns what an instruction costs. Those that only give others a structure are free.
 fn cost(instruction: &Instruction<'_>) -> i64 {
     match instruction {
-        Instruction::Structure(Structure::Block { .. } | Structure::Loop { .. } | Structure::Else | Structure::End) => {
-            0
-        }
+        Instruction::Structure(Structure::If { .. }) => 1,
+        Instruction::Structure(_) => 0,
         Instruction::Control(Control::Nop | Control::Drop | Control::Return | Control::Unreachable) => 0,
         _ => 1,
     }

@@ -4,6 +4,8 @@
 //! instructions, a family each ([`Instruction`](crate::module::instruction::Instruction) lists the families).
 //! Nothing here knows other functions' bodies, or what becomes of the IR.
 
+mod clause;
+mod tries;
 mod state;
 mod branch;
 mod meter;
@@ -15,6 +17,9 @@ mod bulk;
 mod table;
 mod reference;
 mod variable;
+mod handler;
+mod exception;
+mod legacy;
 mod control;
 mod call;
 mod function;

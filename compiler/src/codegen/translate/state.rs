@@ -2,6 +2,8 @@
 //!
 //! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
 
+use super::clause::{Clause, Handlers};
+use super::tries::TryShape;
 use crate::base::trap::Trap;
 use crate::codegen::abi::{builtin_signature, trap_code, value_type};
 use crate::instance::builtin::{Builtin, GROWTH_FAILED};
@@ -12,12 +14,15 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
     AliasRegion, AliasRegionData, Block, ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, MemFlagsData, SigRef,
-    Type, UserExternalName, Value,
+    StackSlot, Type, UserExternalName, Value,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, Variable};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+use wasmparser::FunctionBody;
 
 /// What all bodies of a module have in common.
 pub(crate) struct ModuleContext<'a> {
@@ -52,6 +57,17 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) signatures: HashMap<u32, SigRef>,
     builtins: HashMap<usize, SigRef>,
     pub(super) regions: Regions,
+    /// The ways to catch an exception, of all constructs so far.
+    pub(super) clauses: Vec<Clause>,
+    /// How many clauses were listed at constructs and calls.
+    pub(super) listed: usize,
+    /// Where the values of exceptions are when they are thrown.
+    pub(super) carried: Option<StackSlot>,
+    pub(super) body: &'m FunctionBody<'m>,
+    /// What each legacy `try` of the body catches, once there was one.
+    pub(super) tries: Option<Rc<[TryShape]>>,
+    /// How many of them have begun.
+    pub(super) tries_begun: usize,
     /// Set if the code is metered.
     pub(super) meter: Option<Meter>,
 }
@@ -87,6 +103,8 @@ pub(super) struct Frame {
     pub(super) results: usize,
     /// Height of the operand stack below its parameters.
     pub(super) base: usize,
+    /// What may catch an exception that is thrown inside.
+    pub(super) handlers: Handlers,
 }
 
 pub(super) enum FrameKind {
@@ -101,6 +119,20 @@ pub(super) enum FrameKind {
         params: Vec<Value>,
     },
     Else,
+    /// A `try_table`, with its clauses.
+    TryTable {
+        clauses: Range<usize>,
+    },
+    /// A legacy `try` before its first `catch`, with its clauses.
+    Try {
+        clauses: Range<usize>,
+    },
+    /// A legacy `catch` or `catch_all`, with the clauses that follow.
+    Catch {
+        clauses: Range<usize>,
+        /// What it has caught, if a `rethrow` needs it.
+        exception: Option<Value>,
+    },
 }
 
 /// Kinds of memory that never overlap. Every access to a location uses the same one.
@@ -134,7 +166,12 @@ impl Regions {
 }
 
 impl<'m, 'b> Translator<'m, 'b> {
-    pub(super) fn new(module: &'m ModuleContext<'m>, mut b: FunctionBuilder<'b>, vmctx: Value) -> Self {
+    pub(super) fn new(
+        module: &'m ModuleContext<'m>,
+        body: &'m FunctionBody<'m>,
+        mut b: FunctionBuilder<'b>,
+        vmctx: Value,
+    ) -> Self {
         let regions = Regions::new(&mut b);
         Self {
             module,
@@ -149,6 +186,12 @@ impl<'m, 'b> Translator<'m, 'b> {
             signatures: HashMap::new(),
             builtins: HashMap::new(),
             regions,
+            clauses: Vec::new(),
+            listed: 0,
+            carried: None,
+            body,
+            tries: None,
+            tries_begun: 0,
             meter: None,
         }
     }
@@ -168,8 +211,19 @@ impl<'m, 'b> Translator<'m, 'b> {
 
     pub(super) fn declare_local(&mut self, ty: ValType, value: Value) {
         let variable = self.b.declare_var(value_type(ty));
+        if ty.is_traced() {
+            self.b.declare_var_needs_stack_map(variable);
+        }
         self.b.def_var(variable, value);
         self.locals.push(variable);
+    }
+
+    /// Notes that a value of this type is a reference that the runtime has to find, if it is one: it is in the stack map
+    /// of each call during which the function holds it. All values of such types have to be noted where they are made.
+    pub(super) fn trace(&mut self, ty: ValType, value: Value) {
+        if ty.is_traced() {
+            self.b.declare_value_needs_stack_map(value);
+        }
     }
 
     /// Loads something of the instance that never changes while code runs. The load can be moved and merged with
@@ -217,7 +271,7 @@ impl<'m, 'b> Translator<'m, 'b> {
                 let distance = self.b.ins().isub(reference, owner);
                 self.b.ins().select(reference, distance, reference)
             }
-            RefKind::Extern | RefKind::Any => reference,
+            RefKind::Extern | RefKind::Any | RefKind::Exn => reference,
         }
     }
 
@@ -228,8 +282,14 @@ impl<'m, 'b> Translator<'m, 'b> {
                 let address = self.b.ins().iadd(stored, owner);
                 self.b.ins().select(stored, address, stored)
             }
-            RefKind::Extern | RefKind::Any => stored,
+            RefKind::Extern | RefKind::Any | RefKind::Exn => stored,
         }
+    }
+
+    /// Returns the address of a function of the runtime.
+    pub(super) fn builtin(&mut self, builtin: Builtin) -> Value {
+        let table = self.load_constant(I64, self.vmctx, header::BUILTINS, self.regions.host);
+        self.load_constant(I64, table, builtin.offset(), self.regions.host)
     }
 
     /// Calls a function of the runtime.
@@ -243,8 +303,7 @@ impl<'m, 'b> Translator<'m, 'b> {
                 signature
             }
         };
-        let table = self.load_constant(I64, self.vmctx, header::BUILTINS, self.regions.host);
-        let function = self.load_constant(I64, table, builtin.offset(), self.regions.host);
+        let function = self.builtin(builtin);
         let arguments: Vec<Value> = std::iter::once(self.vmctx).chain(arguments.iter().copied()).collect();
         let call = self.b.ins().call_indirect(signature, function, &arguments);
         self.b.inst_results(call)[0]

@@ -8,6 +8,7 @@ use crate::base::trap::Trap;
 use crate::codegen::abi::trap_code;
 use crate::instance::builtin::Builtin;
 use crate::instance::layout::{ELEMENT_SIZE, TablePlace, import_space};
+use crate::module::ValType;
 use crate::module::instruction::{BulkTable, Table};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
@@ -73,6 +74,7 @@ impl Translator<'_, '_> {
         let stored = self.load_element(&element, Trap::TableOutOfBounds);
         let kind = self.module.info.tables[table as usize].element.heap.kind();
         let value = self.decode_reference(kind, stored, element.owner);
+        self.trace(ValType::Ref(self.module.info.tables[table as usize].element), value);
         self.push(value);
     }
 

@@ -208,6 +208,51 @@ const CONTROL: &str = r#"
 (func (result i32) (block (result i32) (i32.const 1) (return)))
 "#;
 
+/// Throwing and catching, in the same function and in others, of its own tags and of imported ones.
+const EXCEPTIONS: &str = r#"
+(func $throws (param i32) (result i32)
+  (if (local.get 0) (then (throw $t (local.get 0) (i64.const 7) (ref.null exn) (v128.const i64x2 1 2))))
+  (if (i32.eqz (local.get 0)) (then (throw $u)))
+  (throw $w))
+(func (param i32) (result i32 i64 exnref v128)
+  (block $caught (result i32 i64 exnref v128)
+    (try_table (result i32) (catch $t $caught) (call $throws (local.get 0)))
+    (drop) (throw $t (i32.const 1) (i64.const 2) (ref.null exn) (v128.const i64x2 1 2))))
+(func (param i32) (result exnref) (local exnref)
+  (block $all (result exnref)
+    (block $u (result exnref)
+      (block $w
+        (try_table (catch $w $w) (catch_ref $u $u) (catch_all_ref $all)
+          (local.set 1 (block $inner (result exnref) (try_table (catch_all_ref $inner) (throw $u)) (unreachable)))
+          (drop (call_indirect $f (param i32) (result i32) (local.get 0) (local.get 0)))
+          (drop (call $imported (local.get 0)))
+          (throw_ref (local.get 1)))
+        (return (ref.null exn)))
+      (throw $w))))
+(func (param i32) (result i32)
+  (loop $again (result i32) (try_table (result i32) (catch_all $again) (call $throws (local.get 0)))))
+(func (param exnref) (block (try_table (catch $u 0) (catch $w 0) (throw $u)) (throw $w)) (throw_ref (local.get 0)))
+(func (param i32 exnref (ref exn)) (result exnref)
+  (local.get 1)
+  (loop $l (param exnref) (result exnref) (drop (call $imported (local.get 0))) (br_if $l (local.get 0))) (drop)
+  (block (try_table (catch_all 0) (throw $u)))
+  (select (result exnref) (local.get 1) (local.get 2) (local.get 0)))
+"#;
+
+/// The same with legacy exceptions, which have no folded form.
+const LEGACY: &str = r#"
+(func (param i32) (result i32)
+  try $outer (result i32)
+    try (result i32) (call $throws (local.get 0)) delegate $outer
+    try (param i32) (result i32) (call $throws) catch $w (throw $u) catch_all (rethrow 0) end
+  catch $t (drop) (drop) (drop)
+  catch $u (if (local.get 0) (then (rethrow $outer))) (i32.const 3)
+  end)
+(func (param i32) (result i32) try (result i32) (throw $w) catch $u (i32.const 1) catch $w (i32.const 2) end)
+(func (param i32) try (drop (call $throws (local.get 0))) end try catch_all end try delegate 0)
+(func (unreachable) try try catch $u catch_all (rethrow 0) end try delegate 0 catch $w catch_all end)
+"#;
+
 /// A module with these functions, whose memory, tables and globals are its own or imported.
 pub(super) fn module(imported: bool, funcs: &str) -> Vec<u8> {
     let origin = |name: &str| if imported { format!(r#"(import "" "{name}")"#) } else { String::new() };
@@ -216,11 +261,13 @@ pub(super) fn module(imported: bool, funcs: &str) -> Vec<u8> {
     let (i, g, x, v) = (origin("i"), origin("g"), origin("x"), origin("v"));
     let (zero, no_func, no_extern) = (value("(i32.const 0)"), value("(ref.null func)"), value("(ref.null extern)"));
     let no_lanes = value("(v128.const i64x2 0 0)");
+    let (t, u, w) = (origin("t"), origin("u"), origin("w"));
     let wat = format!(
         r#"(module
         (import "" "imported" (func $imported (param i32) (result i32)))
         (import "" "base" (global $base i32))
         (memory {memory} 1 9) (table $f {f} 1 funcref) (table $e {e} 1 externref) (table $fixed {fixed} 4 4 funcref)
+        (tag $t {t} (param i32 i64 exnref v128)) (tag $u {u}) (tag $w {w})
         (global $i {i} (mut i32) {zero}) (global $g {g} (mut funcref) {no_func})
         (global $x {x} (mut externref) {no_extern})
         (global $v {v} (mut v128) {no_lanes}) (global $ones v128 (v128.const i32x4 -1 -1 -1 -1))
@@ -260,7 +307,7 @@ pub(super) fn all_functions() -> String {
             }
         }
     }
-    funcs + &atomic_functions() + OTHERS + REFERENCES + CONTROL
+    funcs + &atomic_functions() + OTHERS + REFERENCES + CONTROL + EXCEPTIONS + LEGACY
 }
 
 /// A function for each atomic instruction.

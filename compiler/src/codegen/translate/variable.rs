@@ -54,7 +54,11 @@ impl Translator<'_, '_> {
             self.load_constant(ty, cell.base, cell.displacement, region)
         };
         match content {
-            ValType::Ref(ty) => self.decode_reference(ty.heap.kind(), value, cell.owner),
+            ValType::Ref(ty) => {
+                let reference = self.decode_reference(ty.heap.kind(), value, cell.owner);
+                self.trace(content, reference);
+                reference
+            }
             ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 | ValType::V128 => value,
         }
     }

@@ -112,6 +112,14 @@ pub mod import_space {
     pub const SIZE: u64 = 32;
 }
 
+/// The host cell's entry for an imported tag.
+pub mod import_tag {
+    /// The number of the tag in its store, 64 bits.
+    pub const NUMBER: i32 = 0;
+    /// Bytes of an entry.
+    pub const SIZE: u64 = 8;
+}
+
 /// The host cell's entry for an imported global.
 pub mod import_global {
     /// Absolute address of its value.

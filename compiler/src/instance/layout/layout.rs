@@ -1,6 +1,6 @@
 //! Computes where everything is in the instances of one module.
 
-use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space};
+use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space, import_tag};
 use super::slot::{CACHE_LINE, HOST, HOST_PAGE, MEMORY_RESERVED, STATE_MAX, TABLE_MAX, TABLE_ROOM};
 use crate::base::error::CompileError;
 use crate::module::{ModuleInfo, SegmentMode, TableType, ValType};
@@ -59,6 +59,7 @@ pub struct Layout {
     pub table_space: Range<i32>,
     imported_funcs: u32,
     import_funcs_at: i32,
+    import_tags_at: i32,
     globals: Vec<GlobalPlace>,
     tables: Vec<TablePlace>,
     memories: Vec<MemoryPlace>,
@@ -123,6 +124,11 @@ impl Layout {
     /// Returns where the engine's number for a type is, 32 bits. The type must be canonical.
     pub fn type_id(&self, ty: u32) -> i32 {
         self.type_ids_at + 4 * ty as i32
+    }
+
+    /// Returns the [`import_tag`] entry of an imported tag.
+    pub fn import_tag(&self, tag: u32) -> i32 {
+        self.import_tags_at + (u64::from(tag) * import_tag::SIZE) as i32
     }
 
     /// Returns where a global is.
@@ -205,6 +211,7 @@ impl Builder<'_> {
         let (_, memories) = self.entries(module.num_imported_memories as usize, import_space::SIZE);
         let (_, extra_memories) = self.entries(own.saturating_sub(1), import_space::SIZE);
         let (_, globals) = self.entries(module.num_imported_globals as usize, import_global::SIZE);
+        (self.layout.import_tags_at, _) = self.entries(module.num_imported_tags as usize, import_tag::SIZE);
         self.layout.tables = tables.map(TablePlace::Import).collect();
         self.layout.memories = memories.map(MemoryPlace::Import).collect();
         self.layout.globals = globals.map(GlobalPlace::Import).collect();

@@ -117,7 +117,7 @@ fn types_of_structures_and_arrays_are_kept_where_they_may_be_used() {
 
 #[test]
 fn a_feature_that_is_not_there_is_named() {
-    use Feature::{Exceptions, Gc, Threads};
+    use Feature::{Gc, Threads};
     let cases = [
         ("(module (memory 1 1 shared))", Threads, "0xa"),
         ("(module (type (struct)))", Gc, "0xb"),
@@ -133,10 +133,6 @@ fn a_feature_that_is_not_there_is_named() {
         ("(module (func unreachable (block (result anyref) unreachable) drop))", Gc, "0x18"),
         ("(module (func unreachable (drop (select (result anyref)))))", Gc, "0x18"),
         ("(module (func unreachable (drop (ref.i31))))", Gc, "0x18"),
-        ("(module (tag))", Exceptions, "0x10"),
-        ("(module (import \"a\" \"b\" (tag)))", Exceptions, "0x11"),
-        ("(module (func (try_table)))", Exceptions, "0x17"),
-        ("(module (func (param exnref)))", Exceptions, "0xb"),
     ];
     for (wat, feature, offset) in cases {
         let bytes = wat::parse_str(wat).unwrap();
@@ -167,10 +163,16 @@ fn a_feature_that_is_switched_off_is_named() {
             "(module (memory 1) (data \"x\") (func (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1))))",
         ),
         (CustomPageSizes, "(module (memory 1 (pagesize 1)))"),
+        (Exceptions, "(module (tag))"),
+        (Exceptions, "(module (import \"a\" \"b\" (tag)))"),
+        (Exceptions, "(module (func (try_table)))"),
+        (Exceptions, "(module (func (param exnref)))"),
         (ExtendedConst, "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))"),
         (FunctionReferences, "(module (func (param (ref func))))"),
         (FunctionReferences, "(module (table 1 (ref func) (ref.func 0)) (func))"),
         (FunctionReferences, "(module (rec (type (func)) (type (func))))"),
+        (LegacyExceptions, "(module (func try catch_all end))"),
+        (LegacyExceptions, "(module (func try delegate 0))"),
         (Memory64, "(module (memory i64 1))"),
         (Memory64, "(module (table i64 1 funcref))"),
         (MultiMemory, "(module (memory 1) (memory 1))"),
@@ -211,9 +213,11 @@ fn a_feature_goes_with_the_one_that_it_builds_on() {
     let mut features = Features::default();
     features.set(Feature::Simd, false);
     features.set(Feature::ReferenceTypes, false);
+    features.set(Feature::Exceptions, false);
     let has = Features::SWITCHES.into_iter().filter(|feature| features.has(*feature));
-    assert_eq!(has.count(), Features::SWITCHES.len() - 4);
+    assert_eq!(has.count(), Features::SWITCHES.len() - 6);
     assert!(!features.has(Feature::RelaxedSimd) && !features.has(Feature::FunctionReferences));
+    assert!(!features.has(Feature::LegacyExceptions));
 }
 
 #[test]

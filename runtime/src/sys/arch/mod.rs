@@ -7,6 +7,8 @@ mod position;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-pub(crate) use position::{Frame, Position};
+pub(crate) use position::{Frame, Landing, Position};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{FRAME_POINTER, enter, frame, interrupted, resume, thread_pointer};
+pub(crate) use x86_64::{
+    FRAME_POINTER, enter, frame, interrupted, resume, shim_with_frame, shim_with_landing, thread_pointer,
+};

@@ -3,6 +3,7 @@
 
 /// Where a thread is, or is to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub(crate) struct Position {
     /// Address of the instruction.
     pub(crate) pc: usize,
@@ -10,6 +11,14 @@ pub(crate) struct Position {
     pub(crate) stack: usize,
     /// Frame pointer.
     pub(crate) frame: usize,
+}
+
+/// Where code goes on that has called the runtime and gets no answer, and the two words that it finds there in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Landing {
+    pub(crate) at: Position,
+    pub(crate) words: [u64; 2],
 }
 
 /// The start of a stack frame, as every function of compiled code sets it up.

@@ -74,6 +74,64 @@ pub(crate) unsafe fn enter(
     }
 }
 
+/// Defines a function that compiled code calls and that never returns to it. It keeps a frame, as compiled code does, and
+/// calls `$implementation` with its own arguments, of which there may be three, then that frame, and room for a
+/// `Landing`. The implementation has to fill that in: the function goes there, without any frame that was in between.
+///
+/// The Rust function has returned by then, and all frames that are left out are those of compiled code, which have
+/// nothing to clean up.
+macro_rules! shim_with_landing {
+    ($(#[$doc:meta])* fn $name:ident($($param:ident: $ty:ty),*) => $implementation:path) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name($($param: $ty),*) -> u32 {
+            std::arch::naked_asm!(
+                "push rbp",
+                "mov rbp, rsp",
+                "sub rsp, {size}",
+                "mov rcx, rbp",
+                "mov r8, rsp",
+                "call {implementation}",
+                // The stack pointer last: what is below it is anybody's.
+                "mov rcx, [rsp + {pc}]",
+                "mov rbp, [rsp + {frame}]",
+                "mov rax, [rsp + {words}]",
+                "mov rdx, [rsp + {words} + 8]",
+                "mov rsp, [rsp + {stack}]",
+                "jmp rcx",
+                size = const size_of::<$crate::sys::arch::Landing>().next_multiple_of(16),
+                pc = const std::mem::offset_of!($crate::sys::arch::Landing, at.pc),
+                stack = const std::mem::offset_of!($crate::sys::arch::Landing, at.stack),
+                frame = const std::mem::offset_of!($crate::sys::arch::Landing, at.frame),
+                words = const std::mem::offset_of!($crate::sys::arch::Landing, words),
+                implementation = sym $implementation,
+            )
+        }
+    };
+}
+pub(crate) use shim_with_landing;
+
+/// Defines a function that compiled code calls. It keeps a frame, as compiled code does, and calls `$implementation`
+/// with its own arguments, of which there may be three, and that frame.
+macro_rules! shim_with_frame {
+    ($(#[$doc:meta])* fn $name:ident($($param:ident: $ty:ty),*) -> $result:ty => $implementation:path) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name($($param: $ty),*) -> $result {
+            std::arch::naked_asm!(
+                "push rbp",
+                "mov rbp, rsp",
+                "mov rcx, rbp",
+                "call {implementation}",
+                "pop rbp",
+                "ret",
+                implementation = sym $implementation,
+            )
+        }
+    };
+}
+pub(crate) use shim_with_frame;
+
 #[cfg(test)]
 mod tests {
     use super::thread_pointer;

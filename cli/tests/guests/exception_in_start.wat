@@ -1,0 +1,5 @@
+(module $early
+  (tag $oops)
+  (func $setup (throw $oops))
+  (func (export "_start"))
+  (start $setup))

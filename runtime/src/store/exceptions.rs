@@ -1,0 +1,306 @@
+//! The exceptions of a store: what each carries, and which of them are still needed.
+//!
+//! Most exceptions never get here. Where one is caught that no reference to it can exist of, only what it carries is
+//! kept, until the handler has read it.
+//!
+//! The others are in a list. Code holds references to them by number, and every so often the runtime finds out which ones
+//! can be reached: it marks those that it finds in frames, globals, tables and the embedder's hands (`call::reachable`),
+//! and the rest are freed. A number is not used again for another exception, so a reference that was forgotten would be
+//! noticed.
+
+use super::handle::ExnReference;
+use crate::vmctx::Raw;
+use minirt_compiler::module::ValType;
+use std::num::NonZeroU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The most bytes that the exceptions of a store take.
+const MOST: usize = 256 << 20;
+
+/// Bytes of exceptions below which nobody looks for those that are not needed any more.
+const SMALL: usize = 64 << 10;
+
+/// What an exception takes besides what it carries, about.
+const OVERHEAD: usize = 64;
+
+/// What makes a tag the same as another: where it is defined. Numbers of one store mean nothing to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct TagNumber(u64);
+
+impl TagNumber {
+    pub(crate) fn new(instance: u32, index: u32) -> Self {
+        Self(u64::from(instance) << 32 | u64::from(index))
+    }
+
+    /// Returns the instance that defines it, by its place in the store.
+    pub(crate) fn instance(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Returns its index there.
+    pub(crate) fn index(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// One exception.
+#[derive(Debug)]
+pub(crate) struct Exception {
+    pub(crate) tag: TagNumber,
+    /// The values that it carries.
+    pub(crate) carried: Vec<Raw>,
+    /// Which of them are references to exceptions.
+    traced: Box<[u32]>,
+}
+
+/// A place in the list.
+#[derive(Debug)]
+struct Place {
+    /// How many exceptions were here before.
+    generation: u32,
+    exception: Option<Exception>,
+    marked: bool,
+}
+
+/// All exceptions of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Exceptions {
+    places: Vec<Place>,
+    /// Places without an exception.
+    free: Vec<u32>,
+    /// About how many bytes the exceptions take.
+    bytes: usize,
+    /// How many bytes there are to be before somebody looks which are still needed.
+    enough: usize,
+    /// What the last exception carried that was caught without a reference to it.
+    caught: Vec<Raw>,
+    /// The exception that the host has thrown, or that no handler has taken.
+    pub(crate) pending: Option<ExnReference>,
+    /// What the embedder has handles of. Somebody who only reads the store may get one.
+    rooted: Mutex<Vec<Root>>,
+}
+
+/// A handle that the embedder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Root {
+    reference: ExnReference,
+    /// The address of the activation in which the host function runs that got it; 0 outside of calls.
+    scope: usize,
+}
+
+impl ExnReference {
+    fn new(place: u32, generation: u32) -> Self {
+        let number = u64::from(generation) << 32 | (u64::from(place) + 1);
+        Self(NonZeroU64::new(number).expect("places count from 1"))
+    }
+
+    /// Returns the reference that Wasm holds as a word, and `None` for null.
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        NonZeroU64::new(word).map(Self)
+    }
+
+    /// Returns the word as which Wasm holds it.
+    pub(crate) fn word(self) -> u64 {
+        self.0.get()
+    }
+
+    fn place(self) -> usize {
+        (self.0.get() as u32).wrapping_sub(1) as usize
+    }
+
+    fn generation(self) -> u32 {
+        (self.0.get() >> 32) as u32
+    }
+}
+
+fn size(carried: usize) -> usize {
+    OVERHEAD + carried * size_of::<Raw>()
+}
+
+impl Exceptions {
+    /// Returns whether it is time to look which exceptions are still needed, before one is added that carries so many
+    /// values.
+    pub(crate) fn is_time_to_look(&self, carried: usize) -> bool {
+        self.bytes + size(carried) > self.enough.clamp(SMALL, MOST)
+    }
+
+    /// Adds an exception. `None` if there are too many.
+    pub(crate) fn add(&mut self, tag: TagNumber, types: &[ValType], carried: &[Raw]) -> Option<ExnReference> {
+        let bytes = self.bytes + size(carried.len());
+        if bytes > MOST {
+            return None;
+        }
+        let traced = (0..).zip(types).filter(|(_, ty)| ty.is_traced()).map(|(index, _)| index).collect();
+        let exception = Some(Exception { tag, carried: carried.to_vec(), traced });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize].exception = exception;
+                place
+            }
+            None => {
+                self.places.push(Place { generation: 0, exception, marked: false });
+                self.places.len() as u32 - 1
+            }
+        };
+        self.bytes = bytes;
+        Some(ExnReference::new(place, self.places[place as usize].generation))
+    }
+
+    /// Returns an exception. `None` if it is not there any more.
+    pub(crate) fn get(&self, reference: ExnReference) -> Option<&Exception> {
+        let place = self.places.get(reference.place())?;
+        place.exception.as_ref().filter(|_| place.generation == reference.generation())
+    }
+
+    /// Keeps what an exception carries until another one is caught, and returns where it is.
+    pub(crate) fn keep_caught(&mut self, carried: &[Raw]) -> *const Raw {
+        self.caught.clear();
+        self.caught.extend_from_slice(carried);
+        self.caught.as_ptr()
+    }
+
+    /// Marks an exception that is needed, and those that it carries.
+    pub(crate) fn mark(&mut self, reference: ExnReference) {
+        let mut found = vec![reference];
+        while let Some(reference) = found.pop() {
+            let Some(place) = self.places.get_mut(reference.place()) else { continue };
+            if place.marked || place.generation != reference.generation() {
+                continue;
+            }
+            place.marked = true;
+            if let Some(Exception { carried, traced, .. }) = &place.exception {
+                let words = traced.iter().map(|index| carried[*index as usize].0 as u64);
+                found.extend(words.filter_map(ExnReference::from_word));
+            }
+        }
+    }
+
+    /// Marks what the embedder holds, and what has been thrown.
+    pub(crate) fn mark_own(&mut self) {
+        let own: Vec<ExnReference> = self.rooted().iter().map(|root| root.reference).chain(self.pending).collect();
+        own.into_iter().for_each(|reference| self.mark(reference));
+    }
+
+    /// Frees all exceptions that are not marked.
+    pub(crate) fn sweep(&mut self) {
+        for (index, place) in (0..).zip(&mut self.places) {
+            if std::mem::take(&mut place.marked) {
+                continue;
+            }
+            let Some(exception) = place.exception.take() else { continue };
+            self.bytes -= size(exception.carried.len());
+            // A place whose numbers are used up is left empty.
+            if let Some(next) = place.generation.checked_add(1) {
+                place.generation = next;
+                self.free.push(index);
+            }
+        }
+        self.enough = self.bytes.saturating_mul(2);
+    }
+
+    fn rooted(&self) -> MutexGuard<'_, Vec<Root>> {
+        self.rooted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an exception for the embedder, until the scope ends.
+    pub(crate) fn root(&self, reference: ExnReference, scope: usize) {
+        let mut rooted = self.rooted();
+        // One who reads the same reference again and again needs one entry. Older ones last at least as long.
+        let known = rooted.iter().rev().take(64).any(|root| root.reference == reference);
+        if !known {
+            rooted.push(Root { reference, scope });
+        }
+    }
+
+    /// Returns how many the embedder holds.
+    pub(crate) fn roots(&self) -> usize {
+        self.rooted().len()
+    }
+
+    /// Forgets all that the embedder holds but the first ones.
+    pub(crate) fn truncate_roots(&mut self, len: usize) {
+        self.rooted().truncate(len);
+    }
+
+    /// Forgets what was kept in a scope that ends. Scopes inside it have ended.
+    pub(crate) fn end_scope(&mut self, scope: usize) {
+        let mut rooted = self.rooted();
+        while rooted.last().is_some_and(|root| root.scope == scope) {
+            rooted.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAG: TagNumber = TagNumber(7);
+
+    impl Exceptions {
+        fn len(&self) -> usize {
+            self.places.iter().filter(|place| place.exception.is_some()).count()
+        }
+    }
+
+    fn add(exceptions: &mut Exceptions, inside: Option<ExnReference>) -> ExnReference {
+        let word = inside.map_or(0, ExnReference::word);
+        exceptions.add(TAG, &[ValType::I32, ValType::EXNREF], &[Raw(1), Raw(word.into())]).unwrap()
+    }
+
+    #[test]
+    fn what_is_marked_stays_with_all_that_it_carries_and_the_rest_goes() {
+        let mut exceptions = Exceptions::default();
+        let inner = add(&mut exceptions, None);
+        let outer = add(&mut exceptions, Some(inner));
+        let other = add(&mut exceptions, Some(outer));
+        exceptions.mark(outer);
+        exceptions.sweep();
+        assert_eq!([inner, outer, other].map(|it| exceptions.get(it).is_some()), [true, true, false]);
+        exceptions.sweep();
+        assert_eq!((exceptions.len(), exceptions.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_long_chain_is_marked_without_recursion() {
+        let mut exceptions = Exceptions::default();
+        let last = (0..200_000).fold(None, |inner, _| Some(add(&mut exceptions, inner)));
+        exceptions.mark(last.unwrap());
+        exceptions.sweep();
+        assert_eq!(exceptions.len(), 200_000);
+    }
+
+    #[test]
+    fn a_reference_to_what_is_gone_is_never_one_to_what_came_after() {
+        let mut exceptions = Exceptions::default();
+        let before = add(&mut exceptions, None);
+        exceptions.sweep();
+        let after = add(&mut exceptions, None);
+        assert_eq!((before.place(), exceptions.get(before).is_some()), (after.place(), false));
+        assert!(exceptions.get(after).is_some());
+    }
+
+    #[test]
+    fn a_root_lasts_as_long_as_its_scope() {
+        let mut exceptions = Exceptions::default();
+        let [outside, inside] = [(); 2].map(|()| add(&mut exceptions, None));
+        exceptions.root(outside, 0);
+        exceptions.root(outside, 16);
+        exceptions.root(inside, 16);
+        exceptions.end_scope(16);
+        exceptions.mark_own();
+        exceptions.sweep();
+        assert_eq!([outside, inside].map(|it| exceptions.get(it).is_some()), [true, false]);
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_limit_allows() {
+        let mut exceptions = Exceptions::default();
+        let carried = [Raw(0); 1000];
+        while exceptions.add(TAG, &[ValType::I64; 1000], &carried).is_some() {}
+        assert!(exceptions.bytes <= MOST && exceptions.bytes > MOST - size(1000));
+        exceptions.sweep();
+        assert!(exceptions.add(TAG, &[], &[]).is_some());
+    }
+}
