@@ -10,7 +10,7 @@ use crate::options::wasm_options::{self, WasmOption};
 use crate::output::printable;
 use crate::output::report::Report;
 use minirt::wasi::{self, DirAccess, I32Exit, WasiCtx, WasiCtxBuilder};
-use minirt::{Config, Engine, Error, Instance, InstancePre, Linker, Module, Store, StoreLimits, Trap, Val};
+use minirt::{Config, Engine, Error, Instance, InstancePre, Linker, Module, Store, StoreLimits, ThrownException, Trap, Val};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -139,7 +139,7 @@ pub(crate) fn instantiate(
     file: &Path,
 ) -> Result<Instance, Outcome> {
     linker.instantiate(&mut *store, module).map_err(|error| {
-        if error.is::<Trap>() || error.is::<I32Exit>() {
+        if error.is::<Trap>() || error.is::<ThrownException>() || error.is::<I32Exit>() {
             return Outcome::of(&shown(file), &error);
         }
         imports::unlinked(file, &error).into()

@@ -230,10 +230,13 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
 /// Leaves a failure in the store, and returns what the exit trampoline is to do about it.
 #[cold]
 fn failed(store: &mut StoreInner, failure: Failure) -> u64 {
-    let thrown = matches!(&failure, Failure::Error(error) if error.is::<ThrownException>());
-    let pending = store.exceptions.as_ref().is_some_and(|exceptions| exceptions.pending.is_some());
+    let thrown = match &failure {
+        Failure::Error(error) => error.downcast_ref::<ThrownException>(),
+        Failure::Panic(_) => None,
+    };
+    let thrown = thrown.is_some_and(|thrown| store.throw_again(thrown));
     store.failure = Some(failure);
-    if thrown && pending { unwind::throw_pending as *const () as u64 } else { HOST_FAILED as u64 }
+    if thrown { unwind::throw_pending as *const () as u64 } else { HOST_FAILED as u64 }
 }
 
 /// How many values a call of a function of any type has room for without allocating.

@@ -13,7 +13,8 @@ use std::fmt;
 /// Its text says what the exception carries.
 ///
 /// The exception itself is the store's pending one: [`Store::take_pending_exception`]. A host function that returns this
-/// error throws that exception further.
+/// error throws that exception further. In a call of another store, or after the exception is gone, it is an error as any
+/// other.
 ///
 /// # Examples
 /// ```
@@ -34,6 +35,7 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct ThrownException {
     tag: Tag,
+    exception: ExnReference,
     text: Box<str>,
 }
 
@@ -67,7 +69,7 @@ impl StoreInner {
         if !exception.carried.is_empty() {
             text.push(')');
         }
-        ThrownException { tag, text: text.into() }
+        ThrownException { tag, exception: reference, text: text.into() }
     }
 
     /// Returns the name under which a tag is exported by the instance that defines it, or else its place there.
@@ -103,6 +105,13 @@ impl StoreInner {
         self.exception(exception)?;
         self.exceptions.get_or_insert_default().pending = Some(exception.reference);
         Ok(self.thrown(exception.reference))
+    }
+
+    /// Makes the exception of an error the pending one. Returns whether it is one of this store, and still there.
+    pub(crate) fn throw_again(&mut self, thrown: &ThrownException) -> bool {
+        let own = thrown.tag.instance.store == self.id;
+        let exceptions = self.exceptions.as_mut().filter(|all| own && all.get(thrown.exception).is_some());
+        exceptions.map(|exceptions| exceptions.pending = Some(thrown.exception)).is_some()
     }
 
     fn take_pending_exception(&mut self) -> Option<ExnRef> {

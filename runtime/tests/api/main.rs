@@ -4,6 +4,7 @@
 mod common;
 mod backtraces;
 mod configuration;
+mod exceptions;
 mod linking;
 mod handles;
 mod linker;

@@ -297,9 +297,9 @@ fn a_thousand_values_arrive() {
 
 #[test]
 fn exceptions_that_nothing_refers_to_go_away() {
-    // Without that, it would be five times as much as a store may have.
+    // Without that, it would be more than twice as much as a store may have.
     let (mut store, it) = instance(&Engine::default(), &format!("(module {} {WASTE})", big()));
-    call(&mut store, it, "waste", &[Val::I32(80_000)]).unwrap();
+    call(&mut store, it, "waste", &[Val::I32(40_000)]).unwrap();
 }
 
 #[test]

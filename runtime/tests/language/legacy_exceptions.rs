@@ -294,7 +294,7 @@ fn exceptions_that_are_kept_for_a_rethrow_go_away() {
         " i64".repeat(1000)
     );
     let (mut store, it) = instance(&Engine::default(), &text);
-    call(&mut store, it, "f", &[Val::I32(60_000)]).unwrap();
+    call(&mut store, it, "f", &[Val::I32(30_000)]).unwrap();
 }
 
 #[test]

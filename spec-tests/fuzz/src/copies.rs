@@ -148,11 +148,12 @@ impl Subject<'_> {
         start_on_minirt(snapshot, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))
     }
 
-    /// Values of the host, and functions of the host, which may be in any reference that is not null.
+    /// Exceptions, values of the host, and functions of the host, which may be in any reference that is not null.
     fn holds_what_cannot_be_frozen(&self, step: usize) -> bool {
         let host = |value: &Value| match value {
             Value::Extern(value) => value.is_some(),
             Value::Func { null } => !null && self.shape.imports_functions,
+            Value::Exn { null } => !null,
             _ => false,
         };
         self.before(step).iter().any(|(_, content)| match content {

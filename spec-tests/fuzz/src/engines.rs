@@ -39,7 +39,7 @@ pub(crate) fn configurations() -> Result<Vec<Configured>> {
 pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
     let mut config = wasmtime::Config::new();
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
-    config.wasm_custom_page_sizes(true).wasm_wide_arithmetic(true).max_wasm_stack(WASM_STACK);
+    config.wasm_custom_page_sizes(true).wasm_wide_arithmetic(true).wasm_exceptions(true).max_wasm_stack(WASM_STACK);
     Ok(wasmtime::Engine::new(&config)?)
 }
 

@@ -21,8 +21,8 @@ pub(crate) fn module(seed: u64) -> Result<Option<Vec<u8>>> {
     with_export(&module.to_bytes(), FUEL, fuel).map(Some)
 }
 
-/// WebAssembly 3.0 without garbage collection and exceptions, and two proposals, as far as wasm-smith makes it: what
-/// minirt, wasmtime and mostly wasmi can run. Relaxed SIMD is left out because its results may differ.
+/// WebAssembly 3.0 without garbage collection, and two proposals, as far as wasm-smith makes it: what minirt, wasmtime and
+/// (without exceptions) mostly wasmi can run. Relaxed SIMD is left out because its results may differ.
 fn config(rng: &mut Rng) -> Config {
     let simd = rng.one_in(3);
     Config {
@@ -31,7 +31,7 @@ fn config(rng: &mut Rng) -> Config {
         canonicalize_nans: true,
         custom_page_sizes_enabled: rng.one_in(4),
         disallow_traps: rng.one_in(2),
-        exceptions_enabled: false,
+        exceptions_enabled: rng.one_in(2),
         export_everything: true,
         extended_const_enabled: true,
         gc_enabled: false,

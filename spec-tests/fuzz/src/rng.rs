@@ -48,6 +48,7 @@ impl Rng {
             Type::F64 => Value::F64(quiet_64(self.next())),
             Type::V128 => Value::V128(u128::from(self.number()) << 64 | u128::from(self.number())),
             Type::Func => Value::Func { null: true },
+            Type::Exn => Value::Exn { null: true },
             Type::Extern => Value::Extern((!self.one_in(3)).then(|| self.below(100) as u32)),
         }
     }

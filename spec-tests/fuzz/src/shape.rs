@@ -79,7 +79,7 @@ fn answer(import: u64, arguments: &[Value], results: &[Type]) -> Vec<Value> {
             Value::I32(bits) | Value::F32(bits) => u64::from(bits),
             Value::I64(bits) | Value::F64(bits) => bits,
             Value::V128(bits) => (bits ^ (bits >> 64)) as u64,
-            Value::Func { null } => u64::from(null),
+            Value::Func { null } | Value::Exn { null } => u64::from(null),
             Value::Extern(number) => number.map_or(1 << 40, u64::from),
         };
         Rng::new(hash, bits).next()

@@ -1,7 +1,7 @@
 //! What the three runtimes have in common: they name things alike.
 
 /// Defines `Live`, a live instance in one runtime. The module around it says what that runtime does in its own way:
-/// `type_of`, `results_of`, `to_val`, `to_value`, `import` and `outcome`.
+/// `type_of`, `results_of`, `to_val`, `to_value`, `import`, `thrown` and `outcome`.
 macro_rules! live {
     ($runtime:ident) => {
         /// A live instance and its store.
@@ -37,8 +37,8 @@ macro_rules! live {
             ) -> Result<Self, Outcome> {
                 let imports = module.imports().map(|it| import(&mut store, host, it.module(), it.name(), it.ty()));
                 let imports: Vec<_> = imports.collect::<Result<_, _>>().map_err(|error| outcome(&error))?;
-                let instance =
-                    $runtime::Instance::new(&mut store, module, &imports).map_err(|error| outcome(&error))?;
+                let instance = $runtime::Instance::new(&mut store, module, &imports);
+                let instance = instance.map_err(|error| ended(&mut store, &error))?;
                 Ok(Self::new(store, instance, exports))
             }
 
@@ -75,7 +75,7 @@ macro_rules! live {
                 let arguments: Vec<_> = arguments.iter().map(|value| to_val(&mut self.store, *value)).collect();
                 let mut values = vec![$runtime::Val::I32(0); results];
                 if let Err(error) = func.call(&mut self.store, &arguments, &mut values) {
-                    return outcome(&error);
+                    return ended(&mut self.store, &error);
                 }
                 Outcome::Returned(values.iter().map(|value| to_value(&mut self.store, value)).collect())
             }
@@ -104,6 +104,11 @@ macro_rules! live {
             fn grow(&mut self, memory: &str) -> Option<u64> {
                 self.memory(memory).grow(&mut self.store, 1).ok()
             }
+        }
+
+        /// How a call ended that did not return.
+        fn ended(store: &mut $runtime::Store<()>, error: &Error) -> Outcome {
+            thrown(store, error).map_or_else(|| outcome(error), Outcome::Threw)
         }
 
         fn host_function(store: &mut $runtime::Store<()>, answer: Answer, ty: $runtime::FuncType) -> $runtime::Func {

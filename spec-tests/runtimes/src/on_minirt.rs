@@ -4,7 +4,8 @@ use crate::guest::{Answer, Guest, Host, HowToWrite, place};
 use crate::live::live;
 use crate::value::{Content, Outcome, State, TrapKind, Type, Value};
 use minirt::{
-    Error, Extern, ExternRef, ExternType, FuncType, Global, Memory, Ref, Result, Store, Table, Trap, Val, ValType,
+    Error, Extern, ExternRef, ExternType, FuncType, Global, Memory, Ref, RefKind, Result, Store, Table, Tag,
+    ThrownException, Trap, Val, ValType,
 };
 
 live!(minirt);
@@ -18,6 +19,7 @@ fn import(store: &mut Store<()>, host: &dyn Host, module: &str, name: &str, ty: 
         }
         ExternType::Memory(ty) => Memory::new(store, ty)?.into(),
         ExternType::Table(ty) => Table::new(store, ty, Ref::null(ty.element.heap))?.into(),
+        ExternType::Tag(ty) => Tag::new(store, &ty)?.into(),
     })
 }
 
@@ -34,6 +36,7 @@ pub fn type_of(ty: &ValType) -> Type {
         ValType::F64 => Type::F64,
         ValType::V128 => Type::V128,
         ty if *ty == ValType::FUNCREF => Type::Func,
+        ValType::Ref(ty) if ty.heap.kind() == RefKind::Exn => Type::Exn,
         _ => Type::Extern,
     }
 }
@@ -46,6 +49,7 @@ fn to_val(mut store: impl minirt::AsContextMut, value: Value) -> Val {
         Value::F64(bits) => Val::F64(bits),
         Value::V128(bits) => Val::V128(bits),
         Value::Func { .. } => Val::FuncRef(None),
+        Value::Exn { .. } => Val::ExnRef(None),
         Value::Extern(number) => Val::ExternRef(number.map(|number| ExternRef::new(&mut store, number))),
     }
 }
@@ -58,12 +62,21 @@ fn to_value(store: impl minirt::AsContextMut, value: &Val) -> Value {
         Val::F64(bits) => Value::F64(bits),
         Val::V128(bits) => Value::V128(bits),
         Val::FuncRef(func) => Value::Func { null: func.is_none() },
+        Val::ExnRef(exception) => Value::Exn { null: exception.is_none() },
         Val::ExternRef(value) => Value::Extern(value.map(|value| {
             let data = value.data(store.as_context()).expect("a reference of this store");
             *data.downcast_ref::<u32>().expect("a number")
         })),
         Val::AnyRef(_) => unreachable!("garbage collection is off, so no module has such references"),
     }
+}
+
+/// Returns what was thrown, if that is how a call ended.
+fn thrown(store: &mut Store<()>, error: &Error) -> Option<Vec<Value>> {
+    error.downcast_ref::<ThrownException>()?;
+    let exception = store.take_pending_exception().expect("a pending exception");
+    let fields: Vec<Val> = exception.fields(&mut *store).expect("an exception of this store").collect();
+    Some(fields.iter().map(|value| to_value(&mut *store, value)).collect())
 }
 
 fn outcome(error: &Error) -> Outcome {
@@ -77,7 +90,7 @@ fn outcome(error: &Error) -> Outcome {
         Some(Trap::IntegerDivisionByZero) => TrapKind::IntegerDivisionByZero,
         Some(Trap::BadConversionToInteger) => TrapKind::BadConversionToInteger,
         Some(Trap::UnreachableCodeReached) => TrapKind::Unreachable,
-        Some(Trap::NullReference) => TrapKind::NullReference,
+        Some(Trap::NullReference | Trap::NullExceptionReference) => TrapKind::NullReference,
         _ => return Outcome::Failed(format!("minirt: {error:#}")),
     })
 }

@@ -47,6 +47,7 @@ fn to_val(mut store: impl wasmi::AsContextMut, value: Value) -> Val {
         Value::F64(bits) => Val::F64(wasmi::F64::from_bits(bits)),
         Value::V128(bits) => Val::V128(bits.into()),
         Value::Func { .. } => Val::FuncRef(Nullable::Null),
+        Value::Exn { .. } => unreachable!("wasmi has no exceptions, and takes no module with one"),
         Value::Extern(None) => Val::ExternRef(Nullable::Null),
         Value::Extern(Some(number)) => Val::ExternRef(Nullable::Val(ExternRef::new(&mut store, number))),
     }
@@ -66,6 +67,11 @@ fn to_value(store: impl wasmi::AsContextMut, value: &Val) -> Value {
             Value::Extern(Some(*number.expect("a number")))
         }
     }
+}
+
+/// wasmi has no exceptions.
+fn thrown(_: &mut Store<()>, _: &Error) -> Option<Vec<Value>> {
+    None
 }
 
 fn outcome(error: &Error) -> Outcome {

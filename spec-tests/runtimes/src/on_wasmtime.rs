@@ -3,7 +3,7 @@
 use crate::guest::{Answer, Guest, Host, HowToWrite, place};
 use crate::live::live;
 use crate::value::{Content, Outcome, State, TrapKind, Type, Value};
-use wasmtime::{Error, Extern, ExternType, FuncType, Global, HeapType, Memory, Ref, Store, Table, Trap, Val, ValType};
+use wasmtime::{Error, Extern, ExternType, FuncType, Global, HeapType, Memory, Ref, Store, Table, Tag, Trap, Val, ValType};
 
 live!(wasmtime);
 
@@ -19,6 +19,7 @@ fn import(store: &mut Store<()>, host: &dyn Host, module: &str, name: &str, ty: 
             let null = Ref::null(ty.element().heap_type());
             Table::new(store, ty, null)?.into()
         }
+        ExternType::Tag(ty) => Tag::new(store, &ty)?.into(),
         other => return Err(Error::msg(format!("an import of the type {other:?}"))),
     })
 }
@@ -35,6 +36,7 @@ fn type_of(ty: &ValType) -> Type {
         ValType::F64 => Type::F64,
         ValType::V128 => Type::V128,
         ValType::Ref(ty) if matches!(ty.heap_type(), HeapType::Func) => Type::Func,
+        ValType::Ref(ty) if matches!(ty.heap_type(), HeapType::Exn | HeapType::NoExn) => Type::Exn,
         ValType::Ref(_) => Type::Extern,
     }
 }
@@ -47,6 +49,7 @@ fn to_val(mut store: impl wasmtime::AsContextMut, value: Value) -> Val {
         Value::F64(bits) => Val::F64(bits),
         Value::V128(bits) => Val::V128(bits.into()),
         Value::Func { .. } => Val::FuncRef(None),
+        Value::Exn { .. } => Val::ExnRef(None),
         Value::Extern(number) => Val::ExternRef(number.map(|number| new_reference(&mut store, number))),
     }
 }
@@ -59,6 +62,7 @@ fn to_value(store: impl wasmtime::AsContextMut, value: &Val) -> Value {
         Val::F64(bits) => Value::F64(bits),
         Val::V128(bits) => Value::V128(bits.into()),
         Val::FuncRef(func) => Value::Func { null: func.is_none() },
+        Val::ExnRef(exception) => Value::Exn { null: exception.is_none() },
         Val::ExternRef(value) => Value::Extern(value.map(|value| number_in(&store, &value))),
         ref other => panic!("{other:?} is of no type that is generated"),
     }
@@ -83,6 +87,21 @@ fn new_reference(_: impl wasmtime::AsContextMut, _: u32) -> wasmtime::Rooted<was
 #[cfg(not(feature = "complete"))]
 fn number_in(_: &impl wasmtime::AsContext, _: &wasmtime::Rooted<wasmtime::ExternRef>) -> u32 {
     unreachable!("there are no references to values of the host without the feature `complete`")
+}
+
+/// Returns what was thrown, if that is how a call ended.
+#[cfg(feature = "complete")]
+fn thrown(store: &mut Store<()>, error: &Error) -> Option<Vec<Value>> {
+    error.downcast_ref::<wasmtime::ThrownException>()?;
+    let exception = store.take_pending_exception().expect("a pending exception");
+    let fields: Vec<Val> = exception.fields(&mut *store).expect("an exception of this store").collect();
+    Some(fields.iter().map(|value| to_value(&mut *store, value)).collect())
+}
+
+/// Without garbage collection, wasmtime has no exceptions.
+#[cfg(not(feature = "complete"))]
+fn thrown(_: &mut Store<()>, _: &Error) -> Option<Vec<Value>> {
+    None
 }
 
 fn outcome(error: &Error) -> Outcome {

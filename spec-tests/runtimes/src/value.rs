@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The type of a value. References are those of WebAssembly 2.0.
+/// The type of a value. References are those of WebAssembly 2.0, and those to exceptions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Type {
     /// A number of 32 bits.
@@ -19,6 +19,8 @@ pub enum Type {
     Func,
     /// A reference to a value of the host.
     Extern,
+    /// A reference to an exception.
+    Exn,
 }
 
 /// A value. Floats are bits: generated code makes every NaN canonical, so that bits are comparable.
@@ -41,6 +43,11 @@ pub enum Value {
     },
     /// A reference to a value of the host, which is a number.
     Extern(Option<u32>),
+    /// A reference to an exception.
+    Exn {
+        /// Whether it is null. What it carries is compared when it is thrown.
+        null: bool,
+    },
 }
 
 /// Traps by the names that all runtimes can be mapped to.
@@ -67,6 +74,8 @@ pub enum Outcome {
     Returned(Vec<Value>),
     /// By a trap.
     Trapped(TrapKind),
+    /// By an exception that carries these values.
+    Threw(Vec<Value>),
     /// By another error, which is never expected.
     Failed(String),
 }
