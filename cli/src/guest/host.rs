@@ -10,7 +10,9 @@ use crate::options::wasm_options::{self, WasmOption};
 use crate::output::printable;
 use crate::output::report::Report;
 use minirt::wasi::{self, DirAccess, I32Exit, WasiCtx, WasiCtxBuilder};
-use minirt::{Config, Engine, Error, Instance, InstancePre, Linker, Module, Store, StoreLimits, ThrownException, Trap, Val};
+use minirt::{
+    Config, Engine, Error, Instance, InstancePre, Linker, Module, Store, StoreLimits, ThrownException, Trap, Val,
+};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
