@@ -105,7 +105,7 @@ fn times(guest: &Guest, prepared: &[Prepared], folder: &Path, pace: &Pace) -> Re
         scope.spawn(|| sample(&mut rows, &exchanges, pace)).join().expect("a panic ends the process")
     });
     sampled?;
-    let two = on_two_processors(guest, prepared, &services, pace)?;
+    let two = on_two_processors(guest, &services, pace)?;
     let floor = rows.iter().find(|row| row.labels == ["minirt", "one live instance"]).map(|row| row.at(0.5));
     let columns = ["p50", "p90", "p99", "p99.9", "/ live", "two threads", "first request"];
     let mut sheet = Sheet::new(&["host", "instances"], columns);
@@ -164,30 +164,25 @@ fn sample(rows: &mut [Row<'_>], exchanges: &[Exchange], pace: &Pace) -> Result<(
 }
 
 /// Returns how many times the rate of one thread two threads have, for each that was prepared.
-fn on_two_processors(
-    guest: &Guest,
-    prepared: &[Prepared],
-    services: &[Box<dyn Service>],
-    pace: &Pace,
-) -> Result<Vec<f64>> {
+fn on_two_processors(guest: &Guest, services: &[Box<dyn Service>], pace: &Pace) -> Result<Vec<f64>> {
     let processors = processors()?;
     let Some(both) = processors.get(..2) else { return Ok(Vec::new()) };
-    ensure!(prepared.len() == services.len(), "a service for each");
     let exchanges = &guest.exchanges();
-    let contestant = |service: &'_ Box<dyn Service>| -> Contestant<'_> {
-        let service: &dyn Service = service.as_ref();
-        Box::new(move || {
-            let mut server = service.fresh();
-            let mut answer = Vec::new();
-            Ok(Box::new(move |times| {
-                (0..times).try_for_each(|_| exchanges.iter().try_for_each(|it| server(it.request, &mut answer)))
-            }))
-        })
-    };
-    let contestants: Vec<Contestant<'_>> = services.iter().map(contestant).collect();
+    let contestants: Vec<Contestant<'_>> =
+        services.iter().map(|service| contestant(service.as_ref(), exchanges)).collect();
     let one = race(&contestants, &both[..1], pace)?;
     let two = race(&contestants, both, pace)?;
     Ok(one.iter().zip(&two).map(|(one, two)| two / one).collect())
+}
+
+fn contestant<'a>(service: &'a dyn Service, exchanges: &'a [Exchange]) -> Contestant<'a> {
+    Box::new(move || {
+        let mut server = service.fresh();
+        let mut answer = Vec::new();
+        Ok(Box::new(move |times| {
+            (0..times).try_for_each(|_| exchanges.iter().try_for_each(|it| server(it.request, &mut answer)))
+        }))
+    })
 }
 
 /// Returns the median of the nanoseconds that a new process needs to load a guest and to answer a request.
