@@ -42,7 +42,7 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::Configurable;
 use instance::code::Code;
 use instance::initialise;
-use instance::layout::Layout;
+use instance::layout::{ELEMENT_SIZE, HOST, Layout};
 use module::validate::{self, Limits};
 use module::{FuncType, ModuleInfo, parse};
 use translate::ModuleContext;
@@ -54,6 +54,7 @@ pub struct Compiler {
     features: Features,
     metering: Metering,
     max_function_instructions: u64,
+    max_instance_size: u64,
 }
 
 impl Compiler {
@@ -64,8 +65,8 @@ impl Compiler {
     pub fn new(settings: &Settings) -> Result<Self, CompileError> {
         let isa = cranelift_native::builder().map_err(CompileError::internal)?;
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
-        let Settings { parallel, features, metering, max_function_instructions, .. } = *settings;
-        Ok(Self { isa, parallel, features, metering, max_function_instructions })
+        let Settings { parallel, features, metering, max_function_instructions, max_instance_size, .. } = *settings;
+        Ok(Self { isa, parallel, features, metering, max_function_instructions, max_instance_size })
     }
 
     /// Validates a module in the binary format.
@@ -91,9 +92,29 @@ impl Compiler {
         Limits { info, features: self.features, instructions: self.max_function_instructions }
     }
 
+    /// Checks that a module's instances are not too large for the settings, or for this process.
+    fn check_size(&self, info: &ModuleInfo, layout: Layout) -> Result<Layout, CompileError> {
+        // The room in which tables can grow is not taken by anybody yet.
+        let in_front = layout.table_space.start.wrapping_sub(HOST) as u64;
+        let own_tables = info.tables.iter().skip(info.num_imported_tables as usize);
+        let size = in_front + own_tables.map(|table| table.minimum * ELEMENT_SIZE).sum::<u64>();
+        let most = self.max_instance_size;
+        let of_what = "imports, globals, functions and tables";
+        if size > most {
+            let message = format!("the instance's state ({of_what}) takes {size} bytes; the limit is {most}");
+            return Err(CompileError::limit(message));
+        }
+        // Allocating what is not there would end the process.
+        if Vec::<u8>::new().try_reserve_exact(layout.state_size as usize).is_err() {
+            let message = format!("there is no memory for the instance's state ({of_what}) of {size} bytes");
+            return Err(CompileError::limit(message));
+        }
+        Ok(layout)
+    }
+
     fn compile_all(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let parse::Parsed { mut info, bodies } = parse::parse(bytes, self.features)?;
-        let layout = match Layout::new(&info) {
+        let layout = match Layout::new(&info).and_then(|layout| self.check_size(&info, layout)) {
             Ok(layout) => layout,
             // A body that is not valid is more useful news than a limit that is exceeded.
             Err(limit) => return Err(validate::bodies(bodies, self.limits(&info)).err().unwrap_or(limit)),

@@ -27,6 +27,9 @@ pub struct Settings {
     pub metering: Metering,
     /// The most instructions that a function may have. A call counts as one more for each parameter and result.
     pub max_function_instructions: u64,
+    /// The most bytes of state that a module's instances may have: imports, globals, functions that
+    /// are referred to, and tables. There is never room for more than 512 MiB.
+    pub max_instance_size: u64,
 }
 
 /// The default of [`Settings::max_function_instructions`]. The time that a function takes to compile grows faster
@@ -51,6 +54,7 @@ impl Default for Settings {
             features: Features::default(),
             metering: Metering::default(),
             max_function_instructions: MAX_FUNCTION_INSTRUCTIONS,
+            max_instance_size: u64::MAX,
         }
     }
 }

@@ -128,6 +128,17 @@ impl Config {
         self
     }
 
+    /// Sets the most bytes that the state of a module's instances may take: their imports, globals,
+    /// tables, and functions that are referred to; eight for each element of a table. A module that
+    /// asks for more is refused. Default, and the most that there is room for: 512 MiB.
+    ///
+    /// The time and memory that loading a module takes go by its own size and this. A module of some
+    /// bytes can ask for tables of ten million elements.
+    pub fn max_core_instance_size(&mut self, bytes: u64) -> &mut Self {
+        self.settings.max_instance_size = bytes;
+        self
+    }
+
     /// Sets whether code pays for what it executes with its store's fuel, and traps with
     /// [`Trap::OutOfFuel`](crate::Trap::OutOfFuel) when there is none left. Default: `false`.
     ///

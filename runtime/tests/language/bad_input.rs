@@ -1,6 +1,6 @@
 //! Malformed and unsupported modules: one clear message each, and an engine that goes on.
 
-use minirt::{CompileError, Engine, Instance, Module, Store};
+use minirt::{CompileError, CompileErrorKind, Config, Engine, Instance, Module, Store};
 
 fn refused(bytes: &[u8]) -> String {
     let engine = Engine::default();
@@ -80,4 +80,16 @@ fn text_is_no_binary() {
     let error = Module::from_binary(&engine, b"(module)").unwrap_err();
     assert!(error.downcast_ref::<minirt::CompileError>().is_some(), "{error}");
     Module::from_binary(&engine, b"\0asm\x01\0\0\0").unwrap();
+}
+
+#[test]
+fn a_module_that_asks_for_too_large_instances_is_refused_before_anything_is_allocated() {
+    let engine = Engine::new(Config::new().max_core_instance_size(1 << 20)).unwrap();
+    let small = format!("(module {})", "(table 100 funcref)".repeat(6));
+    Module::new(&engine, &small).unwrap();
+    let large = format!("(module (func $f) {})", "(table 10000000 funcref (ref.func $f))".repeat(6));
+    let error = Module::new(&engine, &large).unwrap_err();
+    assert_eq!(error.downcast_ref::<CompileError>().unwrap().kind(), CompileErrorKind::Limit);
+    let text = error.to_string();
+    assert!(text.contains("takes 48000") && text.contains("the limit is 1048576"), "{text}");
 }

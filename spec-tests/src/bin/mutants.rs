@@ -1,0 +1,241 @@
+//! Changes the sources a little, one place at a time, and sees whether the tests notice.
+//!
+//! ```text
+//! cargo run -p minirt-spec-tests --bin mutants -- --count 40 --seed 22 [--folder COPY] [--only TEXT]
+//! ```
+//!
+//! The places are drawn by lot from the files on which the sandbox depends. The copy is a worktree
+//! of its own (`git worktree add COPY`), because the files change while this runs. A mutant that no
+//! test notices *survives*: it becomes a test, or it is explained in SECURITY.md.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Files and folders that are changed, each with the tests that should notice.
+const SUBJECTS: [(&str, &str); 11] = [
+    ("runtime/src/cow", "--lib --test tenants"),
+    ("runtime/src/sys", "--lib --test tenants --test calls"),
+    ("runtime/src/code", "--lib --test language --test calls"),
+    ("runtime/src/call/fault.rs", "--lib --test language --test calls"),
+    ("runtime/src/ops", "--lib --test language --test limits --test suite"),
+    ("runtime/src/store/fuel.rs", "--lib --test limits"),
+    ("runtime/src/wasi", "--lib --test wasi"),
+    ("compiler/src/codegen/translate/memory.rs", "--lib --test language --test tenants --test suite"),
+    ("compiler/src/codegen/translate/table.rs", "--lib --test language --test tenants --test suite"),
+    ("compiler/src/codegen/translate/bulk.rs", "--lib --test language --test tenants --test suite"),
+    ("compiler/src/codegen/translate/meter.rs", "--lib --test limits"),
+];
+
+/// What is replaced by what. A line with several of them is several places.
+const CHANGES: [(&str, &str); 27] = [
+    (" < ", " <= "),
+    (" <= ", " < "),
+    (" > ", " >= "),
+    (" >= ", " > "),
+    (" == ", " != "),
+    (" != ", " == "),
+    (" + ", " - "),
+    (" - ", " + "),
+    (" += ", " -= "),
+    (" -= ", " += "),
+    (" * ", " + "),
+    (" && ", " || "),
+    (" || ", " && "),
+    (" & ", " | "),
+    ("if !", "if "),
+    ("true", "false"),
+    ("false", "true"),
+    (".min(", ".max("),
+    (".max(", ".min("),
+    (".is_some()", ".is_none()"),
+    (".is_none()", ".is_some()"),
+    (".is_ok()", ".is_err()"),
+    (".is_err()", ".is_ok()"),
+    (".start", ".end"),
+    (".end", ".start"),
+    ("UnsignedGreaterThan", "UnsignedGreaterThanOrEqual"),
+    (".next_multiple_of(PAGE)", ""),
+];
+
+/// A build or a test run that takes longer counts as noticed: it hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+struct Options {
+    count: usize,
+    seed: u64,
+    folder: PathBuf,
+    only: String,
+}
+
+/// One place in one file, and what stands there instead.
+#[derive(Clone)]
+struct Mutant {
+    file: PathBuf,
+    tests: &'static str,
+    line: usize,
+    was: String,
+    becomes: String,
+}
+
+/// What became of a mutant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is no program.
+    Invalid,
+    Noticed,
+    Hangs,
+    Survives,
+}
+
+fn main() -> std::io::Result<()> {
+    let options = options();
+    let mut mutants = Vec::new();
+    for (place, tests) in SUBJECTS {
+        collect(&options.folder.join(place), tests, &mut mutants)?;
+    }
+    mutants.retain(|mutant| mutant.file.to_string_lossy().contains(&options.only));
+    let places = mutants.len();
+    shuffle(&mut mutants, options.seed);
+    let mut fates = Vec::new();
+    for mutant in &mutants {
+        if fates.iter().filter(|fate| **fate != Fate::Invalid).count() == options.count {
+            break;
+        }
+        let fate = try_one(&options.folder, mutant)?;
+        println!("{fate:?}: {}:{}", mutant.file.display(), mutant.line + 1);
+        if fate == Fate::Survives {
+            println!("  - {}\n  + {}", mutant.was.trim(), mutant.becomes.trim());
+        }
+        fates.push(fate);
+    }
+    let count = |fate| fates.iter().filter(|it| **it == fate).count();
+    println!(
+        "{places} places, seed {}: {} noticed, {} hang, {} survive; {} were no programs",
+        options.seed,
+        count(Fate::Noticed),
+        count(Fate::Hangs),
+        count(Fate::Survives),
+        count(Fate::Invalid)
+    );
+    Ok(())
+}
+
+fn options() -> Options {
+    let mut options = Options { count: 20, seed: 1, folder: PathBuf::from("."), only: String::new() };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
+        let number = || value.parse().unwrap_or_else(|_| panic!("{word} needs a number"));
+        match word.as_str() {
+            "--count" => options.count = number() as usize,
+            "--seed" => options.seed = number(),
+            "--folder" => options.folder = value.into(),
+            "--only" => options.only = value,
+            _ => panic!("no such option: {word}"),
+        }
+    }
+    options
+}
+
+/// Collects all places of a file, or of all files in a folder.
+fn collect(path: &Path, tests: &'static str, mutants: &mut Vec<Mutant>) -> std::io::Result<()> {
+    if path.is_dir() {
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        entries.sort();
+        return entries.iter().try_for_each(|entry| collect(entry, tests, mutants));
+    }
+    let name = path.file_name().unwrap_or_default();
+    if path.extension().is_none_or(|it| it != "rs") || name == "tests.rs" || path.to_string_lossy().contains("/tests/")
+    {
+        return Ok(());
+    }
+    let text = fs::read_to_string(path)?;
+    for (line, was) in text.lines().enumerate() {
+        let code = was.trim_start();
+        if code == "mod tests {" {
+            break; // Tests come last in every file.
+        }
+        let no_code = ["//", "#", "assert", "debug_assert", "const _", "use ", "println"];
+        if no_code.iter().any(|start| code.starts_with(start)) {
+            continue;
+        }
+        let code_end = was.find(" // ").unwrap_or(was.len());
+        for (from, to) in CHANGES {
+            for (at, _) in was[..code_end].match_indices(from) {
+                let becomes = format!("{}{to}{}", &was[..at], &was[at + from.len()..]);
+                mutants.push(Mutant { file: path.to_owned(), tests, line, was: was.to_owned(), becomes });
+            }
+        }
+        // A statement that is a call, left out.
+        let is_call = code.ends_with(");") || code.ends_with(")?;");
+        let is_statement =
+            !["let ", "return", "match ", "if ", "Ok(", "Err(", "}", "."].iter().any(|start| code.starts_with(start));
+        if is_call && is_statement && code.matches('(').count() == code.matches(')').count() {
+            mutants.push(Mutant { file: path.to_owned(), tests, line, was: was.to_owned(), becomes: String::new() });
+        }
+    }
+    Ok(())
+}
+
+/// Puts mutants in an order that only the seed decides (Fisher and Yates, with SplitMix64).
+fn shuffle(mutants: &mut [Mutant], seed: u64) {
+    let mut state = seed;
+    for last in (1..mutants.len()).rev() {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mutants.swap(last, ((mixed ^ (mixed >> 31)) % (last as u64 + 1)) as usize);
+    }
+}
+
+fn try_one(folder: &Path, mutant: &Mutant) -> std::io::Result<Fate> {
+    let text = fs::read_to_string(&mutant.file)?;
+    let lines: Vec<&str> =
+        text.lines().enumerate().map(|(line, was)| if line == mutant.line { &mutant.becomes } else { was }).collect();
+    fs::write(&mutant.file, lines.join("\n") + "\n")?;
+    let fate = test(folder, mutant.tests);
+    fs::write(&mutant.file, text)?;
+    fate
+}
+
+fn test(folder: &Path, tests: &str) -> std::io::Result<Fate> {
+    let cargo = |more: &[&str]| {
+        let mut command = Command::new("cargo");
+        command.args(["test", "--workspace", "--all-features"]).args(tests.split(' ')).args(more).current_dir(folder);
+        run(command)
+    };
+    match cargo(&["--no-run"])? {
+        Some(true) => {}
+        Some(false) => return Ok(Fate::Invalid),
+        None => return Ok(Fate::Hangs),
+    }
+    Ok(match cargo(&[])? {
+        Some(true) => Fate::Survives,
+        Some(false) => Fate::Noticed,
+        None => Fate::Hangs,
+    })
+}
+
+/// Returns whether a command succeeded, or nothing if it took too long.
+fn run(mut command: Command) -> std::io::Result<Option<bool>> {
+    use std::os::unix::process::CommandExt;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()?;
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status.success()));
+        }
+        if started.elapsed() > PATIENCE {
+            // The tests that it started end with it.
+            Command::new("kill").args(["-KILL", &format!("-{}", child.id())]).status()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
