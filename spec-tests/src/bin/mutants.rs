@@ -202,22 +202,28 @@ fn try_one(folder: &Path, mutant: &Mutant) -> std::io::Result<Fate> {
     fate
 }
 
+/// Runs the tests of a crate first, which take the shortest time, and then its test programs, until
+/// one notices.
 fn test(folder: &Path, tests: &str) -> std::io::Result<Fate> {
-    let cargo = |more: &[&str]| {
+    let cargo = |stage: &str, more: &[&str]| {
         let mut command = Command::new("cargo");
-        command.args(["test", "--workspace", "--all-features"]).args(tests.split(' ')).args(more).current_dir(folder);
+        command.args(["test", "--workspace", "--all-features"]).args(stage.split(' ')).args(more).current_dir(folder);
         run(command)
     };
-    match cargo(&["--no-run"])? {
-        Some(true) => {}
-        Some(false) => return Ok(Fate::Invalid),
-        None => return Ok(Fate::Hangs),
+    let programs = tests.split(" --test ").skip(1).map(|program| format!("--test {program}"));
+    for stage in std::iter::once("--lib".to_owned()).chain(programs) {
+        match cargo(&stage, &["--no-run"])? {
+            Some(true) => {}
+            Some(false) => return Ok(Fate::Invalid),
+            None => return Ok(Fate::Hangs),
+        }
+        match cargo(&stage, &[])? {
+            Some(true) => {}
+            Some(false) => return Ok(Fate::Noticed),
+            None => return Ok(Fate::Hangs),
+        }
     }
-    Ok(match cargo(&[])? {
-        Some(true) => Fate::Survives,
-        Some(false) => Fate::Noticed,
-        None => Fate::Hangs,
-    })
+    Ok(Fate::Survives)
 }
 
 /// Returns whether a command succeeded, or nothing if it took too long.
