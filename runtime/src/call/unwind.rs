@@ -71,7 +71,7 @@ unsafe extern "C" fn throw_new(vmctx: VmContext, tag: u32, carried: *const Raw, 
         }
         *landing = match add(store, tag, types, carried, frame) {
             Some(reference) => land(store, catcher, reference, frame),
-            None => stop(store, Trap::ExceptionsExhausted, frame),
+            None => stop(store, Trap::ExceptionsExhausted, Vec::new(), frame),
         };
     }
 }
@@ -184,6 +184,8 @@ unsafe fn throw_reference(store: &mut StoreInner, reference: ExnReference, frame
 /// # Safety
 /// As for [`add`].
 unsafe fn land(store: &mut StoreInner, catcher: Option<Catcher>, reference: ExnReference, frame: usize) -> Landing {
+    // SAFETY: the caller's promise.
+    let callers = unsafe { callers(frame) };
     if let Some(Catcher { at, .. }) = catcher {
         // It is no failure any more. What the host has returned is dropped here, and may panic.
         let failure = store.failure.take();
@@ -191,29 +193,34 @@ unsafe fn land(store: &mut StoreInner, catcher: Option<Catcher>, reference: ExnR
             drop(failure);
             Ok(())
         });
-        let exception = store.exceptions.as_ref().and_then(|all| all.get(reference));
-        let carried = exception.expect("what is thrown is there").carried.as_ptr();
+        let left = callers.take_while(|caller| caller.frame != at.frame).map(|caller| caller.return_address);
+        let carried = store.exceptions.as_mut().and_then(|all| all.caught(reference, left));
+        let carried = carried.expect("what is thrown is there");
         return Landing { at, words: [carried as u64, reference.word()] };
     }
     if store.failure.is_none() {
         store.failure = Some(Failure::Error(store.thrown(reference).into()));
     }
     store.exceptions.get_or_insert_default().pending = Some(reference);
+    // Where it was thrown again is told after where it was thrown.
+    let left = store.exceptions.as_ref().and_then(|all| all.get(reference)).map(|exception| exception.left.clone());
     // SAFETY: the caller's promise.
-    unsafe { stop(store, Trap::HostError, frame) }
+    unsafe { stop(store, Trap::HostError, left.unwrap_or_default(), frame) }
 }
 
-/// Ends the call from the host, as a trap does that happens where compiled code has called the function with this frame.
+/// Ends the call from the host, as a trap does that happens where compiled code has called the function with this frame,
+/// or in functions that were left before.
 ///
 /// # Safety
 /// As for [`add`].
-unsafe fn stop(store: &mut StoreInner, trap: Trap, frame: usize) -> Landing {
+unsafe fn stop(store: &mut StoreInner, trap: Trap, left: Vec<usize>, frame: usize) -> Landing {
     // SAFETY: compiled code of the store runs, so there is an activation; the walk ends at its trampoline.
     let (activation, callers) = unsafe { (&mut *store.activation, callers(frame)) };
     activation.trap = Some(trap);
     let callers = callers.take_while(|caller| caller.frame != activation.frame);
+    let addresses = left.into_iter().chain(callers.map(|caller| caller.return_address));
     // The first one is where code stopped, and the others are return addresses.
-    let addresses = (0..).zip(callers).map(|(depth, caller)| caller.return_address - usize::from(depth == 0));
+    let addresses = (0..).zip(addresses).map(|(depth, address)| address - usize::from(depth == 0));
     TrapDetails::with(|details| details.set(addresses, None));
     let at = Position { pc: activation.handler, stack: activation.stack, frame: activation.frame };
     Landing { at, words: [0; 2] }

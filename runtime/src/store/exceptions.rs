@@ -52,7 +52,12 @@ pub(crate) struct Exception {
     pub(crate) carried: Vec<Raw>,
     /// Which of them are references to exceptions.
     traced: Box<[u32]>,
+    /// The return addresses of the functions that it has left, the innermost first: as many as are kept.
+    pub(crate) left: Vec<usize>,
 }
+
+/// The most functions of which an exception keeps that it has left them.
+const MOST_LEFT: usize = 64;
 
 /// A place in the list.
 #[derive(Debug)]
@@ -132,7 +137,7 @@ impl Exceptions {
             return None;
         }
         let traced = (0..).zip(types).filter(|(_, ty)| ty.is_traced()).map(|(index, _)| index).collect();
-        let exception = Some(Exception { tag, carried: carried.to_vec(), traced });
+        let exception = Some(Exception { tag, carried: carried.to_vec(), traced, left: Vec::new() });
         let place = match self.free.pop() {
             Some(place) => {
                 self.places[place as usize].exception = exception;
@@ -151,6 +156,19 @@ impl Exceptions {
     pub(crate) fn get(&self, reference: ExnReference) -> Option<&Exception> {
         let place = self.places.get(reference.place())?;
         place.exception.as_ref().filter(|_| place.generation == reference.generation())
+    }
+
+    /// Notes which functions an exception has left, by their return addresses, and returns where its values are.
+    pub(crate) fn caught(
+        &mut self,
+        reference: ExnReference,
+        left: impl Iterator<Item = usize>,
+    ) -> Option<*const Raw> {
+        let place = self.places.get_mut(reference.place())?;
+        let exception = place.exception.as_mut().filter(|_| place.generation == reference.generation())?;
+        let room = MOST_LEFT - exception.left.len();
+        exception.left.extend(left.take(room));
+        Some(exception.carried.as_ptr())
     }
 
     /// Keeps what an exception carries until another one is caught, and returns where it is.

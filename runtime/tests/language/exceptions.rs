@@ -257,6 +257,23 @@ fn what_nothing_catches_is_an_error_that_says_what_was_thrown_and_where() {
 }
 
 #[test]
+fn a_backtrace_begins_where_it_was_thrown_first() {
+    // As destructors do: everything is caught, something is done, and it is thrown again.
+    let text = r#"(module (tag $e)
+      (func $thrower (throw $e)) (func $deep (call $thrower))
+      (func $cleanup (throw_ref (block $b (result exnref) (try_table (catch_all_ref $b) (call $deep)) (return))))
+      (func $outer (throw_ref (block $b (result exnref) (try_table (catch_all_ref $b) (call $cleanup)) (return))))
+      (func (export "f") (call $outer)))"#;
+    for (name, engine) in engines() {
+        let (mut store, it) = fuelled(&engine, text);
+        let error = call(&mut store, it, "f", &[]).unwrap_err();
+        let frames = error.downcast_ref::<WasmBacktrace>().unwrap().frames();
+        let functions: Vec<_> = frames.iter().map(|frame| frame.func_index()).collect();
+        assert_eq!(functions, [0, 1, 2, 3, 4], "{name}");
+    }
+}
+
+#[test]
 fn a_start_function_can_throw_and_catch() {
     let module = |body: &str| format!("(module (tag $e) (func $f (throw $e)) (func $s {body}) (start $s))");
     let engine = Engine::default();
