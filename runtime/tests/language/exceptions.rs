@@ -72,6 +72,36 @@ fn what_is_thrown_is_caught_through_every_kind_of_call() {
 }
 
 #[test]
+fn arguments_and_results_on_the_stack_and_locals_of_every_type_are_right_after_a_catch() {
+    let text = format!(
+        r#"(module (tag $e (param i32))
+      (func $wide (param{params}) (result{params}) (throw $e (i32.wrap_i64 (local.get 19))))
+      (func $once (param $n i64) (result i64) (local $f f64) (local $v v128) (local $i i64) (local $s f32)
+        (local.set $f (f64.convert_i64_s (local.get $n))) (local.set $s (f32.convert_i64_s (local.get $n)))
+        (local.set $v (i64x2.splat (local.get $n))) (local.set $i (i64.mul (local.get $n) (i64.const 3)))
+        (block $caught (result i32)
+          (try_table (catch $e $caught) (call $wide {arguments}) {drops})
+          (unreachable))
+        i64.extend_i32_s
+        (i64.add (local.get $i)) (i64.add (i64.trunc_f64_s (local.get $f))) (i64.add (i64.trunc_f32_s (local.get $s)))
+        (i64.add (i64x2.extract_lane 1 (local.get $v))))
+      (func (export "f") (param $n i64) (result i64) (local $sum i64)
+        (loop $next
+          (local.set $sum (i64.add (local.get $sum) (call $once (local.get $n))))
+          (br_if $next (i64.ne (i64.const 0) (local.tee $n (i64.sub (local.get $n) (i64.const 1))))))
+        (local.get $sum)))"#,
+        params = " i64".repeat(20),
+        arguments = "(local.get $n)".repeat(20),
+        drops = "drop ".repeat(20),
+    );
+    for (name, engine) in engines() {
+        let (mut store, it) = fuelled(&engine, &text);
+        let sum = call(&mut store, it, "f", &[Val::I64(100)]).unwrap()[0].unwrap_i64();
+        assert_eq!(sum, 7 * 5050, "{name}");
+    }
+}
+
+#[test]
 fn values_of_every_type_travel_with_an_exception() {
     let text = r#"(module
       (tag $all (param i32 i64 f32 f64 v128 funcref externref exnref))
