@@ -43,6 +43,7 @@ mod contestants;
 mod pagemap;
 mod floor;
 mod round_trip;
+mod scattered;
 mod calls;
 mod live;
 mod compile;
@@ -77,12 +78,13 @@ fn measure(options: &Options) -> Result<()> {
         println!("\n## {}\n", measurement.about());
         match measurement {
             Measurement::RoundTrip => round_trip::measure(&options.pace)?,
+            Measurement::Scattered => scattered::measure(&options.pace)?,
             Measurement::Calls => calls::measure(&options.pace)?,
             Measurement::Live => live::measure()?,
             Measurement::Compile => compile::measure(&options.pace)?,
             Measurement::Artifact => artifact::measure(&options.pace)?,
             Measurement::Snapshot => snapshot::measure(&options.pace)?,
-            Measurement::Requests => requests::measure(&options.pace)?,
+            Measurement::Requests => requests::measure(options.guest.as_deref(), &options.pace)?,
         }
     }
     Ok(())

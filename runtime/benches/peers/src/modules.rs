@@ -30,6 +30,8 @@ pub(crate) struct Memory {
 
 pub(crate) const SMALL: Memory = Memory { name: "64 KiB", bytes: WASM_PAGE, data: HOST_PAGE };
 pub(crate) const MIDDLE: Memory = Memory { name: "1 MiB", bytes: 1 << 20, data: 64 << 10 };
+/// What a large program has after it has started.
+pub(crate) const HUGE: Memory = Memory { name: "80 MiB", bytes: 80 << 20, data: 2 << 20 };
 pub(crate) const LARGE: Memory = Memory { name: "16 MiB", bytes: 16 << 20, data: 2 << 20 };
 
 impl Memory {
@@ -68,6 +70,12 @@ impl Table {
 
 /// Returns a module whose `touch` stores to each of the first so many host pages, and whose `peek` loads.
 pub(crate) fn toucher(memory: Memory, table: Table) -> Result<Vec<u8>> {
+    scattered_toucher(memory, table, 1)
+}
+
+/// Does the same, but of so many pages each is the first that `touch` stores to.
+pub(crate) fn scattered_toucher(memory: Memory, table: Table, distance: usize) -> Result<Vec<u8>> {
+    let stride = distance * HOST_PAGE;
     let mut text = String::from("(module (type $unary (func (param i32) (result i32)))\n");
     writeln!(text, "(memory {}) (data (i32.const 0) \"", memory.bytes / WASM_PAGE)?;
     text.truncate(text.trim_end().len());
@@ -87,7 +95,7 @@ pub(crate) fn toucher(memory: Memory, table: Table) -> Result<Vec<u8>> {
              (loop $next
                (if (local.get $k) (then
                  (i32.store offset={STORE_AT} (local.get $at) (i32.const 1))
-                 (local.set $at (i32.add (local.get $at) (i32.const {HOST_PAGE})))
+                 (local.set $at (i32.add (local.get $at) (i32.const {stride})))
                  (local.set $k (i32.sub (local.get $k) (i32.const 1)))
                  (br $next)))))
            (func (export "peek") (param $at i32) (result i32) (i32.load (local.get $at))))"#

@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
-Usage: minirt-peers [--quick] [--only NAME]...
+Usage: minirt-peers [--quick] [--only NAME]... [--guest NAME]
        minirt-peers --list
 
   --quick      fewer and shorter rounds
   --only NAME  this measurement, not all of them
+  --guest NAME requests to this guest alone
   --list       the names of the measurements
 ";
 
@@ -35,6 +36,8 @@ pub(crate) enum Task {
 pub(crate) struct Options {
     pub(crate) measurements: Vec<Measurement>,
     pub(crate) pace: Pace,
+    /// The only guest that is asked, if not all are.
+    pub(crate) guest: Option<String>,
 }
 
 /// So many instances, held by one contestant.
@@ -64,6 +67,7 @@ pub(crate) struct FirstRequest {
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Measurement {
     RoundTrip,
+    Scattered,
     Calls,
     Live,
     Compile,
@@ -73,12 +77,21 @@ pub(crate) enum Measurement {
 }
 
 impl Measurement {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::RoundTrip, Self::Calls, Self::Live, Self::Compile, Self::Artifact, Self::Snapshot, Self::Requests];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::RoundTrip,
+        Self::Scattered,
+        Self::Calls,
+        Self::Live,
+        Self::Compile,
+        Self::Artifact,
+        Self::Snapshot,
+        Self::Requests,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::RoundTrip => "round-trip",
+            Self::Scattered => "scattered",
             Self::Calls => "calls",
             Self::Live => "live",
             Self::Compile => "compile",
@@ -91,6 +104,7 @@ impl Measurement {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::RoundTrip => "A fresh instance: make a store, instantiate, look a function up, call it, drop",
+            Self::Scattered => "A fresh instance of a large program, which dirties scattered pages",
             Self::Calls => "Calls between host and Wasm",
             Self::Live => "What a live instance holds",
             Self::Compile => "Compiling a program",
@@ -109,12 +123,14 @@ impl Measurement {
 pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Task> {
     let mut pace = Pace::THOROUGH;
     let mut measurements = Vec::new();
+    let mut guest = None;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--help" | "-h" => return Ok(Task::Help),
             "--list" => return Ok(Task::List),
             "--quick" => pace = Pace::QUICK,
             "--only" => measurements.push(Measurement::named(&value(&arg, args.next())?)?),
+            "--guest" => guest = Some(value(&arg, args.next())?),
             COUNT_LIVE => {
                 let mut next = || value(&arg, args.next());
                 let (peer, table, instances) = (next()?, next()?, next()?);
@@ -139,7 +155,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Task> {
     if measurements.is_empty() {
         measurements.extend(Measurement::ALL);
     }
-    Ok(Task::Measure(Options { measurements, pace }))
+    Ok(Task::Measure(Options { measurements, pace, guest }))
 }
 
 fn value(option: &str, value: Option<String>) -> Result<String> {

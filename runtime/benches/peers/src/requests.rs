@@ -42,9 +42,10 @@ impl Drop for Folder {
     }
 }
 
-pub(crate) fn measure(pace: &Pace) -> Result<()> {
+pub(crate) fn measure(only: Option<&str>, pace: &Pace) -> Result<()> {
     let folder = Folder::new()?;
-    for guest in GUESTS {
+    let guests = only.map_or(Ok(GUESTS.to_vec()), |name| Guest::named(name).map(|guest| vec![guest]))?;
+    for guest in guests {
         eprintln!("  {}", guest.name);
         println!("### {}: {}\n", guest.name, guest.about);
         let prepared = prepare(&guest, &folder.0)?;
@@ -107,7 +108,7 @@ fn times(guest: &Guest, prepared: &[Prepared], folder: &Path, pace: &Pace) -> Re
     sampled?;
     let two = on_two_processors(guest, &services, pace)?;
     let floor = rows.iter().find(|row| row.labels == ["minirt", "one live instance"]).map(|row| row.at(0.5));
-    let columns = ["p50", "p90", "p99", "p99.9", "/ live", "two threads", "first request"];
+    let columns = ["p50", "p90", "p99", "p99.9", "/ live", "two threads", "load", "first request"];
     let mut sheet = Sheet::new(&["host", "instances"], columns);
     for row in &rows {
         let of = prepared.iter().position(|it| row.labels == [it.host, it.start.name()]);
@@ -115,11 +116,18 @@ fn times(guest: &Guest, prepared: &[Prepared], folder: &Path, pace: &Pace) -> Re
         let to_floor = floor.map_or_else(nothing, |floor| ratio(row.at(0.5), floor));
         let threads =
             of.map_or_else(nothing, |of| two.get(of).map_or_else(nothing, |gain| format!("{}x", short(*gain))));
+        let load = of.map(|of| load_time(&prepared[of])).transpose()?.map_or_else(nothing, micros);
         let first = of.map(|of| first_request(guest, &prepared[of])).transpose()?.map_or_else(nothing, micros);
-        sheet.row(row.labels.iter().cloned().chain(percentiles).chain([to_floor, threads, first]));
+        sheet.row(row.labels.iter().cloned().chain(percentiles).chain([to_floor, threads, load, first]));
     }
-    println!("us for a request, one thread; the gain from a second one; us from the start of a process that loads the");
-    println!("precompiled guest to its first answer (median of {STARTS}).\n\n{sheet}");
+    for (it, service) in prepared.iter().zip(&services) {
+        if let Some(resets) = service.resets() {
+            println!("Resets of {}, {}: {resets}.\n", it.host, it.start.name());
+        }
+    }
+    println!("us for a request, one thread; the gain from a second one; us to load the precompiled guest with a first");
+    println!("instance; us from the start of a process that does this to its first answer (medians of {STARTS}).\n");
+    println!("{sheet}");
     Ok(())
 }
 
@@ -183,6 +191,21 @@ fn contestant<'a>(service: &'a dyn Service, exchanges: &'a [Exchange]) -> Contes
             (0..times).try_for_each(|_| exchanges.iter().try_for_each(|it| server(it.request, &mut answer)))
         }))
     })
+}
+
+/// Returns the median of the nanoseconds that it takes to load a guest, and to make its first instance and call.
+fn load_time(prepared: &Prepared) -> Result<f64> {
+    let mut nanos = Vec::new();
+    for _ in 0..STARTS {
+        let host = host(prepared.host, 1000)?;
+        let start = Instant::now();
+        // SAFETY: this process has written the file, and nobody changes it.
+        let service = unsafe { host.load(&prepared.path, prepared.start) }?;
+        nanos.push(start.elapsed().as_nanos() as f64);
+        drop(service);
+    }
+    nanos.sort_by(f64::total_cmp);
+    Ok(nanos[nanos.len() / 2])
 }
 
 /// Returns the median of the nanoseconds that a new process needs to load a guest and to answer a request.

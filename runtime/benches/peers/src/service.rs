@@ -16,6 +16,9 @@ pub(crate) trait Service: Send + Sync {
     /// Answers all requests with one instance, which nothing isolates from each other.
     fn live(&self) -> Result<Server<'_>>;
 
+    /// Describes how the instances were reset so far, if the runtime tells.
+    fn resets(&self) -> Option<String>;
+
     /// Answers a request with an instance of its own, and returns its store.
     fn hold(&self, request: &[u8]) -> Result<Box<dyn Any>>;
 }
@@ -67,7 +70,7 @@ pub(crate) fn check(guest: &Guest, server: &mut Server<'_>) -> Result<()> {
 }
 
 /// Defines `Served`, the [`Service`] of a runtime, and `wasi`, which defines what its guests import. `Pre` must be in
-/// scope: what instantiates.
+/// scope: what instantiates. So must `resets`, which describes how an engine's instances were reset.
 macro_rules! service {
     ($runtime:ident) => {
         pub(crate) struct Served {
@@ -93,6 +96,9 @@ macro_rules! service {
             ) -> anyhow::Result<Box<dyn $crate::service::Service>> {
                 let mut store = $runtime::Store::new(engine, ());
                 let instance = pre.instantiate(&mut store)?;
+                if start == $crate::service::Start::Module {
+                    initialise(&mut store, instance)?;
+                }
                 let buffer = instance.get_typed_func::<(), u32>(&mut store, "buffer")?.call(&mut store, ())?;
                 Ok(Box::new(Self { engine: engine.clone(), pre, start, buffer: buffer as usize }))
             }
@@ -135,6 +141,10 @@ macro_rules! service {
                 Ok(Box::new(move |request, answer| self.answer(&mut ready, request, answer)))
             }
 
+            fn resets(&self) -> Option<String> {
+                resets(&self.engine)
+            }
+
             fn hold(&self, request: &[u8]) -> anyhow::Result<Box<dyn std::any::Any>> {
                 let mut ready = self.ready()?;
                 self.answer(&mut ready, request, &mut Vec::new())?;
@@ -152,6 +162,7 @@ macro_rules! service {
                 let written = memory.is_some_and(|memory| memory.write(caller, at as usize, bytes).is_ok());
                 if written { 0 } else { 21 }
             }
+            linker.allow_shadowing(true); // Guests can import a function twice.
             for import in module.imports() {
                 let name = import.name();
                 match name {

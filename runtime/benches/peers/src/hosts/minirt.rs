@@ -10,6 +10,17 @@ type Pre = minirt::InstancePre<()>;
 
 service!(minirt);
 
+fn resets(engine: &Engine) -> Option<String> {
+    let stats = engine.stats();
+    Some(format!(
+        "{} by the hot set, {} by a scan, {} by discarding; idle instances keep {} KiB",
+        stats.resets_hot_set,
+        stats.resets_scan,
+        stats.resets_discard,
+        stats.kept_bytes / 1024
+    ))
+}
+
 pub(crate) struct Minirt {
     engine: Engine,
 }

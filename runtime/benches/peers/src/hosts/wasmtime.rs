@@ -17,6 +17,10 @@ service!(wasmtime);
 /// No memory may be larger than this with the pooling allocator, and so many bytes may stay resident.
 const LARGEST: usize = 256 << 20;
 
+fn resets(_: &Engine) -> Option<String> {
+    None
+}
+
 pub(crate) struct Wasmtime {
     engine: Engine,
 }
