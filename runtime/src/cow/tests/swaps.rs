@@ -12,8 +12,12 @@ use crate::sys::stack::is_readable;
 /// Tenants in each configuration, unless the environment says otherwise.
 const TENANTS: u64 = 1_500;
 
-/// Pages that the largest memory can have.
+/// Pages that a memory can grow to.
 const MOST_PAGES: usize = 80;
+
+/// Pages that tenants of a large memory write, this far apart: too many to list.
+const SCATTERED: usize = 260;
+const APART: usize = 8;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
@@ -55,8 +59,8 @@ struct Subject {
 const STATE_AT: usize = 64;
 
 impl Subject {
-    fn new(random: &mut Random, mapped: bool) -> Self {
-        let pages = [0, 1, 2, 5, 16, 40, 64][random.below(7)];
+    fn new(random: &mut Random, mapped: bool, large: bool) -> Self {
+        let pages = if large { SCATTERED * APART * 3 } else { [0, 1, 2, 5, 16, 40, 64][random.below(7)] };
         let mut memory = vec![0; pages * PAGE];
         let mut extents = Vec::new();
         let mut page = random.below(4);
@@ -107,6 +111,13 @@ impl Subject {
 /// A tenant writes, grows, and is written to, as far as the kernel lets it.
 fn live(slot: &mut Slot, subject: &Subject, random: &mut Random) -> Result<()> {
     let tables = subject.image.protectable()[0].clone();
+    if slot.accessible > SCATTERED * APART * PAGE && random.percent(80) {
+        let from = random.below(3);
+        for page in (from..).step_by(APART).take(SCATTERED) {
+            slot.mark_dirty();
+            put(slot, MEMORY_AT + page * PAGE + random.below(PAGE), 1)?;
+        }
+    }
     let usual = random.percent(70);
     for _ in 0..random.below(12) {
         slot.mark_dirty();
@@ -154,20 +165,20 @@ fn take_turns(strategy: ResetStrategy, mapped: bool) {
     let tenants = number("MINIRT_SWAPS").unwrap_or(TENANTS);
     let seed = number("MINIRT_SEED").unwrap_or(22);
     let mut random = Random(seed ^ u64::from(mapped) << 40);
-    let mut subjects: Vec<Subject> = (0..12).map(|_| Subject::new(&mut random, mapped)).collect();
+    let mut subjects: Vec<Subject> = (0..12).map(|at| Subject::new(&mut random, mapped, at == 0)).collect();
     let mut slots: Vec<(Slot, usize)> = Vec::new();
-    let (mut failures, mut lost, mut which) = (0, 0, 0);
+    let (mut failures, mut lost, mut which, mut regions) = (0, 0, 0, 0);
     for tenant in 0..tenants {
         let _context = Context { seed, strategy, mapped, tenant };
-        if slots.len() < 2 {
+        while slots.len() < 2 {
             slots.push((Slot::new().unwrap(), usize::MAX));
         }
         if random.percent(30) {
-            which = random.below(subjects.len());
+            which = if random.percent(25) { 0 } else { random.below(subjects.len()) };
         }
         if tenant % 5_000 == 4_999 {
             let at = random.below(subjects.len()); // Images come and go while slots carry them.
-            subjects[at] = Subject::new(&mut random, mapped);
+            subjects[at] = Subject::new(&mut random, mapped, at == 0);
             slots.iter_mut().filter(|(_, carries)| *carries == at).for_each(|(_, carries)| *carries = usize::MAX);
         }
         let at = random.below(2);
@@ -190,6 +201,7 @@ fn take_turns(strategy: ResetStrategy, mapped: bool) {
                 let kept = slot.resident_pages();
                 assert!(kind == ResetKind::Nothing || kept <= resident_budget, "{kind:?}: {:?}", slot.residue);
             }
+            regions += u32::from(slot.tracking.as_ref().is_some_and(|tracking| tracking.plan().regions));
             outcome = lived.and(reset.map(drop));
         }
         // Calls may go on failing while the slot is put away.
@@ -202,7 +214,11 @@ fn take_turns(strategy: ResetStrategy, mapped: bool) {
             Err(_) => lost += 1,
         }
     }
-    println!("{strategy:?}, mapped {mapped}: {tenants} tenants, {failures} calls failed, {lost} slots lost");
+    println!(
+        "{strategy:?}, mapped {mapped}: {tenants} tenants, {failures} calls failed, {lost} slots lost, {regions} resets \
+         in regions"
+    );
+    assert!(regions > 0 || matches!(strategy, Scan | Discard), "{regions} resets in regions");
     assert!(failures > tenants / 100 && lost < tenants / 5);
 }
 
