@@ -60,7 +60,7 @@ const STATE_AT: usize = 64;
 
 impl Subject {
     fn new(random: &mut Random, mapped: bool, large: bool) -> Self {
-        let pages = if large { SCATTERED * APART * 3 } else { [0, 1, 2, 5, 16, 40, 64][random.below(7)] };
+        let pages = if large { SCATTERED * APART * 9 / 4 } else { [0, 1, 2, 5, 16, 40, 64][random.below(7)] };
         let mut memory = vec![0; pages * PAGE];
         let mut extents = Vec::new();
         let mut page = random.below(4);
@@ -174,7 +174,7 @@ fn take_turns(strategy: ResetStrategy, mapped: bool) {
             slots.push((Slot::new().unwrap(), usize::MAX));
         }
         if random.percent(30) {
-            which = if random.percent(25) { 0 } else { random.below(subjects.len()) };
+            which = if random.percent(12) { 0 } else { random.below(subjects.len()) };
         }
         if tenant % 5_000 == 4_999 {
             let at = random.below(subjects.len()); // Images come and go while slots carry them.
