@@ -159,11 +159,7 @@ impl Exceptions {
     }
 
     /// Notes which functions an exception has left, by their return addresses, and returns where its values are.
-    pub(crate) fn caught(
-        &mut self,
-        reference: ExnReference,
-        left: impl Iterator<Item = usize>,
-    ) -> Option<*const Raw> {
+    pub(crate) fn caught(&mut self, reference: ExnReference, left: impl Iterator<Item = usize>) -> Option<*const Raw> {
         let place = self.places.get_mut(reference.place())?;
         let exception = place.exception.as_mut().filter(|_| place.generation == reference.generation())?;
         let room = MOST_LEFT - exception.left.len();

@@ -552,3 +552,29 @@ fn a_relaxed_product_and_sum_is_rounded_twice() {
         assert!(!compiled(&compiler(OptLevel::Speed), func.clone()).0.contains("fmadd"), "{text}");
     }
 }
+
+#[test]
+fn entering_a_try_table_costs_nothing() {
+    let body = |construct: &str| {
+        let product = "(i32.mul (local.get 0) (i32.const 3))";
+        assembly(
+            false,
+            &format!("(func (param i32) (result i32) (block $b ({construct} {product}) (return)) (i32.const 0))"),
+        )
+    };
+    assert_eq!(body("try_table (result i32) (catch $u $b) (catch_all $b)"), body("block (result i32)"));
+}
+
+#[test]
+fn a_throw_that_its_own_function_catches_is_a_branch() {
+    let text = "(func (param i32) (result i32)
+        (block $other
+          (block $b (result i32 i64 exnref v128)
+            (try_table (catch $w $other) (catch $t $b)
+              (throw $t (local.get 0) (i64.const 1) (ref.null exn) (v128.const i64x2 0 0)))
+            (unreachable))
+          (drop) (drop) (drop) (return))
+        (i32.const 0))";
+    let code = assembly(false, text);
+    assert!(!code.contains("call"), "{code}");
+}
