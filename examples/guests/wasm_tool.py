@@ -12,14 +12,15 @@ information. Backtraces need the former, and nobody needs the latter.
 import sys
 
 WASI = "wasi_snapshot_preview1"
-KINDS = ["function", "table", "memory", "global"]
+KINDS = ["function", "table", "memory", "global", "tag"]
 CUSTOM, IMPORT, EXPORT = 0, 2, 7
 
-# What the guests may use: WebAssembly 2.0. The last two are LLVM's names for
+# What the guests may use: WebAssembly 2.0, and exceptions. The two in front of them are LLVM's names for
 # parts of bulk-memory and reference-types.
 ALLOWED_FEATURES = {
     "mutable-globals", "sign-ext", "multivalue", "bulk-memory", "reference-types",
     "nontrapping-fptoint", "simd128", "bulk-memory-opt", "call-indirect-overlong",
+    "exception-handling",
 }
 
 
