@@ -1,0 +1,48 @@
+//! What the operating system refuses: a guest has what it was given, or the message names the cause.
+
+#![forbid(unsafe_code)]
+
+use std::process::Command;
+
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+
+/// Recurses as often as it is told: some ten megabytes for 200,000 times.
+const RECURSIVE: &str = r#"(module (func $f (export "f") (param i32) (result i32)
+    (if (result i32) (local.get 0)
+        (then (i32.add (i32.const 1) (call $f (i32.sub (local.get 0) (i32.const 1)))))
+        (else (i32.const 0)))))"#;
+
+#[test]
+fn a_guest_has_the_stack_that_it_is_given_whatever_the_shell_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recursive.wat");
+    std::fs::write(&file, RECURSIVE).unwrap();
+    let run = |limit: &str, options: &str, times: u32| {
+        let minirt = env!("CARGO_BIN_EXE_minirt");
+        let line = format!("ulimit -s {limit}; exec {minirt} run {options} --invoke f {} {times}", file.display());
+        let output = Command::new("sh").args(["-c", &line]).env("MINIRT_CACHE", "off").output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    for limit in ["256", "512", "8192"] {
+        assert_eq!(run(limit, "", 1000).0, "1000\n", "{limit}");
+        let (_, said) = run(limit, "", 200_000);
+        assert!(said.contains("call stack exhausted") && said.contains("-W max-wasm-stack"), "{said}");
+        let given = run(limit, "-W max-wasm-stack=64000000", 200_000);
+        assert_eq!(given, ("200000\n".to_owned(), String::new()), "{limit}");
+    }
+    let (_, said) = run("8192", "-W max-wasm-stack=9000000000000000", 1);
+    assert!(said.contains("there cannot be a stack of") && said.contains("help: give the guest less"), "{said}");
+}
+
+#[test]
+fn what_the_system_refuses_is_named_by_its_cause() {
+    let run = |limit: &str| {
+        let minirt = env!("CARGO_BIN_EXE_minirt");
+        let line = format!("ulimit {limit}; exec {minirt} run guests/hello.wat");
+        let mut command = Command::new("sh");
+        let output = command.args(["-c", &line]).current_dir(TESTS).env("MINIRT_CACHE", "off").output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = run("-v 4000000");
+    assert!(said.contains("address space") && said.contains("ulimit -v") && !said.contains("--preload"), "{said}");
+}
