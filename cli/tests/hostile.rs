@@ -4,12 +4,13 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tempfile::TempDir;
 
+/// A process that is killed after 20 seconds of processor time, which no other process can take from it.
 fn minirt() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
-    command.env("MINIRT_CACHE", "off");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -t 20; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_minirt")]).env("MINIRT_CACHE", "off");
     command
 }
 
@@ -58,11 +59,9 @@ fn a_name_that_is_not_there_is_looked_for_in_bounded_time() {
     let long = exports(&mut (0..20).map(|i| format!("{i}{}", "x".repeat(100_000))));
     let many = exports(&mut (0..50_000).map(|i| format!("name{i:0>90}")));
     let file = module(&folder, &format!("(module {long} {many})"));
-    let begin = Instant::now();
+    // To compile it takes a second or two, and to compare two names of 100 KB a minute.
     let output = minirt().args(["run", "--invoke", &"x".repeat(100_000)]).arg(&file).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    // To compile it takes a second or two, and to compare two names of 100 KB one by one takes one each.
-    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
 #[test]
@@ -76,11 +75,9 @@ fn a_hundred_thousand_unknown_imports_are_no_trouble() {
         (&["run", "-W", "unknown-imports-default"], 0),
         (&["inspect"], 0),
     ] {
-        let begin = Instant::now();
         let output = minirt().args(options).arg(&file).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{options:?}: {said}");
-        assert!(begin.elapsed() < Duration::from_secs(20), "{options:?}: {:?}", begin.elapsed());
     }
 }
 
@@ -88,7 +85,7 @@ fn a_hundred_thousand_unknown_imports_are_no_trouble() {
 fn a_module_that_will_be_refused_is_refused_before_its_bodies_are_compiled() {
     let folder = tempfile::tempdir().unwrap();
     let body = "local.get 0 i32.const 3 i32.mul i32.const 7 i32.xor local.set 0\n".repeat(400);
-    let functions = format!("(func (param i32) (result i32) {body} local.get 0)\n").repeat(300);
+    let functions = format!("(func (param i32) (result i32) {body} local.get 0)\n").repeat(100);
     let time = |name: &str, last: &str, code: i32| {
         let binary = wat::parse_str(format!("(module {functions} {last})")).unwrap();
         let file = folder.path().join(name);

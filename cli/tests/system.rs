@@ -46,3 +46,15 @@ fn what_the_system_refuses_is_named_by_its_cause() {
     let said = run("-v 4000000");
     assert!(said.contains("address space") && said.contains("ulimit -v") && !said.contains("--preload"), "{said}");
 }
+
+#[test]
+fn a_full_disk_is_not_blamed_on_the_name_of_the_file() {
+    let output = Command::new(env!("CARGO_BIN_EXE_minirt"))
+        .args(["compile", "guests/hello.wat", "-o", "/dev/full"])
+        .current_dir(TESTS)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("cannot be written") && said.contains("help: free some space"), "{said}");
+}

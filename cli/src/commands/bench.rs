@@ -173,8 +173,8 @@ impl Artifact {
     fn of(args: &BenchArgs, bytes: &[u8]) -> Result<Self, Report> {
         let path = std::env::temp_dir().join(format!("minirt-bench-{}.cwasm", std::process::id()));
         let artifact = source::compile(&host::engine()?, &args.file, bytes)?.serialize();
-        let artifact = artifact.map_err(|error| unwritten(&path, &format!("{error:#}")))?;
-        std::fs::write(&path, artifact).map_err(|error| unwritten(&path, &error.to_string()))?;
+        let artifact = artifact.map_err(|error| unwritten(&path, &error))?;
+        std::fs::write(&path, artifact).map_err(|error| unwritten(&path, &error.into()))?;
         Ok(Self(path))
     }
 }

@@ -27,8 +27,8 @@ pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Outcome> {
         invoke(&mut store, instance, name, &[], 0, &args.file)?;
     }
     let snapshot = instance.snapshot(&mut store).map_err(|error| not_frozen(&args.file, &error))?;
-    let artifact = snapshot.module().serialize().map_err(|error| unwritten(&args.output, &format!("{error:#}")))?;
-    artifact_file::write(&args.output, &artifact).map_err(|error| unwritten(&args.output, &error.to_string()))?;
+    let artifact = snapshot.module().serialize().map_err(|error| unwritten(&args.output, &error))?;
+    artifact_file::write(&args.output, &artifact).map_err(|error| unwritten(&args.output, &error.into()))?;
     Ok(())
 }
 

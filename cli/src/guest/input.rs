@@ -1,5 +1,6 @@
 //! What the file on the command line holds. It is opened once and read once, because it can be a pipe.
 
+use super::system;
 use crate::options::size;
 use crate::output::printable;
 use crate::output::report::Report;
@@ -114,8 +115,7 @@ fn unreadable(file: &Path, error: &io::Error) -> Report {
         ErrorKind::NotFound => "check the spelling of the path",
         ErrorKind::IsADirectory => "name the .wasm or .wat file in it",
         ErrorKind::PermissionDenied => "you need the permission to read it",
-        ErrorKind::OutOfMemory => "there is not enough memory to read it",
-        _ => "check the file",
+        _ => system::help_with_file(error).unwrap_or("check the file"),
     };
     Report::new(format!("{} cannot be read", shown(file)), error.to_string(), help)
 }
