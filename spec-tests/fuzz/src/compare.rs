@@ -21,6 +21,8 @@ pub(crate) struct Counts {
     pub(crate) modules: u64,
     pub(crate) calls: u64,
     pub(crate) traps: u64,
+    /// Calls that ended with an exception.
+    pub(crate) threw: u64,
     /// Seeds of which the generator makes nothing.
     pub(crate) no_modules: u64,
     /// Modules that never came to life: their start traps, everywhere.
@@ -172,6 +174,7 @@ fn run(steps: &[Step], ours: &mut dyn Guest, peers: &mut Peers, counts: &mut Cou
         let after = step.run(ours);
         counts.calls += u64::from(matches!(step, Step::Call { .. }));
         counts.traps += u64::from(matches!(after.outcome, Outcome::Trapped(_)));
+        counts.threw += u64::from(matches!(after.outcome, Outcome::Threw(_)));
         if peers.step(index, step, &after)? {
             return Ok(None);
         }
@@ -204,6 +207,7 @@ impl Counts {
         self.modules += other.modules;
         self.calls += other.calls;
         self.traps += other.traps;
+        self.threw += other.threw;
         self.no_modules += other.no_modules;
         self.stillborn += other.stillborn;
         self.invalid += other.invalid;

@@ -43,9 +43,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         })
     })?;
     let done = work.done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Counts { modules, calls, traps, .. } = done.counts;
+    let Counts { modules, calls, traps, threw, .. } = done.counts;
     println!("{}", done.details());
-    println!("{modules} modules, {calls} calls, {traps} traps, {} differences", done.differences);
+    println!("{modules} modules, {calls} calls, {traps} traps, {threw} exceptions, {} differences", done.differences);
     Ok(done.differences == 0)
 }
 

@@ -9,6 +9,7 @@
 //! cargo run --release -- --quick                 # everything, about a minute, noisier
 //! cargo run --release -- --only calls            # one measurement; may be given several times
 //! cargo run --release -- --list                  # the measurements
+//! cargo run --release --features exceptions -- --only exceptions
 //! ```
 //!
 //! It prints Markdown, and its progress to standard error. Ratios travel, absolute times do not: compare only
@@ -49,6 +50,8 @@ mod live;
 mod compile;
 mod artifact;
 mod snapshot;
+#[cfg(feature = "exceptions")]
+mod exceptions;
 mod hosts;
 mod requests;
 
@@ -85,6 +88,8 @@ fn measure(options: &Options) -> Result<()> {
             Measurement::Artifact => artifact::measure(&options.pace)?,
             Measurement::Snapshot => snapshot::measure(&options.pace)?,
             Measurement::Requests => requests::measure(options.guest.as_deref(), &options.pace)?,
+            #[cfg(feature = "exceptions")]
+            Measurement::Exceptions => exceptions::measure(&options.pace)?,
         }
     }
     Ok(())

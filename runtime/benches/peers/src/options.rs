@@ -74,10 +74,12 @@ pub(crate) enum Measurement {
     Artifact,
     Snapshot,
     Requests,
+    #[cfg(feature = "exceptions")]
+    Exceptions,
 }
 
 impl Measurement {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: &[Self] = &[
         Self::RoundTrip,
         Self::Scattered,
         Self::Calls,
@@ -86,6 +88,8 @@ impl Measurement {
         Self::Artifact,
         Self::Snapshot,
         Self::Requests,
+        #[cfg(feature = "exceptions")]
+        Self::Exceptions,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -98,6 +102,8 @@ impl Measurement {
             Self::Artifact => "artifact",
             Self::Snapshot => "snapshot",
             Self::Requests => "requests",
+            #[cfg(feature = "exceptions")]
+            Self::Exceptions => "exceptions",
         }
     }
 
@@ -111,11 +117,13 @@ impl Measurement {
             Self::Artifact => "Loading a precompiled module from disk",
             Self::Snapshot => "A fresh instance from a snapshot, against one from its module",
             Self::Requests => "Requests to real guests",
+            #[cfg(feature = "exceptions")]
+            Self::Exceptions => "Exceptions: thrown and caught, and code that could",
         }
     }
 
     fn named(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|measurement| measurement.name() == name);
+        let found = Self::ALL.iter().copied().find(|measurement| measurement.name() == name);
         found.with_context(|| format!("there is no measurement `{name}`; see --list"))
     }
 }

@@ -7,3 +7,5 @@ mod everybody;
 
 pub(crate) use everybody::{NAMES, RATIOS, load, load_checked, peer, peers, ratios_of_rates, ratios_of_times};
 pub(crate) use minirt::Minirt;
+#[cfg(feature = "exceptions")]
+pub(crate) use wasmtime::Wasmtime;

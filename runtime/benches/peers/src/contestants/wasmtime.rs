@@ -39,6 +39,12 @@ impl Wasmtime {
         Self::pooled(pool, live).context("wasmtime with PAGEMAP_SCAN, which needs Linux 6.7")
     }
 
+    /// The default, with exceptions, whose objects this collector has.
+    #[cfg(feature = "exceptions")]
+    pub(crate) fn with_collector(collector: wasmtime::Collector) -> Result<Self> {
+        Self::new(Config::new().wasm_exceptions(true).collector(collector))
+    }
+
     fn pooled(mut pool: PoolingAllocationConfig, live: Option<u32>) -> Result<Self> {
         if let Some(live) = live {
             pool.total_core_instances(live).total_memories(live).total_tables(live);
