@@ -29,7 +29,7 @@ use std::fmt;
 /// assert_eq!(error.downcast_ref::<ThrownException>().unwrap().to_string(), "uncaught exception: `e` (i32 42)");
 /// let exception = store.take_pending_exception().unwrap();
 /// assert_eq!(exception.tag(&store)?, instance.get_tag(&store, "e").unwrap());
-/// assert_eq!(exception.field(&store, 0)?.unwrap_i32(), 42);
+/// assert_eq!(exception.field(&mut store, 0)?.unwrap_i32(), 42);
 /// # Ok::<(), minirt::Error>(())
 /// ```
 #[derive(Clone, Debug)]
