@@ -71,7 +71,9 @@ fn config(rng: &mut Rng) -> Config {
 }
 
 /// The ids of the sections that come before that of exports, and its own.
-const BEFORE_EXPORTS: [u8; 7] = [0, 1, 2, 3, 4, 5, 6];
+const BEFORE_EXPORTS: [u8; 8] = [0, 1, 2, 3, 4, 5, TAGS, 6];
+/// Tags stand between memories and globals.
+const TAGS: u8 = 13;
 const EXPORTS: u8 = 7;
 const GLOBAL: u8 = 3;
 
