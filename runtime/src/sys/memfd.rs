@@ -8,7 +8,6 @@ use memfd::{FileSeal, MemfdOptions};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::ftruncate;
 use rustix::io::{Errno, Result, pwrite};
-use rustix::process::{Resource, getrlimit};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -40,7 +39,7 @@ impl ImageFile {
     /// Returns an error if the kernel refuses: `FBIG` if the process may not have files of this
     /// size, `MFILE` if it has few descriptors left.
     pub(crate) fn sealed<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
-        if getrlimit(Resource::Fsize).current.is_some_and(|limit| len as u64 > limit) {
+        if len as u64 > limit_of(libc::RLIMIT_FSIZE) {
             return Err(Errno::FBIG); // Trying would not fail: it would end the process with a signal (SIGXFSZ).
         }
         #[cfg(test)]
@@ -48,7 +47,7 @@ impl ImageFile {
         let options = MemfdOptions::new().allow_sealing(true).close_on_exec(true);
         let file = options.create("minirt-image").map_err(errno)?;
         // It has the lowest free number, so as many others are open at least.
-        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most = limit_of(libc::RLIMIT_NOFILE);
         if file.as_file().as_raw_fd() as u64 >= most - most / LEFT_TO_OTHERS {
             return Err(Errno::MFILE);
         }
@@ -99,6 +98,16 @@ impl ImageFile {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
+}
+
+/// Returns how much of a resource this process may have. Nobody knows where a filter denies the
+/// question; then the answer is that there is no limit. (rustix takes it for a question that cannot
+/// fail.)
+fn limit_of(resource: libc::__rlimit_resource_t) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the structure outlives the call.
+    let answered = unsafe { libc::getrlimit(resource, &mut limit) } == 0;
+    if answered { limit.rlim_cur } else { u64::MAX }
 }
 
 /// Returns what the kernel said.

@@ -36,6 +36,17 @@ fn where_no_memory_file_can_be_made_images_are_copied_and_that_is_said() {
     }
 }
 
+#[test]
+fn where_limits_may_not_be_asked_for_there_are_none() {
+    passes(where_limits_may_not_be_asked_for_there_are_none, "prlimit64", |_| {
+        forbid(libc::SYS_prlimit64, None, libc::EPERM);
+        let engine = Engine::default();
+        let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+        assert_eq!(module.image_info().copied, None);
+        rounds(&engine, &module, &other, 20);
+    });
+}
+
 /// A module with so many memories, each with data that names it.
 fn with_memories(count: usize) -> String {
     let mut text = "(module".to_owned();

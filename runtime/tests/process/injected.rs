@@ -43,17 +43,21 @@ const USUAL: [&str; 10] = [
 
 /// With `strace` a single call can be made to fail. Where there is none, or it may not trace, this
 /// shows nothing. `MINIRT_INJECT=all` takes every call with every error, instead of a few of each
-/// usual kind.
+/// usual kind; a number takes so many of each.
 #[test]
 fn any_single_system_call_may_fail_and_the_next_life_is_well() {
     let test = any_single_system_call_may_fail_and_the_next_life_is_well;
     if let Some(case) = case() {
         return passes(test, &case, lives_around_a_failure);
     }
-    let all = std::env::var("MINIRT_INJECT").is_ok_and(|value| value == "all");
+    let wanted = std::env::var("MINIRT_INJECT").ok();
     let every = NAMES.iter().flat_map(|name| ERRORS.map(|error| format!("{name}:{error}")));
-    let calls: Vec<String> = if all { every.collect() } else { USUAL.map(str::to_owned).into() };
-    let most = if all { usize::MAX } else { 4 };
+    let calls: Vec<String> = if wanted.is_some() { every.collect() } else { USUAL.map(str::to_owned).into() };
+    let most = match wanted.as_deref() {
+        None => 4,
+        Some("all") => usize::MAX,
+        Some(number) => number.parse().expect("`all` or a number"),
+    };
     let mut failures = 0;
     for case in names().iter().flat_map(|name| [format!("{name}/images"), format!("{name}/copies")]) {
         let Some(trace) = trace(test, &case) else { return };
