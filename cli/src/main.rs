@@ -11,9 +11,10 @@
 mod output;
 mod options;
 mod guest;
+mod show;
 mod commands;
 
-use commands::{bench, cache, compile, inspect, man, run, snapshot};
+use commands::{bench, cache, compile, inspect, man, run, show as shown, snapshot};
 use guest::outcome::Outcome;
 use guest::stack;
 use options::args::Command;
@@ -34,7 +35,11 @@ fn main() -> ExitCode {
 
 /// Returns how many bytes of stack a command gives its guest.
 fn guest_stack(command: &Command) -> usize {
-    let options = if let Command::Run(options) = command { &options.wasm[..] } else { &[] };
+    let options = match command {
+        Command::Run(options) => &options.wasm[..],
+        Command::Show(options) => &options.wasm[..],
+        _ => &[],
+    };
     wasm_options::max_wasm_stack(options)
 }
 
@@ -45,6 +50,7 @@ fn carry_out(command: &Command) -> Result<(), Outcome> {
         Command::Snapshot(options) => snapshot::snapshot(options),
         Command::Inspect(options) => inspect::inspect(options),
         Command::Bench(options) => bench::bench(options),
+        Command::Show(options) => shown::show(options),
         Command::Cache(options) => cache::cache(options),
         Command::Completions(options) => man::completions(options),
         Command::Man(options) => man::man(options),

@@ -66,7 +66,22 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<Host>, Report> {
 /// # Errors
 /// Returns an error if the guest cannot be given what the command line says.
 pub(crate) fn store(engine: &Engine, args: &HostArgs, file: &Path, words: &[OsString]) -> Result<Store<Host>, Report> {
-    Ok(Store::new(engine, Host { wasi: context(args, file, words)?, limits: StoreLimits::default() }))
+    let wasi = context(WasiCtxBuilder::new().inherit_stdio(), args, file, words)?;
+    Ok(Store::new(engine, Host { wasi, limits: StoreLimits::default() }))
+}
+
+/// Creates a store as [`store`] does, for a guest whose streams are empty.
+///
+/// # Errors
+/// The same as [`store`].
+pub(crate) fn silent_store(
+    engine: &Engine,
+    args: &HostArgs,
+    file: &Path,
+    words: &[OsString],
+) -> Result<Store<Host>, Report> {
+    let wasi = context(&mut WasiCtxBuilder::new(), args, file, words)?;
+    Ok(Store::new(engine, Host { wasi, limits: StoreLimits::default() }))
 }
 
 /// Limits a store as the command line says.
@@ -93,10 +108,9 @@ pub(crate) fn quiet_store(engine: &Engine) -> Result<Store<Host>, Report> {
     Ok(Store::new(engine, Host { wasi, limits: StoreLimits::default() }))
 }
 
-fn context(args: &HostArgs, file: &Path, words: &[OsString]) -> Result<WasiCtx, Report> {
+fn context(builder: &mut WasiCtxBuilder, args: &HostArgs, file: &Path, words: &[OsString]) -> Result<WasiCtx, Report> {
     let name = args.argv0.as_deref().or(file.file_name()).unwrap_or(file.as_os_str());
-    let mut builder = WasiCtxBuilder::new();
-    builder.inherit_stdio().arg(name.as_bytes()).args(words.iter().map(|word| word.as_bytes()));
+    builder.arg(name.as_bytes()).args(words.iter().map(|word| word.as_bytes()));
     for variable in &args.env {
         builder.env(variable.name.as_bytes(), value_of(variable)?.as_bytes());
     }

@@ -42,6 +42,18 @@ impl Input {
             .map_err(|(because, help)| Report::new(format!("{} is not a module", shown(file)), because, help))
     }
 
+    /// Returns the same once more.
+    ///
+    /// # Errors
+    /// Returns an error if the process has too many open files.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::ArtifactFile(file) => Self::ArtifactFile(file.try_clone()?),
+            Self::Artifact(bytes) => Self::Artifact(bytes.clone()),
+            Self::Module(bytes) => Self::Module(bytes.clone()),
+        })
+    }
+
     /// Returns the bytes of a module to be compiled.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Measure what a module's instances cost
     Bench(BenchArgs),
+    /// Show what the pages of a module's instances are, from the image to the next run, and what that costs
+    Show(ShowArgs),
     /// Show or clear the cache of compiled modules
     Cache(CacheArgs),
     /// Print what makes a shell complete minirt's command lines
@@ -175,6 +177,67 @@ pub(crate) struct BenchArgs {
     /// Arguments for --call
     #[arg(value_name = "ARGS", requires = "call", allow_negative_numbers = true)]
     pub(crate) arguments: Vec<OsString>,
+}
+
+/// The options of `minirt show`.
+#[derive(Args, Debug)]
+#[command(override_usage = "minirt show [OPTIONS] FILE [ARGS]...", after_help = wasm_options::help())]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+
+    /// Call this exported function with ARGS instead of `_start`; repeatable, in order
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Vec<String>,
+
+    /// How many instances to watch, one after the other. The guest's streams are empty, but it can write to what --dir gives
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) runs: u32,
+
+    /// Do not measure times
+    #[arg(long)]
+    pub(crate) no_times: bool,
+
+    /// Write a page for a web browser to OUT, instead of text
+    #[arg(long, value_name = "OUT")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Write a picture, of the first two instances, to OUT, instead of text
+    #[arg(long, value_name = "OUT", conflicts_with = "html")]
+    pub(crate) svg: Option<PathBuf>,
+
+    /// How many characters wide the text is; if not given, as the terminal, or 80
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(60..))]
+    pub(crate) width: Option<u16>,
+
+    /// Limit what the guest may use: see below; repeatable
+    #[arg(short = 'W', value_name = "NAME[=VALUE]", value_delimiter = ',')]
+    pub(crate) wasm: Vec<WasmOption>,
+
+    /// Compile the module even if it has been compiled before, and do not keep the result
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Trust FILE if it is an artifact
+    #[arg(long)]
+    pub(crate) allow_precompiled: bool,
+
+    /// The module (binary or text, `-` for standard input), and from there on the guest's arguments
+    #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
+    words: Vec<OsString>,
+}
+
+impl ShowArgs {
+    /// Returns the module to show.
+    pub(crate) fn file(&self) -> &Path {
+        // clap has seen that there is at least one word.
+        Path::new(&self.words[0])
+    }
+
+    /// Returns the arguments for the guest.
+    pub(crate) fn guest_args(&self) -> &[OsString] {
+        &self.words[1..]
+    }
 }
 
 /// The options of `minirt run`.

@@ -57,6 +57,11 @@ impl Report {
         Self { details, ..self }
     }
 
+    /// Returns what happened and why, in a line.
+    pub(crate) fn plain(&self) -> String {
+        printable::text(&format!("{}: {}", self.what, self.because.trim_end()).replace('\n', " "))
+    }
+
     /// Prints the error to standard error, and returns the exit code.
     pub(crate) fn end(&self) -> ExitCode {
         // If this fails, there is nobody left to tell.
@@ -92,6 +97,11 @@ pub(crate) fn say(text: &str) -> ExitCode {
 /// Prints to standard output. A reader that is gone is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Report> {
     print_bytes(text.as_bytes())
+}
+
+/// Prints text with styles as [`print`] prints text; where there are no colours, without them.
+pub(crate) fn print_styled(text: &str) -> Result<(), Report> {
+    printed(anstream::stdout().lock(), text.as_bytes())
 }
 
 /// Prints bytes as [`print`] prints text.

@@ -1,0 +1,96 @@
+//! `minirt show`: what the pages of a module's instances are, from the image to the next run, and what that costs.
+
+use crate::guest::cache::Cache;
+use crate::guest::input::{Input, shown};
+use crate::guest::outcome::Outcome;
+use crate::guest::source::Source;
+use crate::options::args::ShowArgs;
+use crate::output::artifact_file;
+use crate::output::printable;
+use crate::output::report::{Report, note, print_styled};
+use crate::show::facts::Facts;
+use crate::show::life::Subject;
+use crate::show::writers::Writers;
+use crate::show::{advice, class, costs, page, text};
+use minirt::Config;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// For how long instances are watched, if there were two.
+const TIME: Duration = Duration::from_secs(5);
+
+/// Shows the module that the command line names.
+///
+/// # Errors
+/// Returns what ends its instances early, after what was seen of them; or an error if it cannot be loaded, or what is
+/// shown cannot be written.
+pub(crate) fn show(args: &ShowArgs) -> Result<(), Outcome> {
+    let (facts, end) = watch(args)?;
+    match (&args.html, &args.svg) {
+        (Some(out), _) => write(out, &page::page(&facts))?,
+        (None, Some(out)) => write(out, &page::picture(&facts))?,
+        (None, None) => {
+            let width = args.width.or_else(terminal_width).unwrap_or(80).max(60);
+            print_styled(&text::text(&facts, width.into(), !args.no_times))?;
+        }
+    }
+    match end {
+        Some(Outcome::Exit(code)) => {
+            note(&format!("the guest exits with the code {code}"));
+            Err(Outcome::Exit(code))
+        }
+        Some(end) => Err(end),
+        None => Ok(()),
+    }
+}
+
+/// Finds out all there is to show, and what ended an instance early.
+fn watch(args: &ShowArgs) -> Result<(Facts, Option<Outcome>), Outcome> {
+    let input = Input::open(args.file())?;
+    let source = Source { trusted: args.allow_precompiled, cache: Cache::open(args.no_cache)? };
+    let subject = Subject::load(args, &input, &source, &mut Config::new())?;
+    let info = subject.module.image_info();
+    let image = class::of_image(&info);
+    let writers = {
+        let attributing = Subject::load(args, &input, &source, Config::new().attribute_writes(true))?;
+        let life = attributing.live(&image)?;
+        let during: Vec<String> = life.stages.iter().map(|stage| stage.after.clone()).collect();
+        Writers::of(&during.into_iter().zip(&life.maps).collect::<Vec<_>>())
+    };
+    let (mut lives, mut chosen) = (Vec::new(), "nothing");
+    let start = Instant::now();
+    while lives.len() < args.runs as usize && (lives.len() < 2 || start.elapsed() < TIME) {
+        let (life, way) = costs::live(&subject, &image)?;
+        chosen = way;
+        let over = life.end.is_some();
+        lives.push(life);
+        if over {
+            break;
+        }
+    }
+    let why = costs::why(chosen, &lives);
+    let end = lives.last_mut().and_then(|life| life.end.take());
+    let measured = !args.no_times && end.is_none();
+    let costs = if measured { costs::measure(args, &input, &source)? } else { Vec::new() };
+    let advice = if end.is_none() { advice::advice(args, &subject, &writers, measured) } else { Vec::new() };
+    let missing = advice::missing(&info);
+    let ended = end.as_ref().map(|end| match end {
+        Outcome::Exit(code) => format!("The guest exited with the code {code}."),
+        Outcome::Report(report) => report.plain(),
+    });
+    let who = shown(args.file());
+    Ok((Facts { who, image, lives, writers, chosen, why, costs, missing, advice, ended }, end))
+}
+
+/// Writes a file that appears when it is complete.
+fn write(out: &Path, text: &str) -> Result<(), Report> {
+    artifact_file::write(out, text.as_bytes()).map_err(|error| {
+        let what = format!("`{}` cannot be written", printable::path(out));
+        Report::new(what, error.to_string(), "name a file in a folder that exists and that you can write to")
+    })
+}
+
+fn terminal_width() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
+}

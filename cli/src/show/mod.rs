@@ -1,0 +1,10 @@
+//! What an instance's pages are in the course of its life: watched, measured, and drawn.
+
+pub(crate) mod class;
+pub(crate) mod life;
+pub(crate) mod writers;
+pub(crate) mod costs;
+pub(crate) mod advice;
+pub(crate) mod facts;
+pub(crate) mod text;
+pub(crate) mod page;
