@@ -29,7 +29,8 @@ struct Browser {
 impl Browser {
     fn run(&self, options: &[&str], page: &Path) -> (String, String) {
         let profile = format!("--user-data-dir={}", self.folder.path().join("profile").display());
-        let common = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1000,1600"];
+        let common =
+            ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1000,1600"];
         let mut command = Command::new(&self.program);
         command.args(common).arg(profile).args(options).arg(format!("file://{}", page.display()));
         let output = command.output().unwrap();
@@ -51,7 +52,7 @@ fn told(browser: &Browser, guest: &str, options: &[&str], script: &str) -> Strin
     assert!(!html.contains("http://") && !html.contains("https://"), "the page leads elsewhere");
     let caught = "window.addEventListener('error', (it) => { document.title = 'error: ' + it.message; });";
     let html = html.replace("<head>", &format!("<head><script>{caught}</script>"));
-    let html = html.replace("</body>", &format!("<pre id=\"told\"></pre><script>{script}</script></body>"));
+    let html = html.replace("</body>", &format!("<pre id=\"told\"></pre><script>{{{script}}}</script></body>"));
     fs::write(&page, html).unwrap();
     let (document, log) = browser.run(&["--dump-dom"], &page);
     let told = document.split_once("<pre id=\"told\">").and_then(|(_, rest)| rest.split_once("</pre>"));
@@ -62,7 +63,8 @@ fn told(browser: &Browser, guest: &str, options: &[&str], script: &str) -> Strin
 }
 
 /// Says for each picture how many cells it has, and how many of them can be accessed.
-const COUNT: &str = "document.getElementById('told').textContent = [...document.querySelectorAll('svg.stage')].map((svg) => {
+const COUNT: &str =
+    "document.getElementById('told').textContent = [...document.querySelectorAll('svg.stage')].map((svg) => {
     const cells = [...svg.querySelectorAll('g[data-cells] rect')];
     return cells.length + '/' + cells.filter((it) => !it.classList.contains('inaccessible')).length;
 }).join(' ');";
@@ -102,7 +104,8 @@ fn a_browser_shows_the_pages_that_the_library_counts() {
         let pages = counted(guest, calls);
         let most = pages.iter().max().unwrap();
         // The image has as many pages as a fresh instance; then come two runs.
-        let expected: Vec<String> = std::iter::once(&pages[0]).chain(&pages).chain(&pages).map(|at| format!("{most}/{at}")).collect();
+        let expected: Vec<String> =
+            std::iter::once(&pages[0]).chain(&pages).chain(&pages).map(|at| format!("{most}/{at}")).collect();
         assert_eq!(told(&browser, guest, options, COUNT), expected.join(" "), "{guest}");
     }
 

@@ -3,12 +3,16 @@
 //!
 //! ```sh
 //! cargo run --release -p minirt-examples --example http                        # asks itself some questions, and ends
-//! cargo run --release -p minirt-examples --example http -- --serve 127.0.0.1:8080
+//! cargo run --release -p minirt-examples --example http -- --serve 127.0.0.1:8080  # `/` and `/metrics` have figures
 //! cargo run --release -p minirt-examples --example http -- --load 5 16         # for 5 seconds, over 16 connections
 //! ```
 
+#[path = "http/live.rs"]
+mod live;
+
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, server::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -147,6 +151,8 @@ impl Served {
 async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let answer = match path {
+        "/" => Ok(live::page(&served.function.engine.stats())),
+        "/metrics" => live::metrics(&served.function.engine),
         "/native" => Ok(b"/NATIVE\n".to_vec()), // The floor: the same answer without a function.
         path if path.len() > 1000 => Ok(b"that is too long\n".to_vec()),
         path => match path.strip_prefix("/page/") {
@@ -157,6 +163,12 @@ async fn respond(served: Arc<Served>, request: Request<Incoming>) -> Result<Resp
     let (status, body) = answer.map_or_else(failure, |body| (StatusCode::OK, body));
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
+    let kind = match path {
+        "/metrics" => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        path if path == "/" || path.starts_with("/page/") => "text/html; charset=utf-8",
+        _ => "text/plain; charset=utf-8",
+    };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(response)
 }
 
@@ -245,6 +257,10 @@ fn show(address: SocketAddr) -> Result<()> {
         let (status, body) = client.get(path)?;
         print!("{path}: {status} {body}");
     }
+    let (status, body) = client.get("/")?;
+    println!("/: {status}, a page of {} figures", body.matches("<tr>").count());
+    let (status, body) = client.get("/metrics")?;
+    print!("/metrics: {status}\n{body}");
     Ok(())
 }
 

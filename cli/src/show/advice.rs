@@ -55,9 +55,9 @@ pub(crate) fn advice(args: &ShowArgs, subject: &Subject<'_>, writers: &Writers, 
     let grown: u64 = writers.list.iter().map(|writer| writer.grown).sum();
     if grown > 0 {
         let text = format!(
-            "growing a memory adds {} that are then written: a larger minimum (`--initial-memory` of wasm-ld) would save \
+            "in grown memory, {} written: a larger minimum (`--initial-memory` of wasm-ld) would save \
              the system calls that grow it and undo that",
-            pages_of(grown)
+            if grown == 1 { "1 page is".to_owned() } else { format!("{grown} pages are") }
         );
         all.push(Advice { text, gain: None });
     }

@@ -98,7 +98,7 @@ pub(crate) fn why(chosen: &str, lives: &[Life]) -> String {
             "its runs write nothing but the head of the state, which is always copied".to_owned()
         }
         "hot set" => format!(
-            "its runs write the same {}, which are copied back without a system call; other pages are write-protected",
+            "every run writes {}: a reset copies that back without a system call, and all other pages are write-protected",
             size(common.max(1))
         ),
         "scan" if tracked => {

@@ -128,7 +128,7 @@ pub(crate) fn picture(facts: &Facts) -> String {
             rect width="100%" height="100%" style="fill: var(--paper)" {}
             @for (i, stage) in stages.iter().enumerate() {
                 @let y = LINE + each * i as u64;
-                text x="0" y=(y) font-weight="bold" { (stage.after) }
+                text x="0" y=(y) class="title" { (stage.after) }
                 (regions(facts, &grids, stage, &[], y))
             }
             (drawn_legend(LINE + each * stages.len() as u64))
