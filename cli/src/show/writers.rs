@@ -16,13 +16,16 @@ pub(crate) struct Writer {
     pub(crate) during: String,
 }
 
+/// Pages with the index of who wrote them first.
+pub(crate) type WrittenRun = (std::ops::Range<u64>, usize);
+
 /// Who wrote what in one run.
 #[derive(Debug, Default)]
 pub(crate) struct Writers {
     /// Those who wrote most first.
     pub(crate) list: Vec<Writer>,
-    /// For each region, runs of pages with the index of who wrote them first.
-    pub(crate) pages: Vec<(RegionKind, Vec<(std::ops::Range<u64>, usize)>)>,
+    /// For each region, the pages that were written.
+    pub(crate) pages: Vec<(RegionKind, Vec<WrittenRun>)>,
     /// Whether all writers are known.
     pub(crate) complete: bool,
 }
