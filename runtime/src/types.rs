@@ -7,13 +7,14 @@
 //! Running guests ask about subtypes. They never wait for more than one recursive group: a module's types are numbered
 //! group by group, and each takes the lock for itself.
 
-use crate::code::LoadedCode;
+use crate::code::{LoadedCode, SupertypeTable};
 use crate::sys::fork::Guard;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use minirt_compiler::module::canonical::{Group, NUMBERS, NumberedTypes};
 use minirt_compiler::module::{CompositeType, FuncType, ModuleInfo, TypeDef};
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
+use std::iter::successors;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -34,6 +35,10 @@ struct Table {
     types: FxHashMap<u32, Entry>,
     /// The number that is tried next. After the last one, numbers start again: a number that is free was free for long.
     next: u32,
+    /// Where compiled code finds supertypes, if any asks for them.
+    supertypes: Option<SupertypeTable>,
+    /// Whether there was no memory for some of them.
+    is_incomplete: bool,
     /// Groups that nothing referred to at some time, the longest ago first.
     unused: VecDeque<Arc<Registered>>,
 }
@@ -67,6 +72,29 @@ pub(crate) struct RegisteredTypes {
 pub(crate) struct Types<'a>(RwLockReadGuard<'a, Table>);
 
 impl TypeRegistry {
+    /// Makes a registry whose types compiled code can cast to.
+    ///
+    /// # Errors
+    /// Returns an error if there is no address space for the table that code looks in.
+    pub(crate) fn with_supertypes() -> Result<Self> {
+        let table = Table { supertypes: Some(SupertypeTable::new()?), ..Table::default() };
+        Ok(Self(RwLock::new(table)))
+    }
+
+    /// Checks that compiled code finds all supertypes.
+    ///
+    /// # Errors
+    /// Returns an error if there was no memory for some of them.
+    pub(crate) fn check_supertypes(&self) -> Result<()> {
+        ensure!(!self.read().0.is_incomplete, "there was no memory for the table of types");
+        Ok(())
+    }
+
+    /// Returns where compiled code finds supertypes, and 0 if it never asks. That never changes.
+    pub(crate) fn supertypes(&self) -> usize {
+        self.read().0.supertypes.as_ref().map_or(0, SupertypeTable::address)
+    }
+
     pub(crate) fn read(&self) -> Types<'_> {
         Types(self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -214,8 +242,18 @@ impl Table {
             let entry = Entry { def, group: Arc::clone(&registered), exit_trampoline: OnceLock::new() };
             self.types.insert(number, entry);
         }
+        (first..first + group.len()).for_each(|number| self.note_supertypes(number));
         self.groups.insert(group, registered);
         Ok(first)
+    }
+
+    /// Writes the supertypes of a new type to where compiled code finds them.
+    fn note_supertypes(&mut self, number: u32) {
+        let Some(table) = &mut self.supertypes else { return };
+        let types = &self.types;
+        let up = successors(Some(number), |number| types.get(number).and_then(|entry| entry.def.supertype));
+        let all: Vec<u32> = up.collect();
+        self.is_incomplete |= table.set(number, all.into_iter().rev()).is_err();
     }
 
     /// Returns the first of so many numbers in a row that are free.

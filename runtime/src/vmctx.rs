@@ -302,6 +302,21 @@ impl Header {
         vmctx.at(header::INSTANCE)
     }
 
+    /// Returns where the base of the store's heap is.
+    pub(crate) fn heap(vmctx: VmContext) -> *mut *mut u8 {
+        vmctx.at(header::HEAP)
+    }
+
+    /// Returns where the vmctx of the instance is that brought the heap.
+    pub(crate) fn heap_owner(vmctx: VmContext) -> *mut VmContext {
+        vmctx.at(header::HEAP_OWNER)
+    }
+
+    /// Returns where the address of the engine's table of supertypes is.
+    pub(crate) fn supertypes(vmctx: VmContext) -> *mut usize {
+        vmctx.at(header::SUPERTYPES)
+    }
+
     /// Returns where the address of the allowance is. It is the store's as well, which begins with it.
     #[inline]
     pub(crate) fn allowance(vmctx: VmContext) -> *mut *mut Allowance {

@@ -3,7 +3,7 @@
 //! Floats are compared as bits. Of NaNs, the script says which ones it accepts.
 
 use anyhow::{Result, bail};
-use minirt::{ExternRef, Store, Val};
+use minirt::{AnyRef, ExternRef, Store, Val};
 use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
@@ -18,7 +18,11 @@ pub(crate) fn argument(arg: &WastArg<'_>, store: &mut Store<()>) -> Result<Val> 
         WastArgCore::F64(v) => Val::F64(v.bits),
         WastArgCore::V128(v) => Val::V128(u128::from_le_bytes(v.to_le_bytes())),
         WastArgCore::RefNull(ty) => null(ty)?,
-        WastArgCore::RefExtern(n) | WastArgCore::RefHost(n) => Val::ExternRef(Some(ExternRef::new(store, *n))),
+        WastArgCore::RefExtern(n) => Val::ExternRef(Some(ExternRef::new(store, *n))),
+        WastArgCore::RefHost(n) => {
+            let value = ExternRef::new(&mut *store, *n);
+            Val::AnyRef(Some(AnyRef::convert_extern(&*store, value)?))
+        }
     })
 }
 
@@ -73,7 +77,17 @@ fn matches(store: &Store<()>, value: &Val, expected: &WastRetCore<'_>) -> Result
         }
         (W::RefFunc(None), got) => matches!(got, Val::FuncRef(Some(_))),
         (W::RefExtern(None), got) => matches!(got, Val::ExternRef(Some(_))),
-        (W::RefExtern(Some(want)) | W::RefHost(want), got) => host_number(store, got) == Some(*want),
+        (W::RefExtern(Some(want)), got) => host_number(store, got) == Some(*want),
+        (W::RefHost(want), Val::AnyRef(Some(got))) => {
+            let value = Val::ExternRef(Some(ExternRef::convert_any(store, *got)?));
+            host_number(store, &value) == Some(*want)
+        }
+        (W::RefAny, got) => matches!(got, Val::AnyRef(Some(_))),
+        (W::RefEq, Val::AnyRef(Some(got))) => got.is_eqref(store)?,
+        (W::RefI31 | W::RefI31Shared, Val::AnyRef(Some(got))) => got.is_i31(store)?,
+        (W::RefStruct, Val::AnyRef(Some(got))) => got.is_struct(store)?,
+        (W::RefArray, Val::AnyRef(Some(got))) => got.is_array(store)?,
+        (W::RefHost(_) | W::RefEq | W::RefI31 | W::RefI31Shared | W::RefStruct | W::RefArray, _) => false,
         (W::Either(cases), got) => any_matches(store, got, cases)?,
         (W::I32(_) | W::I64(_) | W::F32(_) | W::F64(_) | W::V128(_), _) => false,
         (other, _) => bail!("a result pattern that is not understood: {other:?}"),

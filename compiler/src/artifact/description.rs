@@ -57,6 +57,7 @@ struct ImageOnFile {
     state: Vec<(usize, Inline)>,
     memory_size: u64,
     extra_memories: Vec<MemoryImage>,
+    heap: Option<MemoryImage>,
     remaining: Remaining,
 }
 
@@ -73,8 +74,8 @@ structs! {
     Description { module sizes code image memory }
     Sizes { host state room mutable }
     CodeOnFile { text_len funcs entries exits traps address_map handled handlers references }
-    ImageOnFile { state_len state memory_size extra_memories remaining }
-    Remaining { globals tables first_element first_data start snapshot }
+    ImageOnFile { state_len state memory_size extra_memories heap remaining }
+    Remaining { globals tables element_values first_element first_data start snapshot }
     MemoryPlan { extents flat }
     MemoryImage { size extents }
     Extent { offset bytes }
@@ -114,7 +115,8 @@ impl Description {
             let accessible = other.size.checked_next_multiple_of(HOST_PAGE);
             accessible.is_some_and(|size| MemoryPlan::of(&other.extents).places(size).is_some())
         };
-        if image.extra_memories.len() != own.saturating_sub(1) || !image.extra_memories.iter().all(fits) {
+        let heap = image.heap.is_some() == module.needs_heap() && image.heap.iter().all(fits);
+        if image.extra_memories.len() != own.saturating_sub(1) || !image.extra_memories.iter().all(fits) || !heap {
             return Err(unfit("its memories"));
         }
         let extents = plan.extents(memory, image.memory_size).ok_or_else(|| unfit("its memory"))?;
@@ -192,12 +194,13 @@ impl CodeOnFile {
 impl ImageOnFile {
     fn of(image: &InitialImage) -> Self {
         // The memory has a section of its own.
-        let InitialImage { state, memory: _, memory_size, extra_memories, remaining } = image;
+        let InitialImage { state, memory: _, memory_size, extra_memories, heap, remaining } = image;
         Self {
             state_len: state.len(),
             state: not_zero(state),
             memory_size: *memory_size,
             extra_memories: extra_memories.clone(),
+            heap: heap.clone(),
             remaining: remaining.clone(),
         }
     }
@@ -205,7 +208,7 @@ impl ImageOnFile {
     /// Returns the image with its memory. `None` if the state is shorter or longer than the layout allows. In a
     /// snapshot, tables may have grown.
     fn complete(self, layout: &Layout, memory: Vec<Extent>) -> Option<InitialImage> {
-        let Self { state_len, state: runs, memory_size, extra_memories, remaining } = self;
+        let Self { state_len, state: runs, memory_size, extra_memories, heap, remaining } = self;
         if !(layout.state_size..=layout.state_room).contains(&(state_len as u64)) {
             return None;
         }
@@ -213,7 +216,7 @@ impl ImageOnFile {
         for (at, Inline(bytes)) in runs {
             state.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(&bytes);
         }
-        Some(InitialImage { state, memory, memory_size, extra_memories, remaining })
+        Some(InitialImage { state, memory, memory_size, extra_memories, heap, remaining })
     }
 }
 

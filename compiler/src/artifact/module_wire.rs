@@ -44,7 +44,9 @@ enums! {
     ConstOp {
         0 = I32Const(value), 1 = I64Const(value), 2 = F32Const(bits), 3 = F64Const(bits), 4 = V128Const(value),
         5 = RefNull(heap), 6 = RefFunc(index), 7 = GlobalGet(index), 8 = I32Add, 9 = I32Sub, 10 = I32Mul, 11 = I64Add,
-        12 = I64Sub, 13 = I64Mul,
+        12 = I64Sub, 13 = I64Mul, 14 = StructNew(ty), 15 = StructNewDefault(ty), 16 = ArrayNew(ty),
+        17 = ArrayNewDefault(ty), 18 = ArrayNewFixed { ty len }, 19 = RefI31, 20 = AnyConvertExtern,
+        21 = ExternConvertAny,
     }
 }
 

@@ -75,6 +75,14 @@ traps! {
     NullExceptionReference = 18: "null exception reference",
     /// The exceptions that a store holds take more memory than it may use for them.
     ExceptionsExhausted = 19: "too many exceptions",
+    /// An access or bulk operation left its array.
+    ArrayOutOfBounds = 20: "out of bounds array access",
+    /// A reference was cast to a type that it does not have.
+    CastFailure = 21: "cast failure",
+    /// A null reference was used where a small integer is needed.
+    NullI31Ref = 22: "null i31 reference",
+    /// The heap of structures and arrays has no room for another one.
+    GcHeapOutOfMemory = 23: "GC heap out of memory",
 }
 
 impl Trap {
@@ -99,7 +107,7 @@ mod tests {
     #[test]
     fn every_code_names_its_own_trap_and_no_other() {
         let known: Vec<Trap> = (0..=u8::MAX).filter_map(Trap::from_code).collect();
-        assert_eq!(known.len(), 19);
+        assert_eq!(known.len(), 23);
         for trap in known {
             assert_eq!(Trap::from_code(trap.code()), Some(trap));
         }

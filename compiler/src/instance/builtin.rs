@@ -21,6 +21,8 @@ pub const GROWTH_FAILED: i64 = -2;
 
 /// What a host function returns to its exit trampoline if it failed. No function is at this address.
 pub const HOST_FAILED: i64 = 1;
+/// The result of allocations if the embedder failed: compiled code traps.
+pub const ALLOCATION_FAILED: u64 = 1;
 
 /// Calls a macro with the list of builtins: for each its name in [`Builtin`], and its Rust signature without vmctx.
 #[macro_export]
@@ -43,6 +45,16 @@ macro_rules! for_each_builtin {
             TableCopy = fn table_copy(to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32;
             /// Copies from an element segment. Returns 0, or 1 if a range is out of bounds.
             TableInit = fn table_init(table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32;
+            /// Makes room for an object of so many bytes. Returns its offset in the heap, 0 if there is no room, or
+            /// `ALLOCATION_FAILED`.
+            GcAllocate = fn gc_allocate(size: u64) -> u64;
+            /// Copies bytes within the heap, given their addresses. Returns 0, or 1 if they are not in the heap.
+            HeapCopy = fn heap_copy(to: u64, from: u64, len: u64) -> u32;
+            /// Copies from a data segment to elements of `size` bytes, which are known to be there. Returns 0, or 1 if
+            /// the bytes are not. Into array 0, it copies nothing.
+            ArrayInitData = fn array_init_data(to: u64, segment: u32, size: u32, at: u32, from: u32, len: u32) -> u32;
+            /// Copies from an element segment to elements of `size` bytes, as `array_init_data` does.
+            ArrayInitElem = fn array_init_elem(to: u64, segment: u32, size: u32, at: u32, from: u32, len: u32) -> u32;
             /// Compares types by the engine's numbers. Returns 0 if `found` is `wanted` or extends it, otherwise 1.
             CheckSubtype = fn check_subtype(found: u32, wanted: u32) -> u32;
             /// Asks the store whether the code may go on although its epoch deadline has passed. A trampoline calls

@@ -21,6 +21,9 @@ pub struct InitialImage {
     /// The other memories that the module defines, in order. Each belongs to an instance of its
     /// own, of a module that has only this memory.
     pub extra_memories: Vec<MemoryImage>,
+    /// The heap, if the module's instances need one: with the objects that its constant expressions
+    /// make. Their types are canonical type indices ([`object`](super::layout::object)).
+    pub heap: Option<MemoryImage>,
     /// The steps of instantiation that are left for each instance.
     pub remaining: Remaining,
 }
@@ -34,6 +37,8 @@ pub struct Remaining {
     /// Tables (counted with imports) whose first elements depend on an import. Segments come after
     /// them.
     pub tables: Vec<u32>,
+    /// Passive element segments whose new objects depend on an import.
+    pub element_values: Vec<u32>,
     /// The first active element segment that has to be applied; all later ones have to be applied
     /// with it.
     pub first_element: Option<u32>,
@@ -54,8 +59,12 @@ impl Remaining {
 
     /// Returns whether nothing has to be initialised, although there may be a start function.
     pub fn is_initialised(&self) -> bool {
-        let Self { globals, tables, first_element, first_data, start: _, snapshot: _ } = self;
-        globals.is_empty() && tables.is_empty() && first_element.is_none() && first_data.is_none()
+        let Self { globals, tables, element_values, first_element, first_data, start: _, snapshot: _ } = self;
+        globals.is_empty()
+            && tables.is_empty()
+            && element_values.is_empty()
+            && first_element.is_none()
+            && first_data.is_none()
     }
 }
 

@@ -11,9 +11,11 @@
 
 use super::image::{Extent, InitialImage, MemoryImage, Remaining};
 use super::layout::{
-    DropFlag, ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record,
+    DropFlag, ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record, object,
 };
-use crate::module::{ConstExpr, MemoryType, ModuleInfo, RefKind, SegmentMode, ValType};
+use crate::module::{
+    ConstExpr, Contents, ElementItems, MemoryType, ModuleInfo, RefKind, SegmentMode, Surroundings, ValType, WASM_PAGE,
+};
 use std::collections::BTreeMap;
 
 /// The most elements that a table's initial value fills in the image. A module of some bytes can ask for megabytes of
@@ -26,6 +28,12 @@ const SPARSE_MAX: usize = 16 << 20;
 /// page, so a small module could ask for a large image. Its instances are filled when they are made.
 const SPARSE_FACTOR: usize = 8;
 
+/// The most bytes of objects in the image. A module of some bytes can ask for gigabytes; those are made when an instance
+/// is.
+const OBJECTS_MAX: u64 = 64 << 20;
+/// Bytes that a heap has at least for objects that code makes.
+const HEAP_ROOM: u64 = 32 << 10;
+
 /// Computes the image of a module's instances.
 pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let state = vec![0; layout.state_size as usize];
@@ -34,11 +42,13 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let remaining = Remaining { start: info.start, ..Remaining::default() };
     let image = InitialImage { state, memory_size, remaining, ..InitialImage::default() };
     let pages = info.memories[info.num_imported_memories as usize..].iter().map(|_| BTreeMap::new()).collect();
-    let mut builder = Builder { info, layout, image, globals: Vec::new(), pages, data_bytes: 0 };
+    let objects = Vec::new();
+    let mut builder = Builder { info, layout, image, globals: Vec::new(), objects, pages, data_bytes: 0 };
     builder.sizes();
     builder.records();
     builder.globals();
     builder.tables();
+    builder.element_values();
     builder.elements();
     builder.data();
     let own = &info.memories[info.num_imported_memories as usize..];
@@ -46,6 +56,7 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     builder.image.memory = images.next().map_or_else(Vec::new, |(_, pages)| extents(pages));
     let image = |(ty, pages): (&MemoryType, Pages)| MemoryImage { size: ty.initial_bytes(), extents: extents(pages) };
     builder.image.extra_memories = images.map(image).collect();
+    builder.image.heap = info.needs_heap().then(|| heap(&builder.objects));
     builder.image
 }
 
@@ -67,6 +78,8 @@ struct Builder<'a> {
     image: InitialImage,
     /// Values of the defined globals so far; `None` where an import decides.
     globals: Vec<Option<u128>>,
+    /// The objects of the heap so far, from the first one on.
+    objects: Vec<u8>,
     /// The pages with data, of each memory that the module defines.
     pages: Vec<Pages>,
     /// Bytes of the data segments that were copied there.
@@ -115,7 +128,8 @@ impl Builder<'_> {
     }
 
     fn globals(&mut self) {
-        for (defined, init) in self.info.global_inits.iter().enumerate() {
+        let info = self.info;
+        for (defined, init) in info.global_inits.iter().enumerate() {
             let value = self.evaluate(init);
             self.globals.push(value);
             let global = self.info.num_imported_globals + defined as u32;
@@ -134,19 +148,40 @@ impl Builder<'_> {
     }
 
     /// Returns a constant expression's value as the state keeps it (a funcref as a distance). `None` if it depends on
-    /// an import.
-    fn evaluate(&self, expr: &ConstExpr) -> Option<u128> {
-        let func = |index| Some(u128::from(i64::from(self.layout.func_record(index)?) as u64));
-        let global = |index: u32| {
-            let defined = index.checked_sub(self.info.num_imported_globals)?;
-            *self.globals.get(defined as usize)?
-        };
-        expr.evaluate(func, global)
+    /// an import, or its objects would make the image too large.
+    fn evaluate(&mut self, expr: &ConstExpr) -> Option<u128> {
+        let before = self.objects.len();
+        let value = expr.evaluate(&self.info.types, self);
+        if value.is_none() {
+            self.objects.truncate(before);
+        }
+        value
+    }
+
+    /// Makes the objects of passive element segments.
+    fn element_values(&mut self) {
+        for (segment, at) in
+            (0..self.info.elements.len() as u32).filter_map(|i| Some((i, self.layout.element_values(i)?)))
+        {
+            let info = self.info;
+            let ElementItems::Expressions(exprs) = &info.elements[segment as usize].items else { continue };
+            let before = self.objects.len();
+            match exprs.iter().map(|expr| self.evaluate(expr)).collect::<Option<Vec<_>>>() {
+                Some(values) => {
+                    (0..).zip(values).for_each(|(i, value)| self.put_word(element(at, i), value as u64));
+                }
+                None => {
+                    self.objects.truncate(before);
+                    self.image.remaining.element_values.push(segment);
+                }
+            }
+        }
     }
 
     fn tables(&mut self) {
-        for (table, init) in &self.info.table_inits {
-            let elements = self.info.tables[*table as usize].minimum;
+        let info = self.info;
+        for (table, init) in &info.table_inits {
+            let elements = info.tables[*table as usize].minimum;
             match (self.evaluate(init), self.layout.table(*table)) {
                 (Some(0), TablePlace::State { .. }) => {}
                 (Some(value), TablePlace::State { base, .. }) if elements <= FILL_MAX => {
@@ -158,8 +193,9 @@ impl Builder<'_> {
     }
 
     fn elements(&mut self) {
-        for i in 0..self.info.elements.len() {
-            match &self.info.elements[i].mode {
+        let info = self.info;
+        for i in 0..info.elements.len() {
+            match &info.elements[i].mode {
                 SegmentMode::Passive | SegmentMode::Declared => {}
                 SegmentMode::Active { target, offset } => {
                     if self.image.remaining.first_element.is_some() {
@@ -177,20 +213,31 @@ impl Builder<'_> {
     }
 
     /// Returns where a segment's elements go and what they are, if both are the same in every instance.
-    fn static_elements(&self, segment: usize, table: u32, offset: &ConstExpr) -> Option<Vec<(i32, u64)>> {
+    fn static_elements(&mut self, segment: usize, table: u32, offset: &ConstExpr) -> Option<Vec<(i32, u64)>> {
         let TablePlace::State { base, .. } = self.layout.table(table) else { return None };
         if self.image.remaining.tables.contains(&table) {
             return None;
         }
-        let items = &self.info.elements[segment].items;
+        let info = self.info;
+        let items = &info.elements[segment].items;
         let at = self.evaluate(offset)? as u64;
         let end = at.checked_add(items.len() as u64)?;
-        if end > self.info.tables[table as usize].minimum {
+        if end > info.tables[table as usize].minimum {
             return None;
         }
-        let func = |index| Some(i64::from(self.layout.func_record(index)?) as u64);
-        let values = items.values(0, func, |expr| self.evaluate(expr).map(|value| value as u64));
-        (at..).zip(values).map(|(at, value)| Some((element(base, at), value?))).collect()
+        let before = self.objects.len();
+        let values: Option<Vec<u64>> = match items {
+            ElementItems::Functions(funcs) => {
+                funcs.iter().map(|func| Some(i64::from(self.layout.func_record(*func)?) as u64)).collect()
+            }
+            ElementItems::Expressions(exprs) => {
+                exprs.iter().map(|expr| self.evaluate(expr).map(|value| value as u64)).collect()
+            }
+        };
+        if values.is_none() {
+            self.objects.truncate(before);
+        }
+        Some((at..).map(|at| element(base, at)).zip(values?).collect())
     }
 
     fn publishes(&self) -> bool {
@@ -204,8 +251,9 @@ impl Builder<'_> {
 
     fn data(&mut self) {
         let mut applying = !self.publishes();
-        for i in 0..self.info.data.len() {
-            let SegmentMode::Active { target, offset } = &self.info.data[i].mode else { continue };
+        let info = self.info;
+        for i in 0..info.data.len() {
+            let SegmentMode::Active { target, offset } = &info.data[i].mode else { continue };
             applying = applying && self.static_data(i, *target, offset);
             if applying {
                 self.drop_segment(self.layout.data_dropped(i as u32));
@@ -236,9 +284,40 @@ impl Builder<'_> {
     }
 }
 
+impl Surroundings for Builder<'_> {
+    fn func(&mut self, index: u32) -> Option<u128> {
+        Some(u128::from(i64::from(self.layout.func_record(index)?) as u64))
+    }
+
+    fn global(&mut self, index: u32) -> Option<u128> {
+        let defined = index.checked_sub(self.info.num_imported_globals)?;
+        *self.globals.get(defined as usize)?
+    }
+
+    fn object(&mut self, ty: u32, contents: Contents<'_>) -> Option<u128> {
+        let ty = self.info.canonical_types[ty as usize];
+        let composite = &self.info.types[ty as usize].composite;
+        let reference = object::FIRST + self.objects.len() as u64;
+        let room = OBJECTS_MAX.checked_sub(self.objects.len() as u64)?;
+        object::append(&mut self.objects, room, ty, composite, contents)?;
+        Some(reference.into())
+    }
+}
+
 /// Returns where a table's element is.
 fn element(base: i32, index: u64) -> i32 {
     base.wrapping_add((index * ELEMENT_SIZE) as i32)
+}
+
+/// Returns a heap with these objects.
+fn heap(objects: &[u8]) -> MemoryImage {
+    let next = object::FIRST + objects.len() as u64;
+    let size = (next - object::BIAS + HEAP_ROOM).next_multiple_of(WASM_PAGE);
+    let mut pages = Pages::new();
+    copy_to_pages(&mut pages, object::NEXT - object::BIAS, &next.to_le_bytes());
+    copy_to_pages(&mut pages, object::LIMIT - object::BIAS, &(object::BIAS + size).to_le_bytes());
+    copy_to_pages(&mut pages, object::FIRST - object::BIAS, objects);
+    MemoryImage { size, extents: extents(pages) }
 }
 
 type Pages = BTreeMap<u64, Box<[u8; HOST_PAGE as usize]>>;

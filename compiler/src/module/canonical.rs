@@ -276,6 +276,11 @@ impl ModuleInfo {
         successors(Some(sub), |index| self.types[*index as usize].supertype).any(|it| canonical(it) == canonical(of))
     }
 
+    /// Returns how many types a type extends, by any number of steps.
+    pub(crate) fn supertypes(&self, ty: u32) -> u32 {
+        successors(Some(ty), |index| self.types[*index as usize].supertype).count() as u32 - 1
+    }
+
     /// Fills in `canonical_types`.
     pub(crate) fn find_equal_types(&mut self) {
         let mut groups: HashMap<Group, u32> = HashMap::new();

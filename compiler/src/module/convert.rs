@@ -43,7 +43,7 @@ pub(crate) struct Known<'a> {
 
 impl Known<'_> {
     /// Refuses a use of garbage collection, unless it is switched on.
-    fn gc(self, what: impl FnOnce() -> String) -> Result<(), Missing> {
+    pub(super) fn gc(self, what: impl FnOnce() -> String) -> Result<(), Missing> {
         if self.features.has(Feature::Gc) { Ok(()) } else { Err(Missing::new(Feature::Gc, what())) }
     }
 }

@@ -93,6 +93,16 @@ pub enum ElementItems {
     Expressions(Vec<ConstExpr>),
 }
 
+impl ElementSegment {
+    /// Returns whether its elements include new objects, which are made when an instance is.
+    pub fn makes_objects(&self) -> bool {
+        match &self.items {
+            ElementItems::Functions(_) => false,
+            ElementItems::Expressions(exprs) => exprs.iter().any(ConstExpr::makes_objects),
+        }
+    }
+}
+
 impl ElementItems {
     /// Returns how many elements there are.
     pub fn len(&self) -> usize {
@@ -208,6 +218,11 @@ impl ModuleInfo {
     /// Returns the function type of the tag with this index: its parameters are what exceptions carry.
     pub fn tag_type(&self, tag: u32) -> &FuncType {
         self.type_at(self.tags[tag as usize])
+    }
+
+    /// Returns whether it defines a type of structures or arrays, so that its instances need a heap.
+    pub fn needs_heap(&self) -> bool {
+        self.types.iter().any(|ty| ty.composite.as_func().is_none())
     }
 
     /// Returns the recursive groups, as ranges of type indices.

@@ -9,7 +9,7 @@
 //! the list of features in `account_for!`.
 
 use super::convert::{BlockType, FromParser, Known, MemArg, Missing, TryTable};
-use super::types::{HeapType, ValType};
+use super::types::{HeapType, RefType, ValType};
 use crate::base::error::Feature;
 use wasmparser::{BrTable, Ieee32, Ieee64, Operator, Ordering, V128};
 
@@ -104,6 +104,37 @@ families! {
     Reference {
         RefNull { hty: HeapType } RefIsNull RefFunc { function_index: u32 } RefAsNonNull
         BrOnNull { relative_depth: u32 } BrOnNonNull { relative_depth: u32 }
+    }
+    /// Structures.
+    Struct {
+        StructNew { struct_type_index: u32 } StructNewDefault { struct_type_index: u32 }
+        StructGet { struct_type_index: u32, field_index: u32 } StructGetS { struct_type_index: u32, field_index: u32 }
+        StructGetU { struct_type_index: u32, field_index: u32 } StructSet { struct_type_index: u32, field_index: u32 }
+    }
+    /// Arrays: making them, and single elements.
+    Array {
+        ArrayNew { array_type_index: u32 } ArrayNewDefault { array_type_index: u32 }
+        ArrayNewFixed { array_type_index: u32, array_size: u32 }
+        ArrayNewData { array_type_index: u32, array_data_index: u32 }
+        ArrayNewElem { array_type_index: u32, array_elem_index: u32 }
+        ArrayGet { array_type_index: u32 } ArrayGetS { array_type_index: u32 } ArrayGetU { array_type_index: u32 }
+        ArraySet { array_type_index: u32 } ArrayLen
+    }
+    /// Arrays: many elements at a time.
+    BulkArray {
+        ArrayFill { array_type_index: u32 }
+        ArrayCopy { array_type_index_dst: u32, array_type_index_src: u32 }
+        ArrayInitData { array_type_index: u32, array_data_index: u32 }
+        ArrayInitElem { array_type_index: u32, array_elem_index: u32 }
+    }
+    /// Small integers, and what has the same representation.
+    SmallInteger { RefI31 I31GetS I31GetU AnyConvertExtern ExternConvertAny RefEq }
+    /// Casts.
+    Cast {
+        RefTestNonNull { hty: HeapType } RefTestNullable { hty: HeapType }
+        RefCastNonNull { hty: HeapType } RefCastNullable { hty: HeapType }
+        BrOnCast { relative_depth: u32, from_ref_type: RefType, to_ref_type: RefType }
+        BrOnCastFail { relative_depth: u32, from_ref_type: RefType, to_ref_type: RefType }
     }
     /// Tables: elements and sizes.
     Table {
@@ -356,7 +387,6 @@ macro_rules! account_for {
     // The proposals that are refused, and as what.
     (@refused acquire_release_atomics $op:ident) => { Some(Feature::AcquireReleaseAtomics) };
     (@refused custom_descriptors $op:ident) => { Some(Feature::CustomDescriptors) };
-    (@refused gc $op:ident) => { Some(Feature::Gc) };
     (@refused memory_control $op:ident) => { Some(Feature::MemoryControl) };
     (@refused shared_everything_threads $op:ident) => { Some(Feature::SharedEverythingThreads) };
     (@refused stack_switching $op:ident) => { Some(Feature::StackSwitching) };

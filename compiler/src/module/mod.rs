@@ -21,7 +21,7 @@ pub(crate) mod validate;
 pub(crate) use convert::{BlockType, Catch, FromParser, Known, MemArg, TryTable};
 
 pub use composite::{ArrayType, CompositeType, DefinedType, FieldType, StorageType, StructType, TypeDef};
-pub use const_expr::{ConstExpr, ConstOp};
+pub use const_expr::{ConstExpr, ConstOp, Contents, Surroundings};
 pub use display::Shown;
 pub use externs::{ExternType, GlobalType, MemoryType, Mutability, TableType, TagType, WASM_PAGE};
 pub use info::{DataSegment, ElementItems, ElementSegment, Entity, Export, FuncDecl, Import, ModuleInfo, SegmentMode};

@@ -317,6 +317,21 @@ fn constant(op: Operator<'_>, known: Known<'_>) -> Result<Option<ConstOp>, Missi
         Operator::I64Add => ConstOp::I64Add,
         Operator::I64Sub => ConstOp::I64Sub,
         Operator::I64Mul => ConstOp::I64Mul,
+        Operator::StructNew { struct_type_index } => ConstOp::StructNew(struct_type_index),
+        Operator::StructNewDefault { struct_type_index } => ConstOp::StructNewDefault(struct_type_index),
+        Operator::ArrayNew { array_type_index } => ConstOp::ArrayNew(array_type_index),
+        Operator::ArrayNewDefault { array_type_index } => ConstOp::ArrayNewDefault(array_type_index),
+        Operator::ArrayNewFixed { array_type_index, array_size } => {
+            ConstOp::ArrayNewFixed { ty: array_type_index, len: array_size }
+        }
+        // These need no type of the module's, so that alone does not refuse them.
+        Operator::RefI31 => known.gc(|| "the instruction RefI31".to_owned()).map(|()| ConstOp::RefI31)?,
+        Operator::AnyConvertExtern => {
+            known.gc(|| "the instruction AnyConvertExtern".to_owned()).map(|()| ConstOp::AnyConvertExtern)?
+        }
+        Operator::ExternConvertAny => {
+            known.gc(|| "the instruction ExternConvertAny".to_owned()).map(|()| ConstOp::ExternConvertAny)?
+        }
         other => {
             let known = Instruction::new(other, known)?;
             unreachable!("validation has admitted {known:?} in a constant expression")

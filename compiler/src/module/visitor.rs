@@ -33,6 +33,7 @@ macro_rules! visit {
                         self.found.missing = Some(missing);
                     }
                 )*)?
+                visit!(@gate self $proposal $op);
                 if let Some(feature) = needs::$op {
                     self.found.missing = Some(unavailable(stringify!($op), feature));
                 }
@@ -42,6 +43,14 @@ macro_rules! visit {
             }
         )*
     };
+
+    // What is there, but may be off.
+    (@gate $self:ident gc $op:ident) => {
+        if let Err(missing) = $self.known.gc(|| concat!("the instruction ", stringify!($op)).to_owned()) {
+            $self.found.missing = Some(missing);
+        }
+    };
+    (@gate $self:ident $other:ident $op:ident) => {};
 
     // Calls, with the index of what they call.
     (@call $self:ident Call $func:ident) => { $self.called($self.info.func_type($func)) };

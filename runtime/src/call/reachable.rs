@@ -2,7 +2,7 @@
 //!
 //! Compiled code says in its stack maps where it holds references during each call. So all of them are found in the
 //! frames from the innermost one to the entry trampoline, for each call that is at work in the store. Others are in
-//! globals, tables, the embedder's handles, and the exception that is on its way.
+//! globals, tables, structures and arrays, the embedder's handles, and the exception that is on its way.
 //!
 //! Nothing moves. A reference that is found stays what it is.
 
@@ -12,6 +12,7 @@ use crate::pool::InstanceData;
 use crate::store::{Activation, Exceptions, ExnReference, StoreInner};
 use crate::vmctx::VmContext;
 use minirt_compiler::instance::layout::{GlobalPlace, TablePlace};
+use minirt_compiler::module::canonical::NumberedTypes;
 
 /// Frees the exceptions of a store that nothing refers to. `frame` is that of what compiled code has called, or 0 in the
 /// host. `others` are references that are needed besides.
@@ -33,6 +34,7 @@ pub(super) unsafe fn free_unreachable(
         // SAFETY: the instance is alive, and none of its code runs now.
         unsafe { mark_state(&mut exceptions, store.instance(instance)) }
     }
+    mark_heap(&mut exceptions, store);
     let mut activation: *const Activation = store.activation;
     let mut innermost = frame;
     // SAFETY: the caller's promise.
@@ -72,6 +74,21 @@ unsafe fn mark_frames(exceptions: &mut Exceptions, frame: usize, last: usize) {
         }
     });
     found.into_iter().for_each(|reference| exceptions.mark(reference));
+}
+
+/// Marks what the structures and arrays of a store hold.
+fn mark_heap(exceptions: &mut Exceptions, store: &StoreInner) {
+    let Some(heap) = &store.heap else { return };
+    let types = store.engine.types();
+    heap.visit(
+        |number| types.get(number).map(|def| &def.composite),
+        |object, parts| {
+            let exceptions_in = parts.iter().filter(|(_, ty)| ty.unpack().is_traced());
+            exceptions_in
+                .filter_map(|(at, _)| heap.word(object + at).and_then(ExnReference::from_word))
+                .for_each(|reference| exceptions.mark(reference));
+        },
+    );
 }
 
 /// Marks what an instance holds in its globals and tables.

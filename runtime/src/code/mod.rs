@@ -3,7 +3,9 @@
 //! Knows nothing of modules or instances.
 
 pub(crate) mod registry;
+mod supertypes;
 mod text;
 pub(crate) mod writer;
 
+pub(crate) use supertypes::SupertypeTable;
 pub(crate) use text::LoadedCode;

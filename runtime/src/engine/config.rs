@@ -195,8 +195,9 @@ impl Config {
     }
 
     /// Sets whether modules may use structures, arrays and the references that lead to them. Default: `false`, because
-    /// this is not finished: modules may have the types, but no instruction makes or uses such objects yet. Without
-    /// typed function references, there are none.
+    /// this is not finished: nothing is collected yet, so objects live as long as their store, and code that goes on
+    /// making them traps with [`Trap::GcHeapOutOfMemory`](crate::Trap::GcHeapOutOfMemory) in the end. Without typed
+    /// function references, there are none.
     pub fn wasm_gc(&mut self, enable: bool) -> &mut Self {
         self.feature(Feature::Gc, enable)
     }

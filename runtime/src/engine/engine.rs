@@ -15,7 +15,7 @@ use minirt_compiler::module::canonical::Renumber;
 use minirt_compiler::module::{
     ArrayType, CompositeType, DefinedType, Entity, ExternType, Finality, FuncType, Shown, StructType, TypeDef, ValType,
 };
-use minirt_compiler::{CompileError, Compiler, Metering};
+use minirt_compiler::{CompileError, Compiler, Feature, Metering};
 use std::borrow::Cow;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
@@ -40,6 +40,8 @@ struct EngineInner {
     compiler: Compiler,
     pool: Pool,
     types: Arc<TypeRegistry>,
+    /// Where compiled code finds supertypes, and 0 if it never asks.
+    supertypes: usize,
     memory_init_cow: bool,
     /// Modules and snapshots for whose images the system made no file.
     copied_images: AtomicU64,
@@ -136,12 +138,15 @@ impl Engine {
     /// Returns an error if minirt cannot compile for this processor.
     pub fn new(config: &Config) -> Result<Self> {
         let compiler = Compiler::new(&config.settings).context("could not set up the compiler")?;
+        let casts = config.settings.features.has(Feature::Gc);
+        let types = if casts { Arc::new(TypeRegistry::with_supertypes()?) } else { Arc::default() };
         let inner = Arc::new(EngineInner {
             users: AtomicUsize::new(1),
             spare: Sharded::default(),
             compiler,
             pool: Pool::new(config.limits),
-            types: Arc::default(),
+            supertypes: types.supertypes(),
+            types,
             memory_init_cow: config.memory_init_cow,
             copied_images: AtomicU64::new(0),
             check_artifacts: config.check_artifacts,
@@ -269,6 +274,12 @@ impl Engine {
     /// Returns the engine's types, to be looked at. While they are held, no type gets a number.
     pub(crate) fn types(&self) -> Types<'_> {
         self.inner.types.read()
+    }
+
+    /// Returns where compiled code finds supertypes, and 0 if it never asks.
+    #[inline]
+    pub(crate) fn supertypes(&self) -> usize {
+        self.inner.supertypes
     }
 
     /// Returns where the engine's types are registered.

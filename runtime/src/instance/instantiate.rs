@@ -8,19 +8,25 @@ use super::imports::{ImportValue, check_imports, closures_of, write_imports};
 use crate::call::enter::call;
 use crate::engine::Engine;
 use crate::module::Module;
+use crate::module::objects::Objects;
 use crate::ops::builtins;
 use crate::ops::bulk;
-use crate::ops::constant::evaluate;
+use crate::ops::constant::{evaluate, evaluate_with};
+use crate::ops::heap;
 use crate::pool::{Closures, InstanceData, Prototype, Role};
 use crate::store::resolve::func_of;
-use crate::store::{AsContextMut, Extern, Instance, Memory, StoreInner};
+use crate::store::{AsContextMut, Extern, Heap, Instance, Memory, StoreInner};
 use crate::vmctx::{Header, View};
-use anyhow::{Result, anyhow, ensure};
-use minirt_compiler::instance::layout::MemoryPlace;
+use anyhow::{Context, Result, anyhow, ensure};
+use minirt_compiler::instance::image::MemoryImage;
+use minirt_compiler::instance::layout::object::{BIAS, FIRST, TAG_MASK};
+use minirt_compiler::instance::layout::{GlobalPlace, MemoryPlace, TablePlace};
 use minirt_compiler::module::{
-    ConstExpr, ConstOp, GlobalType, MemoryType, ModuleInfo, SegmentMode, TableType, ValType,
+    ConstExpr, ConstOp, Contents, ElementItems, GlobalType, MemoryType, ModuleInfo, RefKind, SegmentMode, StorageType,
+    TableType, ValType,
 };
 use minirt_compiler::{Compiler, Trap};
+use rustc_hash::FxHashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -92,6 +98,9 @@ fn instantiate_as(
     let instance = Instance { store: store.id, index };
     if !prototype.extra_memories.is_empty() {
         attach_memories(store, engine, prototype, data)?;
+        if let Some(heap) = prototype.heap() {
+            attach_heap(store, engine, heap, data)?;
+        }
     }
     run_remaining(store, instance)?;
     Ok(instance)
@@ -105,7 +114,7 @@ fn attach_memories(
     prototype: &Prototype,
     to: NonNull<InstanceData>,
 ) -> Result<()> {
-    for (number, memory) in (1..).zip(&prototype.extra_memories) {
+    for (number, memory) in (1..).zip(prototype.memories()) {
         let instance = instantiate_as(store, engine, memory, &[], None, Role::Memory)?;
         let space = Memory { instance, index: 0 }.space(store);
         // SAFETY: the instance is alive; nobody else uses its description.
@@ -117,6 +126,147 @@ fn attach_memories(
         unsafe { *view.vmctx.at(entry) = space };
     }
     Ok(())
+}
+
+/// Gives an instance its heap: its own if it is the first in the store that needs one, and otherwise the store's, to which
+/// the objects of its image are moved.
+#[cold]
+fn attach_heap(
+    store: &mut StoreInner,
+    engine: &Engine,
+    heap: &Arc<Prototype>,
+    to: NonNull<InstanceData>,
+) -> Result<()> {
+    // SAFETY: the instance is alive, and nobody else uses its description.
+    let data = unsafe { to.as_ref() };
+    if let Some(shared) = &mut store.heap {
+        shared.users += 1;
+        return move_objects(store, heap, data);
+    }
+    let instance = instantiate_as(store, engine, heap, &[], None, Role::Memory)?;
+    let memory = Memory { instance, index: 0 }.space(store);
+    let (owner, owner_index) = (data.vmctx(), data.index);
+    store.heap = Some(Heap { memory, owner_index, owner, users: 1, generation: 0 });
+    store.publish_heap();
+    Ok(())
+}
+
+/// Moves the objects of an instance's image to the heap of its store, and whatever refers to them with them.
+fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -> Result<()> {
+    let (_, extents, size) = heap.image.parts();
+    let mut objects =
+        Objects::of(&MemoryImage { size: size as u64, extents }).context("the heap of the image is damaged")?;
+    let end = objects.end().context("the heap of the image is damaged")?;
+    let first = (FIRST - BIAS) as usize;
+    // SAFETY: none of the store's code runs that could be at work in the heap, or it waits for the host.
+    let to = unsafe { heap::allocate(store, (end - first) as u64)? }.ok_or(Trap::GcHeapOutOfMemory)?;
+    let Some(Heap { memory, owner, .. }) = store.heap else { unreachable!("the store has one") };
+    let distance = (data.vmctx().address() as u64).wrapping_sub(owner.address() as u64);
+    let moved = |reference: u64| {
+        let is_object = reference != 0 && reference as u32 & TAG_MASK == 0;
+        if is_object { reference - FIRST + to } else { reference }
+    };
+    let types: FxHashMap<u32, u32> =
+        (0..).zip(data.prototype.program.types.iter()).map(|(index, number)| (*number, index)).collect();
+    let visited = objects.visit(
+        data.prototype.info(),
+        |number| types.get(&number).copied(),
+        |object, _, parts| {
+            for (at, ty) in parts.iter() {
+                let StorageType::ValType(ValType::Ref(ty)) = ty else { continue };
+                let at = at as usize;
+                match ty.heap.kind() {
+                    RefKind::Any | RefKind::Extern => {
+                        let field = object.get_mut(at..at + 4)?;
+                        let reference = u32::from_le_bytes(field.try_into().ok()?);
+                        field.copy_from_slice(&(moved(reference.into()) as u32).to_le_bytes());
+                    }
+                    RefKind::Func => {
+                        let field = object.get_mut(at..at + 8)?;
+                        let stored = u64::from_le_bytes((&*field).try_into().ok()?);
+                        let stored = if stored == 0 { 0 } else { stored.wrapping_add(distance) };
+                        field.copy_from_slice(&stored.to_le_bytes());
+                    }
+                    // No constant expression makes an exception.
+                    RefKind::Exn => {}
+                }
+            }
+            Some(())
+        },
+    );
+    visited.context("the heap of the image is damaged")?;
+    store.touched = true;
+    // SAFETY: the heap is that of this store, the state is that of the instance, and nobody else uses either.
+    unsafe {
+        bulk::memory_write(memory, to - BIAS, &objects.bytes[first..end])?;
+        move_state(data, moved)?;
+    }
+    Ok(())
+}
+
+/// Changes the references to objects in an instance's state.
+///
+/// # Safety
+/// The instance must be alive, and nobody else use its state.
+unsafe fn move_state(data: &InstanceData, moved: impl Fn(u64) -> u64) -> Result<(), Trap> {
+    let view = data.view();
+    let leads_to_objects = |kind: RefKind| match kind {
+        RefKind::Any | RefKind::Extern => true,
+        RefKind::Func | RefKind::Exn => false,
+    };
+    // SAFETY: globals and the values of element segments are in the state's head, which is always writable. Elements of
+    // tables are made writable.
+    unsafe {
+        for (index, global) in (0..).zip(&view.module.globals) {
+            if let (ValType::Ref(ty), GlobalPlace::State(at)) = (global.content, view.layout.global(index))
+                && leads_to_objects(ty.heap.kind())
+            {
+                let word = view.vmctx.at::<u64>(at);
+                *word = moved(*word);
+            }
+        }
+        for segment in &view.module.elements {
+            let Some(at) = view.layout.element_values(segment.index) else { continue };
+            for i in 0..segment.items.len() {
+                let word = view.vmctx.at::<u64>(at).add(i);
+                *word = moved(*word);
+            }
+        }
+        for (index, table) in (0..).zip(&view.module.tables) {
+            let TablePlace::State { .. } = view.layout.table(index) else { continue };
+            if leads_to_objects(table.element.heap.kind()) {
+                let space = view.table(index);
+                for at in 0..space.len() {
+                    let element = bulk::table_get(space, at)?;
+                    if moved(element) != element {
+                        bulk::table_fill(space, at, moved(element), 1)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the value of a constant expression of an instance. Objects are made in the store's heap.
+///
+/// # Safety
+/// As for [`evaluate`].
+unsafe fn evaluate_in(store: &mut StoreInner, prototype: &Prototype, view: View<'_>, expr: &ConstExpr) -> Result<u128> {
+    let mut failure = None;
+    let object = |ty: u32, contents: Contents<'_>| {
+        let number = prototype.type_id(ty);
+        let composite = &view.module.types[ty as usize].composite;
+        // SAFETY: the caller's promise; values of this instance belong to its store.
+        unsafe { heap::new_object(store, number, composite, contents) }.map_err(|error| failure = Some(error)).ok()
+    };
+    // SAFETY: the caller's promise.
+    let value = unsafe { evaluate_with(view, expr, object) };
+    match (value, failure) {
+        (Some(value), None) => Ok(value),
+        (_, Some(error)) => Err(error),
+        (None, None) => unreachable!("the expression is valid"),
+    }
 }
 
 /// Does the steps that the image does not hold: initialises what depends on imports, and calls the start function.
@@ -141,6 +291,8 @@ unsafe fn write_header(store: &mut StoreInner, instance: NonNull<InstanceData>) 
         *Header::builtins(vmctx) = builtins::TABLE.address();
         *Header::instance(vmctx) = instance.as_ptr();
         *Header::allowance(vmctx) = std::ptr::with_exposed_provenance_mut(store.address());
+        *Header::supertypes(vmctx) = store.engine.supertypes();
+        store.write_heap(vmctx);
     }
 }
 
@@ -159,11 +311,12 @@ fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
     unsafe {
         for global in &remaining.globals {
             let index = info.num_imported_globals + global;
-            let value = evaluate(view, &info.global_inits[*global as usize]);
+            let value = evaluate_in(store, &prototype, view, &info.global_inits[*global as usize])?;
             view.global(index).write(info.globals[index as usize].content, value);
         }
-        fill_tables(view, &remaining.tables)?;
-        apply_elements(view, remaining.first_element)?;
+        fill_tables(store, &prototype, view, &remaining.tables)?;
+        keep_elements(store, &prototype, view, &remaining.element_values)?;
+        apply_elements(store, &prototype, view, remaining.first_element)?;
         apply_data(view, remaining.first_data)?;
     }
     Ok(())
@@ -173,12 +326,31 @@ fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
 ///
 /// # Safety
 /// As for [`apply_elements`].
-unsafe fn fill_tables(view: View<'_>, tables: &[u32]) -> Result<(), Trap> {
+unsafe fn fill_tables(store: &mut StoreInner, prototype: &Prototype, view: View<'_>, tables: &[u32]) -> Result<()> {
     for (table, init) in view.module.table_inits.iter().filter(|(table, _)| tables.contains(table)) {
         // SAFETY: the caller's promise.
         unsafe {
             let space = view.table(*table);
-            bulk::table_fill(space, 0, evaluate(view, init) as u64, space.len())?;
+            let value = evaluate_in(store, prototype, view, init)? as u64;
+            bulk::table_fill(space, 0, value, space.len())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the objects of passive element segments that depend on imports.
+///
+/// # Safety
+/// As for [`apply_elements`].
+unsafe fn keep_elements(store: &mut StoreInner, prototype: &Prototype, view: View<'_>, segments: &[u32]) -> Result<()> {
+    for segment in segments {
+        let Some(ElementItems::Expressions(exprs)) = view.module.element_segment(*segment).map(|it| &it.items) else {
+            continue;
+        };
+        let at = view.layout.element_values(*segment).expect("new objects are kept");
+        for (i, expr) in exprs.iter().enumerate() {
+            // SAFETY: the caller's promise; the values are in the state's head, which is always writable.
+            unsafe { *view.vmctx.at::<u64>(at).add(i) = evaluate_in(store, prototype, view, expr)? as u64 }
         }
     }
     Ok(())
@@ -188,14 +360,33 @@ unsafe fn fill_tables(view: View<'_>, tables: &[u32]) -> Result<(), Trap> {
 ///
 /// # Safety
 /// The view must be of a live instance with its globals initialised.
-unsafe fn apply_elements(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
+unsafe fn apply_elements(
+    store: &mut StoreInner,
+    prototype: &Prototype,
+    view: View<'_>,
+    first: Option<u32>,
+) -> Result<()> {
     let Some(first) = first else { return Ok(()) };
     for segment in view.module.elements.iter().filter(|segment| segment.index >= first) {
         let SegmentMode::Active { target, offset } = &segment.mode else { continue };
         // SAFETY: the caller's promise.
         unsafe {
             let at = evaluate(view, offset) as u64;
-            bulk::table_write(view, view.table(*target), &segment.items, at, 0, segment.items.len() as u64)?;
+            match &segment.items {
+                ElementItems::Expressions(exprs) if segment.makes_objects() => {
+                    let values = exprs.iter().map(|expr| evaluate_in(store, prototype, view, expr));
+                    let values = values.collect::<Result<Vec<_>>>()?;
+                    let space = view.table(*target);
+                    ensure!(
+                        at.checked_add(values.len() as u64).is_some_and(|end| end <= space.len()),
+                        Trap::TableOutOfBounds
+                    );
+                    for (at, value) in (at..).zip(values) {
+                        bulk::table_fill(space, at, value as u64, 1)?;
+                    }
+                }
+                items => bulk::table_write(view, view.table(*target), Some(segment), at, 0, items.len() as u64)?,
+            }
             bulk::drop_segment(view, view.layout.element_dropped(segment.index));
         }
     }

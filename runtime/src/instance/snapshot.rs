@@ -8,15 +8,19 @@ use crate::Extern;
 use crate::cow::ImageParts;
 use crate::cow::PageStats;
 use crate::module::load::image_parts;
+use crate::module::objects::Objects;
 use crate::module::{Module, PrototypeParts, prototype_of_parts};
+use crate::ops::bulk::memory_read;
 use crate::pool::InstanceData;
 use crate::store::Instance;
 use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::Printable;
 use minirt_compiler::instance::image::Remaining;
+use minirt_compiler::instance::layout::object::{HOST_TAG, TAG_MASK, storage_size};
 use minirt_compiler::instance::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
-use minirt_compiler::module::{Entity, RefKind, ValType};
+use minirt_compiler::module::{Entity, RefKind, StorageType, ValType};
+use rustc_hash::FxHashMap;
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
@@ -123,6 +127,10 @@ impl Instance {
     pub fn reset(&self, mut store: impl AsContextMut) -> Result<()> {
         let store = &mut store.as_context_mut().0.inner;
         self.ensure_idle(store, "reset")?;
+        self.ensure_own_heap(store, "reset")?;
+        if let Some(heap) = &mut store.heap {
+            heap.generation += 1;
+        }
         if store.touched {
             for instance in self.with_extra_memories(store) {
                 let mut data = store.instances[instance as usize];
@@ -144,7 +152,9 @@ impl Instance {
     pub fn snapshot(&self, mut store: impl AsContextMut) -> Result<Snapshot> {
         let store = &mut store.as_context_mut().0.inner;
         self.ensure_idle(store, "frozen")?;
+        self.ensure_own_heap(store, "frozen")?;
         check_references(store.instance(self.index))?;
+        check_objects(store, self.index)?;
         let extra_memories = self.with_extra_memories(store).skip(1).map(|index| freeze(store, index)).collect();
         let (engine, instance) = (&store.engine, freeze(store, self.index));
         let prototype = prototype_of_parts(engine, instance, extra_memories, engine.memory_init_cow());
@@ -159,11 +169,28 @@ impl Instance {
         pages.fold(PageStats::default(), PageStats::plus)
     }
 
-    /// Returns the indices of the instance, and of those behind the other memories that its module defines.
+    /// Returns the indices of the instance, and of those behind the other memories that its module defines and behind
+    /// the heap that it brought.
     pub(super) fn with_extra_memories(&self, store: &StoreInner) -> Range<u32> {
         let info = store.instance(self.index).prototype.info();
         let own = info.memories.len() as u32 - info.num_imported_memories;
-        self.index..self.index + own.max(1)
+        let heap = store.heap.as_ref().is_some_and(|heap| heap.owner_index == self.index);
+        self.index..self.index + own.max(1) + u32::from(heap)
+    }
+
+    /// Returns an error if something else in the store can hold references to the objects of the instance.
+    fn ensure_own_heap(&self, store: &StoreInner, what: &str) -> Result<()> {
+        let Some(heap) = &store.heap else { return Ok(()) };
+        let group = self.with_extra_memories(store);
+        let alone = heap.owner_index == self.index && group == (0..store.instances.len() as u32);
+        let alone = alone && store.exceptions.is_none();
+        let needs_heap = store.instance(self.index).prototype.info().needs_heap();
+        ensure!(
+            alone || !needs_heap,
+            "an instance with structures or arrays cannot be {what} while there is something else in its store: other \
+             instances, exceptions, or what the host has defined, could refer to them"
+        );
+        Ok(())
     }
 
     /// Returns an error while code of the store is running.
@@ -225,6 +252,37 @@ fn check_references(data: &InstanceData) -> Result<()> {
     Ok(())
 }
 
+/// Checks that all objects of the heap that an instance brought are of its module's types, and hold no references that
+/// cannot be frozen.
+fn check_objects(store: &StoreInner, index: u32) -> Result<()> {
+    let Some(heap) = store.heap.as_ref().filter(|heap| heap.owner_index == index) else { return Ok(()) };
+    let data = store.instance(index);
+    let mut bytes = vec![0; heap.memory.len() as usize];
+    // SAFETY: the heap is alive, and none of its store's code is running.
+    unsafe { memory_read(heap.memory, 0, &mut bytes) }?;
+    let types: FxHashMap<u32, u32> =
+        (0..).zip(data.prototype.program.types.iter()).map(|(index, number)| (*number, index)).collect();
+    let mut problem = "an object of another module's type, which cannot be frozen";
+    let checked = Objects { bytes }.visit(
+        data.prototype.info(),
+        |number| types.get(&number).copied(),
+        |object, _, parts| {
+            for (at, ty) in parts.iter() {
+                let StorageType::ValType(ValType::Ref(ty)) = ty else { continue };
+                let size = storage_size(StorageType::ValType(ValType::Ref(ty))) as usize;
+                let mut stored = [0; 8];
+                stored[..size].copy_from_slice(object.get(at as usize..at as usize + size)?);
+                if let Err(what) = check_reference(ty.heap.kind(), u64::from_le_bytes(stored)) {
+                    problem = what;
+                    return None;
+                }
+            }
+            Some(())
+        },
+    );
+    checked.with_context(|| format!("an object in the heap is or holds {problem}"))
+}
+
 /// Checks a reference as the state keeps it: a funcref is a distance from vmctx.
 fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
     let own = i64::from(HOST)..i64::from(HOST) + STATE_MAX as i64;
@@ -232,9 +290,10 @@ fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
         _ if stored == 0 => Ok(()),
         RefKind::Func if own.contains(&(stored as i64)) => Ok(()),
         RefKind::Func => Err("a function that belongs to another instance or the host, and cannot be frozen"),
-        RefKind::Extern => Err("a value of the host, which cannot be frozen"),
-        // A small integer: there is no heap yet that anything else could be in.
-        RefKind::Any => Ok(()),
+        RefKind::Extern | RefKind::Any if stored as u32 & TAG_MASK == HOST_TAG => {
+            Err("a value of the host, which cannot be frozen")
+        }
+        RefKind::Extern | RefKind::Any => Ok(()),
         RefKind::Exn => Err("an exception (exnref), which cannot be frozen"),
     }
 }

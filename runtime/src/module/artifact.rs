@@ -2,6 +2,7 @@
 
 use super::load::{Start, load, process_parts};
 use super::module::Module;
+use super::objects::Objects;
 use crate::code::LoadedCode;
 use crate::engine::Engine;
 use crate::pool::Prototype;
@@ -12,6 +13,7 @@ use minirt_compiler::base::bytes::Bytes;
 use minirt_compiler::instance::image::{InitialImage, MemoryImage};
 use minirt_compiler::instance::layout::{HOST, MemoryPlace};
 use minirt_compiler::{Artifact, ArtifactError, Compiled};
+use rustc_hash::FxHashMap;
 use rustix::fd::{AsFd, OwnedFd};
 use std::fs::File;
 use std::path::Path;
@@ -30,7 +32,8 @@ impl Module {
             state,
             memory,
             memory_size: size as u64,
-            extra_memories: prototype.extra_memories.iter().map(|memory| memory_image(memory)).collect(),
+            extra_memories: prototype.memories().iter().map(|memory| memory_image(memory)).collect(),
+            heap: prototype.heap().map(|heap| heap_image(prototype, heap)).transpose()?,
             remaining: prototype.remaining.clone(),
         };
         let (module, layout) = (prototype.info().clone(), prototype.layout().clone());
@@ -105,6 +108,19 @@ impl Module {
         let start = Start { image, memory_file };
         Ok(Self::of(engine, &load(engine, module, layout, start, code, engine.memory_init_cow())?))
     }
+}
+
+/// Returns the heap that instances start with, with type indices in place of the engine's numbers.
+fn heap_image(prototype: &Prototype, heap: &Prototype) -> Result<MemoryImage> {
+    let image = memory_image(heap);
+    let size = image.size;
+    let mut objects = Objects::of(&image).context("the heap of the image is damaged")?;
+    let indices: FxHashMap<u32, u32> =
+        (0..).zip(prototype.program.types.iter()).map(|(index, number)| (*number, index)).collect();
+    let index = |number: u32| Some(prototype.info().canonical_types[*indices.get(&number)? as usize]);
+    let renumbered = objects.renumber(prototype.info(), index, |index| index);
+    renumbered.context("the heap of the image has objects of another module's types")?;
+    Ok(objects.into_image(size))
 }
 
 /// Returns the initial contents of instances that have nothing but a memory.

@@ -4,7 +4,7 @@
 use super::module::Module;
 use crate::cow::NoFiles;
 use minirt_compiler::instance::image::Remaining;
-use minirt_compiler::module::{ConstExpr, ModuleInfo, SegmentMode};
+use minirt_compiler::module::{ConstExpr, Contents, ModuleInfo, SegmentMode, Surroundings};
 use rustix::io::Errno;
 use std::ops::Range;
 
@@ -147,6 +147,21 @@ struct Values<'a> {
     globals: Vec<Option<u128>>,
 }
 
+impl Surroundings for &Values<'_> {
+    fn func(&mut self, _: u32) -> Option<u128> {
+        Some(0)
+    }
+
+    fn global(&mut self, index: u32) -> Option<u128> {
+        let defined = index.checked_sub(self.info.num_imported_globals)?;
+        *self.globals.get(defined as usize)?
+    }
+
+    fn object(&mut self, _: u32, _: Contents<'_>) -> Option<u128> {
+        Some(0)
+    }
+}
+
 impl<'a> Values<'a> {
     fn new(info: &'a ModuleInfo, remaining: &'a Remaining) -> Self {
         let mut values = Self { info, remaining, globals: Vec::with_capacity(info.global_inits.len()) };
@@ -158,13 +173,9 @@ impl<'a> Values<'a> {
         values
     }
 
-    /// Returns the value of an expression; `None` if it depends on an import. A function counts as 0.
+    /// Returns the value of an expression; `None` if it depends on an import. Functions and objects count as 0.
     fn of(&self, expr: &ConstExpr) -> Option<u128> {
-        let global = |index: u32| {
-            let defined = index.checked_sub(self.info.num_imported_globals)?;
-            *self.globals.get(defined as usize)?
-        };
-        expr.evaluate(|_| Some(0), global)
+        expr.evaluate(&self.info.types, &mut &*self)
     }
 
     fn why_table(&self, table: u32) -> &'static str {

@@ -2,6 +2,7 @@
 //! only this process knows.
 
 use super::module::{Module, PrototypeParts, prototype_of_parts};
+use super::objects::Objects;
 use crate::code::LoadedCode;
 use crate::cow::ImageParts;
 use crate::engine::{Engine, binary_format, refuse_artifact};
@@ -11,6 +12,7 @@ use crate::sys::memfd::ImageFile;
 use crate::types::RegisteredTypes;
 use anyhow::{Context, Result};
 use minirt_compiler::instance::image::{InitialImage, MemoryImage};
+use minirt_compiler::instance::layout::object::HEAP_MAX;
 use minirt_compiler::instance::layout::{HOST, HOST_PAGE, Layout, func_record};
 use minirt_compiler::module::canonical::numbers_in;
 use minirt_compiler::module::{MemoryType, ModuleInfo, WASM_PAGE};
@@ -96,10 +98,16 @@ pub(super) fn load(
 ) -> Result<Arc<Prototype>> {
     let own = info.memories.iter().skip(info.num_imported_memories as usize);
     let extra_memories = own.skip(1).copied().zip(start.image.extra_memories).collect::<Vec<_>>();
-    let image = InitialImage { extra_memories: Vec::new(), ..start.image };
+    let heap = start.image.heap;
+    let image = InitialImage { extra_memories: Vec::new(), heap: None, ..start.image };
     let instance = parts_of(engine, info, layout, Start { image, ..start }, code)?;
+    engine.type_registry().check_supertypes()?;
     let extra_memories = extra_memories.into_iter().map(|(ty, image)| parts_of_memory(engine, ty, image));
-    Ok(prototype_of_parts(engine, instance, extra_memories.collect::<Result<_>>()?, mapped))
+    let mut extra_memories = extra_memories.collect::<Result<Vec<_>>>()?;
+    if let Some(heap) = heap {
+        extra_memories.push(parts_of_heap(engine, &instance.program, &heap)?);
+    }
+    Ok(prototype_of_parts(engine, instance, extra_memories, mapped))
 }
 
 fn parts_of(
@@ -130,6 +138,15 @@ fn parts_of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Resul
     let Compiled { module, layout, mut image, code } = compiled;
     image.memory = start.extents;
     parts_of(engine, module, layout, Start { image, memory_file: None }, LoadedCode::new(code)?)
+}
+
+/// Returns what instances are made of that have nothing but a heap, with the objects of a module's image.
+fn parts_of_heap(engine: &Engine, program: &Program, image: &MemoryImage) -> Result<PrototypeParts> {
+    let ty = MemoryType { maximum: Some(HEAP_MAX / WASM_PAGE), ..MemoryType::default() };
+    let mut objects = Objects::of(image).context(NO_HEAP)?;
+    let renumbered = objects.renumber(&program.info, Some, |index| program.types[index as usize]);
+    renumbered.context(NO_HEAP)?;
+    parts_of_memory(engine, ty, objects.into_image(image.size))
 }
 
 /// Returns what the layout says about an image. Offsets of a layout count from vmctx, those of an image from the slot's
@@ -192,5 +209,7 @@ fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &L
         put(record + func_record::ENTRY, &(code.address(entry) as u64).to_le_bytes());
     }
 }
+
+const NO_HEAP: &str = "the objects of the module's image do not fit together";
 
 const _: () = assert!((WASM_PAGE as usize).is_multiple_of(PAGE) && HOST_PAGE as usize == PAGE);

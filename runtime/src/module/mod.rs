@@ -1,6 +1,7 @@
 //! Represents compiled modules: makes them from bytes, and from and to artifacts.
 
 mod module;
+pub(crate) mod objects;
 pub(crate) mod load;
 mod artifact;
 mod separate;

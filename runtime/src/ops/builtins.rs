@@ -7,6 +7,7 @@
 
 use super::bulk;
 use super::grow;
+use super::heap::{self, Elements};
 use crate::call::unwind::{new_exception, throw, throw_ref};
 use crate::pool::InstanceData;
 use crate::store::epoch;
@@ -14,7 +15,7 @@ use crate::store::{Failure, StoreInner};
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
 use minirt_compiler::for_each_builtin;
-use minirt_compiler::instance::builtin::{Builtin, GROWTH_FAILED, GROWTH_REFUSED};
+use minirt_compiler::instance::builtin::{ALLOCATION_FAILED, Builtin, GROWTH_FAILED, GROWTH_REFUSED};
 
 /// The addresses of all builtins.
 #[repr(transparent)]
@@ -134,6 +135,64 @@ unsafe extern "C" fn table_copy(vmctx: VmContext, to: u32, to_at: u64, from: u32
 unsafe extern "C" fn table_init(vmctx: VmContext, table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32 {
     // SAFETY: see above.
     failed(unsafe { bulk::table_init(view(vmctx), table, segment, at, from, len) })
+}
+
+unsafe extern "C" fn gc_allocate(vmctx: VmContext, size: u64) -> u64 {
+    // SAFETY: see above.
+    let store = unsafe { store(vmctx) };
+    // SAFETY: see above.
+    let made = Failure::catch(|| unsafe { heap::allocate(store, size) });
+    // SAFETY: as for growth.
+    unsafe { (*store.activation).back_to_wasm() };
+    match made {
+        Ok(offset) => offset.unwrap_or(0),
+        Err(failure) => {
+            store.failure = Some(failure);
+            ALLOCATION_FAILED
+        }
+    }
+}
+
+unsafe extern "C" fn heap_copy(vmctx: VmContext, to: u64, from: u64, len: u64) -> u32 {
+    // SAFETY: see above.
+    failed(unsafe { store(vmctx) }.heap.as_ref().map_or(Err(Trap::ArrayOutOfBounds), |heap| {
+        // SAFETY: see above.
+        unsafe { heap::copy(heap.memory, to, from, len) }
+    }))
+}
+
+unsafe extern "C" fn array_init_data(
+    vmctx: VmContext,
+    to: u64,
+    segment: u32,
+    size: u32,
+    at: u32,
+    from: u32,
+    len: u32,
+) -> u32 {
+    let to = Elements { array: to, size: size.into(), at: at.into(), len: len.into() };
+    // SAFETY: see above.
+    failed(unsafe { store(vmctx) }.heap.as_ref().map_or(Err(Trap::MemoryOutOfBounds), |heap| {
+        // SAFETY: see above.
+        unsafe { heap::init_data(view(vmctx), heap.memory, segment, from.into(), to) }
+    }))
+}
+
+unsafe extern "C" fn array_init_elem(
+    vmctx: VmContext,
+    to: u64,
+    segment: u32,
+    size: u32,
+    at: u32,
+    from: u32,
+    len: u32,
+) -> u32 {
+    let to = Elements { array: to, size: size.into(), at: at.into(), len: len.into() };
+    // SAFETY: see above.
+    failed(unsafe { store(vmctx) }.heap.as_ref().map_or(Err(Trap::TableOutOfBounds), |heap| {
+        // SAFETY: see above.
+        unsafe { heap::init_elements(view(vmctx), heap.memory, heap.owner, segment, from.into(), to) }
+    }))
 }
 
 unsafe extern "C" fn check_subtype(vmctx: VmContext, found: u32, wanted: u32) -> u32 {

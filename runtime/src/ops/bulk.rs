@@ -9,7 +9,7 @@ use crate::sys::mapping::PAGE;
 use crate::vmctx::{MemorySpace, Space, TableSpace, View, VmContext, load_reference, store_reference};
 use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::{DropFlag, MEMORY_RESERVED, TablePlace};
-use minirt_compiler::module::{ElementItems, RefKind};
+use minirt_compiler::module::{ElementItems, ElementSegment, RefKind};
 
 /// Checks that `at..at + len` lies within `size`, and returns `at`.
 fn checked(at: u64, len: u64, size: u64, trap: Trap) -> Result<usize, Trap> {
@@ -154,12 +154,35 @@ pub(crate) unsafe fn memory_init(
 ) -> Result<(), Trap> {
     // SAFETY: the flag is part of the state; the caller's promise.
     unsafe {
-        let dropped = is_dropped(view, view.layout.data_dropped(segment));
-        let segment = view.module.data_segment(segment).filter(|_| !dropped);
-        let bytes = segment.map_or(&[][..], |segment| view.module.segment_bytes(segment));
-        let from = checked(from, len, bytes.len() as u64, Trap::MemoryOutOfBounds)?;
-        memory_write(view.memory(memory), at, &bytes[from..from + len as usize])
+        let bytes = in_segment(view, segment, from, len)?;
+        memory_write(view.memory(memory), at, bytes)
     }
+}
+
+/// Returns `len` bytes of a data segment.
+///
+/// # Safety
+/// The view must be of a live instance.
+pub(crate) unsafe fn in_segment(view: View<'_>, segment: u32, from: u64, len: u64) -> Result<&[u8], Trap> {
+    // SAFETY: the caller's promise.
+    let dropped = unsafe { is_dropped(view, view.layout.data_dropped(segment)) };
+    let segment = view.module.data_segment(segment).filter(|_| !dropped);
+    let bytes = segment.map_or(&[][..], |segment| view.module.segment_bytes(segment));
+    let from = checked(from, len, bytes.len() as u64, Trap::MemoryOutOfBounds)?;
+    Ok(&bytes[from..from + len as usize])
+}
+
+/// Copies bytes of a memory to the host.
+///
+/// # Safety
+/// The memory must be of a live instance.
+pub(crate) unsafe fn memory_read(memory: MemorySpace, at: u64, bytes: &mut [u8]) -> Result<(), Trap> {
+    // SAFETY: the range was checked against what is accessible, and host memory is elsewhere.
+    unsafe {
+        let from = in_memory(memory, at, bytes.len() as u64)?;
+        std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len());
+    }
+    Ok(())
 }
 
 /// Returns whether a segment has been dropped. One without a flag was dropped before any code could ask.
@@ -271,38 +294,64 @@ pub(crate) unsafe fn table_init(
     from: u64,
     len: u64,
 ) -> Result<(), Trap> {
-    // SAFETY: the flag is part of the state; the caller's promise.
-    unsafe {
-        let dropped = is_dropped(view, view.layout.element_dropped(segment));
-        let segment = view.module.element_segment(segment).filter(|_| !dropped);
-        let items = segment.map_or(&NO_ITEMS, |segment| &segment.items);
-        table_write(view, view.table(table), items, at, from, len)
-    }
+    // SAFETY: the caller's promise.
+    unsafe { table_write(view, view.table(table), element_segment(view, segment), at, from, len) }
 }
 
-static NO_ITEMS: ElementItems = ElementItems::Functions(Vec::new());
-
-/// Writes some of a segment's elements to a table.
+/// Writes some of a segment's elements to a table. `None` is a segment that has been dropped, which has none.
 ///
 /// # Safety
 /// As for [`table_init`].
 pub(crate) unsafe fn table_write(
     view: View<'_>,
     space: TableSpace,
-    items: &ElementItems,
+    segment: Option<&ElementSegment>,
     at: u64,
     from: u64,
     len: u64,
 ) -> Result<(), Trap> {
     // SAFETY: the range is checked against what is there, `from` against the segment.
     unsafe {
-        let from = checked(from, len, items.len() as u64, Trap::TableOutOfBounds)?;
+        let from = check_elements(segment, from, len)?;
         let to = table_to_write(space, at, len)?;
-        let kind = kind(space);
-        let values = items.values(from, |func| function(view, func), |expr| evaluate(view, expr));
-        for (i, value) in values.take(len as usize).enumerate() {
-            *to.add(i) = store_reference(kind, value as u64, space.owner);
+        let (kind, Some(segment)) = (kind(space), segment) else { return Ok(()) };
+        for i in 0..len as usize {
+            *to.add(i) = store_reference(kind, element(view, segment, from + i), space.owner);
         }
     }
     Ok(())
+}
+
+/// Returns an element segment, unless it has been dropped.
+///
+/// # Safety
+/// The view must be of a live instance.
+pub(crate) unsafe fn element_segment(view: View<'_>, segment: u32) -> Option<&ElementSegment> {
+    // SAFETY: the caller's promise.
+    let dropped = unsafe { is_dropped(view, view.layout.element_dropped(segment)) };
+    view.module.element_segment(segment).filter(|_| !dropped)
+}
+
+/// Checks that a segment has the elements `from..from + len`, and returns `from`.
+pub(crate) fn check_elements(segment: Option<&ElementSegment>, from: u64, len: u64) -> Result<usize, Trap> {
+    let length = segment.map_or(0, |segment| segment.items.len());
+    checked(from, len, length as u64, Trap::TableOutOfBounds)
+}
+
+/// Returns an element of a segment, as Wasm sees references. If it is a new object, it must be one that the instance
+/// keeps.
+///
+/// # Safety
+/// As for [`table_init`]; the segment must have the element.
+pub(crate) unsafe fn element(view: View<'_>, segment: &ElementSegment, index: usize) -> u64 {
+    // SAFETY: the values that an instance keeps are part of its state.
+    unsafe {
+        if let Some(at) = view.layout.element_values(segment.index) {
+            return *view.vmctx.at::<u64>(at).add(index);
+        }
+        match &segment.items {
+            ElementItems::Functions(funcs) => function(view, funcs[index]) as u64,
+            ElementItems::Expressions(exprs) => evaluate(view, &exprs[index]) as u64,
+        }
+    }
 }

@@ -4,4 +4,5 @@
 pub(crate) mod constant;
 pub(crate) mod bulk;
 pub(crate) mod grow;
+pub(crate) mod heap;
 pub(crate) mod builtins;

@@ -20,7 +20,7 @@ pub(crate) struct Prototype {
     pub(crate) program: Arc<Program>,
     pub(crate) image: Arc<Image>,
     pub(crate) remaining: Remaining,
-    /// For each memory that the module defines besides the first, what an instance with nothing but that is made from.
+    /// For each memory that the module defines besides the first, and behind them for the heap if it needs one, what an instance with nothing but that is made from.
     pub(crate) extra_memories: Vec<Arc<Self>>,
     /// The handle that embedders hold, as long as one of them does.
     pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
@@ -48,6 +48,16 @@ impl Prototype {
     ) -> Self {
         let (image, retired) = (Arc::new(image), AtomicBool::new(false));
         Self { program, image, remaining, extra_memories, handle: OnceLock::new(), retired }
+    }
+
+    /// Returns the prototypes of the memories that the module defines besides the first.
+    pub(crate) fn memories(&self) -> &[Arc<Self>] {
+        &self.extra_memories[..self.extra_memories.len() - usize::from(self.info().needs_heap())]
+    }
+
+    /// Returns the prototype of the heap, if instances need one.
+    pub(crate) fn heap(&self) -> Option<&Arc<Self>> {
+        if self.info().needs_heap() { self.extra_memories.last() } else { None }
     }
 
     pub(crate) fn info(&self) -> &ModuleInfo {

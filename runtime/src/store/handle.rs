@@ -97,7 +97,10 @@ handles! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExternRef {
     pub(crate) store: StoreId,
-    pub(crate) index: u32,
+    /// The reference as Wasm sees it (`minirt_compiler::instance::layout::object`).
+    pub(crate) word: u32,
+    /// How often the store's heap had been reset, if the reference leads into it.
+    pub(crate) generation: u32,
 }
 
 /// An exception: a tag, and the values that the tag's type says.

@@ -9,6 +9,7 @@ use super::by_address::ByAddress;
 use super::exceptions::Exceptions;
 use super::extras::Extras;
 use super::handle::StoreId;
+use super::heap::Heap;
 use super::stack_limit::StackLimit;
 use crate::code::LoadedCode;
 use crate::engine::Engine;
@@ -72,6 +73,8 @@ pub(crate) struct StoreInner {
     pub(crate) failure: Option<Failure>,
     /// Its exceptions, once there was one.
     pub(crate) exceptions: Option<Box<Exceptions>>,
+    /// Where structures and arrays are, once an instance has brought a heap.
+    pub(crate) heap: Option<Heap>,
     pub(super) extras: Option<Box<Extras>>,
 }
 
@@ -126,6 +129,7 @@ impl StoreInner {
             touched: false,
             failure: None,
             exceptions: None,
+            heap: None,
             extras: None,
         }
     }
@@ -192,6 +196,31 @@ impl StoreInner {
                     NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut((*data).store))
                 }
             }
+        }
+    }
+}
+
+impl StoreInner {
+    /// Gives all instances the addresses of the heap.
+    pub(crate) fn publish_heap(&mut self) {
+        for index in 0..self.instances.len() as u32 {
+            // SAFETY: the instance is alive, and its host cell is mapped writable.
+            unsafe { self.write_heap(self.instance(index).vmctx()) }
+        }
+    }
+
+    /// Writes the addresses of the heap, if there is one, to a host cell. Otherwise whatever code does there faults.
+    ///
+    /// # Safety
+    /// The host cell must be mapped, and nobody else use it.
+    #[inline]
+    pub(crate) unsafe fn write_heap(&self, vmctx: VmContext) {
+        let heap = self.heap.as_ref().map_or(vmctx.at(0), Heap::base);
+        let owner = self.heap.as_ref().map_or(vmctx, |heap| heap.owner);
+        // SAFETY: the caller's promise.
+        unsafe {
+            *Header::heap(vmctx) = heap;
+            *Header::heap_owner(vmctx) = owner;
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Represents references to what is `any` (structures, arrays and small integers) on the host's side.
 
-use crate::store::{AsContext, AsContextMut, StoreId, StoreInner};
-use anyhow::{Result, bail};
+use crate::store::{AsContext, AsContextMut, ExternRef, StoreId, StoreInner};
+use anyhow::{Result, ensure};
+use minirt_compiler::instance::layout::object::TAG_MASK;
 use minirt_compiler::module::HeapType;
+use minirt_compiler::module::canonical::NumberedTypes;
 use std::fmt::{self, Debug, Formatter};
 use std::marker::PhantomData;
 
@@ -65,13 +67,30 @@ impl AnyRef {
     pub fn from_i31(mut store: impl AsContextMut, value: I31) -> Rooted<Self> {
         Rooted::inline(store.as_context_mut().0.inner.id, value)
     }
+
+    /// Makes a reference in the hierarchy of `any` of an external one, as `any.convert_extern` does.
+    ///
+    /// # Errors
+    /// Returns an error if the reference belongs to another store, or leads to what is gone.
+    pub fn convert_extern(store: impl AsContext, value: ExternRef) -> Result<Rooted<Self>> {
+        let inner = &store.as_context().0.inner;
+        let ExternRef { store, word, generation } = value;
+        let any = Rooted { store, word, generation, ty: PhantomData };
+        any.check(inner)?;
+        Ok(any)
+    }
 }
 
-/// Something of the store's that the embedder holds, and that lives at least as long as that.
+/// Something of the store's that the embedder holds.
+///
+/// Nothing is collected yet: what it leads to lives as long as the store, or until the instance is reset that brought the
+/// heap. Using the reference after that is an error.
 pub struct Rooted<T> {
     pub(crate) store: StoreId,
-    /// The reference as Wasm sees it: with its lowest bit set, an [`I31`].
+    /// The reference as Wasm sees it (`minirt_compiler::instance::layout::object`).
     word: u32,
+    /// How often the store's heap had been reset.
+    generation: u32,
     ty: PhantomData<fn() -> T>,
 }
 
@@ -89,15 +108,29 @@ impl<T> Debug for Rooted<T> {
     }
 }
 
+/// Returns how often the heap of a store has been reset, if a reference leads into it.
+pub(super) fn generation(word: u32, store: &StoreInner) -> u32 {
+    if word & TAG_MASK == 0 { store.heap.as_ref().map_or(0, |heap| heap.generation) } else { 0 }
+}
+
+/// Checks that what a reference leads to is still there.
+///
+/// # Errors
+/// Returns an error if the heap has been reset since.
+pub(super) fn check_generation(word: u32, made: u32, store: &StoreInner) -> Result<()> {
+    ensure!(made == generation(word, store), "a reference leads to what is gone: its heap was reset");
+    Ok(())
+}
+
 impl Rooted<AnyRef> {
     fn inline(store: StoreId, I31(value): I31) -> Self {
-        Self { store, word: value << 1 | 1, ty: PhantomData }
+        Self { store, word: value << 1 | 1, generation: 0, ty: PhantomData }
     }
 
     /// Returns whether it is a small integer.
     ///
     /// # Errors
-    /// Returns an error if the reference belongs to another store.
+    /// Returns an error if the reference belongs to another store, or leads to what is gone. So do the methods below.
     pub fn is_i31(&self, store: impl AsContext) -> Result<bool> {
         self.as_i31(store).map(|value| value.is_some())
     }
@@ -105,7 +138,7 @@ impl Rooted<AnyRef> {
     /// Returns the small integer, if it is one.
     ///
     /// # Errors
-    /// Returns an error if the reference belongs to another store.
+    /// See [`Rooted::is_i31`].
     pub fn as_i31(&self, store: impl AsContext) -> Result<Option<I31>> {
         self.check(&store.as_context().0.inner)?;
         Ok((self.word & 1 == 1).then_some(I31(self.word >> 1)))
@@ -114,7 +147,7 @@ impl Rooted<AnyRef> {
     /// Returns the small integer.
     ///
     /// # Errors
-    /// Returns an error if the reference belongs to another store.
+    /// See [`Rooted::is_i31`].
     ///
     /// # Panics
     /// Panics if it is something else.
@@ -122,13 +155,63 @@ impl Rooted<AnyRef> {
         self.as_i31(store).map(|value| value.expect("the reference is a small integer"))
     }
 
+    /// Returns whether it is a structure.
+    ///
+    /// # Errors
+    /// See [`Rooted::is_i31`].
+    pub fn is_struct(&self, store: impl AsContext) -> Result<bool> {
+        self.is(HeapType::Struct, store)
+    }
+
+    /// Returns whether it is an array.
+    ///
+    /// # Errors
+    /// See [`Rooted::is_i31`].
+    pub fn is_array(&self, store: impl AsContext) -> Result<bool> {
+        self.is(HeapType::Array, store)
+    }
+
+    /// Returns whether it can be compared: whether it is anything but a value of the host.
+    ///
+    /// # Errors
+    /// See [`Rooted::is_i31`].
+    pub fn is_eqref(&self, store: impl AsContext) -> Result<bool> {
+        self.is(HeapType::Eq, store)
+    }
+
+    fn is(&self, heap: HeapType, store: impl AsContext) -> Result<bool> {
+        let inner = &store.as_context().0.inner;
+        self.check(inner)?;
+        Ok(self.matches(heap, inner))
+    }
+
+    /// Returns the most special type that it has.
+    ///
+    /// # Errors
+    /// See [`Rooted::is_i31`].
+    pub fn ty(&self, store: impl AsContext) -> Result<HeapType> {
+        let inner = &store.as_context().0.inner;
+        self.check(inner)?;
+        Ok(self.own_type(inner))
+    }
+
+    fn own_type(&self, store: &StoreInner) -> HeapType {
+        match (self.word & TAG_MASK, store.heap.as_ref().and_then(|heap| heap.header(self.word))) {
+            (tag, _) if tag & 1 == 1 => HeapType::I31,
+            (0, Some(header)) if header.is_array => HeapType::ConcreteArray(header.ty),
+            (0, Some(header)) => HeapType::ConcreteStruct(header.ty),
+            _ => HeapType::Any,
+        }
+    }
+
     fn check(&self, store: &StoreInner) -> Result<()> {
-        if self.store == store.id { Ok(()) } else { bail!("a reference belongs to another store") }
+        ensure!(self.store == store.id, "a reference belongs to another store");
+        check_generation(self.word, self.generation, store)
     }
 
     /// Returns whether it can be used where a reference to `heap` is expected.
-    pub(crate) fn matches(&self, heap: HeapType) -> bool {
-        HeapType::I31.matches(&heap)
+    pub(crate) fn matches(&self, heap: HeapType, store: &StoreInner) -> bool {
+        self.store == store.id && store.engine.types().heap_matches(self.own_type(store), heap)
     }
 }
 
@@ -140,6 +223,5 @@ pub(crate) fn any_to_raw(value: Option<Rooted<AnyRef>>, store: &StoreInner) -> R
 
 pub(crate) fn any_from_raw(word: u64, store: &StoreInner) -> Option<Rooted<AnyRef>> {
     let word = word as u32;
-    debug_assert!(word == 0 || word & 1 == 1, "there is no heap yet that a reference could point into");
-    (word != 0).then_some(Rooted { store: store.id, word, ty: PhantomData })
+    (word != 0).then_some(Rooted { store: store.id, word, generation: generation(word, store), ty: PhantomData })
 }

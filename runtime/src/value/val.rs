@@ -1,13 +1,17 @@
 //! Represents Wasm values on the host's side, and passes them into Wasm and back.
 
-use super::any::{AnyRef, Rooted, any_from_raw, any_to_raw};
+use super::any::{AnyRef, Rooted, any_from_raw, any_to_raw, check_generation, generation};
 use crate::store::StoreInner;
 use crate::store::{ExnRef, ExnReference, ExternRef, Func};
 use crate::vmctx::{FuncRecord, Raw};
 use anyhow::{Result, bail};
+use minirt_compiler::instance::layout::object::{HOST_TAG, TAG_MASK};
 use minirt_compiler::module::{HeapType, RefKind, RefType, ValType};
 use std::any::Any;
 use std::ptr::NonNull;
+
+/// Bits of a reference to a value of the host below its number.
+const TAG_BITS: u32 = TAG_MASK.count_ones();
 
 /// A value of any type. Floats are kept as their bits, so that no NaN changes on the way. A vector is one number, with
 /// lane 0 in the lowest bits.
@@ -223,7 +227,7 @@ impl Ref {
             }
             (Self::Func(Some(_)), heap) => heap == HeapType::Func,
             (Self::Extern(Some(_)), heap) => heap == HeapType::Extern,
-            (Self::Any(Some(value)), heap) => value.matches(heap),
+            (Self::Any(Some(value)), heap) => value.matches(heap, store),
             (Self::Exn(Some(_)), heap) => heap == HeapType::Exn,
         }
     }
@@ -251,16 +255,17 @@ pub(crate) fn func_from_raw(word: u64, store: &StoreInner) -> Option<Func> {
 }
 
 pub(crate) fn extern_to_raw(value: Option<ExternRef>, store: &StoreInner) -> Result<u64> {
-    match value {
-        None => Ok(0),
-        Some(it) if it.store == store.id => Ok(u64::from(it.index) + 1),
-        Some(_) => bail!("an external reference belongs to another store"),
+    let Some(ExternRef { store: owner, word, generation }) = value else { return Ok(0) };
+    if owner != store.id {
+        bail!("an external reference belongs to another store");
     }
+    check_generation(word, generation, store)?;
+    Ok(word.into())
 }
 
 pub(crate) fn extern_from_raw(word: u64, store: &StoreInner) -> Option<ExternRef> {
-    let index = word.checked_sub(1)?;
-    Some(ExternRef { store: store.id, index: index as u32 })
+    let word = word as u32;
+    (word != 0).then_some(ExternRef { store: store.id, word, generation: generation(word, store) })
 }
 
 pub(crate) fn exn_to_raw(value: Option<ExnRef>, store: &StoreInner) -> Result<u64> {
@@ -274,16 +279,32 @@ pub(crate) fn exn_from_raw(word: u64, store: &StoreInner) -> Option<ExnRef> {
 
 impl ExternRef {
     /// Creates a reference to a value, for Wasm to hold. The value lives as long as the store.
+    ///
+    /// # Panics
+    /// Panics if the store has 2^29 values already.
     pub fn new(mut store: impl crate::store::AsContextMut, value: impl Any + Send + Sync) -> Self {
         let inner = &mut store.as_context_mut().0.inner;
         inner.externs.push(Box::new(value));
-        Self { store: inner.id, index: inner.externs.len() as u32 - 1 }
+        let index = inner.externs.len() as u32 - 1;
+        assert!(index >> (u32::BITS - TAG_BITS) == 0, "the store has too many values of the host");
+        Self { store: inner.id, word: index << TAG_BITS | HOST_TAG, generation: 0 }
+    }
+
+    /// Makes an external reference of one in the hierarchy of `any`, as `extern.convert_any` does.
+    ///
+    /// # Errors
+    /// Returns an error if the reference belongs to another store, or leads to what is gone.
+    pub fn convert_any(store: impl crate::store::AsContext, any: Rooted<AnyRef>) -> Result<Self> {
+        let inner = &store.as_context().0.inner;
+        let word = any_to_raw(Some(any), inner)? as u32;
+        Ok(Self { store: inner.id, word, generation: generation(word, inner) })
     }
 
     /// Returns the value.
     ///
     /// # Errors
-    /// Returns an error if the reference belongs to another store.
+    /// Returns an error if the reference belongs to another store, or is the guest's own: made by `extern.convert_any` of
+    /// something that is not the host's.
     pub fn data<'a, T: 'a>(
         &self,
         store: impl Into<crate::store::StoreContext<'a, T>>,
@@ -292,7 +313,10 @@ impl ExternRef {
         if inner.id != self.store {
             bail!("an external reference belongs to another store");
         }
-        Ok(&*inner.externs[self.index as usize])
+        if self.word & TAG_MASK != HOST_TAG {
+            bail!("an external reference leads to the guest's own, and not to a value of the host");
+        }
+        Ok(&*inner.externs[(self.word >> TAG_BITS) as usize])
     }
 }
 

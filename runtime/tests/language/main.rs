@@ -8,6 +8,7 @@ mod exceptions;
 mod gc;
 mod legacy_exceptions;
 mod memories;
+mod objects;
 mod references;
 mod simd;
 mod traps;

@@ -3,13 +3,12 @@
 use super::clause::MAX_LISTED;
 use super::state::{ModuleContext, Translator};
 use crate::base::error::CompileError;
-use crate::codegen::abi::{value_type, wasm_signature};
+use crate::codegen::abi::wasm_signature;
 use crate::instance::layout::{allowance, header};
 use crate::module::instruction::Instruction;
 use crate::module::{FromParser, ValType};
-use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{Function, GlobalValueData, InstBuilder, MemFlagsData, SourceLoc, UserFuncName, Value};
+use cranelift_codegen::ir::{Function, GlobalValueData, MemFlagsData, SourceLoc, UserFuncName};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use wasmparser::FunctionBody;
@@ -63,22 +62,12 @@ fn declare_locals(translator: &mut Translator<'_, '_>, body: &FunctionBody<'_>) 
         let offset = locals.original_position();
         let (count, ty) = locals.read()?;
         let ty = ValType::from_parser(ty, translator.module.known()).map_err(|missing| missing.at(offset as usize))?;
-        let zero = zero(translator, ty);
+        let zero = translator.zero(ty);
         for _ in 0..count {
             translator.declare_local(ty, zero);
         }
     }
     Ok(())
-}
-
-fn zero(translator: &mut Translator<'_, '_>, ty: ValType) -> Value {
-    let ins = translator.b.ins();
-    match ty {
-        ValType::F32 => ins.f32const(Ieee32::with_bits(0)),
-        ValType::F64 => ins.f64const(Ieee64::with_bits(0)),
-        ValType::I32 | ValType::I64 | ValType::Ref(_) => ins.iconst(value_type(ty), 0),
-        ValType::V128 => translator.vector_constant([0; 16]),
-    }
 }
 
 fn translate_operators(
@@ -124,6 +113,11 @@ impl Translator<'_, '_> {
             I::Call(op) => self.call(op),
             I::Variable(op) => self.variable(op),
             I::Reference(op) => self.reference(op),
+            I::Struct(op) => self.struct_instruction(op),
+            I::Array(op) => self.array(op),
+            I::BulkArray(op) => self.bulk_array(op),
+            I::SmallInteger(op) => self.small_integer(op),
+            I::Cast(op) => self.cast(op),
             I::Table(op) => self.table(op),
             I::BulkTable(op) => self.bulk_table(op),
             I::MemorySize(op) => self.memory_size(op),

@@ -20,6 +20,7 @@ mod variable;
 mod handler;
 mod exception;
 mod legacy;
+mod gc;
 mod control;
 mod call;
 mod function;

@@ -146,6 +146,12 @@ pub(super) struct Regions {
     pub(super) globals: AliasRegion,
     pub(super) tables: AliasRegion,
     pub(super) memory: AliasRegion,
+    /// Fields and elements of objects.
+    pub(super) objects: AliasRegion,
+    /// What of objects never changes: their types, and the lengths of arrays.
+    pub(super) object_headers: AliasRegion,
+    /// Where the next object will be.
+    pub(super) heap_control: AliasRegion,
 }
 
 impl Regions {
@@ -161,6 +167,9 @@ impl Regions {
             globals: region(3, "globals"),
             tables: region(4, "tables"),
             memory: region(5, "memory"),
+            objects: region(7, "objects"),
+            object_headers: region(8, "object headers"),
+            heap_control: region(9, "heap control"),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Every instruction through the translator, Cranelift's verifier and Cranelift itself, and a look at the code where
 //! its shape is the point. What the code computes is for the specification's own suite to say.
 
+use super::gc::tests::OBJECTS;
 use super::{ModuleContext, translate};
 use crate::instance::layout::Layout;
 use crate::module::instruction::NAMES;
 use crate::module::parse::{Parsed, parse};
 use crate::module::validate::{self, Limits};
-use crate::{CompileError, Compiler, Features, OptLevel, Settings};
+use crate::{CompileError, Compiler, Feature, Features, OptLevel, Settings};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -307,7 +308,7 @@ pub(super) fn all_functions() -> String {
             }
         }
     }
-    funcs + &atomic_functions() + OTHERS + REFERENCES + CONTROL + EXCEPTIONS + LEGACY
+    funcs + &atomic_functions() + OTHERS + REFERENCES + CONTROL + EXCEPTIONS + LEGACY + OBJECTS
 }
 
 /// A function for each atomic instruction.
@@ -336,23 +337,27 @@ fn atomic_functions() -> String {
     funcs
 }
 
-fn compiler(opt_level: OptLevel) -> Compiler {
-    Compiler::new(&Settings { opt_level, ..Settings::default() }).expect("the machine that runs the tests is known")
+/// All features, also those that are not finished.
+pub(super) fn all_features() -> Features {
+    let mut features = Features::default();
+    features.set(Feature::Gc, true);
+    features
+}
+
+pub(super) fn compiler(opt_level: OptLevel) -> Compiler {
+    Compiler::new(&Settings { opt_level, features: all_features(), ..Settings::default() })
+        .expect("the machine that runs the tests is known")
 }
 
 /// Validates and translates all functions of a module.
 pub(super) fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, CompileError> {
-    let parsed = parse(bytes, Features::default())?;
-    validate::bodies(parsed.bodies, Limits::none(&parsed.info))?;
-    let Parsed { info, bodies } = parse(bytes, Features::default())?;
+    let features = compiler.features;
+    let parsed = parse(bytes, features)?;
+    validate::bodies(parsed.bodies, Limits { features, ..Limits::none(&parsed.info) })?;
+    let Parsed { info, bodies } = parse(bytes, features)?;
     let layout = Layout::new(&info)?;
-    let module = ModuleContext {
-        info: &info,
-        layout: &layout,
-        isa: &*compiler.isa,
-        features: compiler.features,
-        metering: compiler.metering,
-    };
+    let module =
+        ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa, features, metering: compiler.metering };
     let mut context = FunctionBuilderContext::new();
     let funcs = bodies.into_iter().zip(info.num_imported_funcs..).map(|(body, func)| {
         let mut target = Function::new();

@@ -4,7 +4,7 @@ use super::state::Translator;
 use crate::codegen::abi::{reference_type, value_type};
 use crate::instance::layout::{GlobalPlace, import_global};
 use crate::module::instruction::Variable;
-use crate::module::{ConstOp, GlobalType, ValType};
+use crate::module::{ConstOp, GlobalType, RefKind, ValType};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, Value};
@@ -17,6 +17,17 @@ struct Cell {
 }
 
 impl Translator<'_, '_> {
+    /// Returns what a local or field of a type starts with: zero or null.
+    pub(super) fn zero(&mut self, ty: ValType) -> Value {
+        let ins = self.b.ins();
+        match ty {
+            ValType::F32 => ins.f32const(Ieee32::with_bits(0)),
+            ValType::F64 => ins.f64const(Ieee64::with_bits(0)),
+            ValType::I32 | ValType::I64 | ValType::Ref(_) => ins.iconst(value_type(ty), 0),
+            ValType::V128 => self.vector_constant([0; 16]),
+        }
+    }
+
     pub(super) fn variable(&mut self, op: Variable) {
         match op {
             Variable::LocalGet { local_index } => {
@@ -48,7 +59,9 @@ impl Translator<'_, '_> {
         let GlobalType { content, mutable } = self.module.info.globals[global as usize];
         let cell = self.cell(global);
         let (ty, region) = (value_type(content), self.regions.globals);
-        let value = if mutable {
+        // A collector may move what a reference leads to, and then even a global that nothing sets changes.
+        let moves = matches!(content, ValType::Ref(ty) if ty.heap.kind() != RefKind::Func);
+        let value = if mutable || moves {
             self.load(ty, cell.base, cell.displacement, region)
         } else {
             self.load_constant(ty, cell.base, cell.displacement, region)
@@ -94,6 +107,10 @@ impl Translator<'_, '_> {
             // One instruction alone takes no operands.
             ConstOp::I32Add | ConstOp::I32Sub | ConstOp::I32Mul => return None,
             ConstOp::I64Add | ConstOp::I64Sub | ConstOp::I64Mul => return None,
+            ConstOp::ArrayNew(_) | ConstOp::ArrayNewDefault(_) | ConstOp::RefI31 => return None,
+            ConstOp::AnyConvertExtern | ConstOp::ExternConvertAny => return None,
+            // A new object.
+            ConstOp::StructNew(_) | ConstOp::StructNewDefault(_) | ConstOp::ArrayNewFixed { .. } => return None,
         })
     }
 

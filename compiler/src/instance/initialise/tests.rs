@@ -370,3 +370,67 @@ fn a_small_module_cannot_ask_for_a_large_memory_image() {
     // As many that lie close together.
     assert_eq!(segments(6000, 64).image.remaining.first_data, None);
 }
+
+/// The image of a module with objects.
+fn with_objects(wat: &str) -> Compiled {
+    let mut features = crate::Features::default();
+    features.set(crate::Feature::Gc, true);
+    let compiler = Compiler::new(&Settings { features, ..Settings::default() }).unwrap();
+    compiler.compile(&wat::parse_str(wat).unwrap()).unwrap_or_else(|error| panic!("{error}: {wat}"))
+}
+
+impl Compiled {
+    /// The bytes of the heap, from its first accessible one to the end of the last page with objects.
+    fn heap(&self) -> &[u8] {
+        let [extent] = &self.image.heap.as_ref().unwrap().extents[..] else { panic!("one extent") };
+        assert_eq!(extent.offset, 0);
+        &extent.bytes
+    }
+}
+
+#[test]
+fn objects_of_constant_expressions_are_in_the_heap_and_references_are_their_offsets() {
+    let module = with_objects(
+        "(module (type $pair (struct (field (mut i8)) (field funcref))) (type $bytes (array i8))
+            (func $f) (elem declare func $f)
+            (global (ref $pair) (struct.new $pair (i32.const 0x1ff) (ref.func $f)))
+            (global (ref $bytes) (array.new $bytes (i32.const 7) (i32.const 3)))
+            (global anyref (global.get 1)) (global i31ref (ref.i31 (i32.const -1)))
+            (table 2 (ref $pair) (struct.new_default $pair))
+            (elem (table 0) (i32.const 1) (ref $pair) (item global.get 0))
+            (elem anyref (array.new_fixed $bytes 1 (i32.const 9))))",
+    );
+    assert_eq!(module.image.remaining, Remaining::default());
+    let [pair, bytes] = [object::FIRST as i64, object::FIRST as i64 + 24];
+    assert_eq!([0, 1, 2, 3].map(|i| module.global(i)), [pair, bytes, bytes, 0xffff_ffff]);
+    assert_eq!([module.element(0, 0), module.element(0, 1)], [bytes + 16, pair]);
+    let kept = module.layout.element_values(1).expect("a passive segment with a new object");
+    assert_eq!(module.word(kept), bytes + 16 + 24);
+    assert_eq!(module.layout.element_values(0), None, "an active segment keeps nothing");
+    let heap = module.heap();
+    let word = |at: usize| u64::from_le_bytes(heap[at..at + 8].try_into().unwrap());
+    assert_eq!(word(0), bytes as u64 + 16 + 24 + 16, "the next object");
+    assert_eq!(word(8), object::BIAS + module.image.heap.as_ref().unwrap().size);
+    assert_eq!(word(16), 0, "the type of the first one, by its index");
+    assert_eq!(heap[24], 0xff, "a packed integer without its upper bits");
+    assert_eq!(word(32) as i64, module.record(0), "a function as a distance");
+    assert_eq!(word(40), 3 << 32 | 1 << 31 | 1, "an array with its length");
+    assert_eq!(heap[48..51], [7, 7, 7]);
+}
+
+#[test]
+fn objects_that_depend_on_imports_or_are_too_large_are_made_for_each_instance() {
+    let module = with_objects(
+        r#"(module (import "a" "b" (global $base i32)) (type $bytes (array i8)) (type $box (struct (field (ref $bytes))))
+            (global (ref $box) (struct.new $box (array.new $bytes (i32.const 1) (global.get $base))))
+            (global (ref $bytes) (array.new_default $bytes (i32.const 0x7fffffff)))
+            (global (ref $box) (struct.new $box (array.new_fixed $bytes 0)))
+            (elem (ref $bytes) (array.new_fixed $bytes 0) (array.new_default $bytes (global.get $base))))"#,
+    );
+    let remaining = &module.image.remaining;
+    assert_eq!((&remaining.globals[..], &remaining.element_values[..]), (&[0, 1][..], &[0][..]));
+    let next = u64::from_le_bytes(module.heap()[..8].try_into().unwrap());
+    assert_eq!(next - object::FIRST, 8 + 16, "only what is whole is there");
+    assert!(with_objects("(module (type (struct)))").image.heap.is_some());
+    assert!(compiled("(module (type (func)))").image.heap.is_none());
+}

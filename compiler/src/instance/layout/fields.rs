@@ -18,6 +18,13 @@ pub mod header {
     pub const ALLOWANCE: i32 = HOST + 8;
     /// Pointer to the runtime's own description of the instance.
     pub const INSTANCE: i32 = HOST + 16;
+    /// The base of the store's heap ([`object`](super::super::object)). Without a heap, it is vmctx, where all accesses
+    /// fault.
+    pub const HEAP: i32 = HOST + 24;
+    /// vmctx of the instance that brought the heap: references to functions in objects are distances from there.
+    pub const HEAP_OWNER: i32 = HOST + 32;
+    /// Pointer to the engine's table of supertypes ([`supertypes`](super::supertypes)).
+    pub const SUPERTYPES: i32 = HOST + 40;
     /// Bytes kept for these fields.
     pub const SIZE: u64 = CACHE_LINE;
 }
@@ -49,6 +56,19 @@ pub mod activation {
     /// Where the trampoline's caller leaves the activation's address, as a distance from the trampoline's frame pointer.
     /// It is the first argument that has no register, and lies above the saved frame pointer and the return address.
     pub const FROM_FRAME: i32 = 16;
+}
+
+/// The engine's table of supertypes: for each type, by its number, the numbers of those that it extends.
+pub mod supertypes {
+    /// Bytes of an entry, and its binary logarithm.
+    pub const ENTRY_SIZE: u64 = 1 << ENTRY_SIZE_LOG2;
+    /// See [`ENTRY_SIZE`].
+    pub const ENTRY_SIZE_LOG2: u32 = 5;
+    /// How many numbers an entry has, 32 bits each. The first is that of the type that extends none; the type itself is
+    /// the last one. If there are more, only these are in the table.
+    pub const DEPTH: u32 = 8;
+    /// Stands where there are fewer. No type has it.
+    pub const NONE: u32 = u32::MAX;
 }
 
 /// Bytes of a value in the array in which host and Wasm hand each other arguments and results.

@@ -67,6 +67,8 @@ pub struct Layout {
     records: Vec<Option<i32>>,
     data_flags: DropFlags,
     element_flags: DropFlags,
+    /// For each segment whose elements an instance keeps, its index and where they are: sorted.
+    element_values: Vec<(u32, i32)>,
 }
 
 /// The flags of some segments: a bit each.
@@ -162,6 +164,13 @@ impl Layout {
         self.data_flags.of(segment)
     }
 
+    /// Returns where the elements of a segment are in the state, each as in a table, if they are made once for an instance
+    /// and not when they are used: new objects.
+    pub fn element_values(&self, segment: u32) -> Option<i32> {
+        let found = self.element_values.binary_search_by_key(&segment, |(index, _)| *index).ok()?;
+        Some(self.element_values[found].1)
+    }
+
     /// Returns the flag of an element segment. `None` if the segment has been dropped before any code can ask.
     pub fn element_dropped(&self, segment: u32) -> Option<DropFlag> {
         self.element_flags.of(segment)
@@ -248,6 +257,12 @@ impl Builder<'_> {
         self.layout.data_flags = self.drop_flags(data.collect());
         let elements = module.elements.iter().filter(|segment| flagged(&segment.mode)).map(|segment| segment.index);
         self.layout.element_flags = self.drop_flags(elements.collect());
+        for segment in &module.elements {
+            if segment.makes_objects() && segment.mode == SegmentMode::Passive {
+                let at = self.place(segment.items.len() as u64 * ELEMENT_SIZE, ELEMENT_SIZE);
+                self.layout.element_values.push((segment.index, at));
+            }
+        }
         self.layout.mutable = start..self.here();
     }
 

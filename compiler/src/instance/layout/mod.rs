@@ -4,11 +4,12 @@
 
 mod slot;
 mod fields;
+pub mod object;
 mod layout;
 
 pub use fields::{
     ELEMENT_SIZE, VALUE_SIZE, activation, allowance, func_record, header, host_context, import_func, import_global,
-    import_space, import_tag,
+    import_space, import_tag, supertypes,
 };
 pub use layout::{DropFlag, GlobalPlace, Layout, MemoryPlace, TablePlace};
 pub use slot::{GUARD, HOST, HOST_PAGE, MEMORY, MEMORY_RESERVED, SLOT_SIZE, STATE_MAX, TABLE_MAX, VMCTX};

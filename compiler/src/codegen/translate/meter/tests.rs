@@ -1,6 +1,6 @@
 //! What metering adds to code, and that nothing of it is there when it is off.
 
-use super::super::tests::{all_functions, compiled, module, translated};
+use super::super::tests::{all_features, all_functions, compiled, module, translated};
 use crate::instance::layout::header;
 use crate::{Compiler, Metering, OptLevel, Settings, Trap};
 use cranelift_codegen::verify_function;
@@ -18,7 +18,8 @@ const LOOP: &str = r#"(func (param i32) (result i32) (local i32)
 (func $nop)"#;
 
 fn compiler(metering: Metering, opt_level: OptLevel) -> Compiler {
-    Compiler::new(&Settings { metering, opt_level, ..Settings::default() }).expect("the machine that runs the tests")
+    let settings = Settings { metering, opt_level, features: all_features(), ..Settings::default() };
+    Compiler::new(&settings).expect("the machine that runs the tests")
 }
 
 /// The first function in `wat`, as it is translated and as it is compiled.
@@ -32,7 +33,7 @@ fn code(metering: Metering, wat: &str) -> (String, String) {
 fn prices(wat: &str) -> Vec<u64> {
     let (text, _) = code(FUEL, wat);
     let lines: Vec<&str> = text.lines().collect();
-    let paid = lines.windows(3).filter(|lines| lines[2].contains("isub") && lines[1].contains("region6"));
+    let paid = lines.windows(3).filter(|lines| lines[2].contains("isub") && lines[1].contains("region9"));
     paid.map(|lines| lines[0].rsplit(' ').next().and_then(|price| price.parse().ok()).expect("a constant")).collect()
 }
 

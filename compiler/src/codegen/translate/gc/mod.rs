@@ -1,0 +1,12 @@
+//! Translates instructions on structures, arrays, small integers and casts.
+//!
+//! `object` has the accesses and the allocation that the others share.
+
+mod object;
+mod structure;
+mod bulk_array;
+mod array;
+mod small_integer;
+mod cast;
+#[cfg(test)]
+pub(super) mod tests;
