@@ -1,7 +1,8 @@
-//! Attribution: what wrote each page first in a run.
+//! Notes who wrote each page first in a run.
 //!
-//! At the beginning of a run nothing is writable but the head. So each page faults once, and who wrote it is noted. This
-//! is for people who look at an instance: it costs a fault and a system call for each page that is written.
+//! At the beginning of a run only the head is writable. So each page faults once, and the writer is
+//! noted. This is a tool for people who examine a program: it costs a fault and a system call for
+//! each page that is written.
 
 use super::image::{Image, to_bytes, to_pages};
 use super::page_set::Page;
@@ -10,16 +11,17 @@ use minirt_compiler::instance::layout::SLOT_SIZE;
 use rustix::io::Result;
 use std::ops::Range;
 
-/// What wrote to a page.
+/// The writer of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Writer {
-    /// The instruction of compiled code that wrote, or that called the host which wrote. 0 if the host wrote by itself.
+    /// The instruction of compiled code that wrote, or that called the host which wrote. 0 if the
+    /// host wrote by itself.
     pub(crate) pc: usize,
     /// Whether a function of the host wrote.
     pub(crate) host: bool,
 }
 
-/// Finds out what is writing, when it is host code that asks.
+/// Finds out who is writing, when host code asks.
 pub(crate) type FindWriter = fn() -> Writer;
 
 /// The first writers of a run.
@@ -32,12 +34,12 @@ pub(super) struct Attribution {
     complete: bool,
     /// A bit for each page of the slot that was written in this run.
     written: Box<[u64]>,
-    /// The pages in the order in which they were written. It has room for all of them, because a signal handler cannot
-    /// allocate.
+    /// The pages in the order in which they were written. It has room for all of them, because a
+    /// signal handler cannot allocate.
     log: Vec<(Page, Writer)>,
 }
 
-/// How a write to some pages was taken.
+/// The outcome of a write to some pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noted {
     /// None of them was write-protected.
@@ -55,7 +57,7 @@ impl Attribution {
         Self { find_writer, active: false, complete: false, written, log: Vec::new() }
     }
 
-    /// Write-protects what can be written of a clean slot that carries `image`, for a new run.
+    /// Write-protects everything but the head of a clean slot that carries `image`, for a new run.
     ///
     /// # Errors
     /// When the kernel refuses; some of the pages may be write-protected then.
@@ -87,13 +89,14 @@ impl Attribution {
         unsafe { space.protect(range, Access::Read) }
     }
 
-    /// Whether pages are write-protected now.
+    /// Returns whether pages are write-protected now.
     pub(super) fn is_active(&self) -> bool {
         self.active
     }
 
-    /// Notes a write to `pages` by `writer`, or else by whatever host code is running, and makes those writable that are
-    /// in `parts` and were not. Safe to call in a signal handler if the writer is given.
+    /// Notes a write to `pages` by `writer`, or else by whatever host code is running, and makes
+    /// those writable that are in `parts` and were not. Safe to call in a signal handler if the
+    /// writer is given.
     pub(super) fn write(
         &mut self,
         space: &Reservation,
@@ -130,7 +133,7 @@ impl Attribution {
         (self.active, self.complete) = (false, false);
     }
 
-    /// Whether all writes of this run were seen.
+    /// Returns whether all writes of this run were seen.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }

@@ -1,7 +1,8 @@
-//! How many memory mappings write tracking may take in this process.
+//! Limits how many memory mappings write tracking takes in this process.
 //!
-//! The kernel limits the mappings of a process (`vm.max_map_count`, 65,530 by default), and instances come first. Each run
-//! of writable pages between write-protected ones is a mapping of its own, and splits another.
+//! The kernel limits the mappings of a process (`vm.max_map_count`, 65,530 by default), and
+//! instances come first. Each run of writable pages between write-protected ones is a mapping of
+//! its own, and splits another.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -16,7 +17,8 @@ pub(super) struct MappingBudget {
 }
 
 impl MappingBudget {
-    /// Takes more. Returns false, and takes nothing, if the process has too few left.
+    /// Takes this many mappings more. Returns false, and takes none, if the process has too few
+    /// left.
     pub(super) fn take(&mut self, mappings: usize) -> bool {
         let fits = TAKEN.fetch_add(mappings, Relaxed) + mappings <= TOTAL;
         if fits {
@@ -34,7 +36,7 @@ impl MappingBudget {
         TAKEN.fetch_sub(surplus, Relaxed);
     }
 
-    /// Counts what is taken.
+    /// Counts the mappings taken.
     #[cfg(test)]
     pub(super) fn taken(&self) -> usize {
         self.taken

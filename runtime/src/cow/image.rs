@@ -1,7 +1,9 @@
-//! An image: an instance as it stands before any of its code ran, as bytes and as files to map.
+//! Represents images: an instance as it stands before any of its code ran, as bytes and as files to
+//! map.
 //!
-//! It is made once for each module or snapshot and never changes. Offsets count from the start of a slot
-//! (`minirt_compiler::instance::layout` has the picture). Nothing here maps anything into a slot: that is `cow`.
+//! It is made once for each module or snapshot and never changes. Offsets count from the start of a
+//! slot (`minirt_compiler::instance::layout` has the picture). Nothing here maps anything into a
+//! slot: that is `cow`.
 
 use super::page_set::Page;
 use super::policy::Habits;
@@ -17,11 +19,11 @@ use std::sync::Arc;
 /// Where linear memory 0 starts in a slot.
 pub(crate) const MEMORY_AT: usize = VMCTX as usize + MEMORY as usize;
 
-/// Memories up to this size are in their file as a whole, zeros included: one mapping instead of two. Zeros that are
-/// read take room in the file then, once for all instances.
+/// Memories up to this size are in their file as a whole, zeros included: one mapping instead of
+/// two. Zeros that are read take room in the file then, once for all instances.
 const WHOLE_FILE: usize = 1 << 20;
 
-/// What every slot of a module starts from.
+/// The contents that every slot of a module starts with.
 #[derive(Debug)]
 pub(crate) struct Image {
     /// The state where it is not zero: sorted. Between tables there can be megabytes of room.
@@ -32,7 +34,8 @@ pub(crate) struct Image {
     pub(crate) extents: Vec<Content>,
     /// The parts of the state that every reset copies back: small, and at the start.
     pub(crate) head: [Range<usize>; 2],
-    /// The pages of the state behind the head that can be written: tables, with room for them to grow.
+    /// The pages of the state behind the head that can be written: tables, with room for them to
+    /// grow.
     tables: Range<usize>,
     /// Bytes of host cell and state: whole pages.
     pub(crate) room: usize,
@@ -40,7 +43,7 @@ pub(crate) struct Image {
     pub(crate) memory: usize,
     /// The same as files to map, or why there are none. Then slots are filled by copying.
     pub(crate) files: std::result::Result<Files, NoFiles>,
-    /// What its instances have been doing.
+    /// Remembers what its instances write.
     pub(crate) habits: Habits,
 }
 
@@ -49,7 +52,7 @@ pub(crate) struct Image {
 pub(crate) struct Content {
     /// Where it is, from the slot's start.
     pub(crate) range: Range<usize>,
-    /// What is there.
+    /// The bytes there.
     pub(crate) bytes: Bytes,
 }
 
@@ -70,7 +73,7 @@ pub(crate) struct Files {
     pub(crate) memory: Option<ImageFile>,
 }
 
-/// What an image is made of. Offsets count bytes from the slot's start.
+/// The parts that an image is made from. Offsets count bytes from the slot's start.
 #[derive(Debug, Default)]
 pub(crate) struct ImageParts {
     /// Where the state starts.
@@ -82,7 +85,8 @@ pub(crate) struct ImageParts {
     pub(crate) tables: Range<usize>,
     /// Where all of it ends: whole pages.
     pub(crate) room: usize,
-    /// Memory where it is not zero: sorted, whole pages. These offsets count from the start of memory.
+    /// Memory where it is not zero: sorted, whole pages. These offsets count from the start of
+    /// memory.
     pub(crate) extents: Vec<Extent>,
     /// Bytes of memory: whole pages.
     pub(crate) memory: usize,
@@ -92,8 +96,8 @@ pub(crate) struct ImageParts {
 
 impl Image {
     /// Makes images that belong together: of a module's instances, and of its further memories.
-    /// `mapped` says whether as files to map, or only as bytes to copy. Where the system makes no
-    /// file, they are bytes to copy as well.
+    /// `mapped` says whether they are files to map, or only bytes to copy. Where the system makes
+    /// no file, they are always bytes to copy.
     pub(crate) fn together(all: Vec<ImageParts>, mapped: bool) -> Vec<Self> {
         let (mut images, memories): (Vec<Self>, Vec<_>) = all.into_iter().map(Self::in_bytes).unzip();
         if mapped && let Err(error) = map(&mut images, memories) {
@@ -118,7 +122,8 @@ impl Image {
         (Self { state, state_len, extents, head, tables, room, memory, files, habits }, memory_file)
     }
 
-    /// What it was made of, as far as it differs from one image of a program to another.
+    /// Returns the parts in which images of one program differ: the state, the memory where it is
+    /// not zero, and the size of the memory.
     pub(crate) fn parts(&self) -> (Vec<u8>, Vec<Extent>, usize) {
         let in_memory = |e: &Content| Extent { offset: (e.range.start - MEMORY_AT) as u64, bytes: e.bytes.clone() };
         let mut state = vec![0; self.state_len];
@@ -135,15 +140,16 @@ impl Image {
         if self.memory <= WHOLE_FILE { self.memory } else { filled }
     }
 
-    /// Bytes of the state, of the head, and of memory; and where memory is not zero.
+    /// Counts the bytes of the state, of the head, and of memory. Also returns where memory is not
+    /// zero.
     pub(crate) fn sizes(&self) -> (usize, usize, usize, Vec<Range<u64>>) {
         let in_memory = |e: &Content| (e.range.start - MEMORY_AT) as u64..(e.range.end - MEMORY_AT) as u64;
         let head = self.head.iter().map(|part| part.len()).sum();
         (self.state_len, head, self.memory, self.extents.iter().map(in_memory).collect())
     }
 
-    /// Counts the pages that every slot has of its own: those of the host cell, which each instance writes, and of the head,
-    /// which every reset writes.
+    /// Counts the pages that every slot has of its own: those of the host cell, which each instance
+    /// writes, and of the head, which every reset writes.
     pub(crate) fn own_pages(&self) -> usize {
         self.head[0].end.div_ceil(PAGE)
     }
@@ -153,18 +159,19 @@ impl Image {
         self.extents.last().map_or(MEMORY_AT, |extent| extent.range.end)
     }
 
-    /// Where the initial memory is in a slot.
+    /// Returns where the initial memory is in a slot.
     pub(crate) fn memory(&self) -> Range<usize> {
         MEMORY_AT..MEMORY_AT + self.memory
     }
 
-    /// Returns the ranges of pages that can be written besides the head and grown memory: those that tracking protects.
+    /// Returns the ranges of pages that can be written besides the head and grown memory: those
+    /// that tracking protects.
     pub(crate) fn protectable(&self) -> [Range<usize>; 2] {
         [self.tables.clone(), self.memory()]
     }
 
-    /// Calls `piece` for every stretch of `range`, which is in the state or in memory, with where it starts, its length,
-    /// and its bytes, or `None` for zeros.
+    /// Calls `piece` for every stretch of `range`, which is in the state or in memory, with where
+    /// it starts, its length, and its bytes, or `None` for zeros.
     #[inline]
     pub(crate) fn contents(&self, range: Range<usize>, mut piece: impl FnMut(usize, usize, Option<&[u8]>)) {
         let parts = if range.start < self.room { &self.state } else { &self.extents };
@@ -238,7 +245,7 @@ pub(super) fn to_bytes(pages: &Range<Page>) -> Range<usize> {
     pages.start as usize * PAGE..pages.end as usize * PAGE
 }
 
-/// The stretches of some bytes that are not whole pages of zeros.
+/// Returns the stretches of some bytes that are not whole pages of zeros.
 fn runs(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let chunks: Vec<bool> = bytes.chunks(PAGE).map(|chunk| chunk.iter().any(|byte| *byte != 0)).collect();
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! Looking at a slot, without changing anything: for snapshots and statistics.
+//! Reads a slot without changing it, for snapshots and statistics.
 
 use super::attribution::{Attribution, Writer};
 use super::image::{Image, MEMORY_AT, to_bytes, to_pages};
@@ -9,12 +9,12 @@ use minirt_compiler::instance::image::Extent;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 
-/// Where the pages of an instance or memory are, in numbers of host pages (4 KiB). Where the system cannot tell
-/// (Linux before 6.7), all are counted as untouched.
+/// Where the pages of an instance or memory are, in numbers of host pages (4 KiB). Where the system
+/// cannot tell (Linux before 6.7), all are counted as untouched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PageStats {
-    /// Never looked at since they were mapped or discarded. They take no memory.
+    /// Not accessed since they were mapped or discarded. They take no memory.
     pub untouched: u64,
     /// Read as zeros from the kernel's one page of zeros. They take no memory.
     pub zero: u64,
@@ -27,7 +27,7 @@ pub struct PageStats {
 }
 
 impl PageStats {
-    /// Those of two ranges together.
+    /// Adds the counts of two ranges.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             untouched: self.untouched + other.untouched,
@@ -39,13 +39,13 @@ impl PageStats {
     }
 }
 
-/// What a page of an instance is ([`PageRun`](crate::PageRun)).
+/// The kind of a page of an instance ([`PageRun`](crate::PageRun)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum PageKind {
     /// Not part of the memory now: an access traps.
     Inaccessible,
-    /// Not looked at since it was mapped or discarded: it takes no memory.
+    /// Not accessed since it was mapped or discarded: it takes no memory.
     Untouched,
     /// Read as zeros from the kernel's one page of zeros: it takes no memory.
     Zero,
@@ -66,7 +66,7 @@ pub(crate) enum Part {
     Memory,
 }
 
-/// What the pages of a part of a slot are.
+/// The pages of a part of a slot.
 #[derive(Debug)]
 pub(crate) struct SlotPages {
     /// Runs of equal pages that touch, from the part's first accessible page to its last.
@@ -87,10 +87,10 @@ pub(crate) struct SlotRun {
     pub(crate) writer: Option<Writer>,
 }
 
-/// Pages with what the kernel knows of them. `None` stands for pages that are not there.
+/// Pages with their kind, as the kernel tells it. `None` stands for pages that are not in memory.
 type KnownRun = (Range<Page>, Option<pagemap::Kind>);
 
-/// What there is to see of a slot.
+/// The parts of a slot that can be inspected.
 pub(super) struct SlotView<'a> {
     pub(super) space: &'a Reservation,
     pub(super) image: Option<&'a Image>,
@@ -102,9 +102,10 @@ pub(super) struct SlotView<'a> {
 }
 
 impl SlotView<'_> {
-    /// What the slot holds now, as parts of another image: the state in `state`, and the memory.
+    /// Copies the slot's contents, as parts of another image: the state in `state`, and the memory.
     pub(super) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
-        // SAFETY: state and accessible memory are readable, and nobody writes them, because who calls this has the store.
+        // SAFETY: state and accessible memory are readable. Nobody writes them, because the caller
+        // has the store.
         let bytes =
             |range: Range<usize>| unsafe { std::slice::from_raw_parts(self.space.at(range.start), range.len()) };
         let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
@@ -121,7 +122,8 @@ impl SlotView<'_> {
         (bytes(state).to_vec(), extents)
     }
 
-    /// The pages of memory that can be other than zero, in order: the image's, and those that were written.
+    /// Returns the pages of memory that can be other than zero, in order: the image's, and those
+    /// that were written.
     fn perhaps_not_zero(&self) -> Vec<Page> {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
         let mut runs = Vec::new();
@@ -140,7 +142,8 @@ impl SlotView<'_> {
         pages
     }
 
-    /// What the pages of state (with the host cell) and memory are; `memory_only` leaves the state out.
+    /// Counts the pages of state (with the host cell) and memory by their kind. `memory_only`
+    /// leaves the state out.
     pub(super) fn page_stats(&self, memory_only: bool) -> PageStats {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
         let state = 0..self.image.filter(|_| !memory_only).map_or(0, |image| image.room);
@@ -161,7 +164,7 @@ impl SlotView<'_> {
         stats
     }
 
-    /// What the pages of a part are.
+    /// Lists the pages of a part, in runs.
     pub(super) fn pages(&self, part: Part) -> Result<SlotPages, pagemap::Unavailable> {
         let bytes = match part {
             Part::State => 0..self.image.map_or(0, |image| image.room),
@@ -189,7 +192,7 @@ impl SlotView<'_> {
         Ok(SlotPages { runs, tracked: self.hot.is_some(), attributed })
     }
 
-    /// What the kernel knows of the pages in a range, without gaps.
+    /// Lists the kinds of the pages in a range, as the kernel tells them, without gaps.
     fn known_kinds(&self, bytes: &Range<usize>) -> Result<Vec<KnownRun>, pagemap::Unavailable> {
         let base = self.space.addresses().start;
         let mut known = Vec::new();
@@ -207,7 +210,8 @@ impl SlotView<'_> {
         Ok(known)
     }
 
-    /// The pages at which something may begin or end, besides what the kernel knows: sorted.
+    /// Returns the pages at which a run may begin or end although the kernel sees no difference:
+    /// sorted.
     fn cuts(&self, log: &[(Page, Writer)]) -> Vec<Page> {
         let hot = self.hot.into_iter().flat_map(PageSet::iter).flat_map(|run| [run.start, run.end]);
         let written = log.iter().flat_map(|(page, _)| [*page, *page + 1]);
@@ -228,12 +232,12 @@ impl SlotView<'_> {
         inside.copied().chain([run.end]).map(|end| std::mem::replace(&mut at, end)..end).collect()
     }
 
-    /// What a private page is.
+    /// Returns the kind of a private page, by comparing it with the image.
     fn private(&self, page: Page) -> PageKind {
         let Some(image) = self.image else { return PageKind::Changed };
         let mut differs = false;
         image.contents(to_bytes(&(page..page + 1)), |at, len, bytes| {
-            // SAFETY: the page is readable, and nobody writes it, because who calls this has the store.
+            // SAFETY: the page is readable. Nobody writes it, because the caller has the store.
             let now = unsafe { std::slice::from_raw_parts(self.space.at(at), len) };
             differs |= bytes.map_or_else(|| now.iter().any(|byte| *byte != 0), |bytes| now != bytes);
         });

@@ -1,11 +1,13 @@
 //! Copy-on-write instantiation: the life of a slot, from beginning to end.
 //!
-//! An **image** is an instance as it stands before any of its code ran: the state and linear memory that the compiler
-//! computed, completed with what only this process knows. It is made once per module or snapshot and never changes. Where
-//! the system allows, it is a sealed memory file, or part of an artifact.
+//! An **image** is an instance as it stands before any of its code ran: the state and linear memory
+//! that the compiler computed, completed with what only this process knows. It is made once per
+//! module or snapshot and never changes. Where the system allows, it is a sealed memory file, or
+//! part of an artifact.
 //!
-//! A **slot** is the address space of one instance (`minirt_compiler::instance::layout` has the picture). *Binding* a slot
-//! to an image maps the image into it, privately: reading shares the image's pages, writing copies them.
+//! A **slot** is the address space of one instance (`minirt_compiler::instance::layout` has the
+//! picture). *Binding* a slot to an image maps the image into it, privately: reading shares the
+//! image's pages, writing copies them.
 //!
 //! ```text
 //!   Slot::new ──> Blank ──bind──> Clean ──mark_dirty──> Dirty ──reset──> Clean ...
@@ -14,30 +16,39 @@
 //! ```
 //!
 //! - *Blank*: no image, and nothing accessible.
-//! - *Clean*: the image, then zeros up to the initial size of the memory, then nothing accessible. An instance is born by
-//!   taking a clean slot that carries its module's image. If the last tenant had the same module, that takes no system call.
-//! - *Dirty*: code may have run. The memory may have *grown*: pages behind the initial size became accessible, as zeros.
-//!   When the instance dies, *reset* undoes what it wrote. If nothing ran, there is nothing to undo.
-//! - *Poisoned*: a system call failed half-way, so what is writable is not known, and neither is what was written. Reset
-//!   refuses such a slot. It is *unmapped* before it is used again, or given back to the system if even that fails.
+//! - *Clean*: the image, then zeros up to the initial size of the memory, then nothing accessible.
+//!   An instance is born by taking a clean slot that carries its module's image. If the last tenant
+//!   had the same module, that takes no system call.
+//! - *Dirty*: code may have run. The memory may have *grown*: pages behind the initial size became
+//!   accessible, as zeros. When the instance dies, *reset* undoes what it wrote. If nothing ran,
+//!   there is nothing to undo.
+//! - *Poisoned*: a system call failed half-way, so what is writable is not known, and neither is
+//!   what was written. Reset refuses such a slot. It is *unmapped* before it is used again, or
+//!   given back to the system if even that fails.
 //!
-//! What was written? The *head* (sizes, globals, flags: some hundred bytes) is always copied back. For all other pages:
+//! A reset always copies back the *head* (sizes, globals, flags: some hundred bytes). What else a
+//! run may have written depends on the slot:
 //!
-//! - In a **tracked** slot only the pages that instances of its image are known to write are writable: the **hot set**.
-//!   A write elsewhere faults, the signal handler calls [`Slot::handle_write_fault`], and the page joins the set. So the
-//!   set is complete, and reset copies it back without a system call. Where the pages are too scattered for that, the set
-//!   consists of a few regions, and reset asks the kernel about these (`tracking`).
-//! - In an **untracked** slot everything accessible is writable, and reset asks the kernel about all of it, or discards.
-//! - In an **attributed** slot nothing but the head is writable until it is written, and who wrote each page is noted. It is
-//!   reset as if it were untracked. This is for people who look on (`attribution`).
+//! - In a **tracked** slot only the pages that instances of its image are known to write are
+//!   writable: the **hot set**. A write elsewhere faults, the signal handler calls
+//!   [`Slot::handle_write_fault`], and the page joins the set. So the set is complete, and a reset
+//!   copies it back without a system call. Where the pages are too scattered for that, the set
+//!   consists of a few regions, and a reset asks the kernel about these (`tracking`).
+//! - In an **untracked** slot everything accessible is writable. A reset asks the kernel about all
+//!   of it, or discards it.
+//! - In an **attributed** slot only the head is writable at first. Each page faults once, and the
+//!   slot notes who wrote it (`attribution`). It is reset like an untracked slot. This is a tool
+//!   for people who examine a program.
 //!
-//! `policy` remembers what instances of an image do, and advises which of these a slot should be.
+//! `policy` remembers what the instances of an image write, and advises a slot whether to be
+//! tracked.
 //!
-//! The kernel does not fault when it writes for us (`read` into guest memory): it fails. So host code that hands guest
-//! memory to the kernel or to an embedder calls [`Slot::make_writable`] or [`Slot::make_all_writable`] first.
+//! When the kernel writes to a protected page (`read` into guest memory), nothing faults: the
+//! system call fails. So host code that hands guest memory to the kernel or to an embedder calls
+//! [`Slot::make_writable`] or [`Slot::make_all_writable`] first.
 //!
-//! The host cell at the slot's start is not part of this: it belongs to whoever uses the slot, and each instance writes it
-//! anew. Nothing here knows of functions, types or stores.
+//! The host cell at the slot's start is not part of this: it belongs to the user of the slot, and
+//! each instance writes it anew. Nothing here knows functions, types or stores.
 
 mod page_set;
 mod budget;
@@ -81,15 +92,18 @@ pub(crate) struct Slot {
     accessible: usize,
     /// `None` if everything accessible is writable.
     tracking: Option<Tracking>,
-    /// What tracking ended with in this run. It is freed at the next reset, because a signal handler cannot free.
+    /// The tracking that ended in this run. It is freed at the next reset, because a signal handler
+    /// cannot free.
     ended_tracking: Option<Tracking>,
-    /// Who wrote what, for those who asked. The slot is not tracked then.
+    /// Who wrote which page first, if the engine was asked to note that. The slot is not tracked
+    /// then.
     attribution: Option<Attribution>,
     pacing: Pacing,
     residue: Residue,
 }
 
-/// Where a slot is in its life. The order is that of [`Slot::mark_dirty`]: it never makes a slot better.
+/// Where a slot is in its life. The order matters to [`Slot::mark_dirty`], which never moves a slot
+/// backwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     Blank,
@@ -114,20 +128,20 @@ struct Residue {
     grown_end: usize,
 }
 
-/// How a reset was done.
+/// The way in which a slot was reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResetKind {
     /// Nothing had run.
     Nothing,
     /// The hot set was copied back.
     HotSet,
-    /// What the kernel listed was copied back.
+    /// The pages that the kernel listed as written were copied back.
     Scan,
     /// All pages were discarded.
     Discard,
 }
 
-/// What a reset has to respect.
+/// The rules that a reset follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResetRules {
     pub(crate) strategy: ResetStrategy,
@@ -154,7 +168,8 @@ impl Slot {
         })
     }
 
-    /// Has the slot note who writes each page first. It is made for one image after another, and stays that way.
+    /// Makes the slot note who writes each page first. This stays so for all images that the slot
+    /// will carry.
     pub(crate) fn attribute_writes(&mut self, find_writer: FindWriter) {
         self.attribution = Some(Attribution::new(find_writer));
     }
@@ -174,12 +189,14 @@ impl Slot {
         self.accessible
     }
 
-    /// Counts the private pages that this slot keeps in memory while it is clean, besides its host cell and head.
+    /// Counts the private pages that this slot keeps in memory while it is clean, besides its host
+    /// cell and head.
     pub(crate) fn resident_pages(&self) -> usize {
         self.residue.pages + self.residue.grown_pages
     }
 
-    /// Counts the pages of host cell and head, if they are more than a few. They stay until the slot is unmapped.
+    /// Counts the pages of host cell and head, if they are more than a few. They stay until the
+    /// slot is unmapped.
     #[inline]
     pub(crate) fn own_pages(&self) -> usize {
         self.residue.own_pages
@@ -218,10 +235,10 @@ impl Slot {
         bound
     }
 
-    /// Maps an image. What lies beyond the end of the state's file is a guard: mapped `with_guard`,
-    /// it takes no mapping of its own. Where the system counts all that is mapped as memory that
-    /// might be used, that is too much, and it stays blank, and so inaccessible. So it does where
-    /// the file goes on behind the state.
+    /// Maps an image. Behind the end of the state's file is a guard. `with_guard` maps the file
+    /// that far, so that the guard takes no mapping of its own. A system that counts everything
+    /// mapped as memory in use may refuse that; without it, the guard stays blank, and so
+    /// inaccessible. The same holds where the file goes on behind the state.
     fn map(&mut self, image: &Image, with_guard: bool) -> Result<()> {
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {
@@ -251,7 +268,8 @@ impl Slot {
     unsafe fn copy_in(&self, image: &Image) {
         for extent in image.state.iter().chain(&image.extents) {
             let at = self.space.at(extent.range.start);
-            // SAFETY: `at` checks the start; the compiler made the extents to fit state and memory, which are mapped.
+            // SAFETY: `at` checks the start; the compiler made the extents to fit state and memory,
+            // which are mapped.
             unsafe { std::ptr::copy_nonoverlapping(extent.bytes.as_ptr(), at, extent.bytes.len()) }
         }
     }
@@ -273,8 +291,8 @@ impl Slot {
         if bytes > self.accessible {
             self.mark_dirty();
             let range = MEMORY_AT + self.accessible..MEMORY_AT + bytes;
-            // SAFETY: the range is inaccessible, so nothing refers to it. It reads as zeros: that is how `unmap` and
-            // `reset_grown` leave what lies behind a memory.
+            // SAFETY: the range is inaccessible, so nothing refers to it. It reads as zeros: that
+            // is how `unmap` and `reset_grown` leave what lies behind a memory.
             unsafe { self.space.protect(range.clone(), Access::ReadWrite) }
                 .inspect_err(|_| self.undo_growth(range.clone()))?;
             if let Some(attribution) = self.attribution.as_mut().filter(|attribution| attribution.is_active()) {
@@ -286,7 +304,8 @@ impl Slot {
         Ok(())
     }
 
-    /// After growing failed: the range may have been two mappings to the kernel, of which it changed the first.
+    /// Closes a range again after growing failed. To the kernel the range may have been two
+    /// mappings, of which it changed the first.
     #[cold]
     fn undo_growth(&mut self, range: Range<usize>) {
         // SAFETY: the range lies behind the memory, so nothing refers to it.
@@ -295,9 +314,9 @@ impl Slot {
         }
     }
 
-    /// Handles a write at `address` that has faulted. If the page is write-protected because the slot is tracked, makes
-    /// it writable and returns true: the write can be tried again. `pc` is the instruction. Safe to call in a signal
-    /// handler.
+    /// Handles a write at `address` that has faulted. If the page is write-protected because the
+    /// slot is tracked, makes it writable and returns true: the write can be tried again. `pc` is
+    /// the instruction. Safe to call in a signal handler.
     pub(crate) fn handle_write_fault(&mut self, address: usize, pc: usize) -> bool {
         let Some(at) = address.checked_sub(self.addresses().start) else { return false };
         let page = (at / PAGE) as Page;
@@ -308,7 +327,8 @@ impl Slot {
         !protected.is_empty() && self.write_outside_hot_set(protected).is_ok()
     }
 
-    /// Prepares for host code that writes to `bytes` bytes at an address, whose writes do not fault but fail.
+    /// Makes `bytes` bytes at an address writable, for host code and system calls: their writes do
+    /// not fault, but fail.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -326,28 +346,31 @@ impl Slot {
         if protected.is_empty() { Ok(()) } else { self.write_outside_hot_set(protected) }
     }
 
-    /// Prepares for writes to any of the memory by whoever, the kernel included: none will fault until the next reset.
+    /// Makes all of the memory writable, for anybody, the kernel included. No write faults until
+    /// the next reset.
     ///
     /// # Errors
     /// When the kernel refuses.
     #[inline]
     pub(crate) fn make_all_writable(&mut self) -> Result<()> {
-        if self.tracking.is_none() && self.attribution.is_none() { Ok(()) } else { self.expose() }
+        if self.tracking.is_none() && self.attribution.is_none() { Ok(()) } else { self.lift_protection() }
     }
 
     #[cold]
-    fn expose(&mut self) -> Result<()> {
+    fn lift_protection(&mut self) -> Result<()> {
         let Some(image) = self.image.clone() else { return Ok(()) };
         if self.attribution.is_some() {
             return self.end_attribution(&image);
         }
         self.stop_tracking(&image)?;
-        // Once in a while this does not matter. If it happens often, tracking is not worth its system calls.
-        self.pacing.exposed(&image.habits);
+        // Once in a while this does not matter. If it happens often, tracking is not worth its
+        // system calls.
+        self.pacing.all_made_writable(&image.habits);
         Ok(())
     }
 
-    /// Returns the part of `pages` that is read-only because the slot is tracked, with what may lie between.
+    /// Returns the part of `pages` that is read-only because the slot is tracked, with what may lie
+    /// between.
     fn protected_part(&self, pages: Range<Page>) -> Range<Page> {
         match (&self.image, &self.tracking) {
             (Some(image), Some(tracking)) => tracking.protected_part(image, pages),
@@ -355,7 +378,8 @@ impl Slot {
         }
     }
 
-    /// Makes pages writable that no run was expected to write; all pages, if there were too many this time.
+    /// Makes pages writable that no run was expected to write. After too many such writes in a run,
+    /// makes all pages writable.
     #[cold]
     fn write_outside_hot_set(&mut self, pages: Range<Page>) -> Result<()> {
         let (Some(tracking), Some(image)) = (&mut self.tracking, &self.image) else { return Ok(()) };
@@ -368,7 +392,8 @@ impl Slot {
         Ok(())
     }
 
-    /// Makes everything writable that is accessible. Safe to call in a signal handler, once for each run.
+    /// Makes everything writable that is accessible. Safe to call in a signal handler, once for
+    /// each run.
     fn stop_tracking(&mut self, image: &Image) -> Result<()> {
         // Until all is done, a part may be writable that no reset would look at.
         let state = std::mem::replace(&mut self.state, State::Poisoned);
@@ -378,8 +403,8 @@ impl Slot {
         Ok(())
     }
 
-    /// Notes who writes to some pages, and makes them writable. Returns whether any was write-protected. Safe to call in
-    /// a signal handler if the writer is given.
+    /// Notes who writes to some pages, and makes them writable. Returns whether any was
+    /// write-protected. Safe to call in a signal handler if the writer is given.
     #[cold]
     fn attribute(&mut self, pages: Range<Page>, writer: Option<Writer>) -> Result<bool> {
         let (Some(attribution), Some(image)) = (&mut self.attribution, &self.image) else { return Ok(false) };
@@ -395,7 +420,7 @@ impl Slot {
         }
     }
 
-    /// Makes everything writable that is accessible. What is written from now on has no known writer.
+    /// Makes everything writable that is accessible. Writes from now on have no known writer.
     #[cold]
     fn end_attribution(&mut self, image: &Image) -> Result<()> {
         let state = std::mem::replace(&mut self.state, State::Poisoned);
@@ -410,7 +435,8 @@ impl Slot {
         Ok(())
     }
 
-    /// Write-protects all but the head of a clean slot. If the kernel refuses, this run has no known writers.
+    /// Write-protects all but the head of a clean slot. If the kernel refuses, this run has no
+    /// known writers.
     fn begin_attribution(&mut self, image: &Image) -> Result<()> {
         let Some(attribution) = &mut self.attribution else { return Ok(()) };
         // SAFETY: the slot has no tenant, so nothing refers into it.
@@ -420,7 +446,8 @@ impl Slot {
         }
     }
 
-    /// Resets a slot whose writes are attributed: as one that is not tracked, and write-protects it again.
+    /// Resets a slot whose writes are attributed, like an untracked one, and write-protects it
+    /// again.
     #[cold]
     fn reset_attributed(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
         let strategy = match rules.strategy {
@@ -435,10 +462,12 @@ impl Slot {
 
     // Reset.
 
-    /// Makes a slot clean after its instance has died, or to start it again, and says how.
+    /// Makes a slot clean after its instance has died, or to start the instance again. Returns how
+    /// that was done.
     ///
     /// # Errors
-    /// When the kernel refuses, or the slot is poisoned. It then has to be unmapped: another reset fails as well.
+    /// When the kernel refuses, or the slot is poisoned. It then has to be unmapped: another reset
+    /// fails as well.
     #[inline]
     pub(crate) fn reset(&mut self, rules: ResetRules) -> Result<ResetKind> {
         if self.state == State::Clean {
@@ -457,8 +486,8 @@ impl Slot {
     }
 
     fn reset_to(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
-        // Nobody uses the instance at this time, so nothing refers into its slot; the head is always writable.
-        // (Copying nothing is slow on some processors.)
+        // Nobody uses the instance at this time, so nothing refers into its slot; the head is
+        // always writable. (Copying nothing is slow on some processors.)
         let head = image.head.iter().filter(|part| !part.is_empty());
         // SAFETY: as above.
         unsafe { head.for_each(|part| self.restore(image, part.clone())) };
@@ -490,7 +519,7 @@ impl Slot {
         });
     }
 
-    /// The reset of a tracked slot: nothing outside the hot set can have been written.
+    /// Resets a tracked slot, in which nothing outside the hot set can have been written.
     fn reset_hot_set(&mut self, image: &Arc<Image>, tracking: Tracking, rules: ResetRules) -> Result<ResetKind> {
         let hot = tracking.writable();
         let pages = hot.pages();
@@ -516,7 +545,7 @@ impl Slot {
         Ok(ResetKind::HotSet)
     }
 
-    /// The reset of a slot in which everything, or everything in some regions, could be written.
+    /// Resets a slot in which anything, or anything in some regions, could be written.
     fn reset_scanned(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
         let mut written = Vec::new();
         if rules.strategy == ResetStrategy::Discard || self.scan_writable(image, &mut written).is_err() {
@@ -531,7 +560,8 @@ impl Slot {
         let compare = self.pacing.verification.tick();
         let unwritten = if compare || ask { self.unwritten(image, written.iter().cloned()) } else { Vec::new() };
         for run in &written {
-            // SAFETY: what the kernel lists as written was writable and is, and the slot has no tenant.
+            // SAFETY: the kernel lists only pages that were writable, and still are; the slot has
+            // no tenant.
             unsafe { self.restore(image, to_bytes(run)) }
         }
         if ask {
@@ -564,14 +594,16 @@ impl Slot {
         })
     }
 
-    /// Takes all private pages away: the image shows again, and zeros where it has none.
+    /// Gives all private pages back to the kernel. The image shows again, and zeros where it has no
+    /// bytes.
     fn discard(&mut self, image: &Image) -> Result<ResetKind> {
         for range in image.protectable() {
             // SAFETY: the slot has no tenant.
             unsafe { self.space.discard(range) }?;
         }
         if image.files.is_err() {
-            // Without files there are only zeros behind the pages. The image's part of them has to be writable.
+            // Without files there are only zeros behind the pages. The image's part of them has to
+            // be writable.
             Tracking::end(&self.space, image)?;
             self.tracking = None;
             // SAFETY: state and initial memory are mapped writable, and the slot has no tenant.
@@ -584,8 +616,8 @@ impl Slot {
         Ok(ResetKind::Discard)
     }
 
-    /// Makes grown memory inaccessible again, and zero. Earlier instances may have grown farther: what they left counts
-    /// among the pages that are kept.
+    /// Makes grown memory inaccessible again, and zero. Earlier instances may have grown farther:
+    /// the pages that they left count among those that are kept.
     fn reset_grown(&mut self, image: &Image, rules: ResetRules) -> Result<()> {
         let grown = image.memory().end..MEMORY_AT + self.accessible;
         let reached = grown.start..grown.end.max(self.residue.grown_end);
@@ -632,7 +664,7 @@ impl Slot {
         differs
     }
 
-    // What to do next time.
+    // How to track the next run.
 
     fn track_expected(&mut self, image: &Image, strategy: ResetStrategy) -> Result<()> {
         self.pacing = Pacing::new();
@@ -642,7 +674,8 @@ impl Slot {
         }
     }
 
-    /// Learns from a tracked run that wrote outside the hot set, or from `stale` pages that runs no longer write.
+    /// Learns from a tracked run that wrote outside the hot set, or from `stale` pages that runs no
+    /// longer write.
     #[cold]
     fn learn_from_tracked(
         &mut self,
@@ -662,7 +695,8 @@ impl Slot {
         self.follow(image, advice)
     }
 
-    /// Lets private pages go that equal the image. Where the image is not a file, they stay: nothing is behind them.
+    /// Gives private pages back that equal the image. Where the image is not a file, they stay:
+    /// nothing is behind them.
     fn give_up_pages(&mut self, image: &Image, pages: &[Range<Page>]) -> Result<()> {
         if image.files.is_ok() {
             for run in pages {
@@ -693,7 +727,8 @@ impl Slot {
             }
             self.stop_tracking(image)?;
         }
-        // SAFETY: the slot has no tenant, so nothing refers into it, and everything is writable without tracking.
+        // SAFETY: the slot has no tenant, so nothing refers into it, and everything is writable
+        // without tracking.
         match unsafe { Tracking::begin(&self.space, image, plan) } {
             Ok(Some(tracking)) => self.tracking = Some(tracking),
             Ok(None) => self.pacing.lack_mappings(),
@@ -705,7 +740,7 @@ impl Slot {
         Ok(())
     }
 
-    // Looking at it.
+    // Inspect.
 
     fn view(&self) -> SlotView<'_> {
         SlotView {
@@ -717,17 +752,18 @@ impl Slot {
         }
     }
 
-    /// Returns what the slot holds now, as parts of another image: the state in `state`, and the memory.
+    /// Copies the slot's contents, as parts of another image: the state in `state`, and the memory.
     pub(crate) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
         self.view().capture(state)
     }
 
-    /// Counts the pages of state (with the host cell) and memory by what they are; `memory_only` leaves the state out.
+    /// Counts the pages of state (with the host cell) and memory by their kind. `memory_only`
+    /// leaves the state out.
     pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
         self.view().page_stats(memory_only)
     }
 
-    /// Lists what the pages of a part are.
+    /// Lists the pages of a part, in runs.
     ///
     /// # Errors
     /// When the kernel cannot say.
@@ -735,9 +771,10 @@ impl Slot {
         self.view().pages(part)
     }
 
-    // The end.
+    // Unmap.
 
-    /// Makes a slot blank, whatever is mapped in it. No image is mapped afterwards, and none is kept alive.
+    /// Makes a slot blank, whatever is mapped in it. Afterwards no image is mapped, and the slot
+    /// keeps none alive.
     ///
     /// # Errors
     /// When the kernel refuses; the slot must then not be used again.
@@ -756,10 +793,10 @@ impl Slot {
     }
 }
 
-/// Whether the kernel could be asked.
+/// The outcome of asking the kernel about pages.
 type Scanned = std::result::Result<(), pagemap::Unavailable>;
 
-/// What an image and the process allow the policy.
+/// Returns how much an image and the process allow a plan.
 fn room(image: &Image, strategy: ResetStrategy) -> Room {
     let pages = image.protectable().iter().map(|range| range.len() / PAGE).sum();
     Room { pages, mappings: MappingBudget::left(), strategy }

@@ -1,7 +1,7 @@
-//! A set of pages as sorted runs, which a signal handler can add to.
+//! Represents a set of pages as sorted runs, to which a signal handler can add.
 //!
-//! Plain numbers: nothing here knows what the pages are. The room for runs is allocated ahead, because a signal handler
-//! cannot allocate. A full set refuses to take another run.
+//! Plain numbers: nothing here knows what the pages are. The room for runs is allocated ahead,
+//! because a signal handler cannot allocate. A full set refuses to take another run.
 
 use std::ops::Range;
 
@@ -38,7 +38,8 @@ impl PageSet {
         Self { runs: Vec::with_capacity(Self::MAX_RUNS) }
     }
 
-    /// Returns a set of sorted runs; those that overlap or touch become one. `None` if there are too many.
+    /// Returns a set of sorted runs; those that overlap or touch become one. `None` if there are
+    /// too many.
     pub(crate) fn from_sorted(sorted: impl IntoIterator<Item = Range<Page>>) -> Option<Self> {
         let mut set = Self::new();
         sorted.into_iter().all(|run| set.insert(run)).then_some(set)
@@ -59,14 +60,15 @@ impl PageSet {
         self.iter().map(|run| run.len()).sum()
     }
 
-    /// Whether all of `range` is in the set.
+    /// Returns whether all of `range` is in the set.
     #[inline]
     pub(crate) fn covers(&self, range: &Range<Page>) -> bool {
         let at = self.runs.partition_point(|(_, end)| *end <= range.start);
         range.is_empty() || self.runs.get(at).is_some_and(|(start, end)| *start <= range.start && range.end <= *end)
     }
 
-    /// Adds a range. Returns false, and changes nothing, if there would be too many runs. Never allocates.
+    /// Adds a range. Returns false, and changes nothing, if there would be too many runs. Never
+    /// allocates.
     pub(crate) fn insert(&mut self, range: Range<Page>) -> bool {
         if range.is_empty() {
             return true;
@@ -86,7 +88,7 @@ impl PageSet {
         true
     }
 
-    /// Returns what of `range` is not in the set, in order.
+    /// Returns the parts of `range` that are not in the set, in order.
     pub(crate) fn gaps(&self, range: Range<Page>) -> impl Iterator<Item = Range<Page>> + '_ {
         let mut from = range.start;
         let end = range.end;

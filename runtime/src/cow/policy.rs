@@ -1,17 +1,18 @@
-//! Which pages the instances of an image write, and so how their slots are best reset.
+//! Learns which pages the instances of an image write, and decides how their slots are best reset.
 //!
 //! There are three ways, and none is best for all (RATIONALE.md has the figures):
 //!
-//! - **Hot set**: most programs write the same pages in every run. These stay writable, all others are write-protected,
-//!   and a reset copies the hot set back without a system call. A write elsewhere faults once, and its page joins. Where
-//!   the pages are too scattered to be listed one by one, a few *regions* stay writable, and a reset asks the kernel about
-//!   these alone.
-//! - **Scan**: where no set of pages holds for long, the kernel lists what was written, and that is copied back.
-//! - **Discard**: the kernel takes the pages away, and the next instance faults for each that it touches. This is slow,
-//!   but it keeps nothing in memory, and works everywhere.
+//! - **Hot set**: most programs write the same pages in every run. These stay writable, all others
+//!   are write-protected, and a reset copies the hot set back without a system call. A write
+//!   elsewhere faults once, and its page joins. Where the pages are too scattered to be listed one
+//!   by one, a few *regions* stay writable, and a reset asks the kernel about these alone.
+//! - **Scan**: where no set of pages holds for long, the kernel lists what was written, and that is
+//!   copied back.
+//! - **Discard**: the kernel takes the pages away, and the next instance faults for each that it
+//!   touches. This is slow, but it keeps nothing in memory, and works everywhere.
 //!
-//! Everything here is arithmetic on what others observed. No function makes a system call or reads guest memory: `cow`
-//! and `tracking` act.
+//! Everything here is arithmetic on observations that it is handed. No function makes a system call
+//! or reads guest memory: `cow` and `tracking` act.
 
 use super::page_set::{Page, PageSet};
 use std::ops::Range;
@@ -21,12 +22,14 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetStrategy {
-    /// Chooses what fits the behaviour of a module's instances. Nothing else is needed.
+    /// Chooses the strategy that fits the behaviour of a module's instances. This suits all
+    /// programs.
     #[default]
     Adaptive,
-    /// Always write-protects what lies outside the hot set, and copies the hot set back. If the written pages are too
-    /// scattered to be listed one by one, the hot set is a few regions, and the kernel is asked which of their pages to
-    /// copy. Only where the process has no memory mappings left for this, slots are scanned.
+    /// Always write-protects what lies outside the hot set, and copies the hot set back. If the
+    /// written pages are too scattered to be listed one by one, the hot set is a few regions, and
+    /// the kernel is asked which of their pages to copy. Only where the process has no memory
+    /// mappings left for this, slots are scanned.
     HotSet,
     /// Always asks the kernel which pages were written, and copies these back.
     Scan,
@@ -34,40 +37,42 @@ pub enum ResetStrategy {
     Discard,
 }
 
-/// The writes outside the hot set that one run may fault for. With the next, tracking ends for that run.
+/// The writes outside the hot set that one run may fault for. With the next, tracking ends for that
+/// run.
 pub(super) const MISSES: u32 = 8;
 /// Misses come in short succession if fewer resets than this lie between them.
 const RECENT: u32 = 16;
 /// The host seldom asks for all of a memory if at least this many tracked resets lie between.
 const SELDOM: u32 = 64;
-/// The resets for which a slot goes on without new advice, at first.
+/// How many resets a slot first goes on without new advice.
 const PATIENCE: u32 = 64;
-/// The most to which that grows when advice turns out wrong again and again.
+/// The most resets without new advice, however often advice turns out wrong.
 const LONGEST: u32 = 1 << 16;
-/// The resets for which a slot does without tracking when the process has no mappings left for it.
+/// How many resets a slot stays untracked when the process has no mappings left for it.
 const NO_MAPPINGS: u32 = 1024;
 /// Runs in short succession that wrote elsewhere, before the pages count as wandering.
 const STRIKES: u32 = 6;
-/// Pages that cost too little to look after.
+/// So few pages cost too little to give them up.
 const FEW: usize = 4;
-/// The most regions that stand for a hot set that is too scattered.
+/// The most regions that replace a hot set that is too scattered.
 const REGIONS: usize = 8;
-/// A hot set of so few runs is kept exact. In a longer one, gaps of a page are closed: mappings are scarce.
+/// A hot set of at most this many runs is kept exact. In a longer one, gaps of a page are closed:
+/// mappings are scarce.
 const EXACT_RUNS: usize = 64;
-/// A hot set may have so many runs even where the process has few mappings left.
+/// A hot set may always have this many runs, even where the process has few mappings left.
 const FEWEST_RUNS: usize = 12;
 
-// What the parts of a reset take, in nanoseconds (RATIONALE.md, "How large may a hot set be?").
-/// To copy a page back.
+// The costs of the parts of a reset, in nanoseconds (RATIONALE.md, "How large may a hot set be?").
+/// The time to copy a page back.
 const COPY: usize = 90;
-/// To ask the kernel about one range.
+/// The time to ask the kernel about one range.
 const ASK: usize = 350;
-/// What it takes the kernel to walk over so many pages.
+/// Returns the time in which the kernel walks over this many pages.
 fn walk(pages: usize) -> usize {
     pages * 6 / 10
 }
 
-/// What a slot may take of the mappings that are left: one in this many.
+/// A slot takes at most this fraction of the mappings that are left: one in `SHARE`.
 const SHARE: usize = 16;
 
 /// How one slot paces itself: when it asks for advice, and when it verifies what it copies.
@@ -109,18 +114,19 @@ impl Pacing {
         self.gave_up_tracking = true;
     }
 
-    /// Notes that the host asked for all of the memory, so that nobody knows what it writes. `habits` are asked for how
-    /// long to do without tracking if that happens often.
-    pub(super) fn exposed(&mut self, habits: &Habits) {
-        self.resets_until_advice = if self.resets_since_miss < SELDOM { habits.exposed() } else { 1 };
+    /// Notes that the host asked for all of the memory, so that nobody knows what it writes.
+    /// `habits` are asked for how long to do without tracking if that happens often.
+    pub(super) fn all_made_writable(&mut self, habits: &Habits) {
+        self.resets_until_advice = if self.resets_since_miss < SELDOM { habits.all_made_writable() } else { 1 };
     }
 
-    /// Whether another run wrote elsewhere not long ago.
+    /// Returns whether another run wrote outside the hot set not long ago.
     pub(super) fn missed_recently(&self) -> bool {
         self.resets_since_miss < RECENT
     }
 
-    /// Whether this run gave up tracking, and another wrote elsewhere not long ago.
+    /// Returns whether this run gave up tracking, and another wrote outside the hot set not long
+    /// ago.
     pub(super) fn gave_up_again(&self) -> bool {
         self.gave_up_tracking && self.missed_recently()
     }
@@ -131,12 +137,12 @@ impl Pacing {
         self.gave_up_tracking = false;
     }
 
-    /// Stays without tracking for so many resets.
+    /// Stays untracked for this many resets.
     pub(super) fn stay_untracked(&mut self, resets: u32) {
         self.resets_until_advice = resets;
     }
 
-    /// Stays without tracking for want of mappings.
+    /// Stays untracked for a while, because the process has no mappings left.
     pub(super) fn lack_mappings(&mut self) {
         self.resets_until_advice = NO_MAPPINGS;
     }
@@ -144,8 +150,9 @@ impl Pacing {
 
 /// Finds pages that a slot copies back although its runs no longer write them.
 ///
-/// From time to time, a few resets in a row compare what they copy with the image. Pages that were equal every time
-/// are given up. The interval doubles with each such check, because a page that is given up wrongly costs a fault.
+/// From time to time, a few resets in a row compare what they copy with the image. Pages that were
+/// equal every time are given up. The interval doubles with each such check, because a page that is
+/// given up wrongly costs a fault.
 #[derive(Debug)]
 pub(super) struct Verification {
     countdown: u32,
@@ -156,7 +163,7 @@ pub(super) struct Verification {
 }
 
 impl Verification {
-    /// The first check comes that early: the runs that warm a program up write more than later ones.
+    /// The first check comes early, because the first runs of a program write more than later ones.
     const FIRST: u32 = 1;
     const LONGEST: u32 = 1024;
     const ROUNDS: u32 = 4;
@@ -173,7 +180,8 @@ impl Verification {
         due
     }
 
-    /// Takes the pages, of `kept` in all, that a comparison found unwritten, and returns those to give up.
+    /// Takes the pages that a comparison found unwritten, among `kept` pages, and returns those to
+    /// give up.
     pub(super) fn conclude(&mut self, kept: usize, unwritten: Vec<Range<Page>>) -> Vec<Range<Page>> {
         self.unwritten = match self.rounds {
             0 => unwritten,
@@ -193,15 +201,16 @@ impl Verification {
     }
 }
 
-/// How a slot should be tracked: these pages stay writable.
+/// A plan for tracking a slot: which pages stay writable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TrackingPlan {
     pub(super) writable: PageSet,
-    /// Whether they are regions, of which a reset has to ask what was written, or the written pages themselves.
+    /// Whether they are regions, of which a reset asks the kernel which pages were written.
+    /// Otherwise they are the written pages themselves.
     pub(super) regions: bool,
 }
 
-/// What an image and the process allow a plan.
+/// How much an image and the process allow a plan.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     /// Pages that could be write-protected.
@@ -225,23 +234,24 @@ impl TrackingPlan {
         small.then_some(plan)
     }
 
-    /// Returns the nanoseconds of a reset after a run that wrote so many of its pages.
+    /// Returns the time of a reset, in nanoseconds, after a run that wrote `wanted` of its pages.
     fn cost(&self, wanted: usize) -> usize {
         let pages = self.writable.pages();
         if self.regions { ASK * self.writable.len() + walk(pages) + COPY * wanted } else { COPY * pages }
     }
 }
 
-/// What a slot should do for its next resets.
+/// Advice for a slot's next resets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Advice {
     /// Track writes outside these pages.
     Track(TrackingPlan),
-    /// Let all pages be written, and scan. Ask again after so many resets.
+    /// Make all pages writable, and scan. Ask again after this many resets.
     Scan { resets: u32 },
 }
 
-/// What the instances of an image have been doing. Slots ask only when something changed, never in the steady state.
+/// Remembers what the instances of an image write. Slots ask only when something changed, never in
+/// the steady state.
 #[derive(Debug, Default)]
 pub(crate) struct Habits {
     seen: Mutex<Seen>,
@@ -249,17 +259,20 @@ pub(crate) struct Habits {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// What runs have written; `None` before the first, and after the pages turned out to wander.
+    /// A plan for the pages that runs have written. `None` before the first run, and after the
+    /// pages turned out to wander.
     plan: Option<TrackingPlan>,
     /// Runs in a row that wrote elsewhere.
     strikes: u32,
-    /// How often advice was wrong. Each time, slots are told to stay with the next for twice as long.
+    /// How often advice was wrong. Each time, slots are told to stay with the next for twice as
+    /// long.
     mistakes: u32,
 }
 
 impl Habits {
-    /// `None` while another thread is learning or asking: a slot that waited would gain nothing. In a child that was
-    /// forked at such a moment, it stays that way, and the instances of this image are scanned.
+    /// Locks what was seen. Returns `None` while another thread has it: a slot that waited would
+    /// gain nothing. In a child that was forked at such a moment it stays locked, and the instances
+    /// of this image are scanned.
     fn lock(&self) -> Option<MutexGuard<'_, Seen>> {
         match self.seen.try_lock() {
             Ok(seen) => Some(seen),
@@ -268,13 +281,13 @@ impl Habits {
         }
     }
 
-    /// Returns what the next run will probably write, if that is known.
+    /// Returns a plan for what the next run will probably write, if that is known.
     pub(super) fn expected(&self) -> Option<TrackingPlan> {
         self.lock()?.plan.clone()
     }
 
-    /// Learns what a run wrote that was not tracked to its end. `strike` says that it gave up tracking, as another did
-    /// not long ago.
+    /// Learns which pages a run wrote that was not tracked to its end. `strike` says that it gave
+    /// up tracking, as another did not long ago.
     pub(super) fn observed(&self, written: &[Range<Page>], strike: bool, room: Room) -> Advice {
         let Some(mut seen) = self.lock() else { return Advice::Scan { resets: 1 } };
         if seen.wanders(strike, room.strategy) {
@@ -290,8 +303,8 @@ impl Habits {
         }
     }
 
-    /// Learns that a tracked run went elsewhere a few times, so that it had all of `plan` to write to. `strike` says that
-    /// another did not long ago.
+    /// Learns that a tracked run wrote outside the hot set a few times; `plan` contains those pages
+    /// by now. `strike` says that another run did so not long ago.
     pub(super) fn missed(&self, plan: &TrackingPlan, strike: bool, strategy: ResetStrategy) -> Advice {
         let Some(mut seen) = self.lock() else { return Advice::Track(plan.clone()) };
         if seen.wanders(strike, strategy) {
@@ -306,13 +319,13 @@ impl Habits {
         Advice::Track(plan.clone())
     }
 
-    /// Learns that the host was given all of an instance's memory again, where no fault tells what it writes.
-    /// Returns for how many resets to scan.
-    fn exposed(&self) -> u32 {
+    /// Learns that the host asked again for all of an instance's memory, where no fault tells what
+    /// it writes. Returns for how many resets to scan.
+    fn all_made_writable(&self) -> u32 {
         self.lock().map_or(PATIENCE, |mut seen| seen.mistaken())
     }
 
-    /// Learns that runs no longer write some pages: what is left is in `written`.
+    /// Learns that runs no longer write some pages; `written` has the remaining ones.
     pub(super) fn narrowed(&self, written: &[Range<Page>], room: Room) -> Advice {
         let Some(mut seen) = self.lock() else { return Advice::Scan { resets: 1 } };
         seen.plan = TrackingPlan::new(written, room);
@@ -324,7 +337,8 @@ impl Habits {
 }
 
 impl Seen {
-    /// Counts runs in short succession that went elsewhere, and says whether there are too many.
+    /// Counts runs in short succession that wrote outside the hot set. Returns whether there are
+    /// too many.
     fn wanders(&mut self, strike: bool, strategy: ResetStrategy) -> bool {
         self.strikes = if strike { self.strikes + 1 } else { 0 };
         let out = self.strikes >= STRIKES && strategy == ResetStrategy::Adaptive;
@@ -371,7 +385,7 @@ fn join(sorted: Vec<Range<Page>>) -> Vec<Range<Page>> {
     joined
 }
 
-/// Returns what of the sorted runs `from` is not in the sorted runs `what`.
+/// Returns the parts of the sorted runs `from` that are not in the sorted runs `what`.
 pub(super) fn difference(from: &[Range<Page>], what: &[Range<Page>]) -> Vec<Range<Page>> {
     let mut rest = Vec::new();
     for run in from {
@@ -386,7 +400,7 @@ pub(super) fn difference(from: &[Range<Page>], what: &[Range<Page>]) -> Vec<Rang
     rest
 }
 
-/// Returns what two lists of sorted runs have in common.
+/// Returns the parts that two lists of sorted runs have in common.
 fn intersection(left: &[Range<Page>], right: &[Range<Page>]) -> Vec<Range<Page>> {
     let mut common = Vec::new();
     let (mut l, mut r) = (left.iter().peekable(), right.iter().peekable());

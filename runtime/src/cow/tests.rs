@@ -17,7 +17,8 @@ fn each(mut test: impl FnMut(ResetStrategy, bool)) {
     }
 }
 
-/// 100 bytes of state in front of what never changes, and two pages of tables of which 300 bytes are not zero.
+/// 100 bytes of state in front of what never changes, and two pages of tables of which 300 bytes
+/// are not zero.
 fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> {
     let parts = ImageParts {
         state_at: 64,

@@ -1,8 +1,9 @@
-//! Write tracking: most of a slot is write-protected, so that a reset knows what can have been written.
+//! Tracks writes: most of a slot is write-protected, so that a reset knows which pages can have
+//! changed.
 //!
-//! The head and grown memory are always writable. Of the other pages, those of the plan are; a write to one that is not
-//! faults, and the page joins the plan. So whatever differs from the image lies in the head, in grown memory, or in the
-//! plan's pages.
+//! The head, grown memory and the plan's pages are writable. A write to any other page faults, and
+//! the page joins the plan. So all differences from the image lie in the head, in grown memory, or
+//! in the plan's pages.
 
 use super::budget::MappingBudget;
 use super::image::{Image, to_bytes, to_pages};
@@ -12,7 +13,7 @@ use crate::sys::mapping::{Access, Reservation};
 use rustix::io::Result;
 use std::ops::Range;
 
-/// What is writable in a tracked slot, and what that costs.
+/// The tracking of one slot: its writable pages, and the mappings that they take.
 #[derive(Debug)]
 pub(super) struct Tracking {
     plan: TrackingPlan,
@@ -22,14 +23,15 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    /// Write-protects all of an image's pages but those of the plan. Returns `None` if the process has no mappings left
-    /// for that.
+    /// Write-protects all of an image's pages but those of the plan. Returns `None` if the process
+    /// has no mappings left for that.
     ///
     /// # Errors
     /// When the kernel refuses; some of the pages may be write-protected then.
     ///
     /// # Safety
-    /// The slot must be clean, with all of these pages writable, and nobody may hold a reference into it.
+    /// The slot must be clean, with all of these pages writable, and nobody may hold a reference
+    /// into it.
     pub(super) unsafe fn begin(space: &Reservation, image: &Image, plan: TrackingPlan) -> Result<Option<Self>> {
         let mut budget = MappingBudget::default();
         if !budget.take(mappings(&plan.writable)) {
@@ -44,12 +46,12 @@ impl Tracking {
         Ok(Some(Self { plan, misses: 0, budget }))
     }
 
-    /// Goes on with a plan if it is the one that is followed already.
+    /// Goes on with a plan if the slot follows it already. Returns whether it does.
     pub(super) fn go_on(&mut self, plan: &TrackingPlan) -> bool {
         let same = self.plan == *plan;
         if same {
             self.misses = 0;
-            // Each miss has taken two, whether or not it split a mapping.
+            // Each miss has taken two mappings, whether or not it split one.
             self.budget.shrink_to(mappings(&plan.writable));
         }
         same
@@ -92,36 +94,40 @@ impl Tracking {
         if self.plan.writable.covers(&part) { 0..0 } else { part }
     }
 
-    /// Makes pages writable that were not, and adds them to the plan. Returns false if this run has had too many of
-    /// them, or there is no room or mapping for another, or the kernel refuses: tracking has to end then. Safe to call
-    /// in a signal handler: it does not allocate.
+    /// Makes write-protected pages writable, and adds them to the plan. Returns false if this run
+    /// has had too many of them, or there is no room or mapping for another, or the kernel refuses:
+    /// tracking has to end then. Safe to call in a signal handler: it does not allocate.
     #[cold]
     pub(super) fn add(&mut self, space: &Reservation, pages: Range<Page>) -> bool {
         self.misses += 1;
         // SAFETY: it gives more access to what is mapped.
         let make_writable = |pages: &Range<Page>| unsafe { space.protect(to_bytes(pages), Access::ReadWrite) };
-        // The pages join the plan last: a reset must not write to what is still protected. If the kernel refuses, the slot
-        // stops tracking as a whole, so that a part that did become writable is not overlooked.
+        // The pages join the plan last: a reset must not write to what is still protected. If the
+        // kernel refuses, the slot stops tracking as a whole, so that a part that did become
+        // writable is not overlooked.
         self.misses <= MISSES
             && self.budget.take(2)
             && make_writable(&pages).is_ok()
             && self.plan.writable.insert(pages)
     }
 
-    /// Makes everything writable again that tracking had protected. The mappings are given back when `self` is dropped.
+    /// Makes everything writable again that tracking had protected. The mappings are given back
+    /// when `self` is dropped.
     ///
     /// # Errors
     /// When the kernel refuses: what is writable is not known then.
     pub(super) fn end(space: &Reservation, image: &Image) -> Result<()> {
         for range in image.protectable() {
-            // SAFETY: it gives more access to what is mapped. It joins mappings, so it takes no new one.
+            // SAFETY: it gives more access to what is mapped. It joins mappings, so it takes no new
+            // one.
             unsafe { space.protect(range, Access::ReadWrite) }?;
         }
         Ok(())
     }
 }
 
-/// The mappings that a set of writable pages adds at the most: it cuts out each run, and state and memory are two already.
+/// Returns the most mappings that a set of writable pages adds. It cuts out each run; state and
+/// memory have two already.
 pub(super) fn mappings(writable: &PageSet) -> usize {
     2 * writable.len() + 1
 }

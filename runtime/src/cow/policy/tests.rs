@@ -1,4 +1,4 @@
-//! What the policy makes of what it is told, without any slot.
+//! Tests the policy's decisions on made-up observations, without any slot.
 
 use super::*;
 use ResetStrategy::{Adaptive, HotSet};
@@ -74,7 +74,8 @@ fn regions_that_lie_near_each_other_are_asked_for_in_one_call() {
 
 #[test]
 fn pages_that_need_not_be_copied_are_weighed_against_a_call() {
-    // 300 runs with gaps of two pages: joined, each would cost three copies. Asking costs a call and a walk.
+    // 300 runs with gaps of two pages: joined, each would cost three copies. Asking costs a call
+    // and a walk.
     let near = scattered(300, 3);
     assert!(TrackingPlan::new(&near, room(Adaptive)).unwrap().regions);
     // Two gaps more than a set has runs are cheaper than any call.
@@ -109,7 +110,7 @@ fn too_many_scattered_pages_are_scanned_for_longer_each_time() {
     let advice: Vec<Advice> = (0..3).map(|_| habits.observed(&pages, false, room(Adaptive))).collect();
     let scan = |resets| Advice::Scan { resets };
     assert_eq!(advice, [scan(PATIENCE), scan(2 * PATIENCE), scan(4 * PATIENCE)]);
-    assert!((0..40).all(|_| habits.exposed() <= LONGEST));
+    assert!((0..40).all(|_| habits.all_made_writable() <= LONGEST));
 }
 
 #[test]
