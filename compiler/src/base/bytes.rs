@@ -1,7 +1,7 @@
 //! Holds bytes that are either owned or part of something larger, and tables of fixed-size records
 //! in such bytes.
 //!
-//! What was compiled here is in vectors. What was loaded from an artifact is in the mapped file.
+//! Bytes that were compiled in this process are in vectors. Those of a loaded artifact are in the mapped file.
 //! Both are used in place, so loading an artifact copies nothing that grows with the code.
 
 use std::marker::PhantomData;

@@ -1,6 +1,6 @@
 //! Texts that a guest has chosen, as people may see them: names of imports, exports and functions.
 //!
-//! Whatever prints such a text goes through here. A name may have any length, and hold what moves a terminal's cursor
+//! All code that prints such a text uses this. A name may have any length, and hold what moves a terminal's cursor
 //! or looks like a line of the host's.
 
 use std::fmt::{self, Display, Formatter, Write};

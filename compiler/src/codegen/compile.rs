@@ -39,7 +39,7 @@ pub(crate) fn compile(
         let mut worker = Worker::default();
         return compile.into_iter().map(|(index, piece)| worker.run(module, index, piece, body_of(piece))).collect();
     }
-    // The largest first, so that none of them is what everybody waits for at the end.
+    // The largest first, so that no thread starts a long one when all others are done.
     compile.sort_by_key(|(_, piece)| std::cmp::Reverse(body_of(*piece).map_or(0, size)));
     let compile = compile.into_iter().map(|(index, piece)| Job::Compile(index, piece));
     let validate = together(bodies).into_iter().enumerate().map(|(index, bodies)| Job::Validate(index, bodies));
@@ -123,7 +123,7 @@ mod tests {
     use crate::module::parse::parse;
     use crate::{Compiler, Feature, Features, Settings};
 
-    /// The error of a module that is compiled together with a body that it does not have.
+    /// Returns the error of compiling a module together with a body that it does not have.
     fn refused(wat: &str) -> CompileErrorKind {
         let compiler = Compiler::new(&Settings::default()).unwrap();
         let bytes = wat::parse_str(wat).unwrap();
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn nothing_is_compiled_of_a_module_with_a_body_that_is_refused() {
-        // What is compiled first is the body that is missing, which is an internal error.
+        // The missing body is compiled first, which is an internal error.
         assert_eq!(refused("(module (func))"), CompileErrorKind::Internal);
         let malformed = CompileErrorKind::Malformed { cut_off: false };
         assert_eq!(refused("(module (func) (func (i32.const 0)))"), malformed);

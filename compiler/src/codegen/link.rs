@@ -1,6 +1,6 @@
 //! Links functions to one contiguous text, with cranelift-jit.
 //!
-//! cranelift-jit places one function behind the other in the buffer of our `memory_provider` and fills in what
+//! cranelift-jit places one function behind the other in the buffer of `memory_provider` and fills in what
 //! Cranelift left open. Here that is distances between functions and nothing else, so the finished bytes can be moved
 //! anywhere as a whole.
 //!
@@ -173,7 +173,7 @@ mod tests {
     use crate::{Compiler, Settings};
     use cranelift_codegen::ir::{KnownSymbol, LibCall};
 
-    /// A function that is one call, of five bytes.
+    /// Returns a function that is one call, of five bytes.
     fn refers_to(kind: Reloc, name: ModuleRelocTarget) -> CompiledFunction {
         let relocations = vec![ModuleReloc { offset: 1, kind, name, addend: -4 }];
         CompiledFunction {

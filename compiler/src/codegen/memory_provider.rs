@@ -2,8 +2,8 @@
 //! executed.
 //!
 //! cranelift-jit copies each function to where its memory provider says, and writes the distances
-//! between functions through the pointers that it was given. When it is finished, the buffer goes
-//! to who waits for the text.
+//! between functions through the pointers that it was given. When it is finished, it sends the
+//! buffer to the linker, which waits for the text.
 //!
 //! # What is trusted here
 //!
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    /// The files below `folder` whose text contains `word`.
+    /// Lists the files below `folder` whose text contains `word`.
     fn files_with(word: &str, folder: &Path) -> Vec<String> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {

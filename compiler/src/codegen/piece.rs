@@ -1,6 +1,6 @@
 //! Lists the pieces of code that a module's text consists of, and compiles one of them.
 //!
-//! What comes out is bytes with relocations; `link` puts them together.
+//! The result is bytes with relocations; `link` puts them together.
 
 use super::trampoline;
 use super::translate::{ModuleContext, translate};
@@ -36,7 +36,7 @@ pub(crate) struct CompiledFunction {
     pub(crate) references: Vec<Reference>,
 }
 
-/// Which function of the module a piece of code is.
+/// The function that a piece of code is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// A defined function, counted without imports.
@@ -161,7 +161,8 @@ fn address_map(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32
     entries
 }
 
-/// Returns the calls with handlers. Those of an entry trampoline are none: traps go there, by another way.
+/// Returns the calls with handlers. The call of an entry trampoline does not count: its handler serves traps, which reach
+/// it by another way.
 fn handled(buffer: &MachBufferFinalized<Final>) -> Result<Vec<HandledCall>, CompileError> {
     let sites = buffer.call_sites().filter(|site| !site.exception_handlers.is_empty());
     sites.map(|site| Ok(HandledCall { offset: site.ret_addr, frame: frame(&site)? })).collect()

@@ -166,7 +166,7 @@ fn host_call_signature(isa: &dyn TargetIsa) -> Signature {
     signature
 }
 
-/// Stops, or throws what the host has thrown.
+/// Emits the end of a failed call: it traps, or throws the exception that the host has thrown.
 fn raise(b: &mut FunctionBuilder<'_>, isa: &dyn TargetIsa, outcome: Value, host_context: Value) {
     let failed = b.ins().icmp_imm_s(IntCC::Equal, outcome, HOST_FAILED);
     b.ins().trapnz(failed, trap_code(Trap::HostError));
@@ -175,7 +175,7 @@ fn raise(b: &mut FunctionBuilder<'_>, isa: &dyn TargetIsa, outcome: Value, host_
     b.ins().trap(trap_code(Trap::HostError));
 }
 
-/// Builds what code calls when its epoch deadline has passed. It traps if the code may not go on.
+/// Builds the trampoline that code calls when its epoch deadline has passed. It traps if the code may not go on.
 pub(crate) fn new_epoch(isa: &dyn TargetIsa, target: &mut Function, context: &mut FunctionBuilderContext) {
     target.signature = new_epoch_signature();
     let mut b = FunctionBuilder::new(target, context);
@@ -197,7 +197,7 @@ mod tests {
     use crate::{Compiler, Settings};
     use cranelift_codegen::Context;
 
-    /// More parameters and results than there are registers, so that both use the stack.
+    /// Returns a type with more parameters and results than there are registers, so that both use the stack.
     fn wide() -> FuncType {
         FuncType::new([ValType::I64; 12], [ValType::I32; 20])
     }

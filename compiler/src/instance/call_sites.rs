@@ -41,7 +41,7 @@ pub struct Reference {
     pub below: u32,
 }
 
-/// What an exception has to be for a handler to take it.
+/// The condition on which a handler takes an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Catches {
     /// The tag that it has to have, by its index in the module, and `None` for any.
@@ -69,7 +69,7 @@ impl Catches {
 /// One handler of a call site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handler {
-    /// What it takes.
+    /// The exceptions that it takes.
     pub catches: Catches,
     /// Where its code starts.
     pub offset: u32,
@@ -91,7 +91,7 @@ pub struct Frame<H> {
 pub struct HandledCall {
     /// Where the function goes on when the call returns.
     pub offset: u32,
-    /// What may catch an exception.
+    /// The handlers that may catch an exception.
     pub frame: Frame<Vec<Handler>>,
 }
 

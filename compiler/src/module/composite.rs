@@ -70,7 +70,7 @@ impl From<ValType> for StorageType {
 /// The type of a structure's field, or of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FieldType {
-    /// What it holds.
+    /// The type of its contents.
     pub element: StorageType,
     /// Whether it can change.
     pub mutable: bool,
@@ -94,7 +94,7 @@ impl FieldType {
 
     /// Returns whether it can be used where `other` is expected, given whether what it holds can be.
     pub(crate) fn matches_by(&self, other: &Self, matches: impl Fn(StorageType, StorageType) -> bool) -> bool {
-        // What can be written has to be the same both ways.
+        // A field that can be written has to match both ways.
         self.mutable == other.mutable
             && matches(self.element, other.element)
             && (!self.mutable || matches(other.element, self.element))
@@ -250,7 +250,7 @@ composite! {
 /// A type as a module defines it: what it consists of, and which other type it extends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TypeDef {
-    /// What values of the type consist of.
+    /// The structure of its values.
     pub composite: CompositeType,
     /// The type that it extends, by its number.
     pub supertype: Option<u32>,

@@ -1,8 +1,8 @@
-//! Atomic accesses, of memories that are not shared (the threads proposal, whose other part minirt does not have).
+//! Translates atomic accesses (threads proposal). minirt has no shared memories, so all memories here are unshared.
 //!
 //! All code of a store runs on one thread at a time, and no memory belongs to two stores. So nobody can observe such
-//! an access half-way, and an ordinary one does. What remains of the proposal is that a misaligned access traps, that
-//! `notify` finds nobody who waits, and that `wait` traps.
+//! an access half-way, and an ordinary access is enough. Three rules of the proposal remain: a misaligned access traps,
+//! `notify` finds nobody who waits, and `wait` traps.
 
 use super::memory::Address;
 use super::state::Translator;
@@ -14,7 +14,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
 
-/// What becomes of a value in memory.
+/// How an access changes the value in memory.
 #[derive(Clone, Copy)]
 enum Update {
     Add,
@@ -150,7 +150,7 @@ impl Translator<'_, '_> {
         let (at, flags) = self.aligned(memarg, index, access.bytes());
         let before = self.b.ins().load(access, flags, at.base, at.displacement);
         let replacement = self.reduced(replacement, access);
-        // What is expected has all of its bits: if it does not fit the access, it is never found.
+        // The expected value keeps all of its bits: if it does not fit the access, it is never found.
         let found = if access == ty { before } else { self.b.ins().uextend(ty, before) };
         let same = self.b.ins().icmp(IntCC::Equal, found, expected);
         let after = self.b.ins().select(same, replacement, before);

@@ -1,4 +1,4 @@
-//! The ways between blocks: where a branch goes, and what it takes along; constructs that begin and end.
+//! Begins and ends constructs, and finds where branches go and which values they take along.
 
 use super::clause::Handlers;
 use super::state::{Frame, FrameKind, Translator};

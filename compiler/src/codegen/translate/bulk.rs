@@ -1,4 +1,4 @@
-//! Bulk operations on linear memory: fill, copy, init, and dropping segments (specification, section 4.4.7).
+//! Translates bulk operations on linear memory: fill, copy, init, and dropping segments (specification, section 4.4.7).
 //!
 //! The runtime does the work, except where the length is a small constant. Compilers use that for small structures,
 //! and then it is a few loads and stores. The rules for a single access make this correct without any comparison: an

@@ -1,4 +1,4 @@
-//! Calls: direct, of imports, through tables and references, and their tail forms (specification, section 4.4.8).
+//! Translates calls: direct, of imports, through tables and references, and their tail forms (specification, section 4.4.8).
 
 use super::state::Translator;
 use crate::base::trap::Trap;
@@ -11,7 +11,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, SigRef, Value};
 
-/// What is called.
+/// The callee of a call.
 enum Callee {
     /// A function of this module.
     Direct(FuncRef),

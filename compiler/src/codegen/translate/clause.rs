@@ -1,4 +1,4 @@
-//! Clauses: the ways to catch an exception in a function.
+//! Represents clauses: the ways to catch an exception in a function.
 
 use crate::instance::call_sites::Catches;
 use cranelift_codegen::ir::Block;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 /// bounds what a small body can ask of the compiler.
 pub(super) const MAX_LISTED: usize = 1 << 20;
 
-/// What may catch an exception that is thrown somewhere, in order. They are places among the function's clauses.
+/// The clauses that may catch an exception at some place, in order, as their places among the function's clauses.
 pub(super) type Handlers = Option<Rc<[usize]>>;
 
 /// One way to catch an exception.

@@ -1,4 +1,4 @@
-//! Control: blocks, branches, `select` and `unreachable` (specification, section 4.4.8).
+//! Translates control instructions: blocks, branches, `select` and `unreachable` (specification, section 4.4.8).
 //!
 //! Every construct has an exit block that takes its results. Where code cannot be reached, instructions are
 //! validated and otherwise skipped; constructs that begin there are only counted.
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use wasmparser::BrTable;
 
 impl Translator<'_, '_> {
-    /// Translates what opens or closes a construct, reachable or not.
+    /// Translates an instruction that opens or closes a construct, reachable or not.
     pub(super) fn structure(&mut self, op: Structure) {
         match op {
             Structure::Block { .. } | Structure::Loop { .. } | Structure::If { .. } | Structure::TryTable { .. }

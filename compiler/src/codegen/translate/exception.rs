@@ -1,7 +1,7 @@
-//! Exceptions: throwing and catching them (specification, section 4.4.8).
+//! Translates the instructions that throw and catch exceptions (specification, section 4.4.8).
 //!
-//! Where the function itself catches what it throws, that is a branch. Everything else is the runtime's, which does not
-//! come back: it goes on at a handler, in this function or in one that has called it.
+//! Where the function itself catches an exception that it throws, the throw is a branch. Otherwise it calls the runtime,
+//! which does not return: execution resumes at a handler, in this function or in one of its callers.
 
 use super::clause::Target;
 use super::state::{FrameKind, Translator};
@@ -130,7 +130,7 @@ impl Translator<'_, '_> {
         address
     }
 
-    /// Throws an exception again. What catches it shows only when it is thrown.
+    /// Throws an exception again. Only when it is thrown, the runtime finds out what catches it.
     pub(super) fn throw_reference(&mut self, exception: Value) {
         self.b.ins().trapz(exception, trap_code(Trap::NullExceptionReference));
         self.reachable = false;
@@ -156,7 +156,7 @@ impl Translator<'_, '_> {
         self.b.ins().trap(trap_code(Trap::UnreachableCodeReached));
     }
 
-    /// Throws again what the legacy `catch` at a label has caught.
+    /// Throws the exception again that the legacy `catch` at a label has caught.
     pub(super) fn rethrow(&mut self, depth: u32) {
         let exception = self.caught_at(depth);
         self.throw_reference(exception);

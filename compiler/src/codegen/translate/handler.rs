@@ -1,4 +1,4 @@
-//! Handlers: what may catch an exception at each place of a function, and calls that may throw one.
+//! Finds the handlers at each place of a function, and emits calls that may throw an exception to them.
 //!
 //! Every construct that catches adds *clauses* to those around it. A clause has two ways in. A `throw` in the same
 //! function is a branch to the clause's target, with the values that the exception carries. A call inside the construct
@@ -29,7 +29,7 @@ impl Translator<'_, '_> {
         self.clauses.len() - 1
     }
 
-    /// Returns what may catch an exception inside a construct with clauses of its own: these, and then those around it.
+    /// Returns the clauses that may catch an exception inside a construct: its own, and then those around it.
     pub(super) fn handlers_with(&mut self, own: Range<usize>, around: &Handlers) -> Handlers {
         let mut tags = HashSet::new();
         let mut all = Vec::new();
@@ -78,7 +78,7 @@ impl Translator<'_, '_> {
         self.b.block_params(returned).to_vec()
     }
 
-    /// Fills the landing of a clause in, when all calls that list it are known.
+    /// Fills in the landing of a clause, when all calls that list it are known.
     pub(super) fn land(&mut self, clause: usize) {
         let Clause { catches, landing, landed, .. } = self.clauses[clause];
         if !landed {
@@ -99,7 +99,7 @@ impl Translator<'_, '_> {
         self.go_to(clause, &values);
     }
 
-    /// Branches to where a clause leads, with what it takes.
+    /// Branches to the target of a clause, with the values that it takes.
     pub(super) fn go_to(&mut self, clause: usize, values: &[Value]) {
         let block = match &mut self.clauses[clause].target {
             Target::Block { block, used } => {

@@ -1,8 +1,8 @@
-//! Legacy exceptions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`, as programs used them before WebAssembly 3.0
+//! Translates legacy exceptions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`, as programs used them before WebAssembly 3.0
 //! (the exception handling proposal, legacy).
 //!
-//! They become the same clauses as those of `try_table`. What a `try` catches is written behind its body, but has to be
-//! known for each call in it: so at the first `try` of a function, its body is searched for all of them.
+//! They become the same clauses as those of `try_table`. The catches of a `try` stand behind its body, but each call
+//! in the body needs them. So at the first `try` of a function, the function's body is searched for all of them.
 
 use super::clause::{Clause, Target};
 use super::state::{FrameKind, Translator};
@@ -28,7 +28,7 @@ impl Translator<'_, '_> {
     pub(super) fn try_(&mut self, ty: BlockType, shape: TryShape) {
         let (params, results) = self.block_types(ty);
         let (kind, handlers) = match shape.delegate {
-            // What it throws is caught where the label is, if anything catches it there.
+            // An exception that it throws is caught where the label is, if anything catches it there.
             Some(depth) => {
                 let index = self.frames.len() - 1 - depth as usize;
                 (FrameKind::Block, self.frames[index].handlers.clone())
@@ -58,7 +58,7 @@ impl Translator<'_, '_> {
             _ => unreachable!("validation matches `catch` with `try`"),
         };
         let clause = clauses.start;
-        // What is thrown from here on is caught outside.
+        // Exceptions that are thrown from here on are caught outside.
         frame.handlers = self.handlers();
         self.land(clause);
         let Clause { catches, target, .. } = self.clauses[clause];

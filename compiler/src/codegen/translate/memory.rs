@@ -1,4 +1,4 @@
-//! Linear memory: loads, stores and sizes (specification, section 4.4.7).
+//! Translates accesses of linear memory: loads, stores and sizes (specification, section 4.4.7).
 //!
 //! Most accesses need no check, because the address space behind the memory is inaccessible and the processor's fault
 //! is the trap:
@@ -26,7 +26,7 @@ pub(super) struct Address {
     pub(super) displacement: i32,
 }
 
-/// How a load makes a value of the bytes it finds.
+/// How a load turns bytes into a value.
 #[derive(Clone, Copy)]
 enum Widening {
     None,

@@ -1,4 +1,4 @@
-//! Fuel and epochs: what stops code that would run for ever.
+//! Meters code with fuel and epochs, which stop code that would run for ever.
 //!
 //! **Fuel** is counted in the store's memory, never in a register. So it is right whatever happens: a trap, or a call
 //! of the host or of another module. Code pays in advance, once for each *stretch* that is executed as a whole: from
@@ -142,7 +142,7 @@ impl Translator<'_, '_> {
         function
     }
 
-    /// Asks the store whether to go on if its deadline has passed.
+    /// Calls the runtime if the store's deadline has passed. It decides whether the code goes on.
     fn check_epoch(&mut self) {
         let Some(Meter { allowance, region, .. }) = self.meter else { return };
         if !self.module.metering.epochs {
@@ -163,7 +163,7 @@ impl Translator<'_, '_> {
     }
 }
 
-/// Returns what an instruction costs. Those that only give others a structure are free.
+/// Returns the cost of an instruction, in units of fuel. Those that only structure others are free.
 fn cost(instruction: &Instruction<'_>) -> i64 {
     match instruction {
         Instruction::Structure(Structure::If { .. }) => 1,

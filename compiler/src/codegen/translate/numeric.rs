@@ -1,4 +1,4 @@
-//! Numbers: constants, arithmetic, comparisons, conversions (specification, section 4.4.1).
+//! Translates instructions on numbers: constants, arithmetic, comparisons, conversions (specification, section 4.4.1).
 
 use super::state::Translator;
 use crate::module::instruction::{

@@ -1,4 +1,4 @@
-//! References: making them, and finding out whether they are null (specification, section 4.4.4).
+//! Translates instructions that make references, and that test whether one is null (specification, section 4.4.4).
 //!
 //! [`RefKind`](crate::module::RefKind) says what a reference is as a value. Null is 0. Only validation cares whether a
 //! type excludes null.

@@ -1,4 +1,4 @@
-//! Tables: elements, sizes and bulk operations (specification, section 4.4.6).
+//! Translates instructions on tables: elements, sizes and bulk operations (specification, section 4.4.6).
 //!
 //! A table never moves. So its base is a constant distance from vmctx, or a constant of the host cell if it is
 //! imported. If its size is constant too, an access is a comparison with a constant, and a load.

@@ -1,11 +1,11 @@
-//! What each `try` of a function catches, found before its body is translated.
+//! Finds what each legacy `try` of a function catches, before the function's body is translated.
 //!
 //! Legacy exceptions only: a `try_table` says it at its start.
 
 use std::rc::Rc;
 use wasmparser::{FunctionBody, Operator};
 
-/// What a `try` catches.
+/// The catches of a `try`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TryShape {
     pub(super) clauses: Vec<ClauseShape>,

@@ -17,9 +17,9 @@
 //! memory. It also makes a null funcref cheap to catch: distance 0 from vmctx is an address that
 //! always faults.
 //!
-//! - The **host cell** holds what differs between two instances of a module: the stack limit and
-//!   the imports. Absolute addresses are allowed here and nowhere else. It is not part of the
-//!   image.
+//! - The **host cell** holds what differs between two instances of a module: the addresses of the
+//!   store, the builtins and the runtime's description, and the imports. Absolute addresses are
+//!   allowed here and nowhere else. It is not part of the image.
 //! - The **state** is what the specification calls a module instance: sizes, globals, segment
 //!   flags, tables, and the funcref records. It is part of the image, and does not depend on which
 //!   slot it is in.
@@ -38,7 +38,7 @@ pub const STATE_MAX: u64 = GIB / 2;
 pub const MEMORY: i32 = GIB as i32;
 /// Bytes of address space that a linear memory can use.
 pub const MEMORY_RESERVED: u64 = 4 * GIB;
-/// Inaccessible bytes behind them. A constant offset that ends before this needs no bounds check.
+/// Inaccessible bytes behind a linear memory. A constant offset that ends before this needs no bounds check.
 pub const GUARD: u64 = GIB / 2;
 /// Bytes in a host page. Larger ones would need another layout.
 pub const HOST_PAGE: u64 = 4096;
@@ -50,7 +50,7 @@ pub const TABLE_MAX: u64 = 10_000_000;
 /// Bytes of address space in which all growable tables together can grow.
 pub(super) const TABLE_ROOM: u64 = STATE_MAX / 2;
 
-// What the picture promises.
+// The promises of the picture.
 const _: () = {
     assert!(VMCTX as i64 + HOST as i64 == 0);
     assert!(VMCTX + MEMORY as u64 - STATE_MAX >= 2 * GIB);
