@@ -1,4 +1,4 @@
-//! What must not compile. Each program stands below one that compiles, from which it differs by the
+//! Shows which programs must not compile. Each stands below one that compiles, from which it differs by the
 //! line that is wrong.
 //!
 //! A `Caller` does not outlive its call:

@@ -1,4 +1,4 @@
-//! Which Wasm functions were active when something went wrong.
+//! Captures which Wasm functions were active when something went wrong.
 
 use super::frames::{TrapDetails, callers};
 use crate::engine::BACKTRACE_FRAMES;
@@ -57,7 +57,7 @@ impl FrameInfo {
         self.module.info().func_name(self.func)
     }
 
-    /// Returns the module's name, if its name section gives one. The same holds for it.
+    /// Returns the module's name, if its name section gives one. It is a guest's choice, too.
     pub fn module_name(&self) -> Option<&str> {
         self.module.name()
     }
@@ -99,7 +99,7 @@ impl WasmBacktrace {
 
     fn of_active(store: &StoreInner, most: usize) -> Self {
         let mut backtrace = Self::default();
-        // SAFETY: who has the store is called by the calls that are at work in it.
+        // SAFETY: the caller has the store, so the calls that are at work in it are around this one.
         unsafe { backtrace.push_active(store, store.activation, most) };
         backtrace
     }
@@ -111,7 +111,7 @@ impl WasmBacktrace {
         &self.frames
     }
 
-    /// Returns what was active when `innermost`, an activation in this store, stopped: at most so many functions.
+    /// Returns the functions that were active when `innermost`, an activation in this store, stopped, up to a limit.
     ///
     /// # Safety
     /// The activations around `innermost` must still be on the stack.
@@ -158,7 +158,7 @@ impl WasmBacktrace {
         only.frames.pop()
     }
 
-    /// Adds the function whose code an address is in. Nothing is added for a trampoline's.
+    /// Adds the function whose code an address is in. Adds nothing for an address in a trampoline.
     fn push(&mut self, store: &StoreInner, address: usize) {
         // A store can have many instances, and a call is mostly in few modules: those that it was in before come first.
         let known = self.frames.iter().rev().find(|frame| frame.module.prototype().code().offset(address).is_some());
@@ -183,7 +183,7 @@ impl fmt::Display for WasmBacktrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("error while executing at wasm backtrace:")?;
         let mut depth = 0;
-        // Recursion without end is one line.
+        // Endless recursion prints as one line.
         for alike in self.frames.chunk_by(FrameInfo::is_like) {
             let frame = &alike[0];
             write!(f, "\n  {depth:3}: ")?;

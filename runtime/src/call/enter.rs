@@ -1,4 +1,4 @@
-//! Entering Wasm, and coming back with results or with the reason why there are none.
+//! Enters Wasm, and comes back with results, or with the reason why there are none.
 
 use super::backtrace::WasmBacktrace;
 use super::frames::TrapDetails;
@@ -43,7 +43,7 @@ unsafe fn call_host(context: *const HostContext, values: *mut Raw) -> u64 {
     unsafe { ((*context).call)(context, values, std::ptr::null()) }
 }
 
-/// What a call is, seen from its store.
+/// The kind of a call, seen from its store.
 enum CallKind {
     /// The host calls a host function.
     Host,
@@ -81,7 +81,7 @@ fn prepare(store: &mut StoreInner) -> Result<CallKind> {
     Err(Error::new(Trap::StackOverflow))
 }
 
-/// The inverse of [`prepare`]: Wasm goes on in the call around this one.
+/// Undoes [`prepare`], so that Wasm can go on in the call around this one.
 #[inline]
 fn finish(store: &mut StoreInner, kind: CallKind) {
     if let CallKind::WasmOnAnotherStack(around) = kind {
@@ -89,7 +89,7 @@ fn finish(store: &mut StoreInner, kind: CallKind) {
     }
 }
 
-/// Makes sure that faults come to us. If they do not, valid writes at least must not be faults.
+/// Makes sure that minirt's handler gets faults. If it cannot, makes sure that valid writes do not fault.
 #[cold]
 fn look_around(store: &mut StoreInner) -> Result<()> {
     let found = thread::look().context("could not set up this thread's signal stack")?;
@@ -126,7 +126,7 @@ fn set_limit_on_unknown_stack(store: &mut StoreInner, here: usize, most: usize) 
     }
 }
 
-/// Runs `enter` in an activation of its own, and says how it ended.
+/// Runs `enter` in an activation of its own, and returns how it ended.
 ///
 /// # Safety
 /// `enter` must return 1 only after a trap or a failure was recorded.
@@ -165,7 +165,7 @@ fn failure(store: &mut StoreInner, activation: &Activation) -> Error {
         return error; // A call further in has described the whole stack already.
     }
     let Some(most) = store.engine.backtrace_frames() else { return error };
-    // SAFETY: the activations around this one are those of our callers.
+    // SAFETY: the activations around this one are those of the callers of this function.
     let backtrace = unsafe { WasmBacktrace::at_failure(store, activation, most.get()) };
     if backtrace.frames().is_empty() { error } else { error.context(backtrace) }
 }

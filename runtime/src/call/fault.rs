@@ -1,18 +1,21 @@
-//! From a processor fault to a Wasm trap.
+//! Decides whether a processor fault is a Wasm trap.
 //!
 //! Compiled code checks little: it lets the processor stop at an instruction that the compiler has listed.
-//! This is the decision whether a fault is such a stop. It runs in a signal handler, so it reads
+//! [`classify`] decides whether a fault is such a stop. It runs in a signal handler, so it reads
 //! plain memory only: it takes no lock and allocates nothing.
 //!
 //! A write by compiled code to a page that a tracked slot has write-protected is no trap: the slot makes the page writable,
 //! and the instruction runs again.
 //!
-//! A fault is a trap if, and only if: the instruction is in code that is loaded, and listed in its
-//! trap table; and, where an address was involved, it lies in a slot of the store that is running, or in the first page
-//! of all, where nothing is ever mapped and null references point to, and the trap is the one for calling those. Anything
-//! else is a bug of the host (or ours) and goes to the handler that was there before.
+//! A fault is a trap if, and only if:
 //!
-//! Which store is running? The frames lead from the instruction to the trampoline that entered the code, and that has its
+//! - the instruction is in code that is loaded, and listed in its trap table; and
+//! - the address, if there was one, lies in a slot of the store that is running. Or it lies in the first page of all,
+//!   and the trap is that of calling null: nothing is ever mapped there, and null references point there.
+//!
+//! Anything else is a bug of the host or of minirt, and goes to the handler that was there before.
+//!
+//! To find the store that is running, the frames lead from the instruction to the trampoline that entered the code, and that has its
 //! activation. So it does not matter which of a thread's stacks this is. Frames are read only if the instruction is
 //! compiled code's, which has set them up.
 
@@ -40,17 +43,17 @@ enum Touched {
     FirstPage,
     /// A slot of the store that is running.
     Slot,
-    /// Where compiled code has no business.
+    /// An address that compiled code never accesses.
     Elsewhere,
 }
 
-/// What a fault of compiled code means.
+/// The meaning of a fault of compiled code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
     Trap(Trap),
     /// A write to a page that is write-protected, or else a trap if there is one.
     WriteOr(Option<Trap>),
-    /// Nothing that a guest can bring about.
+    /// A bug: no guest can bring this about.
     Bug,
 }
 
@@ -69,7 +72,7 @@ fn classify(fault: &Fault) -> Option<Resume> {
 }
 
 fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
-    // Host code, called by Wasm or not: what it writes to, it prepares.
+    // Host code, called by Wasm or not. It makes pages writable before it writes to them.
     let text = code.at(fault.pc)?;
     let listed = text.trap_at(fault.pc);
     if listed.is_none() && !text.is_body(fault.pc) {

@@ -1,4 +1,4 @@
-//! Frames of compiled code: from the inside out, up to the trampoline that entered it.
+//! Walks the frames of compiled code, from the inside out, up to the trampoline that entered it.
 //!
 //! Every function keeps a frame pointer, and a frame begins with its caller's. So whoever knows one frame can go from
 //! function to function. Compiled code ends at an entry trampoline, whose caller is the host: there the walk has to stop.
@@ -7,10 +7,10 @@ use crate::sys::arch;
 use std::cell::Cell;
 use std::fmt;
 
-/// A function that has called another one.
+/// An active function that has called another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// Where it goes on. This may already belong to the next instruction, or even to the next function; the byte before
+    /// The address where it goes on. This may already belong to the next instruction, or even to the next function; the byte before
     /// does not.
     pub(crate) return_address: usize,
     /// Its frame pointer.
@@ -38,7 +38,7 @@ pub(crate) unsafe fn callers(frame: usize) -> impl Iterator<Item = Caller> {
 /// Frames of the stack that are kept at a trap, innermost first.
 const MAX_FRAMES: usize = 256;
 
-/// What is known about this thread's last trap.
+/// The record of this thread's last trap.
 ///
 /// It is not in the activation, which is made for every call. It is read right after the trap, on the same thread.
 pub(crate) struct TrapDetails {
@@ -92,13 +92,13 @@ thread_local! {
 }
 
 impl TrapDetails {
-    /// Calls `f` with this thread's. Safe to call in a signal handler: there is nothing to initialise or to drop.
+    /// Calls `f` with this thread's record. Safe to call in a signal handler: there is nothing to initialise or to drop.
     #[inline(never)]
     pub(crate) fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
         TRAP_DETAILS.with(f)
     }
 
-    /// Replaces them by others: as many addresses as there is room for.
+    /// Replaces the addresses by others, as many as there is room for.
     pub(crate) fn set(&self, addresses: impl Iterator<Item = usize>, fault: Option<MemoryFault>) {
         let stored = self.addresses.iter().zip(addresses).map(|(place, address)| place.set(address));
         self.len.set(stored.count());

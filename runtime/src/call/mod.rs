@@ -1,7 +1,7 @@
-//! Entering Wasm, trapping, and coming back.
+//! Enters Wasm, traps, throws, and comes back.
 //!
-//! A call's place in the world is its *activation* (`store::activation`), which is on the host's stack for as long as the
-//! call lasts. Nothing is kept for each thread: calls may take turns on its stacks, or move to another.
+//! Each call has an *activation* (`store::activation`), which is on the host's stack for as long as the call lasts. No
+//! thread keeps anything about its calls: they may take turns on its stacks, or move to another thread.
 
 pub(crate) mod frames;
 mod backtrace;

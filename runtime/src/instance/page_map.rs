@@ -9,7 +9,7 @@ use minirt_compiler::module::MemoryType;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 
-/// What the pages of an instance are now ([`Instance::page_map`]). Pages are those of the host: 4 KiB.
+/// The pages of an instance, as they are now ([`Instance::page_map`]). Pages are those of the host: 4 KiB.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageMap {
@@ -21,7 +21,7 @@ pub struct PageMap {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageRegion {
-    /// Which part of the instance this is.
+    /// The part of the instance.
     pub kind: RegionKind,
     /// All pages, in runs that are sorted and touch. A memory's last run is inaccessible if the memory can still grow.
     pub runs: Vec<PageRun>,
@@ -50,17 +50,17 @@ pub enum RegionKind {
 pub struct PageRun {
     /// The pages, counted from the region's start. A memory's page `n` starts at its byte `4096 * n`.
     pub pages: Range<u64>,
-    /// What they are.
+    /// Their kind.
     pub kind: PageKind,
     /// Whether they are in the hot set: writable although the instance is tracked, because earlier runs wrote them.
     pub hot: bool,
     /// Whether they were added by growing the memory.
     pub grown: bool,
-    /// What first wrote them since the instance was made or reset, if that is known.
+    /// Who first wrote them since the instance was made or reset, if that is known.
     pub first_writer: Option<FirstWriter>,
 }
 
-/// What first wrote a page in a run.
+/// The first writer of a page in a run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FirstWriter {

@@ -1,4 +1,4 @@
-//! Which of many names was probably meant: for messages about names that nobody defines.
+//! Finds the names that were probably meant, for messages about names that nobody defines.
 //!
 //! Names and their number may be a guest's choice, so this takes a bounded time.
 

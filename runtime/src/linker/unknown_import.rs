@@ -30,7 +30,7 @@ pub struct UnknownImportError {
     module: String,
     name: String,
     ty: ExternType,
-    /// What else there is to say.
+    /// The second half of the message: what is defined instead.
     remark: String,
 }
 

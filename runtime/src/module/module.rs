@@ -128,7 +128,7 @@ impl Module {
     }
 }
 
-/// What a prototype is made of.
+/// The parts that a prototype is made from.
 pub(crate) struct PrototypeParts {
     pub(crate) program: Arc<Program>,
     pub(crate) image: ImageParts,

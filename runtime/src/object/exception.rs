@@ -31,7 +31,7 @@ impl ExnType {
     }
 }
 
-/// What exceptions of one type are made with. It exists for programs that were written for wasmtime.
+/// Makes exceptions of one type. It exists for programs that were written for wasmtime.
 #[derive(Clone, Debug)]
 pub struct ExnRefPre {
     ty: ExnType,

@@ -11,11 +11,11 @@ use std::ffi::c_void;
 pub(crate) struct Active {
     /// The instruction behind its call, or, of the innermost function, the one that it executes.
     pub(crate) pc: usize,
-    /// What its frame pointer is: of use only where it keeps one.
+    /// Its frame pointer. It means something only in a function that keeps one.
     pub(crate) frame: usize,
 }
 
-/// What the system's unwinder knows of a function.
+/// The system unwinder's description of a function.
 #[repr(C)]
 struct Context {
     _opaque: [u8; 0],

@@ -9,7 +9,7 @@ use rustix::mm::{MprotectFlags, mprotect, munmap};
 use std::cell::Cell;
 use std::ffi::c_void;
 
-/// What a failing call leaves behind.
+/// The state that a failing call leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaves {
     /// Everything as it was.
@@ -21,7 +21,7 @@ pub(crate) enum Leaves {
     Hole,
 }
 
-/// Which calls fail.
+/// The calls that fail.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     /// Calls that succeed before.
@@ -60,7 +60,7 @@ fn next() -> Option<Plan> {
     Some(plan)
 }
 
-/// A call that does nothing if it fails.
+/// Fails if the plan says so, as a system call that then does nothing.
 pub(super) fn call() -> Result<()> {
     next().map_or(Ok(()), |plan| Err(plan.error))
 }

@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 /// One of the files.
 pub(crate) struct ProcFile {
     path: &'static CStr,
-    /// Which of the numbers that are zero in children is the descriptor, plus one.
+    /// The index, among the numbers that are zero in children, of the one that holds the descriptor plus one.
     number: usize,
     /// The descriptor, for a child to close that will not use it.
     inheritable: AtomicI32,
 }
 
-/// Which pages are whose.
+/// The kernel's description of each page.
 pub(crate) static PAGE_MAP: ProcFile = ProcFile::new(c"/proc/self/pagemap", 0);
 /// The list of mappings.
 pub(crate) static MAPPINGS: ProcFile = ProcFile::new(c"/proc/self/maps", 1);

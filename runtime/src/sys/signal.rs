@@ -5,10 +5,10 @@
 //!
 //! - A *fault* that the classifier knows what to do about: the thread goes on, here or elsewhere.
 //! - Any other fault, and a signal that somebody has *sent* (`kill`, `raise`): the previous action,
-//!   as if there were no handler of ours. A previous handler is called as its own flags say.
+//!   as if minirt had no handler. A previous handler is called as its own flags say.
 //!
 //! Others install handlers too, at any time. [`keep_in_front`] finds a handler that has taken the
-//! place of ours, and puts ours in front of it. Each time, ours is another function. So a handler
+//! place of minirt's, and puts minirt's in front of it: another function each time. So a handler
 //! that passes on to the one before it, or puts it back, reaches the action that was there before
 //! *itself*, and not itself again.
 //!
@@ -70,12 +70,12 @@ pub(crate) fn install(classify: Classify) {
     });
 }
 
-/// Makes sure that faults come to our handlers first, if they have been installed. Returns whether
+/// Makes sure that faults come to minirt's handlers first, if they have been installed. Returns whether
 /// anything had changed. Unless `all` are wanted, it asks for the others only if the first of the
 /// signals had another handler.
 ///
 /// # Errors
-/// When other handlers have taken their place so often that none of ours is left to put in front.
+/// When other handlers have taken their place so often that minirt has none left to put in front.
 /// All others stay as they are then.
 pub(crate) fn keep_in_front(all: bool) -> Result<bool, Displaced> {
     if CLASSIFY.get().is_none() {
@@ -278,7 +278,7 @@ mod code {
 /// Says where a signal comes from, by its number and its code.
 fn origin(signal: i32, code: i32) -> Origin {
     match (signal, code) {
-        // What processes send has a code of 0 or less.
+        // Signals that processes send have a code of 0 or less.
         (_, ..=0) => Origin::Sent,
         // Broken memory somewhere, and a wrong tag some time ago: not this instruction.
         (libc::SIGBUS, code::BUS_MCEERR_AO) | (libc::SIGSEGV, code::SEGV_MTEAERR) => Origin::Sent,
@@ -312,7 +312,7 @@ extern "C" fn handle<const LEVEL: usize>(signal: i32, info: *mut libc::siginfo_t
     }
 }
 
-/// Applies the action that was there before a level of ours.
+/// Applies the action that was there before one of minirt's levels.
 ///
 /// A handler may reset the signal to its default, so that a fault happens again without it and ends
 /// the process. What was sent does not happen again: then the handler has reset what was there
