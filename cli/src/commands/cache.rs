@@ -1,4 +1,4 @@
-//! `minirt cache`: what is in the cache of compiled modules, and how it becomes empty.
+//! `minirt cache`: shows and clears the cache of compiled modules.
 
 use crate::guest::cache::{self, Cache, Usage};
 use crate::guest::outcome::Outcome;

@@ -1,4 +1,4 @@
-//! `minirt inspect`: what a module asks for and offers, and what its instances start from.
+//! `minirt inspect`: shows what a module imports and exports, and what its instances start from.
 
 use crate::guest::host;
 use crate::guest::input::shown;

@@ -1,4 +1,4 @@
-//! `minirt run`: the order in which things happen.
+//! `minirt run`: runs a guest, and has the order in which things happen.
 
 use crate::guest::cache::Cache;
 use crate::guest::entry::{self, Entry};

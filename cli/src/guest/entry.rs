@@ -1,4 +1,4 @@
-//! Which functions to call, with what; and what to say if there are none.
+//! Decides which functions to call, with which arguments, and explains why there are none.
 //!
 //! All of this is decided before anything of the guest runs.
 
@@ -16,21 +16,21 @@ const START: &str = "_start";
 /// The function that a reactor exports to be run once, before any other.
 const INITIALIZE: &str = "_initialize";
 
-/// What to call in an instance.
+/// The calls to make in an instance.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// A function to call first, without arguments.
     pub(crate) initialize: Option<&'static str>,
-    /// The call that all is about; a reactor that only gets ready has none.
+    /// The main call. A reactor that only gets ready has none.
     pub(crate) call: Option<Call>,
 }
 
-/// A call with what is passed and what comes of it.
+/// A call: its function, arguments and results.
 #[derive(Debug)]
 pub(crate) struct Call {
     /// The function.
     pub(crate) name: String,
-    /// What to pass.
+    /// The arguments.
     pub(crate) arguments: Vec<Val>,
     /// How many results there will be.
     pub(crate) results: usize,
@@ -66,7 +66,7 @@ pub(crate) fn choose(module: &Module, file: &Path, invoke: Option<&str>, words: 
     };
     let arguments = arguments(file, name, &ty, words)?;
     let call = Call { name: name.to_owned(), arguments, results: ty.results().len(), print: true };
-    // To ask for it is to call it once.
+    // A user who names it wants one call, not two.
     let initialize = if name == INITIALIZE { None } else { initialize(module) };
     Ok(Entry { initialize, call: Some(call) })
 }
@@ -149,7 +149,7 @@ fn arguments(file: &Path, name: &str, ty: &FuncType, words: &[OsString]) -> Resu
     }
     let mut arguments = Vec::with_capacity(params.len());
     for (word, param) in words.iter().zip(params) {
-        // What is not UTF-8 is not a value of any type.
+        // Words that are not UTF-8 are no values of any type.
         let value = display::parse(&word.to_string_lossy(), *param).map_err(|reason| {
             let (word, name) = (printable::path(word), printable::name(name));
             let what = format!("`{word}` cannot be argument {} of `{name}`", arguments.len() + 1);

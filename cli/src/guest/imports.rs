@@ -1,4 +1,4 @@
-//! What to do about a module whose imports are not there, or not what it asks for.
+//! Explains what to do about a module whose imports are missing, or of other types than it asks for.
 
 use super::input::shown;
 use super::system;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// The name under which WASI preview 1 is offered.
 const WASI: &str = "wasi_snapshot_preview1";
 
-/// Returns what to say about a module that could not be linked. The reason is the linker's.
+/// Returns a report about a module that could not be linked, with the linker's reason.
 pub(crate) fn unlinked(file: &Path, error: &Error) -> Report {
     Report::new(format!("{} cannot be instantiated", shown(file)), format!("{error:#}"), help(error))
 }

@@ -1,4 +1,4 @@
-//! From a file to a guest that runs, and what the end of its run means.
+//! Turns a file into a guest that runs, and explains how its run ended.
 
 pub(crate) mod system;
 pub(crate) mod stack;

@@ -1,5 +1,4 @@
-//! What the end of a call means when it is not a return: the guest's exit, a trap, an exception, or an error of the
-//! host.
+//! Interprets the end of a call that did not return: the guest's exit, a trap, an exception, or an error of the host.
 
 use super::{system, timeout};
 use crate::output::printable;
@@ -10,7 +9,7 @@ use minirt::{Error, FrameInfo, ThrownException, Trap, WasmBacktrace};
 /// The most lines of a backtrace that are shown.
 const MOST_FRAMES: usize = 24;
 
-/// Why a command ends before its end.
+/// The reason why a command stops early.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The guest exits with this code.
@@ -26,7 +25,7 @@ impl From<Report> for Outcome {
 }
 
 impl Outcome {
-    /// Returns what an error of a call into a guest means. `who` is how messages name the guest.
+    /// Interprets the error of a call into a guest. Messages name the guest `who`.
     pub(crate) fn of(who: &str, error: &Error) -> Self {
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
             // A process has eight bits for it, as for any other program: -1 is 255, and 256 is 0.

@@ -1,4 +1,4 @@
-//! From what a file holds to a module, and what to say if there is no way.
+//! Turns the contents of a file into a module, or explains why it cannot.
 
 use super::cache::Cache;
 use super::input::{self, Input, shown};
@@ -9,7 +9,7 @@ use minirt::{CompileError, CompileErrorKind, Engine, Error, Module};
 use std::borrow::Cow;
 use std::path::Path;
 
-/// Where modules come from, besides files.
+/// The places where modules come from, besides files.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// Whether artifacts are run: the user trusts them.
@@ -32,7 +32,7 @@ impl Source {
         self.module(engine, file, Input::open(file)?)
     }
 
-    /// Loads or compiles what was found in `file`.
+    /// Loads or compiles the contents of `file`.
     ///
     /// # Errors
     /// Returns an error if it is an artifact that is not trusted or does not fit this machine, or if it is a module

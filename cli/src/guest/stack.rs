@@ -1,4 +1,4 @@
-//! A stack that is large enough for what a command does.
+//! Provides a stack that is large enough for a command.
 //!
 //! The stack of a process's first thread is as large as the shell allows (`ulimit -s`), which can be less than minirt
 //! needs to compile, or than the user gives the guest with `-W max-wasm-stack`.

@@ -1,4 +1,4 @@
-//! The end of a guest whose time is up.
+//! Ends a guest whose time is up.
 //!
 //! Code sees the engine's epoch, and traps. A guest that waits in a host function (for input, or asleep), or that is in
 //! the middle of one long operation, sees nothing. If it has not ended a moment later, the process ends without it.
@@ -19,7 +19,7 @@ pub(crate) struct Timer {
     _running: Sender<()>,
 }
 
-/// Starts the clock for all code of an engine, which this thread will run. `who` is how messages name the guest.
+/// Starts the clock for all code of an engine, which this thread will run. Messages name the guest `who`.
 ///
 /// # Errors
 /// Returns an error if no thread can be started.
@@ -53,7 +53,7 @@ impl Clock {
     }
 }
 
-/// What a thread is doing.
+/// The state of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Activity {
     Running,
@@ -62,7 +62,7 @@ enum Activity {
 }
 
 impl Activity {
-    /// Looks several times, because a thread that runs can wait for the kernel now and then.
+    /// Reads the state several times, because a running thread can wait for the kernel now and then.
     fn of(thread: Pid) -> Self {
         let looks: Vec<Self> = (0..5)
             .map(|_| {
@@ -94,7 +94,7 @@ fn stuck(who: &str, time: Duration, activity: Activity) -> Report {
     Report::new(format!("{who} was stopped"), because, HELP).with_code(TRAP)
 }
 
-/// What to do about a guest that needs more time.
+/// The help about a guest that needs more time.
 pub(crate) const HELP: &str = "give it more time with -W timeout=TIME";
 
 #[cfg(test)]

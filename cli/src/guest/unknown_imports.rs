@@ -1,4 +1,4 @@
-//! Imports that nobody defines, where the user says what they are: `-W unknown-imports-trap` and
+//! Defines imports that nobody else defines, as the user asks: `-W unknown-imports-trap` and
 //! `-W unknown-imports-default`.
 
 use super::host::Host;

@@ -1,4 +1,4 @@
-//! What the values of `--dir`, `--env` and `--preload` say. Paths and values can be any bytes that the system allows.
+//! Reads the values of `--dir`, `--env` and `--preload`. Paths and values can be any bytes that the system allows.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub(crate) struct Dir {
     /// Where it is.
     pub(crate) host: PathBuf,
-    /// What the guest calls it.
+    /// Its name for the guest.
     pub(crate) guest: String,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct EnvVar {
 /// A module that others may import from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Preload {
-    /// What others import it as.
+    /// The name under which others import from it.
     pub(crate) name: String,
     /// Where it is.
     pub(crate) file: PathBuf,

@@ -1,4 +1,4 @@
-//! What the command line says, as inert data.
+//! Reads the command line into inert data.
 
 pub(crate) mod size;
 pub(crate) mod wasm_options;

@@ -1,4 +1,4 @@
-//! Numbers of bytes as people write them: `512M`.
+//! Reads and prints numbers of bytes as people write them: `512M`.
 
 /// The units, each 1024 times the one before.
 const UNITS: [(&str, &str, &str); 5] =

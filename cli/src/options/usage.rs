@@ -1,4 +1,4 @@
-//! From the words of the command line to what it asks for, or to what is wrong with them.
+//! Turns the words of the command line into a command, or into an explanation of what is wrong with them.
 
 use super::args::{Cli, Command};
 use crate::output::printable;
@@ -23,7 +23,7 @@ pub(crate) fn parse() -> Result<Command, Usage> {
     Ok(cli.command)
 }
 
-/// Returns what `--color` says. It is found before everything else, so that the error about an invalid command line has
+/// Returns the value of `--color`. It is found before everything else, so that the error about an invalid command line has
 /// colours, too.
 fn color(words: &[OsString]) -> ColorChoice {
     let mut words = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
@@ -56,7 +56,7 @@ impl Usage {
         }
     }
 
-    /// Returns what clap says of the error under a heading.
+    /// Returns the part of clap's error message under a heading.
     fn context(&self, kind: ContextKind) -> &str {
         match self.0.get(kind) {
             Some(ContextValue::String(text)) => text,
@@ -64,7 +64,7 @@ impl Usage {
         }
     }
 
-    /// Returns what to say about a word that clap would print as it is, although it is long or not fit for a terminal.
+    /// Returns a message about a word that clap would print unchanged, although it is long or unsafe for a terminal.
     fn unprintable(&self) -> Option<Report> {
         let words = [ContextKind::InvalidArg, ContextKind::InvalidValue].map(|kind| self.context(kind));
         let (word, shown) =

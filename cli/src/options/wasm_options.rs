@@ -1,4 +1,4 @@
-//! The options of `-W`: what a guest may use, and of which version of WebAssembly.
+//! Defines the options of `-W`: what a guest may use, and which features of WebAssembly.
 
 use crate::output::names::nearest;
 use crate::output::printable;
@@ -133,7 +133,7 @@ fn time(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "takes a time, as in 500ms, 2s or 5m".to_owned())
 }
 
-/// Returns what the last option of a kind says: where several are given, it counts.
+/// Returns the value of the last option of a kind, which counts where several are given.
 fn last<T>(options: &[WasmOption], pick: impl Fn(&WasmOption) -> Option<T>) -> Option<T> {
     options.iter().rev().find_map(pick)
 }

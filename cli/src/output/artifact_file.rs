@@ -1,4 +1,4 @@
-//! Where artifacts are written: never into a file that may be mapped.
+//! Writes artifacts, never into a file that may be mapped.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -1,13 +1,13 @@
-//! Arguments and results as text.
+//! Reads arguments from text, and prints results as text.
 
 use minirt::{RefType, Val, ValType};
 use wast::parser::{Parse, ParseBuffer};
 use wast::token::{F32, F64};
 
-/// Returns the value of a type that a word of the command line stands for.
+/// Reads a word of the command line as a value of a type.
 ///
 /// # Errors
-/// Returns which words stand for values of this type.
+/// Returns a description of the words that are values of this type.
 pub(crate) fn parse(word: &str, ty: ValType) -> Result<Val, &'static str> {
     match ty {
         ValType::I32 => integer(word)

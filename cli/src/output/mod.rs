@@ -1,6 +1,6 @@
-//! What a person sees: errors, names, values, tables, a line of progress.
+//! Prints what people read: errors, names, values, tables, a line of progress.
 //!
-//! It knows nothing of options or guests.
+//! It knows neither options nor guests.
 
 pub(crate) mod printable;
 pub(crate) mod report;

@@ -1,4 +1,4 @@
-//! A line on the terminal for as long as something takes, if that is long.
+//! Shows a line on the terminal while something takes long.
 
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -48,13 +48,13 @@ fn show(what: &str, waiting: &Receiver<()>) {
 }
 
 fn say(text: &str) {
-    // It is only there to be looked at.
+    // The line is only decoration: an error changes nothing.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Ctrl-C, put off for as long as there is a line to be erased first.
+/// Delays Ctrl-C while there is a line to be erased first.
 struct Interrupts {
-    /// Whether it ends the process at once.
+    /// Whether Ctrl-C ends the process at once.
     fatal: Arc<AtomicBool>,
     came: Arc<AtomicBool>,
 }
@@ -62,7 +62,7 @@ struct Interrupts {
 impl Interrupts {
     fn hold() -> Self {
         let held = Self { fatal: Arc::default(), came: Arc::default() };
-        // Where it cannot be put off, the line stays on the terminal.
+        // Where Ctrl-C cannot be delayed, the line stays on the terminal.
         let _ = flag::register_conditional_default(SIGINT, Arc::clone(&held.fatal));
         let _ = flag::register(SIGINT, Arc::clone(&held.came));
         held
@@ -72,11 +72,11 @@ impl Interrupts {
         self.came.load(SeqCst)
     }
 
-    /// Lets it end the process at once again, also the one that came meanwhile.
+    /// Lets Ctrl-C end the process at once again, also one that came meanwhile.
     fn release(&self) {
         self.fatal.store(true, SeqCst);
         if self.came() {
-            // Does not return, but for a signal that cannot be sent, and then nothing is to be done.
+            // This returns only if the signal cannot be sent, and then nothing can be done.
             let _ = signal_hook::low_level::emulate_default_handler(SIGINT);
         }
     }

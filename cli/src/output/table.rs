@@ -1,4 +1,4 @@
-//! Rows of text in columns, as wide as their widest cell.
+//! Prints rows of text in columns, each as wide as its widest cell.
 
 /// Returns rows as lines: the first column is aligned left, all others right, with two spaces between them.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {

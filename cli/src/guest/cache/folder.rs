@@ -1,4 +1,4 @@
-//! The directory of the cache: where it is, and whether it can be trusted.
+//! Finds the directory of the cache, and checks that it can be trusted.
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// A directory that only the user can write to.
 #[derive(Debug)]
 pub(super) struct Folder {
-    /// What was looked at, and is used: it stays the same whatever happens to its name.
+    /// The open directory. It stays the one that was checked, whatever happens to its name.
     open: File,
 }
 
@@ -94,7 +94,7 @@ impl Folder {
     }
 }
 
-/// Relative paths do not count.
+/// Returns the directory for these variables. Relative paths do not count.
 fn place(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     let base = cache_home.and_then(absolute).or_else(|| Some(home.and_then(absolute)?.join(".cache")))?;

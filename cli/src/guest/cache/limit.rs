@@ -1,4 +1,4 @@
-//! How much the cache may hold, and what has to go when it holds more.
+//! Limits the size of the cache, and chooses the entries to remove when it holds more.
 
 use super::folder::{Entry, Folder};
 use crate::options::size;
@@ -11,10 +11,10 @@ pub(crate) const VARIABLE: &str = "MINIRT_CACHE_SIZE";
 
 /// The most bytes by default, however much room there is.
 const MOST: u64 = 4 << 30;
-/// The part of the disk that is taken by default: one of so many.
+/// By default the cache takes at most one part in this many of the disk.
 const SHARE: u64 = 10;
 
-/// What the user says of the cache's size.
+/// The size of the cache, as the user wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
     /// This many bytes.
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn the_limit_is_a_tenth_of_what_the_disk_has_for_it() {
         assert_eq!(share(900, 100), 100);
-        // What the cache takes is not free any more, and changes nothing.
+        // Bytes that the cache takes are no longer free, and the sum stays the same.
         assert_eq!(share(1000, 0), 100);
         assert_eq!((share(0, 0), share(u64::MAX, u64::MAX)), (0, MOST));
     }

@@ -1,4 +1,4 @@
-//! Compiled modules, kept for the next time.
+//! Keeps compiled modules for the next time.
 //!
 //! An entry is an artifact: machine code that will be run. So the directory has to belong to the user, and nobody else
 //! may write to it; otherwise there is no cache. Whoever can write to it can do what the user can in any case. What is
@@ -29,9 +29,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What entries are called after their key.
+/// The ending of an entry's name, after its key.
 const SUFFIX: &str = ".cwasm";
-/// What the empty file is called, after its key, that an entry leaves when it had to go.
+/// The ending of the name of the empty file that a removed entry leaves, after its key.
 const EVICTED: &str = ".evicted";
 /// How long such a file stays.
 const REMEMBER: Duration = Duration::from_hours(24 * 30);
@@ -49,7 +49,7 @@ pub(crate) struct Cache {
     limit: Limit,
 }
 
-/// What is in the cache.
+/// The contents of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// How many modules there are.
@@ -60,7 +60,7 @@ pub(crate) struct Usage {
     pub(crate) limit: u64,
 }
 
-/// What became of a module that was compiled, as far as the user should know.
+/// The fate of a compiled module in the cache, as far as the user should know.
 #[derive(Debug, PartialEq, Eq)]
 enum Notice {
     /// Nothing that is worth a word.
@@ -127,7 +127,7 @@ impl Cache {
         }
         let begin = Instant::now();
         let module = compile()?;
-        // What cannot be kept is compiled again.
+        // A module that cannot be kept is compiled again next time.
         if let Ok(notice) = self.keep(&key, &module, begin.elapsed()) {
             notice.say(file);
         }
