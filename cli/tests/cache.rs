@@ -1,4 +1,5 @@
-//! What becomes of compiled modules that are kept: whatever is wrong with them or with their folder, a module runs.
+//! What becomes of compiled modules that are kept: whatever is wrong with them or with their
+//! folder, a module runs.
 
 #![forbid(unsafe_code)]
 

@@ -50,8 +50,9 @@ fn large(folder: &tempfile::TempDir, functions: usize) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-/// Makes sure that programs started from here end at SIGINT. Where the tests run in the background of a shell, the signal is
-/// ignored, and programs inherit that; what a process catches is as at first in the programs that it starts.
+/// Makes sure that programs started from here end at SIGINT. Where the tests run in the background
+/// of a shell, the signal is ignored, and programs inherit that; what a process catches is as at
+/// first in the programs that it starts.
 fn catch_interrupts() {
     let by_default = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_default(SIGINT, by_default).unwrap();

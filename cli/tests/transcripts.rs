@@ -1,10 +1,10 @@
 //! The command line as its user sees it: `cases/*.txt` hold commands and what they print.
 //!
-//! A case is a line `$ [NAME=VALUE]... minirt ARGS [< FILE]`, run in this folder, and under it what came of it:
-//! lines of standard output after `1> `, of standard error after `2> ` (`1~ ` and `2~ ` for a last line without
-//! its newline), and the exit code after `= `. `OUT` is a folder for what the commands of one file write; it is empty
-//! at its start. Everything else is prose. `MINIRT_BLESS=1` writes down what
-//! the commands do now.
+//! A case is a line `$ [NAME=VALUE]... minirt ARGS [< FILE]`, run in this folder, and under it what
+//! came of it: lines of standard output after `1> `, of standard error after `2> ` (`1~ ` and `2~ `
+//! for a last line without its newline), and the exit code after `= `. `OUT` is a folder for what
+//! the commands of one file write; it is empty at its start. Everything else is prose.
+//! `MINIRT_BLESS=1` writes down what the commands do now.
 
 #![forbid(unsafe_code)]
 

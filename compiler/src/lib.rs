@@ -5,13 +5,16 @@
 //! 1. `parse` reads and validates the sections into a plain description ([`module::ModuleInfo`]).
 //! 2. [`instance::layout`] decides where everything of an instance will sit, relative to vmctx.
 //! 3. `validate` checks the function bodies. A module that is refused has been refused by now.
-//! 4. `translate` turns each body into Cranelift IR, and Cranelift compiles it, on several threads where that pays.
+//! 4. `translate` turns each body into Cranelift IR, and Cranelift compiles it, on several threads
+//!    where that pays.
 //! 5. `link` puts the functions into one position-independent text ([`instance::code::Code`]).
-//! 6. `initialise` computes what an instance looks like at the start ([`instance::image::InitialImage`]).
+//! 6. `initialise` computes what an instance looks like at the start
+//!    ([`instance::image::InitialImage`]).
 //!
 //! [`artifact`] turns the result into a file and back.
 //!
-//! The result is data. This crate never maps memory, never runs what it made, and does not know the runtime.
+//! The result is data. This crate never maps memory, never runs what it made, and does not know the
+//! runtime.
 
 // `codegen::memory_provider` alone has an exception, and says why.
 #![deny(unsafe_code)]
@@ -72,8 +75,9 @@ impl Compiler {
     /// Validates a module in the binary format.
     ///
     /// # Errors
-    /// Returns an error if it breaks a rule of the specification, uses a feature that minirt does not have or that is
-    /// switched off, or has a function that exceeds [`Settings::max_function_instructions`].
+    /// Returns an error if it breaks a rule of the specification, uses a feature that minirt does
+    /// not have or that is switched off, or has a function that exceeds
+    /// [`Settings::max_function_instructions`].
     pub fn validate(&self, bytes: &[u8]) -> Result<(), CompileError> {
         let valid = parse::parse(bytes, self.features)
             .and_then(|parsed| validate::bodies(parsed.bodies, self.limits(&parsed.info)));
@@ -83,7 +87,8 @@ impl Compiler {
     /// Compiles a module in the binary format.
     ///
     /// # Errors
-    /// Returns the errors of [`Compiler::validate`], and an error if the module exceeds another limit.
+    /// Returns the errors of [`Compiler::validate`], and an error if the module exceeds another
+    /// limit.
     pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
         self.compile_all(bytes).map_err(|error| self.features.explain(error))
     }
@@ -145,7 +150,8 @@ impl Compiler {
         Ok(Compiled { module: info, layout, image, code: Code::default() })
     }
 
-    /// Returns the code with which Wasm calls host functions of a type: one exit trampoline, at offset 0 of the text.
+    /// Returns the code with which Wasm calls host functions of a type: one exit trampoline, at
+    /// offset 0 of the text.
     ///
     /// # Errors
     /// Returns an error if Cranelift fails, which is a bug.
@@ -154,26 +160,27 @@ impl Compiler {
         link::link(&self.isa, &[Piece::Exit(0)], &[compiled])
     }
 
-    /// Returns a compiled module as the bytes of an artifact, to be written to a file. The same module gives the same
-    /// bytes.
+    /// Returns a compiled module as the bytes of an artifact, to be written to a file. The same
+    /// module gives the same bytes.
     ///
     /// `compiled` must be made by a compiler of this process. It can have the image of a snapshot.
     pub fn serialize(&self, compiled: &Compiled) -> Vec<u8> {
         artifact::write(compiled, &Target::of(&*self.isa, self.metering))
     }
 
-    /// Returns what artifacts are made with and for, and which features modules may use: compilers for which it is
-    /// equal accept the same modules, and can exchange artifacts.
+    /// Returns what artifacts are made with and for, and which features modules may use: compilers
+    /// for which it is equal accept the same modules, and can exchange artifacts.
     pub fn compatibility(&self) -> impl std::hash::Hash + use<> {
         (Target::of(&*self.isa, self.metering), self.features)
     }
 
-    /// Reads an artifact. With `check_all`, reads every byte of it and compares it with its digest. Otherwise only the
-    /// description is compared, which takes the same time however much code and memory there is.
+    /// Reads an artifact. With `check_all`, reads every byte of it and compares it with its digest.
+    /// Otherwise only the description is compared, which takes the same time however much code and
+    /// memory there is.
     ///
     /// # Errors
-    /// Returns an error if it is not an artifact, was made for another version or machine, or is not as it was
-    /// written.
+    /// Returns an error if it is not an artifact, was made for another version or machine, or is
+    /// not as it was written.
     pub fn deserialize(&self, file: &Bytes, check_all: bool) -> Result<Artifact, ArtifactError> {
         artifact::read(file, &Target::of(&*self.isa, self.metering), check_all)
     }

@@ -25,15 +25,16 @@ pub struct Settings {
     pub features: Features,
     /// How code can be made to stop.
     pub metering: Metering,
-    /// The most instructions that a function may have. A call counts as one more for each parameter and result.
+    /// The most instructions that a function may have. A call counts as one more for each parameter
+    /// and result.
     pub max_function_instructions: u64,
     /// The most bytes of state that a module's instances may have: imports, globals, functions that
     /// are referred to, and tables. There is never room for more than 512 MiB.
     pub max_instance_size: u64,
 }
 
-/// The default of [`Settings::max_function_instructions`]. The time that a function takes to compile grows faster
-/// than its length: one of this many loads takes about ten seconds.
+/// The default of [`Settings::max_function_instructions`]. The time that a function takes to
+/// compile grows faster than its length: one of this many loads takes about ten seconds.
 const MAX_FUNCTION_INSTRUCTIONS: u64 = 2_000_000;
 
 /// The ways in which a store can make code stop. Each costs nothing when it is off: the code is the
@@ -42,7 +43,8 @@ const MAX_FUNCTION_INSTRUCTIONS: u64 = 2_000_000;
 pub struct Metering {
     /// It pays for what it executes, and stops when its store's fuel is used up.
     pub fuel: bool,
-    /// It looks at the engine's epoch in every loop and function, and asks its store when a deadline has passed.
+    /// It looks at the engine's epoch in every loop and function, and asks its store when a
+    /// deadline has passed.
     pub epochs: bool,
 }
 
@@ -59,8 +61,9 @@ impl Default for Settings {
     }
 }
 
-/// The features that modules may use: by default, all that minirt has in full. Each can be switched off, to hold modules
-/// to an earlier version of the specification. Garbage collection is not finished, and off unless it is switched on.
+/// The features that modules may use: by default, all that minirt has in full. Each can be switched
+/// off, to hold modules to an earlier version of the specification. Garbage collection is not
+/// finished, and off unless it is switched on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Features {
     /// One bit for each feature that is switched off.
@@ -110,7 +113,8 @@ impl Features {
         self.off & 1 << feature as u32 == 0 && base.is_none_or(|base| self.has(base))
     }
 
-    /// Returns the same error, or a better one if the feature whose absence it reports is switched off.
+    /// Returns the same error, or a better one if the feature whose absence it reports is switched
+    /// off.
     pub(crate) fn explain(self, error: CompileError) -> CompileError {
         let CompileErrorKind::Unsupported(missing) = error.kind() else { return error };
         let switch = match missing {

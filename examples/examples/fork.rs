@@ -1,4 +1,5 @@
-//! One warmed instance, ten thousand children: each starts where the parent stood, and goes its own way.
+//! One warmed instance, ten thousand children: each starts where the parent stood, and goes its own
+//! way.
 //!
 //! ```sh
 //! cargo run --release -p minirt-examples --example fork
@@ -7,7 +8,8 @@
 use minirt::{Engine, Instance, Module, Result, Store};
 use std::time::Instant;
 
-/// Fills a table of squares, which takes a while, and then answers questions from it, counting them.
+/// Fills a table of squares, which takes a while, and then answers questions from it, counting
+/// them.
 const GUEST: &str = r#"(module
   (memory 16)
   (global $asked (mut i32) (i32.const 0))

@@ -1,4 +1,5 @@
-//! A thousand instances of one module, all alive: what one writes, no other sees; and what they cost in memory.
+//! A thousand instances of one module, all alive: what one writes, no other sees; and what they
+//! cost in memory.
 //!
 //! ```sh
 //! cargo run --release -p minirt-examples --example instances

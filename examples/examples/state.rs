@@ -1,4 +1,5 @@
-//! Host functions that share state: each store has its own, and the guest sees only what it is given.
+//! Host functions that share state: each store has its own, and the guest sees only what it is
+//! given.
 //!
 //! ```sh
 //! cargo run -p minirt-examples --example state

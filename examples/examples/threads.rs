@@ -1,4 +1,5 @@
-//! One engine, one compiled module, and a store for each piece of work, on as many threads as there are.
+//! One engine, one compiled module, and a store for each piece of work, on as many threads as there
+//! are.
 //!
 //! ```sh
 //! cargo run --release -p minirt-examples --example threads

@@ -1,4 +1,5 @@
-//! What fuel and epochs cost the code: loops and calls, the shortest there are and some that do work.
+//! What fuel and epochs cost the code: loops and calls, the shortest there are and some that do
+//! work.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use minirt::{Config, Engine, Instance, Module, Store};

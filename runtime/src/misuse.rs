@@ -1,5 +1,5 @@
-//! Shows which programs must not compile. Each stands below one that compiles, from which it differs by the
-//! line that is wrong.
+//! Shows which programs must not compile. Each stands below one that compiles, from which it
+//! differs by the line that is wrong.
 //!
 //! A `Caller` does not outlive its call:
 //!

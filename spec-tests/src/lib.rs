@@ -12,9 +12,9 @@
 //! | `report` | the results, counted |
 //! | `table` | `RESULTS.md`: the passed assertions of every carried suite and file |
 //!
-//! Every `assert_*` directive is one assertion, passed or failed. A directive that asserts nothing (`module`,
-//! `register`, `invoke`) but does not succeed counts as one more failure, and so does a file that cannot be
-//! read or parsed. Only whole files are skipped, and each says why.
+//! Every `assert_*` directive is one assertion, passed or failed. A directive that asserts nothing
+//! (`module`, `register`, `invoke`) but does not succeed counts as one more failure, and so does a
+//! file that cannot be read or parsed. Only whole files are skipped, and each says why.
 //!
 //! Nothing here knows more of minirt than its public interface.
 

@@ -1,6 +1,7 @@
 //! The store, linker and instances that the directives of one script share.
 //!
-//! Knows actions, not expectations: whether a failure is what the script wants is decided elsewhere.
+//! Knows actions, not expectations: whether a failure is what the script wants is decided
+//! elsewhere.
 
 use crate::spectest;
 use crate::value;
@@ -26,8 +27,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(engine: &Engine) -> Result<Self> {
         let mut store = Store::new(engine, ());
-        // Where code is metered, it has all the fuel there can be (elsewhere there is none to set). Its epoch deadline
-        // has always passed, so it stops to ask wherever it can.
+        // Where code is metered, it has all the fuel there can be (elsewhere there is none to set).
+        // Its epoch deadline has always passed, so it stops to ask wherever it can.
         _ = store.set_fuel(u64::MAX);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Continue(0)));
         let mut linker = Linker::new(engine);
@@ -55,7 +56,8 @@ impl Session {
     pub(crate) fn refusal(&self, wasm: &[u8]) -> Option<Error> {
         let error = Module::validate(&self.engine, wasm).err()?;
         if !wasm.starts_with(b"\0asm") {
-            // `Module::new` would take this for the text format, in which the empty text is a module.
+            // `Module::new` would take this for the text format, in which the empty text is a
+            // module.
             return Some(error);
         }
         self.compile(wasm).err()

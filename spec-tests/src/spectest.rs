@@ -1,4 +1,5 @@
-//! The host module `spectest` that the official scripts import (interpreter/README.md of the specification).
+//! The host module `spectest` that the official scripts import (interpreter/README.md of the
+//! specification).
 //!
 //! Its print functions print nothing: no script can see what they would.
 

@@ -1,5 +1,5 @@
-//! Every carried script as a test of its own: for each optimisation level with images and with eager copies, and once
-//! with metered code.
+//! Every carried script as a test of its own: for each optimisation level with images and with
+//! eager copies, and once with metered code.
 //!
 //! A file passes if nothing in it fails and as many assertions pass as `RESULTS.md` says.
 

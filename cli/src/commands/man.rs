@@ -1,4 +1,5 @@
-//! `minirt completions` and `minirt man`: print texts that follow from the definitions of the command line alone.
+//! `minirt completions` and `minirt man`: print texts that follow from the definitions of the
+//! command line alone.
 
 use crate::guest::outcome::Outcome;
 use crate::options::args::{Cli, CompletionsArgs, ManArgs};

@@ -33,8 +33,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Outcome> {
     let preloads = args.preloads.iter().map(|preload| Ok((preload, source.load(&engine, &preload.file)?)));
     let preloads: Vec<(&Preload, Module)> = preloads.collect::<Result<_, Report>>()?;
     let mut linker = host::linker(&engine)?;
-    // It is not dropped: the process ends after the guest, and cleaning a slot that nobody will use would take longer
-    // than most guests.
+    // It is not dropped: the process ends after the guest, and cleaning a slot that nobody will use
+    // would take longer than most guests.
     let store = &mut *ManuallyDrop::new(host::store(&engine, &args.host, args.file(), args.guest_args())?);
     host::limit(store, &args.wasm)?;
     let _timer = timer(&engine, args)?;
@@ -74,7 +74,8 @@ fn offer(
     Ok(())
 }
 
-/// Makes an instance. Where the user says what unknown imports are, that holds for this instance alone.
+/// Makes an instance. Where the user says what unknown imports are, that holds for this instance
+/// alone.
 fn link(
     linker: &Linker<Host>,
     store: &mut Store<Host>,

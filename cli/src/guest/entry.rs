@@ -54,7 +54,8 @@ pub(crate) fn initializer(module: &Module, file: &Path, init: &str) -> Result<En
     }
 }
 
-/// Decides what to call in `module`: the function that `invoke` names, or `_start`, or in a reactor only `_initialize`.
+/// Decides what to call in `module`: the function that `invoke` names, or `_start`, or in a reactor
+/// only `_initialize`.
 ///
 /// # Errors
 /// Returns an error if there is no such function, or the words cannot be its arguments.
@@ -137,8 +138,8 @@ fn kind(ty: &ExternType) -> &'static str {
     }
 }
 
-/// Returns the arguments that words of the command line stand for. A function that takes none leaves them to the guest,
-/// which gets them all in any case.
+/// Returns the arguments that words of the command line stand for. A function that takes none
+/// leaves them to the guest, which gets them all in any case.
 fn arguments(file: &Path, name: &str, ty: &FuncType, words: &[OsString]) -> Result<Vec<Val>, Report> {
     let params = ty.params();
     let because = || format!("its signature is {}", signature(name, ty));

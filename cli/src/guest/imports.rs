@@ -1,4 +1,5 @@
-//! Explains what to do about a module whose imports are missing, or of other types than it asks for.
+//! Explains what to do about a module whose imports are missing, or of other types than it asks
+//! for.
 
 use super::input::shown;
 use super::system;

@@ -1,4 +1,5 @@
-//! Interprets the end of a call that did not return: the guest's exit, a trap, an exception, or an error of the host.
+//! Interprets the end of a call that did not return: the guest's exit, a trap, an exception, or an
+//! error of the host.
 
 use super::{system, timeout};
 use crate::output::printable;

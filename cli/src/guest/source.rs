@@ -35,8 +35,8 @@ impl Source {
     /// Loads or compiles the contents of `file`.
     ///
     /// # Errors
-    /// Returns an error if it is an artifact that is not trusted or does not fit this machine, or if it is a module
-    /// that cannot be compiled.
+    /// Returns an error if it is an artifact that is not trusted or does not fit this machine, or
+    /// if it is a module that cannot be compiled.
     pub(crate) fn module(&self, engine: &Engine, file: &Path, input: Input) -> Result<Module, Report> {
         if input.is_artifact() && !self.trusted {
             return Err(untrusted(file));
@@ -71,7 +71,8 @@ fn untrusted(file: &Path) -> Report {
 /// Compiles the module that these bytes from a file are.
 ///
 /// # Errors
-/// Returns an error if it is not a valid module, or exceeds a limit of minirt or the operating system.
+/// Returns an error if it is not a valid module, or exceeds a limit of minirt or the operating
+/// system.
 pub(crate) fn compile(engine: &Engine, file: &Path, bytes: &[u8]) -> Result<Module, Report> {
     let what = format!("compiling {} ...", shown(file));
     progress::during(&what, || {

@@ -1,7 +1,7 @@
 //! Provides a stack that is large enough for a command.
 //!
-//! The stack of a process's first thread is as large as the shell allows (`ulimit -s`), which can be less than minirt
-//! needs to compile, or than the user gives the guest with `-W max-wasm-stack`.
+//! The stack of a process's first thread is as large as the shell allows (`ulimit -s`), which can
+//! be less than minirt needs to compile, or than the user gives the guest with `-W max-wasm-stack`.
 
 use crate::output::report::Report;
 use rustix::process::{Resource, getrlimit};
@@ -11,8 +11,8 @@ use std::thread;
 /// Bytes for minirt itself, and for host functions below the guest.
 const OWN: u64 = 2 << 20;
 
-/// Does some work that gives a guest this many bytes of stack. It is done on this thread, unless that has too small a
-/// stack.
+/// Does some work that gives a guest this many bytes of stack. It is done on this thread, unless
+/// that has too small a stack.
 ///
 /// # Errors
 /// Returns an error if there can be no such stack.

@@ -1,7 +1,8 @@
 //! Ends a guest whose time is up.
 //!
-//! Code sees the engine's epoch, and traps. A guest that waits in a host function (for input, or asleep), or that is in
-//! the middle of one long operation, sees nothing. If it has not ended a moment later, the process ends without it.
+//! Code sees the engine's epoch, and traps. A guest that waits in a host function (for input, or
+//! asleep), or that is in the middle of one long operation, sees nothing. If it has not ended a
+//! moment later, the process ends without it.
 
 use crate::output::report::{Report, TRAP};
 use minirt::Engine;
@@ -19,7 +20,8 @@ pub(crate) struct Timer {
     _running: Sender<()>,
 }
 
-/// Starts the clock for all code of an engine, which this thread will run. Messages name the guest `who`.
+/// Starts the clock for all code of an engine, which this thread will run. Messages name the guest
+/// `who`.
 ///
 /// # Errors
 /// Returns an error if no thread can be started.
@@ -47,7 +49,8 @@ impl Clock {
         self.engine.increment_epoch();
         if passed(GRACE) {
             stuck(&self.who, self.time, Activity::of(self.guest)).end();
-            // Nothing of the guest's output is buffered here. What minirt has buffered is written at an exit.
+            // Nothing of the guest's output is buffered here. What minirt has buffered is written
+            // at an exit.
             std::process::exit(TRAP.into());
         }
     }
@@ -62,7 +65,8 @@ enum Activity {
 }
 
 impl Activity {
-    /// Reads the state several times, because a running thread can wait for the kernel now and then.
+    /// Reads the state several times, because a running thread can wait for the kernel now and
+    /// then.
     fn of(thread: Pid) -> Self {
         let looks: Vec<Self> = (0..5)
             .map(|_| {
@@ -74,7 +78,8 @@ impl Activity {
         *looks.iter().find(|look| **look == Self::Running).unwrap_or(&looks[0])
     }
 
-    /// Reads the state of a thread: the letter after its name, which stands in parentheses and can hold some itself.
+    /// Reads the state of a thread: the letter after its name, which stands in parentheses and can
+    /// hold some itself.
     fn from_stat(stat: &str) -> Self {
         match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
             Some('R' | 'D') => Self::Running,

@@ -8,8 +8,8 @@ use crate::output::report::Report;
 use minirt::{Linker, Module, Store};
 use std::path::Path;
 
-/// Returns a copy of the linker that also defines what `module` imports and nobody defines. `None` if the user does not
-/// ask for that.
+/// Returns a copy of the linker that also defines what `module` imports and nobody defines. `None`
+/// if the user does not ask for that.
 ///
 /// # Errors
 /// Returns an error if an import is of a type that has no default value.

@@ -1,4 +1,5 @@
-//! Reads the values of `--dir`, `--env` and `--preload`. Paths and values can be any bytes that the system allows.
+//! Reads the values of `--dir`, `--env` and `--preload`. Paths and values can be any bytes that the
+//! system allows.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

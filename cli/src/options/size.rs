@@ -4,8 +4,9 @@
 const UNITS: [(&str, &str, &str); 5] =
     [("", "B", ""), ("K", "KB", "KiB"), ("M", "MB", "MiB"), ("G", "GB", "GiB"), ("T", "TB", "TiB")];
 
-/// Reads a whole number of bytes, with or without a unit: `1000000`, `512M`, `2GiB`. Units are powers of 1024, and may
-/// be written in lower case. Returns `None` if it is something else, or does not fit.
+/// Reads a whole number of bytes, with or without a unit: `1000000`, `512M`, `2GiB`. Units are
+/// powers of 1024, and may be written in lower case. Returns `None` if it is something else, or
+/// does not fit.
 pub(crate) fn parse(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);

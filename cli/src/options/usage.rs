@@ -1,4 +1,5 @@
-//! Turns the words of the command line into a command, or into an explanation of what is wrong with them.
+//! Turns the words of the command line into a command, or into an explanation of what is wrong with
+//! them.
 
 use super::args::{Cli, Command};
 use crate::output::printable;
@@ -23,8 +24,8 @@ pub(crate) fn parse() -> Result<Command, Usage> {
     Ok(cli.command)
 }
 
-/// Returns the value of `--color`. It is found before everything else, so that the error about an invalid command line has
-/// colours, too.
+/// Returns the value of `--color`. It is found before everything else, so that the error about an
+/// invalid command line has colours, too.
 fn color(words: &[OsString]) -> ColorChoice {
     let mut words = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
     while let Some(word) = words.next() {
@@ -64,7 +65,8 @@ impl Usage {
         }
     }
 
-    /// Returns a message about a word that clap would print unchanged, although it is long or unsafe for a terminal.
+    /// Returns a message about a word that clap would print unchanged, although it is long or
+    /// unsafe for a terminal.
     fn unprintable(&self) -> Option<Report> {
         let words = [ContextKind::InvalidArg, ContextKind::InvalidValue].map(|kind| self.context(kind));
         let (word, shown) =

@@ -176,7 +176,8 @@ pub(crate) fn unknown_imports_trap(options: &[WasmOption]) -> bool {
     last(options, pick) == Some(true)
 }
 
-/// Returns whether unknown imports are zeros and nulls. With [`unknown_imports_trap`], those that are not functions.
+/// Returns whether unknown imports are zeros and nulls. With [`unknown_imports_trap`], those that
+/// are not functions.
 pub(crate) fn unknown_imports_default(options: &[WasmOption]) -> bool {
     let pick = |option: &WasmOption| if let WasmOption::UnknownImportsDefault(on) = option { Some(*on) } else { None };
     last(options, pick) == Some(true)

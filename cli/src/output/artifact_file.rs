@@ -4,9 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes an artifact to a new file, which then takes the place of the old one. A process that runs the old one keeps
-/// it, and nobody ever sees half of an artifact. `-` is standard output. Other things than regular files, such as pipes,
-/// are written to directly.
+/// Writes an artifact to a new file, which then takes the place of the old one. A process that runs
+/// the old one keeps it, and nobody ever sees half of an artifact. `-` is standard output. Other
+/// things than regular files, such as pipes, are written to directly.
 ///
 /// # Errors
 /// Returns the system's error.

@@ -91,7 +91,8 @@ pub(crate) fn display(value: &Val) -> String {
     }
 }
 
-/// Returns a NaN as it is printed: with its sign, and with its payload unless that is the usual one.
+/// Returns a NaN as it is printed: with its sign, and with its payload unless that is the usual
+/// one.
 fn nan(negative: bool, bits: u64, usual: u64) -> String {
     let sign = if negative { "-" } else { "" };
     if bits == usual { format!("{sign}NaN") } else { format!("{sign}nan:{bits:#x}") }

@@ -1,7 +1,8 @@
-//! Makes text that comes from elsewhere safe to print: names in modules, paths, words of the command line.
+//! Makes text that comes from elsewhere safe to print: names in modules, paths, words of the
+//! command line.
 //!
-//! A module can be hostile, and so can its names: they could move a terminal's cursor, imitate a line of minirt, or
-//! fill the screen. Every name that is printed goes through here.
+//! A module can be hostile, and so can its names: they could move a terminal's cursor, imitate a
+//! line of minirt, or fill the screen. Every name that is printed goes through here.
 
 use minirt::Printable;
 use std::ffi::OsStr;
@@ -10,12 +11,14 @@ use std::os::unix::ffi::OsStrExt;
 /// The most characters of a path that are shown.
 const MOST: usize = 200;
 
-/// Returns a name as one short line: control characters are escaped, and the middle of a long name is left out.
+/// Returns a name as one short line: control characters are escaped, and the middle of a long name
+/// is left out.
 pub(crate) fn name(name: &str) -> String {
     Printable::new(name).to_string()
 }
 
-/// Returns a path, or another word of the command line, as [`name`] returns a name. What is not UTF-8 is escaped.
+/// Returns a path, or another word of the command line, as [`name`] returns a name. What is not
+/// UTF-8 is escaped.
 pub(crate) fn path(path: impl AsRef<OsStr>) -> String {
     let path = path.as_ref();
     if let Some(text) = path.to_str() {

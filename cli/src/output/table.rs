@@ -1,6 +1,7 @@
 //! Prints rows of text in columns, each as wide as its widest cell.
 
-/// Returns rows as lines: the first column is aligned left, all others right, with two spaces between them.
+/// Returns rows as lines: the first column is aligned left, all others right, with two spaces
+/// between them.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

@@ -10,10 +10,12 @@
 //!                                         ^ the first digest starts here
 //! ```
 //!
-//! The first digest is always compared. It covers the second one and the lengths. Magic and format are compared with
-//! constants. So every bit of a file is checked by something. All numbers are little-endian.
+//! The first digest is always compared. It covers the second one and the lengths. Magic and format
+//! are compared with constants. So every bit of a file is checked by something. All numbers are
+//! little-endian.
 //!
-//! The digests (XXH3) find accidents. They do not protect from somebody who makes artifacts on purpose.
+//! The digests (XXH3) find accidents. They do not protect from somebody who makes artifacts on
+//! purpose.
 
 use super::error::ArtifactError;
 use crate::instance::layout::HOST_PAGE;
@@ -23,7 +25,8 @@ use xxhash_rust::xxh3::xxh3_128;
 /// The first bytes of every artifact.
 const MAGIC: [u8; 8] = *b"\x7fminirt\n";
 
-/// Changes with everything that code or image rely on and nothing else records: this format, and the layout.
+/// Changes with everything that code or image rely on and nothing else records: this format, and
+/// the layout.
 const FORMAT: u64 = 8;
 
 /// Bytes in a host page.
@@ -40,8 +43,8 @@ pub fn is_artifact(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-/// Where the parts of a file are. Only their lengths are stored. The parts follow each other; text and memory start at
-/// the next host page; and the file ends with the last part.
+/// Where the parts of a file are. Only their lengths are stored. The parts follow each other; text
+/// and memory start at the next host page; and the file ends with the last part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sections {
     pub(super) metadata: Range<usize>,
@@ -87,7 +90,8 @@ pub(super) fn seal(file: &mut [u8], sections: &Sections) {
     file[DIGEST_AT..REST_DIGEST_AT].copy_from_slice(&digest);
 }
 
-/// Finds the sections of a file, and compares its digests: the first one always, the other with `check_all`.
+/// Finds the sections of a file, and compares its digests: the first one always, the other with
+/// `check_all`.
 ///
 /// # Errors
 /// Returns an error if it is not an artifact, has another format, or is not as it was written.
@@ -116,7 +120,8 @@ pub(super) fn open(file: &[u8], check_all: bool) -> Result<Sections, ArtifactErr
     Ok(sections)
 }
 
-/// Returns the sections of these lengths, if [`seal`] could have written them: text and memory are whole pages.
+/// Returns the sections of these lengths, if [`seal`] could have written them: text and memory are
+/// whole pages.
 fn sections(lengths: [u64; 4]) -> Option<Sections> {
     let mut small = [0; 4];
     for (small, len) in small.iter_mut().zip(lengths) {

@@ -1,8 +1,9 @@
 //! Holds bytes that are either owned or part of something larger, and tables of fixed-size records
 //! in such bytes.
 //!
-//! Bytes that were compiled in this process are in vectors. Those of a loaded artifact are in the mapped file.
-//! Both are used in place, so loading an artifact copies nothing that grows with the code.
+//! Bytes that were compiled in this process are in vectors. Those of a loaded artifact are in the
+//! mapped file. Both are used in place, so loading an artifact copies nothing that grows with the
+//! code.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};

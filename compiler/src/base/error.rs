@@ -1,6 +1,7 @@
 //! Defines the errors of compilation, and their kinds.
 //!
-//! Whoever wants to know what an error means asks for its [kind](CompileError::kind): its text is for people.
+//! Whoever wants to know what an error means asks for its [kind](CompileError::kind): its text is
+//! for people.
 
 use std::fmt;
 
@@ -63,7 +64,8 @@ macro_rules! features {
 features! {
     /// Atomic accesses whose order is weaker than sequential.
     AcquireReleaseAtomics = "acquire-release-atomics", "atomics with acquire and release order";
-    /// Instructions that work on many bytes or elements, passive segments, and memories as their targets.
+    /// Instructions that work on many bytes or elements, passive segments, and memories as their
+    /// targets.
     BulkMemory = "bulk-memory", "bulk memory instructions (bulk-memory)";
     /// Imports that share the name of their module.
     CompactImports = "compact-imports", "compact import sections (compact-imports)";
@@ -77,7 +79,8 @@ features! {
     Exceptions = "exceptions", "exceptions";
     /// Constant expressions that add, subtract and multiply.
     ExtendedConst = "extended-const", "extended constant expressions (extended-const)";
-    /// References to functions of a type, references that are never null, and types that name or extend each other.
+    /// References to functions of a type, references that are never null, and types that name or
+    /// extend each other.
     FunctionReferences = "function-references", "typed function references (function-references)";
     /// Structures, arrays and the references that lead to them.
     Gc = "gc", "garbage collection (gc)";
@@ -112,7 +115,8 @@ features! {
 }
 
 impl CompileError {
-    /// Makes the error of a module that breaks a rule of the specification; `offset` counts bytes from its start.
+    /// Makes the error of a module that breaks a rule of the specification; `offset` counts bytes
+    /// from its start.
     pub fn malformed(message: impl Into<String>, offset: usize) -> Self {
         let kind = CompileErrorKind::Malformed { cut_off: false };
         Self { kind, message: message.into(), offset: Some(offset) }
@@ -124,7 +128,8 @@ impl CompileError {
         Self { kind, message: message.into(), offset: Some(offset) }
     }
 
-    /// Makes the error of a module that uses what minirt does not have; `what` names the use, and can be empty.
+    /// Makes the error of a module that uses what minirt does not have; `what` names the use, and
+    /// can be empty.
     pub(crate) fn unsupported(feature: Feature, what: &str, offset: usize) -> Self {
         let separator = if what.is_empty() { "" } else { ": " };
         let message = format!("minirt has no {feature}{separator}{what}");

@@ -1,15 +1,16 @@
 //! Texts that a guest has chosen, as people may see them: names of imports, exports and functions.
 //!
-//! All code that prints such a text uses this. A name may have any length, and hold what moves a terminal's cursor
-//! or looks like a line of the host's.
+//! All code that prints such a text uses this. A name may have any length, and hold what moves a
+//! terminal's cursor or looks like a line of the host's.
 
 use std::fmt::{self, Display, Formatter, Write};
 
 /// The most characters of a name that are shown.
 const NAME: usize = 200;
 
-/// Prints a text so that it stays in its line and does nothing to a terminal: control characters and others that cannot
-/// be seen are escaped as in Rust, a long text is shortened in its middle. Printing takes a bounded time.
+/// Prints a text so that it stays in its line and does nothing to a terminal: control characters
+/// and others that cannot be seen are escaped as in Rust, a long text is shortened in its middle.
+/// Printing takes a bounded time.
 ///
 /// # Examples
 /// ```

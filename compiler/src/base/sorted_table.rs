@@ -1,13 +1,14 @@
 //! Holds tables of sorted records, stored as the differences between neighbours.
 //!
-//! The tables that explain machine code have a record for every other instruction. Stored as they are, they would be as
-//! large as the code. Neighbours differ little, so most differences fit a byte.
+//! The tables that explain machine code have a record for every other instruction. Stored as they
+//! are, they would be as large as the code. Neighbours differ little, so most differences fit a
+//! byte.
 
 use super::bytes::{Bytes, Record};
 use std::marker::PhantomData;
 
-/// Records that are sorted by the first of their two numbers, in blocks. Looking one up reads one block. It neither
-/// allocates nor panics, whatever the bytes are, so a signal handler can do it.
+/// Records that are sorted by the first of their two numbers, in blocks. Looking one up reads one
+/// block. It neither allocates nor panics, whatever the bytes are, so a signal handler can do it.
 ///
 /// ```text
 ///  +--------------+---------------------------------+----------------------------------------+

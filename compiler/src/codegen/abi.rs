@@ -37,8 +37,8 @@ pub(crate) fn wasm_signature(ty: &FuncType) -> Signature {
     signature
 }
 
-/// Returns the signature of what code calls when its epoch deadline has passed. It takes the caller's vmctx, and
-/// changes no register, so that it costs little where it is never called.
+/// Returns the signature of what code calls when its epoch deadline has passed. It takes the
+/// caller's vmctx, and changes no register, so that it costs little where it is never called.
 pub(crate) fn new_epoch_signature() -> Signature {
     let mut signature = Signature::new(CallConv::PreserveAll);
     signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
@@ -62,7 +62,8 @@ fn integer(width: Width) -> AbiParam {
     })
 }
 
-/// Returns how many integer arguments the platform's calling convention passes in registers. The next is on the stack.
+/// Returns how many integer arguments the platform's calling convention passes in registers. The
+/// next is on the stack.
 pub(crate) fn argument_registers(isa: &dyn TargetIsa) -> usize {
     match isa.name() {
         "aarch64" => 8,
@@ -70,7 +71,8 @@ pub(crate) fn argument_registers(isa: &dyn TargetIsa) -> usize {
     }
 }
 
-/// The traps that Cranelift raises by itself, with its codes for them. The others keep their own codes.
+/// The traps that Cranelift raises by itself, with its codes for them. The others keep their own
+/// codes.
 const RESERVED: [(Trap, TrapCode); 5] = [
     (Trap::StackOverflow, TrapCode::STACK_OVERFLOW),
     (Trap::MemoryOutOfBounds, TrapCode::HEAP_OUT_OF_BOUNDS),

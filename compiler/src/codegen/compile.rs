@@ -15,11 +15,13 @@ const PARALLEL_FROM: usize = 16 * 1024;
 /// Bytes of bodies that are validated as one job.
 const VALIDATED_TOGETHER: usize = 16 * 1024;
 
-/// Validates all bodies, then compiles all pieces, in their order. Nothing is compiled of a module with a body that is
-/// refused, except for what some threads begin with while others validate the last bodies.
+/// Validates all bodies, then compiles all pieces, in their order. Nothing is compiled of a module
+/// with a body that is refused, except for what some threads begin with while others validate the
+/// last bodies.
 ///
 /// # Errors
-/// Returns the first error in a body, or the first limit that one exceeds; or Cranelift's error, which is a bug here.
+/// Returns the first error in a body, or the first limit that one exceeds; or Cranelift's error,
+/// which is a bug here.
 pub(crate) fn compile(
     module: &ModuleContext<'_>,
     pieces: &[Piece],

@@ -1,11 +1,11 @@
 //! Links functions to one contiguous text, with cranelift-jit.
 //!
-//! cranelift-jit places one function behind the other in the buffer of `memory_provider` and fills in what
-//! Cranelift left open. Here that is distances between functions and nothing else, so the finished bytes can be moved
-//! anywhere as a whole.
+//! cranelift-jit places one function behind the other in the buffer of `memory_provider` and fills
+//! in what Cranelift left open. Here that is distances between functions and nothing else, so the
+//! finished bytes can be moved anywhere as a whole.
 //!
-//! cranelift-jit panics where it cannot link, looks unknown names up in the process, and writes wherever a relocation
-//! says. So everything is checked before it begins.
+//! cranelift-jit panics where it cannot link, looks unknown names up in the process, and writes
+//! wherever a relocation says. So everything is checked before it begins.
 
 use super::abi::from_trap_code;
 use super::memory_provider::TextBuffer;
@@ -19,7 +19,8 @@ use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc, ModuleRelocTarget};
 
-/// The most that is added to a distance. Cranelift adds the few bytes from the distance to the end of its instruction.
+/// The most that is added to a distance. Cranelift adds the few bytes from the distance to the end
+/// of its instruction.
 const ADDEND_MAX: u64 = 64;
 
 /// The most bytes of a text: a distance is signed and has 32 bits.
@@ -28,8 +29,8 @@ const TEXT_MAX: usize = i32::MAX as usize - ADDEND_MAX as usize;
 /// Links pieces of code, given in order, into a text with its tables.
 ///
 /// # Errors
-/// Returns an error if the text gets too large, or if a piece refers to anything outside the text, which is a bug
-/// here.
+/// Returns an error if the text gets too large, or if a piece refers to anything outside the text,
+/// which is a bug here.
 pub(crate) fn link(
     isa: &OwnedTargetIsa,
     pieces: &[Piece],
@@ -51,8 +52,8 @@ fn room(mut functions: impl Iterator<Item = (usize, u64)>) -> Result<usize, Comp
     })
 }
 
-/// Checks that every relocation is a distance from a place in its function to a place in the text. Anything else would
-/// bind the text to where it lies, or to this process.
+/// Checks that every relocation is a distance from a place in its function to a place in the text.
+/// Anything else would bind the text to where it lies, or to this process.
 fn check(compiled: &[CompiledFunction]) -> Result<(), CompileError> {
     let outside = |reloc: &ModuleReloc| {
         let ModuleReloc { offset, kind, name, .. } = reloc;
@@ -96,7 +97,8 @@ fn check_profile() -> Result<(), CompileError> {
     }
 }
 
-/// Places all functions in a buffer of `room` bytes. Returns the text and where each function starts in it.
+/// Places all functions in a buffer of `room` bytes. Returns the text and where each function
+/// starts in it.
 fn place(
     isa: &OwnedTargetIsa,
     room: usize,
@@ -108,7 +110,8 @@ fn place(
     let mut builder = JITBuilder::with_isa(isa.clone(), Box::new(|_| String::new()));
     builder.memory_provider(Box::new(buffer));
     let mut module = JITModule::new(builder);
-    // Functions have no names, so there is nothing that could be looked up. Signatures are not looked at.
+    // Functions have no names, so there is nothing that could be looked up. Signatures are not
+    // looked at.
     let signature = Signature::new(CallConv::Tail);
     for _ in compiled {
         module.declare_anonymous_function(&signature).map_err(internal)?;

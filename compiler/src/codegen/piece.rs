@@ -28,9 +28,11 @@ pub(crate) struct CompiledFunction {
     pub(crate) relocations: Vec<ModuleReloc>,
     /// Offsets in `bytes` of instructions that can trap.
     pub(crate) traps: Vec<(u32, TrapCode)>,
-    /// Offsets in `bytes` at which the code of a Wasm instruction starts, and the byte of the module where that is.
+    /// Offsets in `bytes` at which the code of a Wasm instruction starts, and the byte of the
+    /// module where that is.
     pub(crate) address_map: Vec<(u32, u32)>,
-    /// Calls with handlers, and the offsets in `bytes` where the function goes on. Handlers are offsets there, too.
+    /// Calls with handlers, and the offsets in `bytes` where the function goes on. Handlers are
+    /// offsets there, too.
     pub(crate) handled: Vec<HandledCall>,
     /// References in the frame during calls, by offsets in `bytes`.
     pub(crate) references: Vec<Reference>,
@@ -49,7 +51,8 @@ pub(crate) enum Piece {
     Exit(u32),
 }
 
-/// Returns everything that a module's text consists of: bodies in order, then trampolines in order of their types.
+/// Returns everything that a module's text consists of: bodies in order, then trampolines in order
+/// of their types.
 pub(crate) fn pieces(info: &ModuleInfo, metering: Metering) -> Vec<Piece> {
     // Bodies find it by its place behind them.
     let new_epoch = metering.epochs.then_some(Piece::NewEpoch);
@@ -90,7 +93,8 @@ impl Default for Worker {
 }
 
 impl Worker {
-    /// Compiles a piece, of which `index` is the place among the module's and `body` the body, if it is one.
+    /// Compiles a piece, of which `index` is the place among the module's and `body` the body, if
+    /// it is one.
     pub(super) fn run(
         &mut self,
         module: &ModuleContext<'_>,
@@ -112,8 +116,8 @@ impl Worker {
         self.emit(module.isa, index, body.map(|body| body.range().start as u32))
     }
 
-    /// Compiles what has been translated. `index` is the piece's own; `start` is where the body starts in the module,
-    /// if there is one.
+    /// Compiles what has been translated. `index` is the piece's own; `start` is where the body
+    /// starts in the module, if there is one.
     fn emit(
         &mut self,
         isa: &dyn TargetIsa,
@@ -138,8 +142,9 @@ impl Worker {
     }
 }
 
-/// Returns where the code of each instruction starts. Code that belongs to none counts as the start of the body: the
-/// prologue's check of the stack, and the instruction behind all other code that traps if it fails.
+/// Returns where the code of each instruction starts. Code that belongs to none counts as the start
+/// of the body: the prologue's check of the stack, and the instruction behind all other code that
+/// traps if it fails.
 fn address_map(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
     let mut entries: Vec<(u32, u32)> = Vec::new();
     let mut push = |offset: u32, wasm: u32| {
@@ -161,8 +166,8 @@ fn address_map(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32
     entries
 }
 
-/// Returns the calls with handlers. The call of an entry trampoline does not count: its handler serves traps, which reach
-/// it by another way.
+/// Returns the calls with handlers. The call of an entry trampoline does not count: its handler
+/// serves traps, which reach it by another way.
 fn handled(buffer: &MachBufferFinalized<Final>) -> Result<Vec<HandledCall>, CompileError> {
     let sites = buffer.call_sites().filter(|site| !site.exception_handlers.is_empty());
     sites.map(|site| Ok(HandledCall { offset: site.ret_addr, frame: frame(&site)? })).collect()

@@ -2,28 +2,31 @@
 //! it.
 //!
 //! **Entry** (host to Wasm), in the platform's calling convention:
-//! `(callee vmctx, code, values, padding.., activation) -> i32`. It leaves its frame pointer, its stack pointer and the
-//! address of its exception handler in the activation (`layout::activation`), takes the arguments from the array
-//! `values` (`layout::VALUE_SIZE` bytes each), and calls. After a normal return the results are in the array and it
-//! returns 0.
+//! `(callee vmctx, code, values, padding.., activation) -> i32`. It leaves its frame pointer, its
+//! stack pointer and the address of its exception handler in the activation (`layout::activation`),
+//! takes the arguments from the array `values` (`layout::VALUE_SIZE` bytes each), and calls. After
+//! a normal return the results are in the array and it returns 0.
 //!
-//! The padding takes up all other registers for arguments. So the activation's address is on the stack, where the
-//! platform's convention fixes its place, and whoever finds the trampoline's frame has found the activation.
+//! The padding takes up all other registers for arguments. So the activation's address is on the
+//! stack, where the platform's convention fixes its place, and whoever finds the trampoline's frame
+//! has found the activation.
 //!
-//! The handler returns 1. It is reached only if someone sets the three registers to what the activation says. That is
-//! sound for three reasons:
+//! The handler returns 1. It is reached only if someone sets the three registers to what the
+//! activation says. That is sound for three reasons:
 //!
 //! - A `try_call` of the tail convention assumes nothing about any register after it.
-//! - Frames here have one size from prologue to epilogue, so the stack pointer at the call is the one that is stored.
+//! - Frames here have one size from prologue to epilogue, so the stack pointer at the call is the
+//!   one that is stored.
 //! - What the trampoline needs afterwards is in its frame.
 //!
-//! **Exit** (Wasm to host), in Wasm's convention. In place of a vmctx it gets the address of a host context
-//! (`layout::host_context`), which names the function `(context, values, frame) -> i64` to call with the arguments in
-//! an array. If that returns 0, the results are in the array. If it returns `HOST_FAILED`, the trampoline traps. Anything
-//! else is the address of a function `(context)` that throws an exception, and never returns.
+//! **Exit** (Wasm to host), in Wasm's convention. In place of a vmctx it gets the address of a host
+//! context (`layout::host_context`), which names the function `(context, values, frame) -> i64` to
+//! call with the arguments in an array. If that returns 0, the results are in the array. If it
+//! returns `HOST_FAILED`, the trampoline traps. Anything else is the address of a function
+//! `(context)` that throws an exception, and never returns.
 //!
-//! **New epoch** (Wasm to the runtime), in a convention that keeps all registers, so that a loop that never calls it
-//! costs nothing more.
+//! **New epoch** (Wasm to the runtime), in a convention that keeps all registers, so that a loop
+//! that never calls it costs nothing more.
 
 use super::abi::{argument_registers, builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
 use crate::base::trap::Trap;
@@ -74,7 +77,8 @@ pub(crate) fn entry(isa: &dyn TargetIsa, ty: &FuncType, target: &mut Function, c
     target.signature = signature(isa, &vec![I64; argument_registers(isa) + 1]);
     let mut b = FunctionBuilder::new(target, context);
     let [vmctx, code, values, .., activation] = begin(&mut b)[..] else { unreachable!("at least four parameters") };
-    // The handler's address is asked for by the block that ends with the call, which may not be the first one.
+    // The handler's address is asked for by the block that ends with the call, which may not be the
+    // first one.
     let (calling, returned, trapped) = (b.create_block(), b.create_block(), b.create_block());
     b.ins().jump(calling, &[]);
     b.switch_to_block(calling);
@@ -175,7 +179,8 @@ fn raise(b: &mut FunctionBuilder<'_>, isa: &dyn TargetIsa, outcome: Value, host_
     b.ins().trap(trap_code(Trap::HostError));
 }
 
-/// Builds the trampoline that code calls when its epoch deadline has passed. It traps if the code may not go on.
+/// Builds the trampoline that code calls when its epoch deadline has passed. It traps if the code
+/// may not go on.
 pub(crate) fn new_epoch(isa: &dyn TargetIsa, target: &mut Function, context: &mut FunctionBuilderContext) {
     target.signature = new_epoch_signature();
     let mut b = FunctionBuilder::new(target, context);
@@ -197,7 +202,8 @@ mod tests {
     use crate::{Compiler, Settings};
     use cranelift_codegen::Context;
 
-    /// Returns a type with more parameters and results than there are registers, so that both use the stack.
+    /// Returns a type with more parameters and results than there are registers, so that both use
+    /// the stack.
     fn wide() -> FuncType {
         FuncType::new([ValType::I64; 12], [ValType::I32; 20])
     }
@@ -245,7 +251,8 @@ mod tests {
         let code = instructions(new_epoch);
         let prologue = code.split("block0:").next().unwrap();
         let saved = prologue.lines().filter(|line| line.contains("(%rsp)")).count();
-        // Those that a C function may change; what is left is the stack pointer, and those that it keeps itself.
+        // Those that a C function may change; what is left is the stack pointer, and those that it
+        // keeps itself.
         assert!(saved >= 9 + 16, "{code}");
         assert!(code.contains(&format!("trap={}", trap_code(Trap::Interrupt))), "{code}");
     }

@@ -1,10 +1,12 @@
-//! Call sites: what is known about a function while it waits for another one, by the address where it goes on.
+//! Call sites: what is known about a function while it waits for another one, by the address where
+//! it goes on.
 //!
-//! A call inside a `try_table` has *handlers*: where an exception goes that the callee throws. A call during which the
-//! function holds references that the runtime has to find has a *stack map*: where in its frame they are. Other calls
-//! have neither, and are in no table.
+//! A call inside a `try_table` has *handlers*: where an exception goes that the callee throws. A
+//! call during which the function holds references that the runtime has to find has a *stack map*:
+//! where in its frame they are. Other calls have neither, and are in no table.
 //!
-//! The tables are used in place, in memory or in an artifact, and looking something up neither allocates nor panics.
+//! The tables are used in place, in memory or in an artifact, and looking something up neither
+//! allocates nor panics.
 
 use crate::base::bytes::{Record, RecordTable};
 
@@ -50,7 +52,8 @@ pub struct Catches {
     pub reference: bool,
 }
 
-/// Stands for any tag. No module has so many, and Cranelift wants less than `u32::MAX` of the whole.
+/// Stands for any tag. No module has so many, and Cranelift wants less than `u32::MAX` of the
+/// whole.
 const ANY: u32 = u32::MAX >> 2;
 
 impl Catches {
@@ -80,7 +83,8 @@ pub struct Handler {
 pub struct Frame<H> {
     /// From the stack pointer to the frame pointer, in bytes.
     pub size: u32,
-    /// Where the function's vmctx is, as a distance from the stack pointer. Without meaning if no handler asks for a tag.
+    /// Where the function's vmctx is, as a distance from the stack pointer. Without meaning if no
+    /// handler asks for a tag.
     pub vmctx: u32,
     /// The handlers.
     pub handlers: H,
@@ -138,7 +142,8 @@ impl CallSites {
         }
     }
 
-    /// Returns what may catch an exception that is thrown by the call from which the function goes on at `offset`.
+    /// Returns what may catch an exception that is thrown by the call from which the function goes
+    /// on at `offset`.
     pub fn handlers_at(&self, offset: u32) -> Option<Frame<impl Iterator<Item = Handler> + '_>> {
         let at = self.handled.partition_point(|site| site.offset < offset);
         let site = self.handled.get(at).filter(|site| site.offset == offset)?;
@@ -150,8 +155,8 @@ impl CallSites {
         Some(Frame { size, vmctx, handlers })
     }
 
-    /// Returns where the references are that a function holds during the call from which it goes on at `offset`: how
-    /// many bytes below its frame pointer.
+    /// Returns where the references are that a function holds during the call from which it goes on
+    /// at `offset`: how many bytes below its frame pointer.
     pub fn references_at(&self, offset: u32) -> impl Iterator<Item = u32> + '_ {
         let first = self.references.partition_point(|reference| reference.offset < offset);
         let all = (first..).map_while(|index| self.references.get(index));

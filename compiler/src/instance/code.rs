@@ -1,8 +1,8 @@
 //! Holds machine code as it leaves the compiler: position-independent bytes and the tables that
 //! explain them.
 //!
-//! This is plain data. Nothing here knows how the code was made or where it will be placed. The tables that grow with
-//! the code are used in place, in memory or in an artifact.
+//! This is plain data. Nothing here knows how the code was made or where it will be placed. The
+//! tables that grow with the code are used in place, in memory or in an artifact.
 
 use super::call_sites::CallSites;
 use crate::base::bytes::{Bytes, Record, RecordTable};
@@ -13,8 +13,8 @@ use std::ops::Range;
 /// The machine code of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Code {
-    /// The finished text: bodies of functions, then trampolines. It calls within itself only, by distances, so it runs
-    /// wherever it is placed.
+    /// The finished text: bodies of functions, then trampolines. It calls within itself only, by
+    /// distances, so it runs wherever it is placed.
     pub text: Bytes,
     /// The tables that explain it.
     pub tables: CodeTables,
@@ -27,13 +27,16 @@ pub struct Code {
 pub struct CodeTables {
     /// The defined functions, in index order.
     pub funcs: RecordTable<FuncRange>,
-    /// Host to Wasm: for each canonical type of a function that escapes, its entry trampoline. Sorted by type.
+    /// Host to Wasm: for each canonical type of a function that escapes, its entry trampoline.
+    /// Sorted by type.
     pub entries: Vec<(u32, u32)>,
-    /// Wasm to host: for each canonical type of an imported function, its exit trampoline. Sorted by type.
+    /// Wasm to host: for each canonical type of an imported function, its exit trampoline. Sorted
+    /// by type.
     pub exits: Vec<(u32, u32)>,
     /// Instructions that can trap, sorted by offset.
     pub traps: SortedTable<TrapSite>,
-    /// Where the code of each Wasm instruction starts, sorted. It is precise enough to locate a trap or call.
+    /// Where the code of each Wasm instruction starts, sorted. It is precise enough to locate a
+    /// trap or call.
     pub address_map: SortedTable<AddressMapEntry>,
     /// Where exceptions go, and where references are.
     pub call_sites: CallSites,
@@ -107,7 +110,8 @@ impl CodeTables {
         if site.offset == offset { Trap::from_code(site.code) } else { None }
     }
 
-    /// Returns the defined function (counted from 0, without imports) whose code includes this offset.
+    /// Returns the defined function (counted from 0, without imports) whose code includes this
+    /// offset.
     pub fn func_at(&self, offset: u32) -> Option<usize> {
         let index = self.funcs.partition_point(|func| func.start <= offset).checked_sub(1)?;
         self.funcs.get(index)?.range().contains(&offset).then_some(index)

@@ -1,9 +1,11 @@
-//! Defines the types that a module can define: of functions, structures and arrays (specification, sections 2.3.6 to 2.3.8).
+//! Defines the types that a module can define: of functions, structures and arrays (specification,
+//! sections 2.3.6 to 2.3.8).
 
 use super::externs::Mutability;
 use super::types::{FuncType, ValType};
 
-/// The type of what a field or element holds: a value, or an integer that takes less room than any value.
+/// The type of what a field or element holds: a value, or an integer that takes less room than any
+/// value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StorageType {
     /// An integer of 8 bits. It is read and written as an `i32`.
@@ -92,7 +94,8 @@ impl FieldType {
         self.element
     }
 
-    /// Returns whether it can be used where `other` is expected, given whether what it holds can be.
+    /// Returns whether it can be used where `other` is expected, given whether what it holds can
+    /// be.
     pub(crate) fn matches_by(&self, other: &Self, matches: impl Fn(StorageType, StorageType) -> bool) -> bool {
         // A field that can be written has to match both ways.
         self.mutable == other.mutable
@@ -103,8 +106,8 @@ impl FieldType {
 
 /// The type of a structure: its fields.
 ///
-/// As with [`FuncType`], a type of which the fields do not say everything comes from an engine, and is equal to itself
-/// only.
+/// As with [`FuncType`], a type of which the fields do not say everything comes from an engine, and
+/// is equal to itself only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StructType {
     fields: Box<[FieldType]>,
@@ -136,8 +139,8 @@ impl StructType {
 
 /// The type of an array: what its elements are.
 ///
-/// As with [`FuncType`], a type of which the elements do not say everything comes from an engine, and is equal to
-/// itself only.
+/// As with [`FuncType`], a type of which the elements do not say everything comes from an engine,
+/// and is equal to itself only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ArrayType {
     field: FieldType,
@@ -254,7 +257,8 @@ pub struct TypeDef {
     pub composite: CompositeType,
     /// The type that it extends, by its number.
     pub supertype: Option<u32>,
-    /// Whether no other type can extend it, so that a value is of this type only if it has just this one.
+    /// Whether no other type can extend it, so that a value is of this type only if it has just
+    /// this one.
     pub is_final: bool,
 }
 

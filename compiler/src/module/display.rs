@@ -17,8 +17,8 @@ pub struct Shown<'a, T> {
 }
 
 impl<'a, T> Shown<'a, T> {
-    /// Shows a type with the types that it names in place of their numbers. What these name in turn is shown by
-    /// number.
+    /// Shows a type with the types that it names in place of their numbers. What these name in turn
+    /// is shown by number.
     pub fn new(ty: &'a T, types: &'a dyn NumberedTypes) -> Self {
         Self { ty, types: Some(types) }
     }

@@ -14,8 +14,8 @@ pub struct MemoryType {
     pub maximum: Option<u64>,
     /// Whether addresses are 64-bit.
     pub memory64: bool,
-    /// The binary logarithm of a page's size in bytes: 16, or 0 where the module asks for pages of one byte (the
-    /// custom-page-sizes proposal). Nothing else is valid.
+    /// The binary logarithm of a page's size in bytes: 16, or 0 where the module asks for pages of
+    /// one byte (the custom-page-sizes proposal). Nothing else is valid.
     pub page_size_log2: u8,
 }
 
@@ -27,18 +27,22 @@ impl Default for MemoryType {
 }
 
 impl MemoryType {
-    /// Returns the type of a memory with 32-bit addresses that starts with `minimum` pages of 64 KiB.
+    /// Returns the type of a memory with 32-bit addresses that starts with `minimum` pages of 64
+    /// KiB.
     ///
     /// # Panics
-    /// Panics if the minimum is greater than the maximum, or one of them is greater than 65,536 pages.
+    /// Panics if the minimum is greater than the maximum, or one of them is greater than 65,536
+    /// pages.
     pub fn new(minimum: u32, maximum: Option<u32>) -> Self {
         Self { minimum: minimum.into(), maximum: maximum.map(u64::from), ..Self::default() }.checked()
     }
 
-    /// Returns the type of a memory with 64-bit addresses that starts with `minimum` pages of 64 KiB.
+    /// Returns the type of a memory with 64-bit addresses that starts with `minimum` pages of 64
+    /// KiB.
     ///
     /// # Panics
-    /// Panics if the minimum is greater than the maximum, or one of them is greater than 2^48 pages.
+    /// Panics if the minimum is greater than the maximum, or one of them is greater than 2^48
+    /// pages.
     pub fn new64(minimum: u64, maximum: Option<u64>) -> Self {
         Self { minimum, maximum, memory64: true, ..Self::default() }.checked()
     }
@@ -90,12 +94,14 @@ impl MemoryType {
         self.page_size_log2
     }
 
-    /// Returns how many bytes it starts with. Types with more than a `u64` holds are valid, but not possible.
+    /// Returns how many bytes it starts with. Types with more than a `u64` holds are valid, but not
+    /// possible.
     pub fn initial_bytes(&self) -> u64 {
         self.minimum.saturating_mul(self.page_size())
     }
 
-    /// Returns whether its size is always a whole number of host pages, so that accesses beyond its end can fault.
+    /// Returns whether its size is always a whole number of host pages, so that accesses beyond its
+    /// end can fault.
     pub fn ends_at_a_page(&self) -> bool {
         self.page_size() == WASM_PAGE
     }
@@ -211,8 +217,8 @@ impl GlobalType {
     }
 }
 
-/// The type of a tag: what exceptions with it carry. It is a type of functions, of which the parameters are what an
-/// exception carries, and results there are none.
+/// The type of a tag: what exceptions with it carry. It is a type of functions, of which the
+/// parameters are what an exception carries, and results there are none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TagType {
     ty: FuncType,

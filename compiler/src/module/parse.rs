@@ -1,7 +1,7 @@
 //! Turns bytes into a description: wasmparser reads and validates, `sections` keeps what matters.
 //!
-//! Function bodies are handed on together with what validates them. Nothing here knows where things will sit in
-//! memory.
+//! Function bodies are handed on together with what validates them. Nothing here knows where things
+//! will sit in memory.
 
 use super::info::ModuleInfo;
 use super::preamble;
@@ -14,11 +14,11 @@ use wasmparser::{
     WasmFeatures,
 };
 
-/// The features that a module may use: WebAssembly 3.0 without garbage collection, and beyond it wide
-/// arithmetic, custom page sizes, and exceptions as they were before.
+/// The features that a module may use: WebAssembly 3.0 without garbage collection, and beyond it
+/// wide arithmetic, custom page sizes, and exceptions as they were before.
 ///
-/// To add a feature, add it here when everything below handles it. wasmparser refuses what is not here, by
-/// name and with its offset.
+/// To add a feature, add it here when everything below handles it. wasmparser refuses what is not
+/// here, by name and with its offset.
 const ALL: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::WIDE_ARITHMETIC)
@@ -32,8 +32,9 @@ const ALL: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::LEGACY_EXCEPTIONS)
     // For atomic instructions; `convert` refuses shared memories.
     .union(WasmFeatures::THREADS)
-    // wasmparser knows what types of functions need beyond that (recursive groups, subtypes, references that are
-    // always null) as garbage collection only; `convert` and `instruction` refuse the rest of it.
+    // wasmparser knows what types of functions need beyond that (recursive groups, subtypes,
+    // references that are always null) as garbage collection only; `convert` and `instruction`
+    // refuse the rest of it.
     .union(WasmFeatures::GC);
 
 /// The features whose absence wasmparser can report, as minirt names them.
@@ -71,7 +72,8 @@ fn flags(features: Features) -> WasmFeatures {
             flags.remove(flag);
         }
     }
-    // What wasmparser calls garbage collection is, as far as minirt has it, part of function references.
+    // What wasmparser calls garbage collection is, as far as minirt has it, part of function
+    // references.
     flags.set(WasmFeatures::GC, features.has(Feature::FunctionReferences));
     flags
 }
@@ -109,8 +111,8 @@ pub(crate) struct Body<'a> {
 /// Reads and validates a module's sections.
 ///
 /// # Errors
-/// Returns an error if a section breaks a rule of the specification, or uses a feature that minirt does not have or
-/// that is switched off.
+/// Returns an error if a section breaks a rule of the specification, or uses a feature that minirt
+/// does not have or that is switched off.
 pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, CompileError> {
     preamble::check(bytes)?;
     let mut sections = Sections::new(features);
@@ -134,7 +136,8 @@ pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, Comp
     Ok(Parsed { info, bodies })
 }
 
-/// Returns why a section is not valid, also where wasmparser's error does not say that a feature is missing.
+/// Returns why a section is not valid, also where wasmparser's error does not say that a feature is
+/// missing.
 fn refusal(error: &wasmparser::Error, features: Features, info: &ModuleInfo, payload: &Payload<'_>) -> CompileError {
     let offset = error.offset() as usize;
     match payload {

@@ -1,5 +1,5 @@
-//! Defines the types of values and functions (specification, section 2.3). Those of structures and arrays are in
-//! `composite`.
+//! Defines the types of values and functions (specification, section 2.3). Those of structures and
+//! arrays are in `composite`.
 //!
 //! `canonical` decides when two types are equal or one extends another. `display` prints them.
 
@@ -39,10 +39,12 @@ pub enum HeapType {
     NoExtern,
     /// No exception: only null.
     NoExn,
-    /// Functions of a type, by its number. In a [`ModuleInfo`](super::ModuleInfo) that is the index among its types;
-    /// everywhere else it is the engine's number, the same for equal types of all modules.
+    /// Functions of a type, by its number. In a [`ModuleInfo`](super::ModuleInfo) that is the index
+    /// among its types; everywhere else it is the engine's number, the same for equal types of all
+    /// modules.
     ConcreteFunc(u32),
-    /// Any structure, array or `i31`, and any value of the host that was made internal (`any.convert_extern`).
+    /// Any structure, array or `i31`, and any value of the host that was made internal
+    /// (`any.convert_extern`).
     Any,
     /// Whatever can be compared: any structure, array or `i31`.
     Eq,
@@ -60,20 +62,23 @@ pub enum HeapType {
     ConcreteArray(u32),
 }
 
-/// The kinds of references. Each has a representation of its own, and no type has values of two kinds.
+/// The kinds of references. Each has a representation of its own, and no type has values of two
+/// kinds.
 ///
-/// Whatever depends on how references are represented matches this enum without a wildcard, so that the compiler finds
-/// all of it when there is another kind.
+/// Whatever depends on how references are represented matches this enum without a wildcard, so that
+/// the compiler finds all of it when there is another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefKind {
-    /// To functions. As a value, the address of a funcref record; in the state, its distance from the owner's vmctx.
+    /// To functions. As a value, the address of a funcref record; in the state, its distance from
+    /// the owner's vmctx.
     Func,
     /// To values of the host. A handle: a number that means something to the store.
     Extern,
-    /// To structures, arrays and what else is [`HeapType::Any`]. A number: an `i31` has its value and the lowest bit set;
-    /// otherwise it is an offset in the store's heap.
+    /// To structures, arrays and what else is [`HeapType::Any`]. A number: an `i31` has its value
+    /// and the lowest bit set; otherwise it is an offset in the store's heap.
     Any,
-    /// To exceptions. A handle as well. The store has to find all that code holds, so as to free the other exceptions.
+    /// To exceptions. A handle as well. The store has to find all that code holds, so as to free
+    /// the other exceptions.
     Exn,
 }
 
@@ -212,9 +217,9 @@ impl HeapType {
         }
     }
 
-    /// Returns whether references to this can be used where references to `other` are expected, as far as that follows
-    /// from the two alone. Of two different concrete types, only the engine knows whether one extends the other: ask
-    /// the runtime's `Engine::matches`.
+    /// Returns whether references to this can be used where references to `other` are expected, as
+    /// far as that follows from the two alone. Of two different concrete types, only the engine
+    /// knows whether one extends the other: ask the runtime's `Engine::matches`.
     pub fn matches(&self, other: &Self) -> bool {
         self == other
             || *other == self.top()
@@ -269,7 +274,8 @@ impl RefType {
         self.heap
     }
 
-    /// Returns whether it can be used where `other` is expected, as far as [`HeapType::matches`] can tell.
+    /// Returns whether it can be used where `other` is expected, as far as [`HeapType::matches`]
+    /// can tell.
     pub fn matches(&self, other: &Self) -> bool {
         (other.nullable || !self.nullable) && self.heap.matches(&other.heap)
     }
@@ -342,7 +348,8 @@ impl ValType {
         matches!(self, Self::Ref(_))
     }
 
-    /// Returns whether its values are references that the runtime has to find where code holds them.
+    /// Returns whether its values are references that the runtime has to find where code holds
+    /// them.
     pub const fn is_traced(&self) -> bool {
         match self {
             Self::Ref(ty) => ty.heap.kind().is_traced(),
@@ -388,8 +395,8 @@ impl ValType {
         self.as_ref().unwrap_or_else(|| panic!("expected a reference type, found {self}"))
     }
 
-    /// Returns whether values of the type can be used where `other` is expected, as far as [`HeapType::matches`] can
-    /// tell.
+    /// Returns whether values of the type can be used where `other` is expected, as far as
+    /// [`HeapType::matches`] can tell.
     pub fn matches(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Ref(ty), Self::Ref(other)) => ty.matches(other),
@@ -409,22 +416,24 @@ pub enum Finality {
 
 /// The type of a function: its parameters and results.
 ///
-/// Types can differ in more than that: one can be open to subtypes, extend another, or be part of a recursive group
-/// (specification, section 2.3.8). Such a type comes from an engine, and is equal to itself only.
+/// Types can differ in more than that: one can be open to subtypes, extend another, or be part of a
+/// recursive group (specification, section 2.3.8). Such a type comes from an engine, and is equal
+/// to itself only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FuncType {
     params: Box<[ValType]>,
     results: Box<[ValType]>,
-    /// The engine's number, for a type of which parameters and results do not say everything. Never in a
-    /// [`ModuleInfo`](super::ModuleInfo).
+    /// The engine's number, for a type of which parameters and results do not say everything. Never
+    /// in a [`ModuleInfo`](super::ModuleInfo).
     pub(crate) number: Option<u32>,
 }
 
 impl FuncType {
     /// Returns the type of functions from `params` to `results`. It is final, and extends no other.
     ///
-    /// wasmtime's `FuncType::new` also takes an engine, in front. Types of minirt do not belong to one, unless
-    /// parameters and results do not say everything about them: those come from `Engine::sub_type`.
+    /// wasmtime's `FuncType::new` also takes an engine, in front. Types of minirt do not belong to
+    /// one, unless parameters and results do not say everything about them: those come from
+    /// `Engine::sub_type`.
     pub fn new(params: impl IntoIterator<Item = ValType>, results: impl IntoIterator<Item = ValType>) -> Self {
         Self { params: params.into_iter().collect(), results: results.into_iter().collect(), number: None }
     }

@@ -1,8 +1,8 @@
 //! Validates function bodies, and checks that minirt has what they use and that they keep to its
 //! limits.
 //!
-//! All bodies of a module are validated before any is compiled, so a module that will be refused costs no more than
-//! that.
+//! All bodies of a module are validated before any is compiled, so a module that will be refused
+//! costs no more than that.
 
 use super::convert::Known;
 use super::info::ModuleInfo;
@@ -18,7 +18,8 @@ use wasmparser::FuncValidatorAllocations;
 pub(crate) struct Limits<'m> {
     pub(crate) info: &'m ModuleInfo,
     pub(crate) features: Features,
-    /// The most instructions of a function. A call counts as one more for each parameter and result.
+    /// The most instructions of a function. A call counts as one more for each parameter and
+    /// result.
     pub(crate) instructions: u64,
 }
 
@@ -44,8 +45,8 @@ impl<'m> Limits<'m> {
 /// Validates bodies, given in order.
 ///
 /// # Errors
-/// Returns the error of the first body that breaks a rule of the specification or uses what minirt does not have, with
-/// the offset of the instruction in the module, or that exceeds a limit.
+/// Returns the error of the first body that breaks a rule of the specification or uses what minirt
+/// does not have, with the offset of the instruction in the module, or that exceeds a limit.
 pub(crate) fn bodies<'a>(bodies: impl IntoIterator<Item = Body<'a>>, limits: Limits<'_>) -> Result<(), CompileError> {
     let mut allocations = FuncValidatorAllocations::default();
     bodies.into_iter().try_for_each(|it| body(it, limits, &mut allocations))

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 /// The Wasm part of a stack, innermost frame first.
 ///
-/// Attached as context to the error of a call that entered Wasm: `error.downcast_ref::<WasmBacktrace>()`. It keeps the
-/// modules alive that its functions are from.
+/// Attached as context to the error of a call that entered Wasm:
+/// `error.downcast_ref::<WasmBacktrace>()`. It keeps the modules alive that its functions are from.
 ///
 /// # Examples
 /// ```
@@ -67,8 +67,8 @@ impl FrameInfo {
         self.offset
     }
 
-    /// Returns the byte at which the active instruction starts, counted from the start of the function's body (behind
-    /// its size, before its locals).
+    /// Returns the byte at which the active instruction starts, counted from the start of the
+    /// function's body (behind its size, before its locals).
     pub fn func_offset(&self) -> Option<usize> {
         let start = self.module.info().funcs[self.func as usize].body as usize;
         self.offset?.checked_sub(start)
@@ -82,16 +82,17 @@ impl FrameInfo {
 }
 
 impl WasmBacktrace {
-    /// Captures the functions that are active in a store: those from which a host function was called, or whose
-    /// epoch deadline passed. Elsewhere there are none. There are none either if the engine's configuration says so
+    /// Captures the functions that are active in a store: those from which a host function was
+    /// called, or whose epoch deadline passed. Elsewhere there are none. There are none either if
+    /// the engine's configuration says so
     /// ([`Config::wasm_backtrace_max_frames`](crate::Config::wasm_backtrace_max_frames)).
     pub fn capture(store: impl AsContext) -> Self {
         let store = &store.as_context().0.inner;
         store.engine.backtrace_frames().map_or_else(Self::default, |most| Self::of_active(store, most.get()))
     }
 
-    /// Does the same as [`capture`](Self::capture) even if the configuration says that there are no backtraces. At most
-    /// 64 frames are captured then.
+    /// Does the same as [`capture`](Self::capture) even if the configuration says that there are no
+    /// backtraces. At most 64 frames are captured then.
     pub fn force_capture(store: impl AsContext) -> Self {
         let store = &store.as_context().0.inner;
         Self::of_active(store, store.engine.backtrace_frames().unwrap_or(BACKTRACE_FRAMES).get())
@@ -99,19 +100,21 @@ impl WasmBacktrace {
 
     fn of_active(store: &StoreInner, most: usize) -> Self {
         let mut backtrace = Self::default();
-        // SAFETY: the caller has the store, so the calls that are at work in it are around this one.
+        // SAFETY: the caller has the store, so the calls that are at work in it are around this
+        // one.
         unsafe { backtrace.push_active(store, store.activation, most) };
         backtrace
     }
 
     /// Returns the active functions, innermost first, as many as
-    /// [`Config::wasm_backtrace_max_frames`](crate::Config::wasm_backtrace_max_frames) allows. Of the call into Wasm
-    /// that trapped there are at most 256.
+    /// [`Config::wasm_backtrace_max_frames`](crate::Config::wasm_backtrace_max_frames) allows. Of
+    /// the call into Wasm that trapped there are at most 256.
     pub fn frames(&self) -> &[FrameInfo] {
         &self.frames
     }
 
-    /// Returns the functions that were active when `innermost`, an activation in this store, stopped, up to a limit.
+    /// Returns the functions that were active when `innermost`, an activation in this store,
+    /// stopped, up to a limit.
     ///
     /// # Safety
     /// The activations around `innermost` must still be on the stack.
@@ -121,7 +124,8 @@ impl WasmBacktrace {
         let addresses: Vec<usize> =
             if trapped { TrapDetails::with(|details| details.frames().collect()) } else { Vec::new() };
         for (depth, address) in addresses.iter().take(most).enumerate() {
-            // A return address may already belong to the next instruction, or even the next function.
+            // A return address may already belong to the next instruction, or even the next
+            // function.
             backtrace.push(store, address - usize::from(depth > 0));
         }
         // SAFETY: the caller's promise.
@@ -137,8 +141,8 @@ impl WasmBacktrace {
         // SAFETY: the caller's promise.
         while let Some(active) = unsafe { activation.as_ref() } {
             if active.exit_frame != 0 {
-                // SAFETY: that activation is in Rust that a trampoline called, so the frames from the trampoline's up
-                // to the entry's are intact.
+                // SAFETY: that activation is in Rust that a trampoline called, so the frames from
+                // the trampoline's up to the entry's are intact.
                 let callers = unsafe { callers(active.exit_frame) }.take_while(|caller| caller.frame != active.frame);
                 for caller in callers {
                     if self.frames.len() >= most {
@@ -160,7 +164,8 @@ impl WasmBacktrace {
 
     /// Adds the function whose code an address is in. Adds nothing for an address in a trampoline.
     fn push(&mut self, store: &StoreInner, address: usize) {
-        // A store can have many instances, and a call is mostly in few modules: those that it was in before come first.
+        // A store can have many instances, and a call is mostly in few modules: those that it was
+        // in before come first.
         let known = self.frames.iter().rev().find(|frame| frame.module.prototype().code().offset(address).is_some());
         let module = match known {
             Some(frame) => frame.module.clone(),

@@ -11,8 +11,8 @@ use std::ptr::NonNull;
 
 /// Calls a function. `values` holds the arguments, and afterwards the results.
 ///
-/// It is not inlined: a fiber may call it on several threads in turn, and what a function has found out about its thread
-/// must not be used for the next call.
+/// It is not inlined: a fiber may call it on several threads in turn, and what a function has found
+/// out about its thread must not be used for the next call.
 ///
 /// # Errors
 /// The trap with its backtrace, or what a host function failed with.
@@ -21,8 +21,8 @@ use std::ptr::NonNull;
 /// When a host function panicked, with its panic.
 ///
 /// # Safety
-/// The record must be of a function in this store, and `values` have room for as many values as it has
-/// parameters or results, with arguments of its types.
+/// The record must be of a function in this store, and `values` have room for as many values as it
+/// has parameters or results, with arguments of its types.
 #[inline(never)]
 pub(crate) unsafe fn call(store: &mut StoreInner, record: NonNull<FuncRecord>, values: *mut Raw) -> Result<()> {
     // SAFETY: records live as long as their store.
@@ -34,7 +34,8 @@ pub(crate) unsafe fn call(store: &mut StoreInner, record: NonNull<FuncRecord>, v
     }
     let kind = prepare(store)?;
     store.touched = true;
-    // SAFETY: the entry trampoline was compiled for the function's type, and the rest is the caller's promise.
+    // SAFETY: the entry trampoline was compiled for the function's type, and the rest is the
+    // caller's promise.
     unsafe { run(store, kind, |activation| arch::enter(entry, callee, code, values.cast(), activation.cast())) }
 }
 
@@ -89,13 +90,15 @@ fn finish(store: &mut StoreInner, kind: CallKind) {
     }
 }
 
-/// Makes sure that minirt's handler gets faults. If it cannot, makes sure that valid writes do not fault.
+/// Makes sure that minirt's handler gets faults. If it cannot, makes sure that valid writes do not
+/// fault.
 #[cold]
 fn look_around(store: &mut StoreInner) -> Result<()> {
     let found = thread::look().context("could not set up this thread's signal stack")?;
     if found == Err(signal::Displaced) {
         for instance in &mut store.instances {
-            // SAFETY: the instance is alive, and none of its code is running on this stack or another.
+            // SAFETY: the instance is alive, and none of its code is running on this stack or
+            // another.
             let slot = unsafe { &mut instance.as_mut().slot };
             slot.make_all_writable().context("could not make an instance's memory writable")?;
         }
@@ -117,7 +120,8 @@ fn set_limit(store: &mut StoreInner, here: usize) {
     }
 }
 
-/// Asks the system where the stack ends. That is known for one call only: another stack may be there at the next one.
+/// Asks the system where the stack ends. That is known for one call only: another stack may be
+/// there at the next one.
 #[cold]
 fn set_limit_on_unknown_stack(store: &mut StoreInner, here: usize, most: usize) {
     let stack = stack::around(here, StackLimit::lowest_wanted(here, most));
@@ -137,8 +141,8 @@ unsafe fn run(store: &mut StoreInner, kind: CallKind, enter: impl FnOnce(*mut Ac
     let store: *mut StoreInner = store;
     store.expose_provenance();
     let mut activation = Activation::new(store.cast(), around);
-    // SAFETY: `store` was an exclusive reference. From here on it is used through its address alone: by host functions and
-    // the signal handler, which have all returned when `enter` does.
+    // SAFETY: `store` was an exclusive reference. From here on it is used through its address
+    // alone: by host functions and the signal handler, which have all returned when `enter` does.
     unsafe {
         (*store).activation = &raw mut activation;
         let failed = enter(&raw mut activation) != 0;

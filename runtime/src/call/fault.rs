@@ -1,23 +1,24 @@
 //! Decides whether a processor fault is a Wasm trap.
 //!
-//! Compiled code checks little: it lets the processor stop at an instruction that the compiler has listed.
-//! [`classify`] decides whether a fault is such a stop. It runs in a signal handler, so it reads
-//! plain memory only: it takes no lock and allocates nothing.
+//! Compiled code checks little: it lets the processor stop at an instruction that the compiler has
+//! listed. [`classify`] decides whether a fault is such a stop. It runs in a signal handler, so it
+//! reads plain memory only: it takes no lock and allocates nothing.
 //!
-//! A write by compiled code to a page that a tracked slot has write-protected is no trap: the slot makes the page writable,
-//! and the instruction runs again.
+//! A write by compiled code to a page that a tracked slot has write-protected is no trap: the slot
+//! makes the page writable, and the instruction runs again.
 //!
 //! A fault is a trap if, and only if:
 //!
 //! - the instruction is in code that is loaded, and listed in its trap table; and
-//! - the address, if there was one, lies in a slot of the store that is running. Or it lies in the first page of all,
-//!   and the trap is that of calling null: nothing is ever mapped there, and null references point there.
+//! - the address, if there was one, lies in a slot of the store that is running. Or it lies in the
+//!   first page of all, and the trap is that of calling null: nothing is ever mapped there, and
+//!   null references point there.
 //!
 //! Anything else is a bug of the host or of minirt, and goes to the handler that was there before.
 //!
-//! To find the store that is running, the frames lead from the instruction to the trampoline that entered the code, and that has its
-//! activation. So it does not matter which of a thread's stacks this is. Frames are read only if the instruction is
-//! compiled code's, which has set them up.
+//! To find the store that is running, the frames lead from the instruction to the trampoline that
+//! entered the code, and that has its activation. So it does not matter which of a thread's stacks
+//! this is. Frames are read only if the instruction is compiled code's, which has set them up.
 
 use super::frames::{MemoryFault, TrapDetails, callers};
 use crate::code::registry::{self, Reader, Text};
@@ -78,11 +79,12 @@ fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
     if listed.is_none() && !text.is_body(fault.pc) {
         return None; // A trampoline, perhaps before it has set up its frame.
     }
-    // SAFETY: the instruction is in the body of a function, or listed in a trampoline's: behind the prologue, or in a
-    // prologue where the frame pointer is still the caller's. Either way it is one of compiled code's.
+    // SAFETY: the instruction is in the body of a function, or listed in a trampoline's: behind the
+    // prologue, or in a prologue where the frame pointer is still the caller's. Either way it is
+    // one of compiled code's.
     let activation = unsafe { activation_of(code, fault.frame)?.as_mut()? };
-    // SAFETY: the activation's store outlives it. Wasm code of the store was interrupted, so no Rust code is at work on
-    // it, and no other thread has access to it.
+    // SAFETY: the activation's store outlives it. Wasm code of the store was interrupted, so no
+    // Rust code is at work on it, and no other thread has access to it.
     let store = unsafe { &*activation.store.cast::<StoreInner>() };
     let slot = fault.address.and_then(|address| store.at_address(address));
     let touched = match fault.address {
@@ -95,8 +97,9 @@ fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
         Meaning::Bug => return None,
         Meaning::Trap(trap) => trap,
         Meaning::WriteOr(trap) => {
-            // SAFETY: the instance is alive, and as above nobody is at work on it: what compiled code writes is not part
-            // of its description, and host code prepares a slot before it writes.
+            // SAFETY: the instance is alive, and as above nobody is at work on it: what compiled
+            // code writes is not part of its description, and host code prepares a slot before it
+            // writes.
             let slot = unsafe { &mut slot?.as_mut().slot };
             if slot.handle_write_fault(fault.address?, fault.pc) {
                 return Some(Resume::Retry);
@@ -115,7 +118,8 @@ fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
     Some(Resume::At(Position { pc: activation.handler, stack: activation.stack, frame: activation.frame }))
 }
 
-/// Returns where in its memory an instance's code could not access it: behind its end, or in the slot's guards.
+/// Returns where in its memory an instance's code could not access it: behind its end, or in the
+/// slot's guards.
 fn memory_fault(owner: &InstanceData, address: usize) -> Option<MemoryFault> {
     let view = owner.view();
     let index = view.module.num_imported_memories;
@@ -130,15 +134,17 @@ fn memory_fault(owner: &InstanceData, address: usize) -> Option<MemoryFault> {
     Some(MemoryFault { wasm_address, memory_size })
 }
 
-/// Returns the activation of the call that has entered the code with this frame: the entry trampoline, which is the first
-/// caller that is not the body of a function, has it as its argument. `None` if frames lead to anything else.
+/// Returns the activation of the call that has entered the code with this frame: the entry
+/// trampoline, which is the first caller that is not the body of a function, has it as its
+/// argument. `None` if frames lead to anything else.
 ///
 /// # Safety
-/// The frame must be that of a function of compiled code that is active, or of a trampoline that it has called.
+/// The frame must be that of a function of compiled code that is active, or of a trampoline that it
+/// has called.
 unsafe fn activation_of(code: &Reader<'_>, frame: usize) -> Option<*mut Activation> {
     let mut text: Option<Text<'_>> = None;
-    // SAFETY: the caller's promise. The walk goes on only from bodies of functions, all of which were called by
-    // compiled code, and stops at the trampoline.
+    // SAFETY: the caller's promise. The walk goes on only from bodies of functions, all of which
+    // were called by compiled code, and stops at the trampoline.
     for caller in unsafe { callers(frame) } {
         let address = caller.return_address - 1;
         // Callers are mostly of the same module.
@@ -146,8 +152,8 @@ unsafe fn activation_of(code: &Reader<'_>, frame: usize) -> Option<*mut Activati
             text = Some(code.at(address)?);
         }
         if text.as_ref().is_some_and(|text| !text.is_body(address)) {
-            // SAFETY: it is an entry trampoline: exit trampolines call the host, and are not called from there. Its
-            // caller has left the activation where a trampoline finds it.
+            // SAFETY: it is an entry trampoline: exit trampolines call the host, and are not called
+            // from there. Its caller has left the activation where a trampoline finds it.
             return unsafe {
                 let activation = arch::frame(caller.frame).argument as *mut Activation;
                 ((*activation).frame == caller.frame).then_some(activation)

@@ -1,7 +1,8 @@
 //! Walks the frames of compiled code, from the inside out, up to the trampoline that entered it.
 //!
-//! Every function keeps a frame pointer, and a frame begins with its caller's. So whoever knows one frame can go from
-//! function to function. Compiled code ends at an entry trampoline, whose caller is the host: there the walk has to stop.
+//! Every function keeps a frame pointer, and a frame begins with its caller's. So whoever knows one
+//! frame can go from function to function. Compiled code ends at an entry trampoline, whose caller
+//! is the host: there the walk has to stop.
 
 use crate::sys::arch;
 use std::cell::Cell;
@@ -10,8 +11,8 @@ use std::fmt;
 /// An active function that has called another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// The address where it goes on. This may already belong to the next instruction, or even to the next function; the byte before
-    /// does not.
+    /// The address where it goes on. This may already belong to the next instruction, or even to
+    /// the next function; the byte before does not.
     pub(crate) return_address: usize,
     /// Its frame pointer.
     pub(crate) frame: usize,
@@ -20,8 +21,9 @@ pub(crate) struct Caller {
 /// Returns the callers of the function with this frame, the innermost first.
 ///
 /// # Safety
-/// The frame must be that of a function that keeps frame pointers, as all of compiled code does, and is active. The same
-/// must be true of every caller from which another one is asked for: an entry trampoline is the last one.
+/// The frame must be that of a function that keeps frame pointers, as all of compiled code does,
+/// and is active. The same must be true of every caller from which another one is asked for: an
+/// entry trampoline is the last one.
 pub(crate) unsafe fn callers(frame: usize) -> impl Iterator<Item = Caller> {
     let mut frame = frame;
     std::iter::from_fn(move || {
@@ -40,7 +42,8 @@ const MAX_FRAMES: usize = 256;
 
 /// The record of this thread's last trap.
 ///
-/// It is not in the activation, which is made for every call. It is read right after the trap, on the same thread.
+/// It is not in the activation, which is made for every call. It is read right after the trap, on
+/// the same thread.
 pub(crate) struct TrapDetails {
     len: Cell<usize>,
     /// Code addresses: the faulting instruction, then return addresses.
@@ -49,11 +52,13 @@ pub(crate) struct TrapDetails {
     fault: Cell<Option<MemoryFault>>,
 }
 
-/// Where an access of a linear memory went, if it was out of bounds and the processor found out. The error of the call
-/// downcasts to it, and to [`Trap::MemoryOutOfBounds`](crate::Trap::MemoryOutOfBounds).
+/// Where an access of a linear memory went, if it was out of bounds and the processor found out.
+/// The error of the call downcasts to it, and to
+/// [`Trap::MemoryOutOfBounds`](crate::Trap::MemoryOutOfBounds).
 ///
-/// Not every such error has one. Code checks the bounds of bulk operations, of memories with pages of one byte, and of
-/// accesses with large constant offsets or 64-bit addresses itself, and keeps no address.
+/// Not every such error has one. Code checks the bounds of bulk operations, of memories with pages
+/// of one byte, and of accesses with large constant offsets or 64-bit addresses itself, and keeps
+/// no address.
 ///
 /// # Examples
 /// ```
@@ -70,8 +75,8 @@ pub(crate) struct TrapDetails {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryFault {
-    /// The address in the memory that could not be accessed. Of an access that begins inside, it is the first byte
-    /// outside.
+    /// The address in the memory that could not be accessed. Of an access that begins inside, it is
+    /// the first byte outside.
     pub wasm_address: u64,
     /// How many bytes the memory had.
     pub memory_size: u64,
@@ -92,7 +97,8 @@ thread_local! {
 }
 
 impl TrapDetails {
-    /// Calls `f` with this thread's record. Safe to call in a signal handler: there is nothing to initialise or to drop.
+    /// Calls `f` with this thread's record. Safe to call in a signal handler: there is nothing to
+    /// initialise or to drop.
     #[inline(never)]
     pub(crate) fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
         TRAP_DETAILS.with(f)

@@ -1,7 +1,8 @@
 //! Enters Wasm, traps, throws, and comes back.
 //!
-//! Each call has an *activation* (`store::activation`), which is on the host's stack for as long as the call lasts. No
-//! thread keeps anything about its calls: they may take turns on its stacks, or move to another thread.
+//! Each call has an *activation* (`store::activation`), which is on the host's stack for as long as
+//! the call lasts. No thread keeps anything about its calls: they may take turns on its stacks, or
+//! move to another thread.
 
 pub(crate) mod frames;
 mod backtrace;

@@ -1,6 +1,8 @@
-//! Faults that no guest can bring about: compiled code with a wrong address. The process has to end, loudly.
+//! Faults that no guest can bring about: compiled code with a wrong address. The process has to
+//! end, loudly.
 //!
-//! Each case runs in a process of its own, which is this program again with the case's name in the environment.
+//! Each case runs in a process of its own, which is this program again with the case's name in the
+//! environment.
 
 use crate::sys::mapping::{Access, PAGE, Reservation};
 use crate::{Engine, Extern, Instance, Module, Store, Trap};
@@ -26,7 +28,8 @@ fn in_child(test: &str, case: &str, body: impl FnOnce(&str)) -> Option<(ExitStat
     Some((output.status, text))
 }
 
-/// An instance whose code writes to an imported memory, with that memory's address replaced by another.
+/// An instance whose code writes to an imported memory, with that memory's address replaced by
+/// another.
 fn write_with_base(base: impl FnOnce(usize) -> usize) -> crate::Result<()> {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
@@ -83,7 +86,8 @@ fn a_write_through_a_corrupted_base_ends_the_process() {
 
 #[test]
 fn a_write_elsewhere_in_the_running_stores_slots_is_a_trap() {
-    // The same detour, to the guard of a slot: what tells these from those is where they go, and nothing else.
+    // The same detour, to the guard of a slot: what tells these from those is where they go, and
+    // nothing else.
     let error = write_with_base(|base| base + (1 << 30)).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds));
 }

@@ -3,10 +3,11 @@
 //!
 //! The signal handler asks, so a look-up takes no lock and allocates nothing.
 //!
-//! A sorted list that is never changed, only replaced. Readers announce themselves in the count of the current epoch. A
-//! writer publishes a new list, begins the next epoch, and frees the old list when the last one's count is zero: later
-//! readers do not hold it up, however many they are. Readers never wait; they are signal handlers, and so take only
-//! microseconds for the writer to outlast.
+//! A sorted list that is never changed, only replaced. Readers announce themselves in the count of
+//! the current epoch. A writer publishes a new list, begins the next epoch, and frees the old list
+//! when the last one's count is zero: later readers do not hold it up, however many they are.
+//! Readers never wait; they are signal handlers, and so take only microseconds for the writer to
+//! outlast.
 
 use crate::sys::fork;
 use minirt_compiler::Trap;
@@ -42,11 +43,12 @@ pub(crate) struct Text<'a> {
     tables: &'a CodeTables,
 }
 
-/// Calls `f`, which must not panic, with all code that is loaded now. None of it goes away meanwhile. Safe to call in a
-/// signal handler.
+/// Calls `f`, which must not panic, with all code that is loaded now. None of it goes away
+/// meanwhile. Safe to call in a signal handler.
 pub(crate) fn read<R>(f: impl FnOnce(&Reader<'_>) -> R) -> R {
     let readers = announce();
-    // SAFETY: having announced ourselves before the load, whatever list we get is not freed until we leave.
+    // SAFETY: having announced ourselves before the load, whatever list we get is not freed until
+    // we leave.
     let list = unsafe { LIST.load(SeqCst).as_ref() };
     let result = f(&Reader { list: list.map_or(&[], Vec::as_slice) });
     readers.fetch_sub(1, SeqCst);
@@ -58,7 +60,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn at(&self, address: usize) -> Option<Text<'a>> {
         let next = self.list.partition_point(|e| e.addresses.start <= address);
         let Entry { addresses, tables } = self.list[..next].last().filter(|e| e.addresses.contains(&address))?;
-        // SAFETY: the tables are there until `remove` returns (see `add`), and it waits until we leave.
+        // SAFETY: the tables are there until `remove` returns (see `add`), and it waits until we
+        // leave.
         let tables = unsafe { &**tables };
         let bodies_end = addresses.start + tables.bodies_end() as usize;
         Some(Text { addresses: addresses.clone(), bodies_end, tables })
@@ -76,7 +79,8 @@ impl<'a> Text<'a> {
         address < self.bodies_end
     }
 
-    /// Returns the call sites of this text, and the place in them of one whose function goes on at an address.
+    /// Returns the call sites of this text, and the place in them of one whose function goes on at
+    /// an address.
     pub(crate) fn call_site(&self, return_address: usize) -> (&'a CallSites, u32) {
         (&self.tables.call_sites, (return_address - self.addresses.start) as u32)
     }
@@ -118,8 +122,9 @@ fn replace(change: impl FnOnce(&mut Vec<Entry>)) {
     fork::register_innermost(|| Box::new(lock()));
     let _writer = lock();
     static FORKS: Once = Once::new();
-    // SAFETY: the function is there as long as the process. Without memory for the entry it is not called; then only
-    // a child that was forked while another thread was looking something up would wait for that thread.
+    // SAFETY: the function is there as long as the process. Without memory for the entry it is not
+    // called; then only a child that was forked while another thread was looking something up would
+    // wait for that thread.
     FORKS.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(forget_readers)) });
     let old = LIST.load(SeqCst);
     // SAFETY: lists are only freed below, under the same lock, so `old` is alive.
@@ -131,8 +136,9 @@ fn replace(change: impl FnOnce(&mut Vec<Entry>)) {
         std::hint::spin_loop();
     }
     if !old.is_null() {
-        // SAFETY: it came from Box::into_raw. A reader that announces itself in the new epoch loads the new list, and
-        // those that could have had the old one are gone, since their count was zero after the store.
+        // SAFETY: it came from Box::into_raw. A reader that announces itself in the new epoch loads
+        // the new list, and those that could have had the old one are gone, since their count was
+        // zero after the store.
         drop(unsafe { Box::from_raw(old) });
     }
 }
@@ -150,7 +156,8 @@ fn announce() -> &'static AtomicUsize {
     }
 }
 
-/// Forgets all readers, in a child after a fork: of all threads only the one that forked goes on, and it is no reader.
+/// Forgets all readers, in a child after a fork: of all threads only the one that forked goes on,
+/// and it is no reader.
 extern "C" fn forget_readers() {
     READERS.iter().for_each(|readers| readers.store(0, SeqCst));
 }
@@ -254,7 +261,8 @@ mod tests {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let known = Known::new();
         let reader = Inside::new(known.start());
-        // SAFETY: the child calls what the C library allows after a fork, allocates (which glibc sees to) and exits.
+        // SAFETY: the child calls what the C library allows after a fork, allocates (which glibc
+        // sees to) and exits.
         unsafe {
             let child = libc::fork();
             if child == 0 {

@@ -5,8 +5,8 @@ use crate::cow::Writer;
 use crate::sys::arch;
 use crate::sys::callers;
 
-/// Returns the instruction of compiled code that has called the host, and whether it called a function of the host or
-/// only what the runtime does for an instruction, such as `memory.copy`.
+/// Returns the instruction of compiled code that has called the host, and whether it called a
+/// function of the host or only what the runtime does for an instruction, such as `memory.copy`.
 pub(crate) fn find() -> Writer {
     let active = callers::active();
     let found = registry::read(|code| {
@@ -18,7 +18,8 @@ pub(crate) fn find() -> Writer {
     });
     match found {
         Some((pc, _, true)) => Writer { pc, host: false },
-        // SAFETY: what is not a body and has called the host is an exit trampoline, which keeps a frame pointer.
+        // SAFETY: what is not a body and has called the host is an exit trampoline, which keeps a
+        // frame pointer.
         Some((_, frame, false)) => Writer { pc: unsafe { arch::frame(frame) }.return_address - 1, host: true },
         None => Writer { pc: 0, host: true },
     }

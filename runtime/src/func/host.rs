@@ -1,8 +1,9 @@
 //! Defines host functions: closures that Wasm can call.
 //!
-//! A closure stands behind an untyped pointer, beside the one function that knows its type: the shim. An exit
-//! trampoline calls the shim (or the host does, if it calls a host function). The shim hands the closure its arguments
-//! and a [`Caller`], and turns an error or a panic into a return value, so that no Rust frame is ever skipped.
+//! A closure stands behind an untyped pointer, beside the one function that knows its type: the
+//! shim. An exit trampoline calls the shim (or the host does, if it calls a host function). The
+//! shim hands the closure its arguments and a [`Caller`], and turns an error or a panic into a
+//! return value, so that no Rust frame is ever skipped.
 
 use crate::call::unwind;
 use crate::engine::Engine;
@@ -46,7 +47,8 @@ impl HostFunc {
     }
 }
 
-/// Passed to a host function: gives access to the store, and to the instance that imports the function.
+/// Passed to a host function: gives access to the store, and to the instance that imports the
+/// function.
 ///
 /// # Examples
 /// ```
@@ -108,7 +110,8 @@ impl<T> Caller<'_, T> {
         self.store.get_fuel()
     }
 
-    /// Sets the store's fuel, also for the code that is running: [`Store::set_fuel`](crate::Store::set_fuel).
+    /// Sets the store's fuel, also for the code that is running:
+    /// [`Store::set_fuel`](crate::Store::set_fuel).
     ///
     /// # Errors
     /// Returns an error if the engine was not configured to consume fuel.
@@ -122,14 +125,15 @@ impl<T> Caller<'_, T> {
         self.engine().metering().epochs
     }
 
-    /// Does what compiled code does in loops, for a host function that takes long or waits: if the store's epoch deadline
-    /// has passed, the guest is interrupted, or the embedder's callback decides
-    /// ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)). The callback may do anything with the store, so
-    /// look everything up again afterwards.
+    /// Does what compiled code does in loops, for a host function that takes long or waits: if the
+    /// store's epoch deadline has passed, the guest is interrupted, or the embedder's callback
+    /// decides ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)). The callback may
+    /// do anything with the store, so look everything up again afterwards.
     ///
     /// # Errors
-    /// Returns an error if the guest is not to continue: [`Trap::Interrupt`](crate::Trap::Interrupt), or the callback's own.
-    /// The host function should return it.
+    /// Returns an error if the guest is not to continue:
+    /// [`Trap::Interrupt`](crate::Trap::Interrupt), or the callback's own. The host function should
+    /// return it.
     ///
     /// # Panics
     /// With the panic of the callback.
@@ -140,12 +144,12 @@ impl<T> Caller<'_, T> {
         epoch::check_deadline(&mut self.store.0.inner)
     }
 
-    /// Makes an exception the store's pending one, and returns the error with which this host function throws it:
-    /// `caller.throw(exception)?`.
+    /// Makes an exception the store's pending one, and returns the error with which this host
+    /// function throws it: `caller.throw(exception)?`.
     ///
     /// # Errors
-    /// Always: [`ThrownException`]; or another error if the exception belongs to another store, or its handle is not valid
-    /// any more.
+    /// Always: [`ThrownException`]; or another error if the exception belongs to another store, or
+    /// its handle is not valid any more.
     pub fn throw<R>(&mut self, exception: ExnRef) -> Result<R> {
         self.store.throw(exception)
     }
@@ -161,10 +165,11 @@ impl<T> Caller<'_, T> {
         self.store.has_pending_exception()
     }
 
-    /// Returns an export of the instance that imports this function. `None` if it has no export of that name, or if the
-    /// function was called through a reference and no instance imports it.
+    /// Returns an export of the instance that imports this function. `None` if it has no export of
+    /// that name, or if the function was called through a reference and no instance imports it.
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
-        // SAFETY: the importer is alive, since its store is, and nobody changes its description now.
+        // SAFETY: the importer is alive, since its store is, and nobody changes its description
+        // now.
         let instance = unsafe { InstanceData::shared(self.importer?) }.index;
         export_of(&self.store.0.inner, instance, name)
     }
@@ -203,9 +208,10 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
     values: *mut Raw,
     frame: *const usize,
 ) -> u64 {
-    // SAFETY: a host function runs within a call of its store, whose data is of the type that the closure was made for. The
-    // store has been lent to that call, and is used by nobody else until the closure returns. The call's activation is the
-    // store's innermost one. `context` is that of the closure.
+    // SAFETY: a host function runs within a call of its store, whose data is of the type that the
+    // closure was made for. The store has been lent to that call, and is used by nobody else until
+    // the closure returns. The call's activation is the store's innermost one. `context` is that of
+    // the closure.
     let (activation, store, context) = unsafe {
         let store = &mut *StoreInner::of_host_function(context).cast::<StoreData<T>>().as_ptr();
         let activation = store.inner.activation;
@@ -216,7 +222,8 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
         let caller = Caller { store: StoreContextMut(&mut *store), importer: context.importer };
         // SAFETY: `data` is the address of the closure, kept alive by the store or its instance.
         let closure = unsafe { &*context.data.cast::<F>() };
-        // SAFETY: the trampoline's array holds arguments and has room for results of the function's type.
+        // SAFETY: the trampoline's array holds arguments and has room for results of the function's
+        // type.
         Failure::catch(|| unsafe { closure.call(caller, values) }).err()
     };
     // SAFETY: as above; the activation is the store's innermost again.
@@ -242,7 +249,8 @@ fn failed(store: &mut StoreInner, failure: Failure) -> u64 {
 /// How many values a call of a function of any type has room for without allocating.
 pub(crate) const INLINE_VALUES: usize = 8;
 
-/// A closure that takes and returns values of any type, for functions whose type is only known at run time.
+/// A closure that takes and returns values of any type, for functions whose type is only known at
+/// run time.
 struct Dynamic<F> {
     ty: FuncType,
     closure: F,

@@ -1,7 +1,7 @@
 //! Checks the values that an instance gets for its imports, and writes them into its host cell.
 //!
-//! A host function that a linker holds belongs to no store: the instance's host cell points to its closure, and the
-//! instance keeps that alive. Everything else belongs to the instance's store.
+//! A host function that a linker holds belongs to no store: the instance's host cell points to its
+//! closure, and the instance keeps that alive. Everything else belongs to the instance's store.
 
 use super::incompatible::IncompatibleImportError;
 use crate::engine::Engine;
@@ -29,8 +29,8 @@ pub(crate) enum ImportValue {
     Host(HostFunc, u32),
 }
 
-/// Returns the closures that imports point to, to be kept as long as an instance that uses them. `None` if there are
-/// none.
+/// Returns the closures that imports point to, to be kept as long as an instance that uses them.
+/// `None` if there are none.
 pub(crate) fn closures_of(imports: &[ImportValue]) -> Option<Arc<Closures>> {
     let closure = |value: &ImportValue| match value {
         ImportValue::Host(host, _) => Some(host.closure.clone()),
@@ -71,7 +71,8 @@ impl ImportValue {
     }
 }
 
-/// Checks that there is a value for each import, and that it fits (steps 1 to 4 of the specification).
+/// Checks that there is a value for each import, and that it fits (steps 1 to 4 of the
+/// specification).
 pub(crate) fn check_imports(store: &StoreInner, module: &Prototype, imports: &[ImportValue]) -> Result<()> {
     let info = module.info();
     ensure!(
@@ -147,13 +148,15 @@ pub(crate) fn check_type(
     Err(IncompatibleImportError { module, name, expected, found, shown }.into())
 }
 
-/// Returns whether a global may be imported where `wanted` is declared. If it is only read, its type may be a subtype.
+/// Returns whether a global may be imported where `wanted` is declared. If it is only read, its
+/// type may be a subtype.
 fn global_fits(engine: &Engine, wanted: GlobalType, found: GlobalType) -> bool {
     let covariant = || !wanted.mutable && !found.mutable && engine.types().val_matches(found.content, wanted.content);
     wanted == found || covariant()
 }
 
-/// Returns whether a memory or table with limits `found` may be imported where `wanted` is declared (section 3.4.9).
+/// Returns whether a memory or table with limits `found` may be imported where `wanted` is declared
+/// (section 3.4.9).
 fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>), size: Size) -> bool {
     let maximum = match (wanted.1, found.1) {
         (None, _) => true,
@@ -167,8 +170,8 @@ fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>), size: Size)
 /// Writes an instance's imports into its host cell.
 ///
 /// # Safety
-/// The slot must be bound to the image of the instance's prototype, and nobody else use it or the description. The
-/// values must fit the imports.
+/// The slot must be bound to the image of the instance's prototype, and nobody else use it or the
+/// description. The values must fit the imports.
 pub(crate) unsafe fn write_imports(store: &StoreInner, data: &InstanceData, imports: &[ImportValue]) {
     for (import, value) in data.prototype.info().imports.iter().zip(imports) {
         // SAFETY: the caller's promise.
@@ -216,8 +219,8 @@ unsafe fn write_import(store: &StoreInner, view: View<'_>, module: &Prototype, e
     }
 }
 
-/// Writes the entry of a host function. Its own type may be a subtype of the import's. The import's exit trampoline
-/// serves both: it passes the same values.
+/// Writes the entry of a host function. Its own type may be a subtype of the import's. The import's
+/// exit trampoline serves both: it passes the same values.
 ///
 /// # Safety
 /// As for [`write_import`].

@@ -4,10 +4,11 @@ use minirt_compiler::Printable;
 use minirt_compiler::module::ExternType;
 use std::fmt::{self, Display, Formatter};
 
-/// Says that something was given for an import, and is of a type that does not fit. Errors of instantiation and of
-/// [`Linker::instantiate_pre`](crate::Linker::instantiate_pre) downcast to it.
+/// Says that something was given for an import, and is of a type that does not fit. Errors of
+/// instantiation and of [`Linker::instantiate_pre`](crate::Linker::instantiate_pre) downcast to it.
 ///
-/// Names are a guest's choice. The message escapes and shortens them; the methods return them as they are.
+/// Names are a guest's choice. The message escapes and shortens them; the methods return them as
+/// they are.
 #[derive(Clone, Debug)]
 pub struct IncompatibleImportError {
     pub(super) module: String,

@@ -9,7 +9,8 @@ use minirt_compiler::module::MemoryType;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 
-/// The pages of an instance, as they are now ([`Instance::page_map`]). Pages are those of the host: 4 KiB.
+/// The pages of an instance, as they are now ([`Instance::page_map`]). Pages are those of the host:
+/// 4 KiB.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageMap {
@@ -23,13 +24,15 @@ pub struct PageMap {
 pub struct PageRegion {
     /// The part of the instance.
     pub kind: RegionKind,
-    /// All pages, in runs that are sorted and touch. A memory's last run is inaccessible if the memory can still grow.
+    /// All pages, in runs that are sorted and touch. A memory's last run is inaccessible if the
+    /// memory can still grow.
     pub runs: Vec<PageRun>,
-    /// Whether writes outside the hot set fault, so that a reset knows what was written without asking the kernel.
+    /// Whether writes outside the hot set fault, so that a reset knows what was written without
+    /// asking the kernel.
     pub tracked: bool,
-    /// Whether every write of this run was seen, so that [`PageRun::first_writer`] is complete. False if
-    /// [`Config::attribute_writes`](crate::Config::attribute_writes) is not set, if the host was handed all of the
-    /// memory, or if the process has no memory mappings left.
+    /// Whether every write of this run was seen, so that [`PageRun::first_writer`] is complete.
+    /// False if [`Config::attribute_writes`](crate::Config::attribute_writes) is not set, if the
+    /// host was handed all of the memory, or if the process has no memory mappings left.
     pub attributed: bool,
 }
 
@@ -37,8 +40,8 @@ pub struct PageRegion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RegionKind {
-    /// The host cell, which is written for each instance, and what code can change besides memories: globals, tables,
-    /// sizes.
+    /// The host cell, which is written for each instance, and what code can change besides
+    /// memories: globals, tables, sizes.
     State,
     /// The memory of this index in the module's index space.
     Memory(u32),
@@ -48,11 +51,13 @@ pub enum RegionKind {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageRun {
-    /// The pages, counted from the region's start. A memory's page `n` starts at its byte `4096 * n`.
+    /// The pages, counted from the region's start. A memory's page `n` starts at its byte
+    /// `4096 * n`.
     pub pages: Range<u64>,
     /// Their kind.
     pub kind: PageKind,
-    /// Whether they are in the hot set: writable although the instance is tracked, because earlier runs wrote them.
+    /// Whether they are in the hot set: writable although the instance is tracked, because earlier
+    /// runs wrote them.
     pub hot: bool,
     /// Whether they were added by growing the memory.
     pub grown: bool,
@@ -108,11 +113,12 @@ impl PageRun {
 }
 
 impl Instance {
-    /// Tells what each page of the instance's state and memories is: whether it is shared with the image, the
-    /// instance's own, or not even touched. It asks the kernel, and compares the instance's own pages with the image.
+    /// Tells what each page of the instance's state and memories is: whether it is shared with the
+    /// image, the instance's own, or not even touched. It asks the kernel, and compares the
+    /// instance's own pages with the image.
     ///
-    /// With [`Config::attribute_writes`](crate::Config::attribute_writes) it also tells which function first wrote each
-    /// page in this run, that is, since the instance was made or reset.
+    /// With [`Config::attribute_writes`](crate::Config::attribute_writes) it also tells which
+    /// function first wrote each page in this run, that is, since the instance was made or reset.
     ///
     /// # Errors
     /// Returns an error if the kernel cannot list pages: Linux has been able to since 6.7.

@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 /// Definitions by module and name, from which instances get their imports.
 ///
-/// Host functions belong to the linker, and serve any number of stores. Everything else belongs to one store.
+/// Host functions belong to the linker, and serve any number of stores. Everything else belongs to
+/// one store.
 ///
 /// # Examples
 /// ```
@@ -82,7 +83,8 @@ impl<T> Linker<T> {
         &self.engine
     }
 
-    /// Sets whether a name may be defined again, which replaces the older definition. Default: `false`.
+    /// Sets whether a name may be defined again, which replaces the older definition. Default:
+    /// `false`.
     pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
         self.shadowing = allow;
         self
@@ -120,8 +122,9 @@ impl<T> Linker<T> {
         self.insert(module, name, Definition { value, ty })
     }
 
-    /// Defines a host function of a type that is only known at run time. The closure gets the arguments, and a slice
-    /// for its results that is filled with defaults. Results that do not fit the type are an error of the call.
+    /// Defines a host function of a type that is only known at run time. The closure gets the
+    /// arguments, and a slice for its results that is filled with defaults. Results that do not fit
+    /// the type are an error of the call.
     ///
     /// # Errors
     /// Returns an error if the name is taken and shadowing is not allowed.
@@ -142,8 +145,8 @@ impl<T> Linker<T> {
     /// Defines something that `store` owns. Only instances of that store can import it.
     ///
     /// # Errors
-    /// Returns an error if the name is taken and shadowing is not allowed, if `item` belongs to another store, or if
-    /// the store belongs to another engine.
+    /// Returns an error if the name is taken and shadowing is not allowed, if `item` belongs to
+    /// another store, or if the store belongs to another engine.
     pub fn define(
         &mut self,
         store: impl AsContext<Data = T>,
@@ -157,8 +160,9 @@ impl<T> Linker<T> {
     /// Defines all exports of an instance under a module name.
     ///
     /// # Errors
-    /// Returns an error if a name is taken and shadowing is not allowed (exports before that one stay defined), if the
-    /// instance belongs to another store, or if the store belongs to another engine.
+    /// Returns an error if a name is taken and shadowing is not allowed (exports before that one
+    /// stay defined), if the instance belongs to another store, or if the store belongs to another
+    /// engine.
     pub fn instance(&mut self, store: impl AsContext<Data = T>, module: &str, instance: Instance) -> Result<&mut Self> {
         let inner = &store.as_context().0.inner;
         let own = instance.store == inner.id;
@@ -181,8 +185,8 @@ impl<T> Linker<T> {
     /// Creates an instance, with the definitions of the linker as its imports.
     ///
     /// # Errors
-    /// Returns an error if an import is not defined ([`UnknownImportError`]), or the module belongs to another engine; and
-    /// the same as [`Instance::new`].
+    /// Returns an error if an import is not defined ([`UnknownImportError`]), or the module belongs
+    /// to another engine; and the same as [`Instance::new`].
     ///
     /// # Panics
     /// Panics with the panic of a host function called by the start function.
@@ -196,7 +200,9 @@ impl<T> Linker<T> {
     ///
     /// # Errors
     /// Returns an error if an import is not defined ([`UnknownImportError`]) or has another type
-    /// ([`IncompatibleImportError`](crate::IncompatibleImportError)), or if the module belongs to another engine. The sizes of memories and tables are only checked when an instance is made, because they may still grow.
+    /// ([`IncompatibleImportError`](crate::IncompatibleImportError)), or if the module belongs to
+    /// another engine. The sizes of memories and tables are only checked when an instance is made,
+    /// because they may still grow.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
         let mut imports = Vec::with_capacity(module.imports().len());
         for (definition, import) in self.definitions(module)?.zip(&module.info().imports) {

@@ -16,14 +16,16 @@ const INITIALIZE: &str = "_initialize";
 impl<T: 'static> Linker<T> {
     /// Defines the exports of a module under a module name, as WASI's application ABI says.
     ///
-    /// - A *command* exports `_start`, and lives for one call. Only its functions are defined. Each call of one makes
-    ///   an instance of its own, which takes room in the store until that is dropped.
-    /// - Any other module is a *reactor*. This method makes one instance, calls its export `_initialize` if there is
-    ///   one, and defines all its exports.
+    /// - A *command* exports `_start`, and lives for one call. Only its functions are defined. Each
+    ///   call of one makes an instance of its own, which takes room in the store until that is
+    ///   dropped.
+    /// - Any other module is a *reactor*. This method makes one instance, calls its export
+    ///   `_initialize` if there is one, and defines all its exports.
     ///
     /// # Errors
-    /// Returns an error if an import of the module is not defined; if `_initialize` fails; if a name is taken and
-    /// shadowing is not allowed; and the same as [`Instance::new`](crate::Instance::new).
+    /// Returns an error if an import of the module is not defined; if `_initialize` fails; if a
+    /// name is taken and shadowing is not allowed; and the same as
+    /// [`Instance::new`](crate::Instance::new).
     pub fn module(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
@@ -59,8 +61,9 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
-    /// Defines a function for each function that a module imports and nobody defines. Calling it is an error, which
-    /// downcasts to [`UnknownImportError`]. Other imports that nobody defines stay undefined.
+    /// Defines a function for each function that a module imports and nobody defines. Calling it is
+    /// an error, which downcasts to [`UnknownImportError`]. Other imports that nobody defines stay
+    /// undefined.
     ///
     /// # Errors
     /// Returns no error today.
@@ -82,12 +85,13 @@ impl<T: 'static> Linker<T> {
         self.func_new(import.module(), import.name(), ty, move |_, _, _| Err(error.clone().into())).map(drop)
     }
 
-    /// Defines each import of a module that is not defined, with a default value: functions return zeros and nulls,
-    /// globals hold them, memories are zero, tables hold nulls, and both are as small as the module allows. Tags are new ones.
+    /// Defines each import of a module that is not defined, with a default value: functions return
+    /// zeros and nulls, globals hold them, memories are zero, tables hold nulls, and both are as
+    /// small as the module allows. Tags are new ones.
     ///
     /// # Errors
-    /// Returns an error if a type asks for references that are never null; and the same as [`Global::new`],
-    /// [`Table::new`] and [`Memory::new`].
+    /// Returns an error if a type asks for references that are never null; and the same as
+    /// [`Global::new`], [`Table::new`] and [`Memory::new`].
     pub fn define_unknown_imports_as_default_values(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
@@ -122,8 +126,9 @@ impl<T: 'static> Linker<T> {
         self.define(store, import.module(), import.name(), item).map(drop)
     }
 
-    /// Returns the function that stands for running a module: the one that is defined under the module name and an
-    /// empty name, or else `_start`. If neither is defined, returns a function that does nothing.
+    /// Returns the function that stands for running a module: the one that is defined under the
+    /// module name and an empty name, or else `_start`. If neither is defined, returns a function
+    /// that does nothing.
     ///
     /// # Errors
     /// Returns an error if the definition is not a function.
@@ -146,8 +151,8 @@ impl<T> Linker<T> {
     /// Gives a definition a second name.
     ///
     /// # Errors
-    /// Returns an error if nothing is defined under the first name, or the second is taken and shadowing is not
-    /// allowed.
+    /// Returns an error if nothing is defined under the first name, or the second is taken and
+    /// shadowing is not allowed.
     pub fn alias(&mut self, module: &str, name: &str, as_module: &str, as_name: &str) -> Result<&mut Self> {
         let Some(definition) = self.modules.get(module).and_then(|names| names.get(name)).cloned() else {
             bail!("{} cannot get another name: it is not defined", shown(module, name));
@@ -158,8 +163,8 @@ impl<T> Linker<T> {
     /// Gives all definitions under a module name a second module name.
     ///
     /// # Errors
-    /// Returns an error if nothing is defined under the first module name, or a name under the second is taken and
-    /// shadowing is not allowed.
+    /// Returns an error if nothing is defined under the first module name, or a name under the
+    /// second is taken and shadowing is not allowed.
     pub fn alias_module(&mut self, module: &str, as_module: &str) -> Result<()> {
         let Some(names) = self.modules.get(module).cloned() else {
             bail!("`{}` cannot get another name: nothing is defined under it", Printable::new(module));
@@ -167,13 +172,14 @@ impl<T> Linker<T> {
         names.into_iter().try_for_each(|(name, definition)| self.insert(as_module, &name, definition).map(drop))
     }
 
-    /// Returns the definition of an import's name, if there is one. A host function becomes one of the store.
+    /// Returns the definition of an import's name, if there is one. A host function becomes one of
+    /// the store.
     pub fn get_by_import(&self, store: impl AsContextMut<Data = T>, import: &ImportType<'_>) -> Option<Extern> {
         self.get(store, import.module(), import.name())
     }
 
-    /// Returns all definitions, as module name, name and definition, sorted by names. Host functions become functions
-    /// of the store.
+    /// Returns all definitions, as module name, name and definition, sorted by names. Host
+    /// functions become functions of the store.
     pub fn iter<'a>(
         &'a self,
         mut store: impl AsContextMut<Data = T> + 'a,

@@ -9,13 +9,15 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 /// How many names a message lists.
 const LISTED: usize = 5;
 
-/// How many names are compared on either side of where the wanted one would stand: those that begin like it.
+/// How many names are compared on either side of where the wanted one would stand: those that begin
+/// like it.
 const COMPARED: usize = 1000;
 
 /// How many characters of a name are compared.
 const CHARACTERS: usize = 64;
 
-/// Lists names for a message: those first that are spelt most like the wanted one, and only some of many.
+/// Lists names for a message: those first that are spelt most like the wanted one, and only some of
+/// many.
 pub(super) fn list<V>(names: &BTreeMap<String, V>, wanted: &str) -> String {
     let before = names.range::<str, _>((Unbounded, Excluded(wanted))).rev().take(COMPARED);
     let behind = names.range::<str, _>((Included(wanted), Unbounded)).take(COMPARED);

@@ -5,11 +5,13 @@ use minirt_compiler::module::ExternType;
 use std::fmt::{self, Display, Formatter};
 
 /// Says that a module asks for something that its linker does not define. The errors of
-/// [`Linker::instantiate`](crate::Linker::instantiate), of [`Linker::instantiate_pre`](crate::Linker::instantiate_pre)
-/// and of functions that [`Linker::define_unknown_imports_as_traps`](crate::Linker::define_unknown_imports_as_traps) has
+/// [`Linker::instantiate`](crate::Linker::instantiate), of
+/// [`Linker::instantiate_pre`](crate::Linker::instantiate_pre) and of functions that
+/// [`Linker::define_unknown_imports_as_traps`](crate::Linker::define_unknown_imports_as_traps) has
 /// defined downcast to it.
 ///
-/// Names are a guest's choice. The message escapes and shortens them; the methods return them as they are.
+/// Names are a guest's choice. The message escapes and shortens them; the methods return them as
+/// they are.
 ///
 /// # Examples
 /// ```

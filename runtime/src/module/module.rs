@@ -9,14 +9,15 @@ use minirt_compiler::module::{Entity, ExternType, ModuleInfo};
 use std::any::Any;
 use std::sync::{Arc, Weak};
 
-/// A compiled module, from which any number of instances can be made. Cloning gives another handle to the
-/// same module, which threads can share.
+/// A compiled module, from which any number of instances can be made. Cloning gives another handle
+/// to the same module, which threads can share.
 #[derive(Clone)]
 pub struct Module {
     inner: Arc<ModuleInner>,
 }
 
-/// Embedders hold this. Instances hold the prototype alone, so that dropping the last handle is noticed.
+/// Embedders hold this. Instances hold the prototype alone, so that dropping the last handle is
+/// noticed.
 struct ModuleInner {
     engine: Engine,
     prototype: Arc<Prototype>,
@@ -72,7 +73,8 @@ impl std::fmt::Debug for Module {
 }
 
 impl Module {
-    /// Returns whether this is the module of a snapshot ([`Instance::snapshot`](crate::Instance::snapshot)).
+    /// Returns whether this is the module of a snapshot
+    /// ([`Instance::snapshot`](crate::Instance::snapshot)).
     pub fn is_snapshot(&self) -> bool {
         self.inner.prototype.remaining.snapshot
     }
@@ -81,7 +83,8 @@ impl Module {
     pub(crate) fn of(engine: &Engine, prototype: &Arc<Prototype>) -> Self {
         let held = prototype.handle.get().and_then(Weak::upgrade).and_then(|handle| handle.downcast().ok());
         let inner = held.unwrap_or_else(|| {
-            // Nobody holds it, or not any more: then nobody else makes instances of it, and it is retired once more.
+            // Nobody holds it, or not any more: then nobody else makes instances of it, and it is
+            // retired once more.
             let inner = Arc::new(ModuleInner { engine: engine.clone(), prototype: Arc::clone(prototype) });
             let handle: Arc<dyn Any + Send + Sync> = Arc::<ModuleInner>::clone(&inner);
             let _ = prototype.handle.set(Arc::downgrade(&handle));

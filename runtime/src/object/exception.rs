@@ -45,7 +45,8 @@ impl ExnRefPre {
 }
 
 impl ExnRef {
-    /// Creates an exception, to be thrown with [`Store::throw`](crate::Store::throw) or handed to Wasm.
+    /// Creates an exception, to be thrown with [`Store::throw`](crate::Store::throw) or handed to
+    /// Wasm.
     ///
     /// # Errors
     /// Returns an error if the values are not of the types that the tag asks for; or
@@ -80,8 +81,8 @@ impl ExnRef {
     /// Returns its tag.
     ///
     /// # Errors
-    /// Returns an error if the exception belongs to another store, or the handle is not valid any more ([`ExnRef`]). So do
-    /// the other methods.
+    /// Returns an error if the exception belongs to another store, or the handle is not valid any
+    /// more ([`ExnRef`]). So do the other methods.
     pub fn tag(&self, store: impl AsContext) -> Result<Tag> {
         let store = &store.as_context().0.inner;
         Ok(Tag::of_number(store, store.exception(*self)?.tag))
@@ -127,7 +128,8 @@ impl ExnRef {
 }
 
 impl<T> Store<T> {
-    /// Frees the exceptions to which nothing refers any more. That also happens by itself, when there are many.
+    /// Frees the exceptions to which nothing refers any more. That also happens by itself, when
+    /// there are many.
     pub fn gc(&mut self) {
         self.as_context_mut().gc();
     }

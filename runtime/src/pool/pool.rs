@@ -1,8 +1,9 @@
 //! Recycles instances: takes back those that are over, and hands them out again, clean.
 //!
-//! Pooling is not a mode: every slot comes from here and returns here, together with the description of the instance it
-//! last was. One that already carries the wanted image is preferred, the one used last first, because its pages are the
-//! warmest. Slots are made on demand, up to a limit.
+//! Pooling is not a mode: every slot comes from here and returns here, together with the
+//! description of the instance it last was. One that already carries the wanted image is preferred,
+//! the one used last first, because its pages are the warmest. Slots are made on demand, up to a
+//! limit.
 
 use super::prototype::Prototype;
 use super::sharded::Sharded;
@@ -38,8 +39,8 @@ pub(crate) struct Pool {
     limits: Limits,
     /// Slots that exist, idle or in use.
     total: AtomicUsize,
-    /// Pages that slots keep in memory to copy them back, and those of idle ones' large host cells and heads. Written
-    /// only when a slot's number changes.
+    /// Pages that slots keep in memory to copy them back, and those of idle ones' large host cells
+    /// and heads. Written only when a slot's number changes.
     resident_pages: AtomicUsize,
 }
 
@@ -65,7 +66,8 @@ struct Counts {
     resets: [u64; 4],
 }
 
-/// Figures about an engine's instances ([`Engine::stats`](crate::Engine::stats)). Counts start with the engine.
+/// Figures about an engine's instances ([`Engine::stats`](crate::Engine::stats)). Counts start with
+/// the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineStats {
@@ -73,7 +75,8 @@ pub struct EngineStats {
     pub live: usize,
     /// Slots that wait for their next instance.
     pub idle: usize,
-    /// Bytes that idle slots keep in memory, so that they can be copied back rather than faulted in again.
+    /// Bytes that idle slots keep in memory, so that they can be copied back rather than faulted in
+    /// again.
     pub kept_bytes: usize,
     /// Instantiations that found a clean slot with the module's image, and so made no system call.
     pub warm_instantiations: u64,
@@ -93,15 +96,16 @@ pub struct EngineStats {
 }
 
 impl EngineStats {
-    /// Counts the system calls that were saved, compared with mapping each instance anew and discarding it after use:
-    /// three to map state, image and zeros, and two to discard what was written.
+    /// Counts the system calls that were saved, compared with mapping each instance anew and
+    /// discarding it after use: three to map state, image and zeros, and two to discard what was
+    /// written.
     pub fn system_calls_avoided(&self) -> u64 {
         3 * self.warm_instantiations + 2 * (self.resets_nothing + self.resets_hot_set) + self.resets_scan
     }
 }
 
-/// An instance that was taken from a pool and that no store owns yet. It goes back when this is dropped, so a failure
-/// or panic on the way to its store cannot lose the slot.
+/// An instance that was taken from a pool and that no store owns yet. It goes back when this is
+/// dropped, so a failure or panic on the way to its store cannot lose the slot.
 pub(crate) struct Taken<'a> {
     pool: &'a Pool,
     data: ManuallyDrop<Box<InstanceData>>,
@@ -149,7 +153,8 @@ impl Pool {
     /// Takes a clean instance of `prototype`. Its host cell may still be what its last user wrote.
     ///
     /// # Errors
-    /// Returns an error if as many instances as there may be are alive, or the kernel gives no memory for another.
+    /// Returns an error if as many instances as there may be are alive, or the kernel gives no
+    /// memory for another.
     #[inline]
     pub(crate) fn take(&self, prototype: &Arc<Prototype>) -> Result<Taken<'_>> {
         let data = self.take_mine(prototype).map_or_else(|| self.take_elsewhere(prototype), Ok)?;
@@ -230,8 +235,9 @@ impl Pool {
     /// Takes the slot of an idle instance of any module, and makes it blank.
     fn take_from_another(&self) -> Result<Option<Slot>> {
         let mut refused = None;
-        // Where the process has as many mappings as it may, even replacing some can be refused. A slot that could not be
-        // made blank is gone, and its mappings with it, so the next one has a better chance.
+        // Where the process has as many mappings as it may, even replacing some can be refused. A
+        // slot that could not be made blank is gone, and its mappings with it, so the next one has
+        // a better chance.
         for _ in 0..MAKE_ROOM {
             let idle = self.shards.all().find_map(|mut idle| idle.clean.values_mut().find_map(Vec::pop));
             let Some(mut slot) = idle.map(|data| data.slot) else { break };
@@ -286,10 +292,11 @@ impl Pool {
         if let Ok(way) = self.reset(&mut data) {
             let mut mine = self.shards.mine();
             mine.counts.resets[way as usize] += 1;
-            // Both flags are read under the lock: who clears one does that first, and then looks into every shard.
+            // Both flags are read under the lock: who clears one does that first, and then looks
+            // into every shard.
             released = data.release_closures();
-            // No reset discards a slot's own pages. If it has many, and there are too many in all, the slot is
-            // unmapped.
+            // No reset discards a slot's own pages. If it has many, and there are too many in all,
+            // the slot is unmapped.
             let own = data.slot.own_pages();
             let fits = own == 0 || self.resident_pages.load(Relaxed) + own <= self.budget();
             if fits && !data.prototype.retired.load(SeqCst) {
@@ -329,7 +336,8 @@ impl Pool {
         }
     }
 
-    /// Notes that no more instances with these closures are wanted, and takes them out of all idle instances.
+    /// Notes that no more instances with these closures are wanted, and takes them out of all idle
+    /// instances.
     pub(crate) fn release_closures(&self, prototype: &Arc<Prototype>, closures: &Arc<Closures>) {
         closures.reusable.store(false, SeqCst);
         for mut idle in self.shards.all() {

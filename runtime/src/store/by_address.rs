@@ -26,7 +26,8 @@ impl ByAddress {
         }
     }
 
-    /// Adds all that are not there. This is seldom: sorting takes as long as looking at what is sorted already.
+    /// Adds all that are not there. This is seldom: sorting takes as long as looking at what is
+    /// sorted already.
     #[cold]
     fn sort(&mut self, instances: &[NonNull<InstanceData>]) {
         // SAFETY: the store owns its instances, and only what never changes is read.

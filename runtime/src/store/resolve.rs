@@ -100,7 +100,8 @@ impl Global {
         unsafe { store.instance(self.instance.index).view().global(self.index) }
     }
 
-    /// Returns the type that its owner declares. An instance that imports it may have asked for less.
+    /// Returns the type that its owner declares. An instance that imports it may have asked for
+    /// less.
     pub(crate) fn type_in(self, store: &StoreInner) -> GlobalType {
         self.instance.store.assert_same_store(store.id);
         let prototype = &store.instance(self.instance.index).prototype;
@@ -112,7 +113,8 @@ impl Global {
 }
 
 impl Tag {
-    /// Returns what makes the tag the same as others, through however many instances each was imported.
+    /// Returns what makes the tag the same as others, through however many instances each was
+    /// imported.
     pub(crate) fn number(self, store: &StoreInner) -> TagNumber {
         self.instance.store.assert_same_store(store.id);
         // SAFETY: the instance is alive, and its imports were written when it was made.
@@ -144,7 +146,8 @@ pub(crate) unsafe fn tag_number(data: &InstanceData, tag: u32) -> TagNumber {
     if tag >= data.prototype.info().num_imported_tags {
         return TagNumber::new(data.index, tag);
     }
-    // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's promise.
+    // SAFETY: the entry lies in the host cell, and was written when the instance was made: the
+    // caller's promise.
     unsafe { *data.vmctx().at(data.prototype.layout().import_tag(tag)) }
 }
 

@@ -9,12 +9,12 @@ use anyhow::{Context, Result, ensure};
 use minirt_compiler::module::ValType;
 use std::fmt;
 
-/// The error of a call that ended with an exception that nothing has caught: `error.downcast_ref::<ThrownException>()`.
-/// Its text says what the exception carries.
+/// The error of a call that ended with an exception that nothing has caught:
+/// `error.downcast_ref::<ThrownException>()`. Its text says what the exception carries.
 ///
-/// The exception itself is the store's pending one: [`Store::take_pending_exception`]. A host function that returns this
-/// error throws that exception further. In a call of another store, or after the exception is gone, it is an error as any
-/// other.
+/// The exception itself is the store's pending one: [`Store::take_pending_exception`]. A host
+/// function that returns this error throws that exception further. In a call of another store, or
+/// after the exception is gone, it is an error as any other.
 ///
 /// # Examples
 /// ```
@@ -72,7 +72,8 @@ impl StoreInner {
         ThrownException { tag, exception: reference, text: text.into() }
     }
 
-    /// Returns the name under which a tag is exported by the instance that defines it, or else its place there.
+    /// Returns the name under which a tag is exported by the instance that defines it, or else its
+    /// place there.
     fn tag_name(&self, number: TagNumber) -> String {
         use minirt_compiler::module::Entity;
         let info = self.instance(number.instance()).prototype.info();
@@ -107,7 +108,8 @@ impl StoreInner {
         Ok(self.thrown(exception.reference))
     }
 
-    /// Makes the exception of an error the pending one. Returns whether it is one of this store, and still there.
+    /// Makes the exception of an error the pending one. Returns whether it is one of this store,
+    /// and still there.
     pub(crate) fn throw_again(&mut self, thrown: &ThrownException) -> bool {
         let own = thrown.tag.instance.store == self.id;
         let exceptions = self.exceptions.as_mut().filter(|all| own && all.get(thrown.exception).is_some());
@@ -141,19 +143,19 @@ fn shown(ty: ValType, value: Raw) -> String {
 macro_rules! throwing {
     ($($of:ty where $inner:ident = $access:expr, $inner_mut:ident = $access_mut:expr;)*) => {
         $(impl<T> $of {
-            /// Makes an exception the store's pending one, and returns the error with which a host function throws it:
-            /// `caller.throw(exception)?`.
+            /// Makes an exception the store's pending one, and returns the error with which a host
+            /// function throws it: `caller.throw(exception)?`.
             ///
             /// # Errors
-            /// Always: [`ThrownException`]; or another error if the exception belongs to another store, or its handle is
-            /// not valid any more.
+            /// Always: [`ThrownException`]; or another error if the exception belongs to another
+            /// store, or its handle is not valid any more.
             pub fn throw<R>(&mut self, exception: ExnRef) -> Result<R> {
                 let $inner_mut = self;
                 Err($access_mut.throw(exception)?.into())
             }
 
-            /// Takes the exception that was thrown last by [`throw`](Self::throw), or that left a call because nothing
-            /// caught it.
+            /// Takes the exception that was thrown last by [`throw`](Self::throw), or that left a
+            /// call because nothing caught it.
             pub fn take_pending_exception(&mut self) -> Option<ExnRef> {
                 let $inner_mut = self;
                 $access_mut.take_pending_exception()
@@ -173,10 +175,11 @@ throwing! {
     StoreContextMut<'_, T> where this = this.0.inner, this_mut = this_mut.0.inner;
 }
 
-/// Access to a store, at whose end all handles of exceptions ([`ExnRef`]) lose their validity that were made meanwhile.
+/// Access to a store, at whose end all handles of exceptions ([`ExnRef`]) lose their validity that
+/// were made meanwhile.
 ///
-/// Outside of host functions, whose handles are valid until they return, other handles are valid as long as the store.
-/// Whoever handles exceptions in a loop there needs this.
+/// Outside of host functions, whose handles are valid until they return, other handles are valid as
+/// long as the store. Whoever handles exceptions in a loop there needs this.
 ///
 /// # Examples
 /// ```

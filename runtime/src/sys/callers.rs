@@ -1,7 +1,8 @@
-//! Lists where the functions of the host on this stack go on, from the inside out, up to code that is not the host's.
+//! Lists where the functions of the host on this stack go on, from the inside out, up to code that
+//! is not the host's.
 //!
-//! Host code keeps no frame pointers, so this takes its unwind tables, which are there in every program of Rust. It is
-//! slow, and only for those who asked where a write came from.
+//! Host code keeps no frame pointers, so this takes its unwind tables, which are there in every
+//! program of Rust. It is slow, and only for those who asked where a write came from.
 
 use super::arch::FRAME_POINTER;
 use std::ffi::c_void;
@@ -37,8 +38,8 @@ unsafe extern "C" {
 /// The most functions that are listed: a stack may be deep.
 const MOST: usize = 64;
 
-/// Returns the functions that are active on this stack, innermost first. One without unwind tables, such as a guest's,
-/// is the last.
+/// Returns the functions that are active on this stack, innermost first. One without unwind tables,
+/// such as a guest's, is the last.
 pub(crate) fn active() -> Vec<Active> {
     let mut active = Vec::with_capacity(MOST);
     // SAFETY: `visit` is called with this list, on this stack, before the function returns.
@@ -49,7 +50,8 @@ pub(crate) fn active() -> Vec<Active> {
 extern "C" fn visit(context: *mut Context, argument: *mut c_void) -> i32 {
     // SAFETY: the unwinder hands on what `active` gave it, and nobody else uses that meanwhile.
     let active = unsafe { &mut *argument.cast::<Vec<Active>>() };
-    // SAFETY: the context is the unwinder's own, and valid during this call. It knows the register: callees preserve it.
+    // SAFETY: the context is the unwinder's own, and valid during this call. It knows the register:
+    // callees preserve it.
     active.push(unsafe { Active { pc: _Unwind_GetIP(context), frame: _Unwind_GetGR(context, FRAME_POINTER) } });
     if active.len() == MOST { STOP } else { GO_ON }
 }

@@ -59,7 +59,8 @@ impl ImageFile {
         Ok(Self { file: Arc::new(file.into_file().into()), offset: 0, len, goes_on: false })
     }
 
-    /// Takes a part of a file on disk. Whoever can write the file can change what is not private yet.
+    /// Takes a part of a file on disk. Whoever can write the file can change what is not private
+    /// yet.
     pub(crate) fn on_disk(file: Arc<OwnedFd>, offset: usize, len: usize) -> Self {
         Self { file, offset, len, goes_on: true }
     }
@@ -81,7 +82,8 @@ impl ImageFile {
         self.file.as_fd()
     }
 
-    /// Its contents, without a copy. Only a sealed file can be looked at like this: it never changes.
+    /// Its contents, without a copy. Only a sealed file can be looked at like this: it never
+    /// changes.
     ///
     /// # Errors
     /// Returns an error if the kernel refuses.

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 /// One of the files.
 pub(crate) struct ProcFile {
     path: &'static CStr,
-    /// The index, among the numbers that are zero in children, of the one that holds the descriptor plus one.
+    /// The index, among the numbers that are zero in children, of the one that holds the descriptor
+    /// plus one.
     number: usize,
     /// The descriptor, for a child to close that will not use it.
     inheritable: AtomicI32,

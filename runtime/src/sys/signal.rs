@@ -70,9 +70,9 @@ pub(crate) fn install(classify: Classify) {
     });
 }
 
-/// Makes sure that faults come to minirt's handlers first, if they have been installed. Returns whether
-/// anything had changed. Unless `all` are wanted, it asks for the others only if the first of the
-/// signals had another handler.
+/// Makes sure that faults come to minirt's handlers first, if they have been installed. Returns
+/// whether anything had changed. Unless `all` are wanted, it asks for the others only if the first
+/// of the signals had another handler.
 ///
 /// # Errors
 /// When other handlers have taken their place so often that minirt has none left to put in front.

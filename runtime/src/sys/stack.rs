@@ -1,7 +1,7 @@
 //! Finds out where stacks end.
 //!
-//! A thread's own stack is the C library's to know. Any other (a fiber's) is memory that somebody has mapped: the kernel
-//! is asked what is accessible around an address on it.
+//! A thread's own stack is the C library's to know. Any other (a fiber's) is memory that somebody
+//! has mapped: the kernel is asked what is accessible around an address on it.
 
 use super::mapping::PAGE;
 use super::proc_file::MAPPINGS;
@@ -10,8 +10,8 @@ use std::ops::Range;
 /// Returns the addresses of this thread's stack; none if that cannot be found out.
 pub(crate) fn of_this_thread() -> Range<usize> {
     let (mut start, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: the attribute object is initialised by pthread_getattr_np, read only if that succeeded, and
-    // destroyed once. pthread_self is this thread, which is alive.
+    // SAFETY: the attribute object is initialised by pthread_getattr_np, read only if that
+    // succeeded, and destroyed once. pthread_self is this thread, which is alive.
     unsafe {
         let mut attributes = std::mem::zeroed::<libc::pthread_attr_t>();
         if libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) == 0 {
@@ -22,7 +22,8 @@ pub(crate) fn of_this_thread() -> Range<usize> {
     if size == 0 { of_process() } else { start as usize..start as usize + size }
 }
 
-/// Returns the addresses that the main thread's stack can have. The C library asks /proc, which may be missing.
+/// Returns the addresses that the main thread's stack can have. The C library asks /proc, which may
+/// be missing.
 fn of_process() -> Range<usize> {
     /// Where there is no limit.
     const USUAL: u64 = 8 << 20;
@@ -31,7 +32,8 @@ fn of_process() -> Range<usize> {
     /// mapped in what it promises.
     const MOST: u64 = 64 << 20;
     let mut limit = libc::rlimit { rlim_cur: USUAL, rlim_max: USUAL };
-    // SAFETY: the structure outlives the call. The other call reads what the kernel has left to the process.
+    // SAFETY: the structure outlives the call. The other call reads what the kernel has left to the
+    // process.
     let name = unsafe {
         libc::getrlimit(libc::RLIMIT_STACK, &mut limit);
         libc::getauxval(libc::AT_EXECFN) as usize
@@ -42,8 +44,8 @@ fn of_process() -> Range<usize> {
     end.saturating_sub(size as usize)..end
 }
 
-/// Returns the addresses of the stack that `here` is on, which is not this thread's own. `least` is the lowest address that
-/// matters: if the stack goes on below, the range may start there.
+/// Returns the addresses of the stack that `here` is on, which is not this thread's own. `least` is
+/// the lowest address that matters: if the stack goes on below, the range may start there.
 pub(crate) fn around(here: usize, least: usize) -> Range<usize> {
     mapping_around(here).unwrap_or_else(|| probe_around(here, least))
 }
@@ -101,7 +103,8 @@ fn probe_around(here: usize, least: usize) -> Range<usize> {
 pub(crate) fn is_readable(address: usize) -> bool {
     const NO_SUCH_OPERATION: i32 = -1;
     const BYTES: usize = 8;
-    // SAFETY: the kernel reads a set of signals there, if it can, and then refuses to do anything with it.
+    // SAFETY: the kernel reads a set of signals there, if it can, and then refuses to do anything
+    // with it.
     let refused = unsafe {
         libc::syscall(libc::SYS_rt_sigprocmask, NO_SUCH_OPERATION, address, std::ptr::null_mut::<u8>(), BYTES)
     };

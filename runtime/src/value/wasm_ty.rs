@@ -8,8 +8,9 @@ use minirt_compiler::module::{HeapType, RefType, ValType};
 
 /// A Rust type that stands for a Wasm value type.
 ///
-/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the lowest bits),
-/// `Func`, `ExternRef` and `ExnRef` (references that are not null), and `Option` of each.
+/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the
+/// lowest bits), `Func`, `ExternRef` and `ExnRef` (references that are not null), and `Option` of
+/// each.
 pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn valtype() -> ValType;

@@ -1,4 +1,5 @@
-//! What the error of a call says about where it happened: functions, places in the module, addresses of memory.
+//! What the error of a call says about where it happened: functions, places in the module,
+//! addresses of memory.
 
 use minirt::{
     Caller, Config, Engine, Error, Func, Instance, MemoryFault, Module, Result, Store, Trap, TypedFunc, WasmBacktrace,
@@ -74,7 +75,8 @@ fn there_are_as_many_frames_as_the_configuration_says() {
     assert_eq!(error.downcast_ref(), Some(&Trap::IntegerDivisionByZero));
 }
 
-/// Captures in a host function that the guest's `f` calls: with `capture`, and with `force_capture`.
+/// Captures in a host function that the guest's `f` calls: with `capture`, and with
+/// `force_capture`.
 fn captured(engine: &Engine) -> Result<[usize; 2]> {
     let mut store = Store::new(engine, [0; 2]);
     let capture = Func::wrap(&mut store, |mut caller: Caller<'_, [usize; 2]>| {

@@ -254,7 +254,8 @@ fn frames_of_all_calls_of_a_store_are_searched_for_references() {
     let tag = tag(&mut store);
     let mut linker = Linker::new(&engine);
     linker.define(&store, "host", "tag", tag).unwrap();
-    // The host function frees everything, and calls again, with the guest's references in frames further out.
+    // The host function frees everything, and calls again, with the guest's references in frames
+    // further out.
     let again = move |mut caller: Caller<'_, Option<Instance>>, n: i32| -> Result<i32> {
         caller.as_context_mut().gc();
         let sum = caller.data().unwrap().get_typed_func::<i32, i32>(&caller, "hold")?;

@@ -1,4 +1,5 @@
-//! Instances linked to each other and to the host: what fits, what does not, and what is said about it.
+//! Instances linked to each other and to the host: what fits, what does not, and what is said about
+//! it.
 
 use crate::common::{self, call, call_i32, engines};
 use minirt::{

@@ -1,4 +1,5 @@
-//! Names that a guest has chosen, in messages: they forge no lines, and have no length that costs anybody anything.
+//! Names that a guest has chosen, in messages: they forge no lines, and have no length that costs
+//! anybody anything.
 
 use minirt::{
     Engine, Error, IncompatibleImportError, Instance, Linker, Module, Snapshot, Store, UnknownImportError, Val,

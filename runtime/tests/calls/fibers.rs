@@ -1,5 +1,5 @@
-//! Guests that take turns on the stacks of one thread, or move to another thread: whatever order they come back in, each
-//! is in its own call.
+//! Guests that take turns on the stacks of one thread, or move to another thread: whatever order
+//! they come back in, each is in its own call.
 
 use crate::child::passes;
 use crate::common::{call, call_i32, expect_trap};
@@ -12,8 +12,8 @@ use minirt::{
 };
 use std::sync::Arc;
 
-/// Writes to a page of its own at each step, and lets others run in between. At the end it returns the sum of what is
-/// in these pages, or traps.
+/// Writes to a page of its own at each step, and lets others run in between. At the end it returns
+/// the sum of what is in these pages, or traps.
 const GUEST: &str = r#"(module
   (import "host" "pause" (func $pause))
   (memory (export "m") 64)
@@ -50,7 +50,8 @@ struct Host {
     yielder: Option<Pause>,
 }
 
-// SAFETY: a store is used on the thread that its fiber runs on, and so is the way out of that fiber.
+// SAFETY: a store is used on the thread that its fiber runs on, and so is the way out of that
+// fiber.
 unsafe impl Send for Host {}
 // SAFETY: as above.
 unsafe impl Sync for Host {}
@@ -78,7 +79,8 @@ fn fiber<R: 'static>(
     })
 }
 
-/// Resumes fibers in an order that `next` chooses among those that are left, until all have returned.
+/// Resumes fibers in an order that `next` chooses among those that are left, until all have
+/// returned.
 fn take_turns<R>(mut fibers: Vec<Fiber<R>>, mut next: impl FnMut(usize) -> usize) -> Vec<R> {
     let mut left: Vec<usize> = (0..fibers.len()).collect();
     let mut results: Vec<Option<R>> = fibers.iter().map(|_| None).collect();
@@ -95,7 +97,8 @@ fn engine(strategy: ResetStrategy) -> Engine {
     Engine::new(Config::new().reset_strategy(strategy)).unwrap()
 }
 
-/// An engine and a module of which instances are known to write to one page, so that all others are write-protected.
+/// An engine and a module of which instances are known to write to one page, so that all others are
+/// write-protected.
 fn tracked() -> (Engine, Module) {
     let engine = engine(ResetStrategy::HotSet);
     let module = Module::new(&engine, GUEST).unwrap();
@@ -339,7 +342,8 @@ fn a_host_function_sees_its_own_callers_while_another_fiber_is_in_a_call() {
 
 #[test]
 fn a_fiber_that_ends_in_the_middle_of_a_call_leaves_the_others_alone() {
-    // Dropping a fiber unwinds its stack: a panic that no code of ours has caused passes through the call.
+    // Dropping a fiber unwinds its stack: a panic that no code of ours has caused passes through
+    // the call.
     passes(a_fiber_that_ends_in_the_middle_of_a_call_leaves_the_others_alone, "dropped", |_| {
         let (engine, module) = tracked();
         for _ in 0..20 {

@@ -1,4 +1,5 @@
-//! Handlers of signals that others install after minirt's, and that do not pass on: crash reporters, mostly.
+//! Handlers of signals that others install after minirt's, and that do not pass on: crash
+//! reporters, mostly.
 
 use crate::child::{in_child, passes};
 use crate::masks::{tracked, trap_in_new_instance, write_in_new_instance};
@@ -10,7 +11,8 @@ type Action = libc::sigaction;
 const REPORTED: i32 = 78;
 
 fn install(signal: i32, handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void)) -> Action {
-    // SAFETY: the action is initialised, and its handler has the signature that SA_SIGINFO asks for.
+    // SAFETY: the action is initialised, and its handler has the signature that SA_SIGINFO asks
+    // for.
     unsafe {
         let mut action = std::mem::zeroed::<Action>();
         action.sa_sigaction = handler as *const () as usize;
@@ -97,7 +99,8 @@ fn a_fault_of_the_host_goes_round_once_and_ends_the_process() {
     let test = a_fault_of_the_host_goes_round_once_and_ends_the_process;
     for case in ["passed on", "left alone"] {
         let ended = in_child(test, case, |case| {
-            // SAFETY: the structure is initialised and outlives the call. The alarm is for a fault that goes round for ever.
+            // SAFETY: the structure is initialised and outlives the call. The alarm is for a fault
+            // that goes round for ever.
             unsafe {
                 libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 });
                 libc::alarm(20);

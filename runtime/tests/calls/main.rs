@@ -1,4 +1,5 @@
-//! Calls in hosts that do more than call: with fibers, small stacks, blocked signals and signal handlers of their own.
+//! Calls in hosts that do more than call: with fibers, small stacks, blocked signals and signal
+//! handlers of their own.
 //!
 //! | file | what it is about |
 //! |---|---|

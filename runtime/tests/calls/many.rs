@@ -1,11 +1,12 @@
-//! Stores with many instances: each of them traps as if it were alone, and knows the stack it is on.
+//! Stores with many instances: each of them traps as if it were alone, and knows the stack it is
+//! on.
 
 use minirt::{Engine, Func, Instance, MemoryFault, Module, Store, Trap, TypedFunc};
 
 const MANY: usize = 150;
 
-/// Has a memory of one page; `load` reads from it, `deep` calls itself until the stack ends, and `chain` calls the
-/// instance before it.
+/// Has a memory of one page; `load` reads from it, `deep` calls itself until the stack ends, and
+/// `chain` calls the instance before it.
 const MODULE: &str = r#"(module
   (import "" "before" (func $before (param i32) (result i32)))
   (memory (export "memory") 1)

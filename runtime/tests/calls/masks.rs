@@ -1,5 +1,5 @@
-//! Threads that block signals, as servers' workers do. The kernel ends a process for a fault whose signal is blocked, and
-//! even a valid write can fault.
+//! Threads that block signals, as servers' workers do. The kernel ends a process for a fault whose
+//! signal is blocked, and even a valid write can fault.
 
 use crate::child::passes;
 use crate::common::expect_trap;
@@ -148,7 +148,8 @@ fn only_signals_of_faults_are_unblocked() {
 
 #[test]
 fn a_host_function_that_moves_to_a_thread_with_blocked_signals_comes_back_to_working_wasm() {
-    // Without a fiber: another thread makes the call, and its first one is in the middle of a call of this thread.
+    // Without a fiber: another thread makes the call, and its first one is in the middle of a call
+    // of this thread.
     passes(a_host_function_that_moves_to_a_thread_with_blocked_signals_comes_back_to_working_wasm, "nested", |_| {
         let (engine, module) = tracked(300);
         let mut linker = Linker::new(&engine);

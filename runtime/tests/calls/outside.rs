@@ -1,5 +1,5 @@
-//! Signals that somebody sends, where the processor has not failed: `kill(pid, SIGSEGV)` is no fault, and what it does
-//! is what it would do without a runtime.
+//! Signals that somebody sends, where the processor has not failed: `kill(pid, SIGSEGV)` is no
+//! fault, and what it does is what it would do without a runtime.
 
 use crate::child::{in_child, passes};
 use crate::common::expect_trap;
@@ -80,8 +80,9 @@ fn run_forever() {
 
 #[test]
 fn a_handler_that_resets_the_signal_to_its_default_does_not_take_ours_away() {
-    // Rust's own does that for SIGSEGV and SIGBUS, when it finds that a stack has not overflowed. It counts on a fault
-    // that happens again; what is sent does not, so the next one ends the process.
+    // Rust's own does that for SIGSEGV and SIGBUS, when it finds that a stack has not overflowed.
+    // It counts on a fault that happens again; what is sent does not, so the next one ends the
+    // process.
     for (name, signal) in &SIGNALS[..2] {
         let test = a_handler_that_resets_the_signal_to_its_default_does_not_take_ours_away;
         let ended = in_child(test, name, |case| {
@@ -94,7 +95,8 @@ fn a_handler_that_resets_the_signal_to_its_default_does_not_take_ours_away() {
             expect_trap(read.call(&mut store, -4), Trap::MemoryOutOfBounds);
             send(number_of(case));
             std::thread::sleep(Duration::from_millis(50));
-            // Not the first call into this store: nobody looks whether the handlers are still there.
+            // Not the first call into this store: nobody looks whether the handlers are still
+            // there.
             expect_trap(read.call(&mut store, -4), Trap::MemoryOutOfBounds);
             trap_in_new_instance(&engine, &module);
             write_in_new_instance(&engine, &module, 900_000);

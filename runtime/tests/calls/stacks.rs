@@ -1,5 +1,5 @@
-//! Where the stack ends: on a thread's own and on others, recursion without end is a trap, and Wasm uses as much as it
-//! may.
+//! Where the stack ends: on a thread's own and on others, recursion without end is a trap, and Wasm
+//! uses as much as it may.
 
 use crate::child::passes;
 use crate::common::{call, expect_trap, forbid};
@@ -38,7 +38,8 @@ fn recursing(config: &Config) -> (Store<Lowest>, Instance) {
     (store, instance)
 }
 
-/// Recurses until that is a trap, and returns how much of the stack was used, with the host function's own frames.
+/// Recurses until that is a trap, and returns how much of the stack was used, with the host
+/// function's own frames.
 fn use_up(store: &mut Store<Lowest>, instance: Instance) -> usize {
     let recurse = instance.get_typed_func::<(), ()>(&*store, "recurse").unwrap();
     *store.data_mut() = usize::MAX;
@@ -81,11 +82,13 @@ fn a_call_on_any_stack_ends_before_the_stack_does() {
                     let stack = DefaultStack::new(size).unwrap();
                     if case == "announced" {
                         let Range { start, end } = addresses(&stack);
-                        // SAFETY: this is the stack on which the store is called, and nobody else uses it.
+                        // SAFETY: this is the stack on which the store is called, and nobody else
+                        // uses it.
                         unsafe { store.announce_stack(start as *const u8..end as *const u8) };
                     }
                     let used = on_stack(stack, || use_up(&mut store, instance));
-                    // A quarter of a small stack is the host's; mappings around a stack may make it look larger.
+                    // A quarter of a small stack is the host's; mappings around a stack may make it
+                    // look larger.
                     let possible = most.min(size - HOST_FRAMES);
                     let least = most.min(size - (size / 4).min(128 * KIB)) * 7 / 8 - HOST_FRAMES;
                     assert!((least..possible + HOST_FRAMES).contains(&used), "{case}: {used} of {most} and {size}");
@@ -97,7 +100,8 @@ fn a_call_on_any_stack_ends_before_the_stack_does() {
     }
 }
 
-/// Older kernels do not say what is mapped where. (And then there is no scan of pages, which does not matter here.)
+/// Older kernels do not say what is mapped where. (And then there is no scan of pages, which does
+/// not matter here.)
 fn forbid_asking() {
     forbid(libc::SYS_ioctl, None, libc::ENOTTY);
 }
@@ -111,7 +115,8 @@ fn an_announced_stack_is_all_that_is_used_of_it() {
         let mut used = [0; 3];
         on_stack(stack, || {
             used[0] = use_up(&mut store, instance);
-            // SAFETY: it is a part of the stack on which the store is called, and nobody else uses it.
+            // SAFETY: it is a part of the stack on which the store is called, and nobody else uses
+            // it.
             unsafe { store.announce_stack((end - 1024 * KIB) as *const u8..end as *const u8) };
             used[1] = use_up(&mut store, instance);
             // SAFETY: nothing is said.
@@ -144,8 +149,8 @@ fn stacks() -> Vec<DefaultStack> {
 
 type Recurse = Option<TypedFunc<(), ()>>;
 
-/// Wasm calls a host function, which calls Wasm of the same store on another stack, where it recurses without end; then
-/// the outer Wasm does, on its own stack.
+/// Wasm calls a host function, which calls Wasm of the same store on another stack, where it
+/// recurses without end; then the outer Wasm does, on its own stack.
 fn nest(stack: DefaultStack) {
     let engine = Engine::default();
     let text = r#"(module (import "host" "inside" (func $inside)) (global $depth (export "depth") (mut i32) (i32.const 0))

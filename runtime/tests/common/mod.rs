@@ -87,7 +87,8 @@ pub(crate) fn config(strategy: ResetStrategy, images: bool) -> Config {
     config
 }
 
-/// Runs a test for each reset strategy, with images and with eager copies. Its first argument names the case.
+/// Runs a test for each reset strategy, with images and with eager copies. Its first argument names
+/// the case.
 pub(crate) fn each_config(mut test: impl FnMut(&str, ResetStrategy, Config)) {
     for strategy in STRATEGIES {
         for images in [true, false] {
@@ -148,8 +149,8 @@ pub(crate) fn expect_trap<R: std::fmt::Debug>(result: Result<R>, trap: Trap) {
     assert_eq!(error.downcast_ref::<Trap>(), Some(&trap), "{error:?}");
 }
 
-/// Makes a system call fail from now on, for the whole process; with `argument`, only where its first (0) or second (1)
-/// argument has that value.
+/// Makes a system call fail from now on, for the whole process; with `argument`, only where its
+/// first (0) or second (1) argument has that value.
 pub(crate) fn forbid(call: i64, argument: Option<(u32, u32)>, error: i32) {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let unless_equal = |k: u32, skip: u8| libc::sock_filter {
@@ -159,7 +160,8 @@ pub(crate) fn forbid(call: i64, argument: Option<(u32, u32)>, error: i32) {
         k,
     };
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    // `struct seccomp_data`: the number of the call, then architecture and address, then arguments of eight bytes.
+    // `struct seccomp_data`: the number of the call, then architecture and address, then arguments
+    // of eight bytes.
     let mut filter = vec![statement(load, 0)];
     match argument {
         Some((index, value)) => {

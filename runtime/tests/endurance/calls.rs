@@ -1,4 +1,5 @@
-//! Calls and traps without end take no more memory than the first ones, and calls nest until a trap says stop.
+//! Calls and traps without end take no more memory than the first ones, and calls nest until a trap
+//! says stop.
 
 use crate::{alone, common};
 use minirt::{Caller, Engine, Instance, Linker, Module, Store, Trap};

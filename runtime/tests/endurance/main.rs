@@ -1,7 +1,7 @@
 //! Many rounds, many instances: the process takes no more than it did after the first.
 //!
-//! Every test looks at the whole process or fills it up, so each one takes [`alone`] first: they run one after the
-//! other.
+//! Every test looks at the whole process or fills it up, so each one takes [`alone`] first: they
+//! run one after the other.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -61,13 +61,14 @@ const TEXT: &str = r#"(module
     (i32.load8_u (i32.const 524288)))
   (func (export "log") (call $log (i32.const 1))))"#;
 
-/// A million by default, which takes an unoptimised runtime about ten seconds. `MINIRT_SOAK` changes the number.
+/// A million by default, which takes an unoptimised runtime about ten seconds. `MINIRT_SOAK`
+/// changes the number.
 #[test]
 fn round_trips_without_end_take_no_more_than_the_first_ones() {
     let _alone = alone();
     let count = number_from_environment("MINIRT_SOAK").unwrap_or(1_000_000);
-    // Once so that slots are mostly tracked, and once with a host that sometimes writes through a slice, which makes
-    // all of memory writable.
+    // Once so that slots are mostly tracked, and once with a host that sometimes writes through a
+    // slice, which makes all of memory writable.
     for exposed in [false, true] {
         let stats = soak(count / 2, exposed);
         println!("exposed: {exposed}; {stats:?}");

@@ -132,7 +132,8 @@ fn every_instruction_reads_changes_and_returns_what_the_proposal_says() {
                         guest.put(before);
                         let found = guest.call(&name, 8, &[expected, value]).unwrap();
                         assert_eq!(found, Some(low(before, width)), "{name}");
-                        // All bits of what is expected count, also those that the access does not have.
+                        // All bits of what is expected count, also those that the access does not
+                        // have.
                         let same = low(expected, bytes) == low(before, width);
                         let after = if same { stored(before, value, width) } else { before };
                         assert_eq!(guest.get(), after, "{name} {expected:#x}");

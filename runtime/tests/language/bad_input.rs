@@ -18,7 +18,8 @@ fn every_truncation_of_a_module_is_refused() {
     let whole = wat::parse_str(text).unwrap();
     let engine = Engine::default();
     Module::new(&engine, &whole).unwrap();
-    // A module that ends between two sections is complete; all others must say where they break off.
+    // A module that ends between two sections is complete; all others must say where they break
+    // off.
     let mut complete = 0;
     for len in 0..whole.len() {
         match Module::validate(&engine, &whole[..len]) {

@@ -1,4 +1,5 @@
-//! Structures, arrays and what else is `any`. Garbage collection is not finished: this is about types and small integers.
+//! Structures, arrays and what else is `any`. Garbage collection is not finished: this is about
+//! types and small integers.
 
 use minirt::{
     AnyRef, ArrayType, Config, Engine, ExternType, FieldType, Finality, FuncType, Global, GlobalType, HeapType, I31,

@@ -1,4 +1,5 @@
-//! Legacy exceptions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`, which toolchains used before WebAssembly 3.0.
+//! Legacy exceptions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`, which toolchains used
+//! before WebAssembly 3.0.
 
 use crate::common::{call, call_i32, instance, linked, trap};
 use minirt::{CompileError, CompileErrorKind, Config, Engine, Feature, Module, OptLevel, ThrownException, Trap, Val};

@@ -1,4 +1,5 @@
-//! Several memories in a module, and memories with 64-bit addresses: everything that can be done with one.
+//! Several memories in a module, and memories with 64-bit addresses: everything that can be done
+//! with one.
 
 use crate::common::{call, call_i32, each_config, engines};
 use minirt::{Config, Engine, Extern, Instance, Memory, MemoryType, Module, Store, Trap, Val};
@@ -135,8 +136,8 @@ fn features_can_be_switched_off() {
     }
 }
 
-/// Returns a memory of 5,000 bytes that may grow to 70,000, the whole of it behind another of the usual pages or in
-/// front of it.
+/// Returns a memory of 5,000 bytes that may grow to 70,000, the whole of it behind another of the
+/// usual pages or in front of it.
 fn bytewise(first: bool) -> String {
     let (small, usual) =
         (r#"(memory $small (export "small") 5000 70000 (pagesize 1))"#, r#"(memory $usual (export "usual") 1)"#);

@@ -232,7 +232,8 @@ fn types_that_are_told_to_the_embedder_are_the_engines() {
     assert!(Global::new(&mut store, global_type, Val::FuncRef(Some(func))).is_ok());
 }
 
-/// Two tables that start with other than null: one with a function of the module, one with what it imports.
+/// Two tables that start with other than null: one with a function of the module, one with what it
+/// imports.
 const FILLED: &str = r#"(module (type $t (func (result i32)))
   (import "" "g" (global $given (ref $t)))
   (func $own (type $t) (i32.const 10)) (func $other (type $t) (i32.const 20))

@@ -143,13 +143,15 @@ fn an_access_may_touch_the_last_byte_of_a_memory_and_no_other_behind_it() {
     let text = format!(r#"(module (memory (export "m") 1) {funcs})"#);
     each_config(|_, _, config| {
         let engine = Engine::new(&config).unwrap();
-        // The second tenant of the slot finds most of the memory write-protected, if the slot is tracked.
+        // The second tenant of the slot finds most of the memory write-protected, if the slot is
+        // tracked.
         for _ in 0..3 {
             let (mut store, it) = instance(&engine, &text);
             let memory = it.get_memory(&store, "m").unwrap();
             for (i, (access, bytes)) in ACCESSES.iter().enumerate() {
                 let mut run = |at: u32| call(&mut store, it, &i.to_string(), &[Val::I32(at as i32)]);
-                // Whatever is written by an access that traps would be seen by the one that does not.
+                // Whatever is written by an access that traps would be seen by the one that does
+                // not.
                 for at in (END - bytes + 1..END + 2).chain([END + 4096, u32::MAX - 15, u32::MAX]) {
                     let error = run(at).expect_err("this must trap");
                     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds), "{access} {at}");
@@ -223,7 +225,8 @@ fn relaxed_instructions_make_the_documented_choice() {
     const ONES: &str = "(v128.const f32x4 1 1 1 1)";
     const LOW_BYTES: &str = "(i8x16.splat (i32.const -128))";
     const LOW_HALVES: &str = "(i16x8.splat (i32.const -32768))";
-    // The square of the first number has a bit more than the others, which two roundings lose and one keeps.
+    // The square of the first number has a bit more than the others, which two roundings lose and
+    // one keeps.
     const NUMBER: &str = "(i32x4.splat (i32.const 0x3f800001))";
     const SQUARE: &str = "(i32x4.splat (i32.const 0x3f800002))";
     let cases = [

@@ -1,4 +1,5 @@
-//! Function types that are open, extend others or name each other: the same in all modules and for the embedder.
+//! Function types that are open, extend others or name each other: the same in all modules and for
+//! the embedder.
 
 use crate::common::{call, call_i32, engines, linked, links, trap};
 use minirt::{

@@ -67,8 +67,8 @@ fn an_artifact_is_the_module_wherever_it_comes_from() {
     }
 }
 
-/// Calls in both directions, a constant behind the code, and a jump table: everything that the linker or Cranelift
-/// fills in.
+/// Calls in both directions, a constant behind the code, and a jump table: everything that the
+/// linker or Cranelift fills in.
 const LINKED: &str = r#"(module
   (func $even (export "even") (param i32) (result i32)
     (if (result i32) (i32.eqz (local.get 0))
@@ -120,7 +120,8 @@ fn a_text_runs_the_same_at_two_addresses() {
 fn an_artifact_outlives_its_name() {
     let engine = Engine::default();
     let (folder, path) = file("rich.cwasm", &engine.precompile_module(TEXT.as_bytes()).unwrap());
-    // SAFETY: the file is an artifact of this process, and nobody writes to it: removing its name does not.
+    // SAFETY: the file is an artifact of this process, and nobody writes to it: removing its name
+    // does not.
     let module = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
     drop(folder);
     works(&engine, &module);
@@ -155,8 +156,8 @@ fn snapshots_saved_to_one_folder_at_the_same_time_do_not_mix() {
             let it = Instance::new(&mut store, &module, &[]).unwrap();
             it.get_global(&store, "g").unwrap().set(&mut store, value.into()).unwrap();
             it.snapshot(&mut store).unwrap().save(&path).unwrap();
-            // SAFETY: the file is an artifact of this process, and its bytes are not written again: the next save
-            // puts another file in its place.
+            // SAFETY: the file is an artifact of this process, and its bytes are not written again:
+            // the next save puts another file in its place.
             let saved = unsafe { Module::deserialize_file(&engine, &path) }.unwrap();
             let it = Instance::new(&mut store, &saved, &[]).unwrap();
             assert_eq!(it.get_global(&store, "g").unwrap().get(&store).unwrap_i32(), value);

@@ -1,4 +1,5 @@
-//! What a module says about the image of its instances: what is in it, and what is left to do and why.
+//! What a module says about the image of its instances: what is in it, and what is left to do and
+//! why.
 
 use minirt::{Engine, Module};
 

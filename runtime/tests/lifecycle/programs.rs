@@ -1,6 +1,8 @@
-//! Real programs, frozen between two runs: what goes on from the snapshot does what the original does.
+//! Real programs, frozen between two runs: what goes on from the snapshot does what the original
+//! does.
 //!
-//! The programs are those of `examples/guests`, started over and over in one instance, as their table of cases says.
+//! The programs are those of `examples/guests`, started over and over in one instance, as their
+//! table of cases says.
 
 use crate::common::engines;
 use minirt::wasi::{self, DirAccess, I32Exit, Input, Output, OutputBuffer, WasiCtx, WasiCtxBuilder};
@@ -23,8 +25,8 @@ struct Case {
     stdin: Vec<u8>,
 }
 
-/// Returns the cases that only read (those that write find other files the second time), but for the one that asks for
-/// the time and for random numbers.
+/// Returns the cases that only read (those that write find other files the second time), but for
+/// the one that asks for the time and for random numbers.
 fn cases() -> Vec<Case> {
     let table = std::fs::read_to_string(home("cases.tsv")).unwrap();
     let rows = table.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -70,8 +72,9 @@ fn check(case: &Case, engine: &Engine, linker: &Linker<WasiCtx>, module: &Module
         let instance = linker.instantiate(&mut store, module).unwrap();
         (store, instance)
     };
-    // A file system notes when a file was read for the first time after it was written (`relatime`), and the programs
-    // that look at files keep that time in their memory. So the first reading happens here.
+    // A file system notes when a file was read for the first time after it was written
+    // (`relatime`), and the programs that look at files keep that time in their memory. So the
+    // first reading happens here.
     let (mut store, instance) = start();
     case.run(&mut store, instance);
     let (mut store, original) = start();

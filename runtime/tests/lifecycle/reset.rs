@@ -1,5 +1,5 @@
-//! Resets, case by case and for each strategy: what was written is gone, whatever pages it was on, and the statistics
-//! are right.
+//! Resets, case by case and for each strategy: what was written is gone, whatever pages it was on,
+//! and the statistics are right.
 
 use crate::common::{self, Random, call, call_i32, each_config, is_zero};
 use minirt::{Engine, EngineStats, Instance, Linker, Memory, Module, Ref, ResetStrategy, Store, Trap, Val};
@@ -173,7 +173,8 @@ fn image_files_with(mark: &str) -> Vec<std::path::PathBuf> {
 
 fn shared_mapping(file: &std::fs::File) -> rustix::io::Result<()> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
-    // SAFETY: the kernel picks the place of a new mapping, which nothing refers to; if there is one, it stays unused.
+    // SAFETY: the kernel picks the place of a new mapping, which nothing refers to; if there is
+    // one, it stays unused.
     unsafe { mmap(std::ptr::null_mut(), PAGE, ProtFlags::WRITE, MapFlags::SHARED, file, 0) }.map(drop)
 }
 
@@ -207,7 +208,8 @@ fn what_was_grown_traps_for_the_next_and_is_zero_when_it_grows_as_well() {
 
 #[test]
 fn pages_kept_behind_the_memory_count_as_kept() {
-    // A tenant that grows leaves pages behind that the next, which does not, never sees. They take memory all the same.
+    // A tenant that grows leaves pages behind that the next, which does not, never sees. They take
+    // memory all the same.
     for strategy in [ResetStrategy::Adaptive, ResetStrategy::HotSet, ResetStrategy::Scan] {
         let budget = 100 * PAGE;
         let engine = Engine::new(common::config(strategy, true).keep_resident(budget)).unwrap();
@@ -230,7 +232,8 @@ fn pages_kept_behind_the_memory_count_as_kept() {
     }
 }
 
-/// Returns how many of `count` host pages of a memory, from `at` on, are in memory, also where the guest has no access.
+/// Returns how many of `count` host pages of a memory, from `at` on, are in memory, also where the
+/// guest has no access.
 fn resident(store: &Store<()>, it: Instance, at: usize, count: usize) -> usize {
     use std::os::unix::fs::FileExt;
     let start = it.get_memory(store, "m").unwrap().data(store).as_ptr() as usize + at;
@@ -319,7 +322,8 @@ fn more_pages_apart_than_any_list_has_room_for_are_all_reset() {
 fn the_page_in_which_the_data_ends_and_its_neighbours_are_reset_whole() {
     each_config(|_, _, mut config| {
         let engine = Engine::new(config.max_instances(1)).unwrap();
-        // The data ends inside a page, at its end, and right behind its start; in images of both layouts.
+        // The data ends inside a page, at its end, and right behind its start; in images of both
+        // layouts.
         for pages in [2, 30] {
             for end in [7 * PAGE + 100, 8 * PAGE, 7 * PAGE + 1] {
                 let subject = Subject::new(&engine, pages, &[(end - 20, "twenty bytes of data")]);
@@ -420,8 +424,8 @@ fn whatever_a_module_does_next_the_one_after_it_is_fresh() {
             for round in 0..random.below(40) {
                 let (mut store, it, memory) = subject.fresh(&engine);
                 match pattern {
-                    // The same pages, wandering pages, many, now and then another, all writable by the host, grown
-                    // ones.
+                    // The same pages, wandering pages, many, now and then another, all writable by
+                    // the host, grown ones.
                     0 | 1 => run(&mut store, it, "writes", &[steady * PAGE, 8, 100.min((all - steady) * PAGE / 8)]),
                     2 => run(&mut store, it, "writes", &[random.below(all) * PAGE, 1, 1]),
                     3 => run(&mut store, it, "writes", &[random.below(9) * PAGE, (1 + random.below(5)) * PAGE, 40]),

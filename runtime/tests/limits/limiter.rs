@@ -1,5 +1,5 @@
-//! Limits on memories, tables and instances: a guest that asks for more and more is refused or stopped, and its host
-//! goes on.
+//! Limits on memories, tables and instances: a guest that asks for more and more is refused or
+//! stopped, and its host goes on.
 
 use crate::common::{call_i32, each_config, instance};
 use minirt::{

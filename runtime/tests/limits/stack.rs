@@ -1,4 +1,5 @@
-//! The stack: recursion without end is a trap wherever it begins, and the stack's size says how deep it goes.
+//! The stack: recursion without end is a trap wherever it begins, and the stack's size says how
+//! deep it goes.
 
 use crate::common::{call, expect_trap, instance};
 use minirt::{AsContextMut, Caller, Config, Engine, Func, Instance, Linker, Module, Store, Trap, Val};
@@ -87,7 +88,8 @@ fn a_call_from_another_thread_in_the_middle_of_one_has_that_threads_stack() {
         }
     });
     let instance = Instance::new(&mut store, &module, &[elsewhere.into()]).unwrap();
-    // Here and on a thread whose stack is elsewhere: the limit that counts afterwards is this thread's again.
+    // Here and on a thread whose stack is elsewhere: the limit that counts afterwards is this
+    // thread's again.
     expect_trap(call(&mut store, instance, "run", &[]), Trap::StackOverflow);
     let other = std::thread::Builder::new().stack_size(1 << 20);
     other

@@ -1,4 +1,5 @@
-//! Fuel and epochs stop a guest that never ends, its host goes on, and the fuel that was used is known exactly.
+//! Fuel and epochs stop a guest that never ends, its host goes on, and the fuel that was used is
+//! known exactly.
 
 use crate::common::{call, call_i32, expect_trap, fuelled, instance};
 use minirt::{ArtifactError, WasmBacktrace};

@@ -1,4 +1,5 @@
-//! Tests that need a process of their own: this program again, with one test to run and its case in the environment.
+//! Tests that need a process of their own: this program again, with one test to run and its case in
+//! the environment.
 
 use std::any::type_name;
 use std::os::unix::process::ExitStatusExt;
@@ -13,8 +14,8 @@ pub(crate) fn case() -> Option<String> {
     std::env::var(CASE).ok()
 }
 
-/// Runs `case` of a test in a process of its own and returns what became of it and what it printed. In that process,
-/// runs the body and returns nothing.
+/// Runs `case` of a test in a process of its own and returns what became of it and what it printed.
+/// In that process, runs the body and returns nothing.
 pub(crate) fn in_child<T: Fn()>(test: T, case: &str, body: impl FnOnce(&str)) -> Option<(ExitStatus, String)> {
     if let Some(wanted) = self::case() {
         if wanted == case {
@@ -29,8 +30,8 @@ pub(crate) fn in_child<T: Fn()>(test: T, case: &str, body: impl FnOnce(&str)) ->
 /// Runs a command that is this program, or to which its path and a test's arguments can be added.
 pub(crate) fn run<T: Fn()>(mut command: Command, _: T, case: &str) -> std::io::Result<(ExitStatus, String)> {
     let (_, test) = type_name::<T>().split_once("::").expect("functions are named after their crate");
-    // One thread, so that what the case does to its process is all that happens there. No backtraces: they would be
-    // symbolised with the rights that the case gave up.
+    // One thread, so that what the case does to its process is all that happens there. No
+    // backtraces: they would be symbolised with the rights that the case gave up.
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CASE, case).env("RUST_BACKTRACE", "0");
     let output = command.output()?;
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();

@@ -109,7 +109,8 @@ fn a_system_call_that_fails_from_some_moment_on_is_an_error_or_goes_unnoticed() 
 fn fail_from_some_moment_on(case: &str) {
     let [call_name, moment, images] = case.split('/').collect::<Vec<_>>()[..] else { panic!("no such case: {case}") };
     let (_, number, error) = *CALLS.iter().find(|(name, ..)| *name == call_name).unwrap();
-    // Room for what the test itself allocates, so that the allocator does not need the call that fails.
+    // Room for what the test itself allocates, so that the allocator does not need the call that
+    // fails.
     let mut room = vec![1_u8; 64 << 20];
     room.iter_mut().step_by(PAGE).for_each(|byte| *byte = 2);
     let setups: Vec<_> = STRATEGIES

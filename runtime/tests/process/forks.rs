@@ -5,7 +5,8 @@ use crate::common::{call, config};
 use crate::life::{OTHER, PAGE, TEXT, WASM_PAGE, names, rounds, strategy_named};
 use minirt::{Engine, Instance, Module, Store, Val};
 
-/// Makes a child process, by the C library or by the bare system call, and gives its number, or 0 in the child.
+/// Makes a child process, by the C library or by the bare system call, and gives its number, or 0
+/// in the child.
 fn fork(bare: bool) -> libc::pid_t {
     // SAFETY: the child does what the tests are about, and ends in `_exit`.
     let child =
@@ -37,7 +38,8 @@ fn after_a_fork_both_processes_reset_their_own_pages() {
                 let engine = Engine::new(config(strategy_named(case), images).max_instances(2)).unwrap();
                 let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
                 rounds(&engine, &module, &other, 40);
-                // An instance that is alive at the fork, and dirty where the parent's goes on to be clean.
+                // An instance that is alive at the fork, and dirty where the parent's goes on to be
+                // clean.
                 let mut store = Store::new(&engine, ());
                 let it = Instance::new(&mut store, &module, &[]).unwrap();
                 call(&mut store, it, "dirty", &[0, PAGE as i32, 20].map(Val::I32)).unwrap();

@@ -1,4 +1,5 @@
-//! Images where the system makes no files for them, or only a few: instances are filled by copying, and it is said why.
+//! Images where the system makes no files for them, or only a few: instances are filled by copying,
+//! and it is said why.
 
 use crate::child::passes;
 use crate::common::{self, each_config, forbid, limit};

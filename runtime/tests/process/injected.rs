@@ -81,7 +81,8 @@ fn any_single_system_call_may_fail_and_the_next_life_is_well() {
 fn under_strace<T: Fn()>(test: T, case: &str, options: &[&str]) -> std::io::Result<(ExitStatus, String)> {
     let mut command = Command::new("strace");
     command.args(["-f", "--seccomp-bpf"]).args(options).arg(std::env::current_exe().unwrap());
-    // What the allocator asks of the system is not what this is about: it asks once, when the process starts.
+    // What the allocator asks of the system is not what this is about: it asks once, when the
+    // process starts.
     let tunables = ["arena_max=1", "mmap_max=0", "top_pad=268435456"].map(|it| format!("glibc.malloc.{it}")).join(":");
     command.env("GLIBC_TUNABLES", tunables);
     run(command, test, case)
@@ -102,8 +103,8 @@ fn trace<T: Fn()>(test: T, case: &str) -> Option<String> {
     }
 }
 
-/// Returns how often a thread calls `name` before it calls `getppid` for the first time, and from there to the second
-/// time. That is how strace counts, for each thread by itself.
+/// Returns how often a thread calls `name` before it calls `getppid` for the first time, and from
+/// there to the second time. That is how strace counts, for each thread by itself.
 fn calls_between_marks(trace: &str, name: &str) -> (usize, usize) {
     let marks: Vec<usize> = trace.match_indices("getppid()").map(|(at, _)| at).collect();
     let [first, second] = marks[..] else { panic!("two marks, not {}", marks.len()) };
@@ -118,9 +119,11 @@ fn lives_around_a_failure(case: &str) {
     let (strategy, images) = case.split_once('/').unwrap();
     let mut config = config(strategy_named(strategy), images == "images");
     let engine = Engine::new(config.max_instances(2).parallel_compilation(false)).unwrap();
-    // SAFETY: this changes nothing. It marks the place where calls begin to fail, and then where they end.
+    // SAFETY: this changes nothing. It marks the place where calls begin to fail, and then where
+    // they end.
     let mark = || unsafe { libc::getppid() };
-    // The count that strace goes by is each thread's own. This thread's has to be ahead of the main thread's.
+    // The count that strace goes by is each thread's own. This thread's has to be ahead of the main
+    // thread's.
     let numbers = CALLS.map(|(_, number, _)| number);
     // SAFETY: -1 is no descriptor and no address, so all these calls fail and do nothing.
     (0..100).for_each(|_| numbers.iter().for_each(|number| _ = unsafe { libc::syscall(*number, -1, 0, 0, 0, -1, 0) }));

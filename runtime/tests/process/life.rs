@@ -1,4 +1,5 @@
-//! Lives of instances of one module: each is fresh at first, and dirty in a way of its own at the end.
+//! Lives of instances of one module: each is fresh at first, and dirty in a way of its own at the
+//! end.
 
 use crate::common::{STRATEGIES, call, call_i32, is_zero};
 use minirt::{Engine, Instance, Memory, Module, ResetStrategy, Store, Trap, Val};

@@ -62,7 +62,8 @@ fn little_address_space_is_an_error_and_the_engine_goes_on() {
 
 #[test]
 fn little_data_space_still_lets_instances_run() {
-    // What is private and writable counts, used or not: the mapping of the state must not ask for gigabytes.
+    // What is private and writable counts, used or not: the mapping of the state must not ask for
+    // gigabytes.
     passes(little_data_space_still_lets_instances_run, "data space", |_| {
         limit(libc::RLIMIT_DATA, 1 << 30);
         each_config(|case, _, mut config| {
@@ -100,7 +101,8 @@ fn a_slot_that_could_be_opened_only_in_part_is_not_reset_by_its_hot_set() {
                 call(&mut store, it, "dirty", &[0, 1, 1].map(Val::I32)).unwrap();
             }
             let (mut store, it) = instance_of(&engine, &module);
-            // Some pages elsewhere and all of the tables may become writable, but not all of the memory.
+            // Some pages elsewhere and all of the tables may become writable, but not all of the
+            // memory.
             limit_data_to_now_and(32 * PAGE);
             let error = call(&mut store, it, "dirty", &[0, PAGE as i32, 40].map(Val::I32)).unwrap_err();
             assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds), "{error:?}");
@@ -136,9 +138,9 @@ fn memory_that_could_grow_only_in_part_has_not_grown() {
             let module = Module::new(&engine, TEXT).unwrap();
             let (mut store, it) = instance_of(&engine, &module);
             let end = it.get_memory(&store, "m").unwrap().data(&store).as_ptr_range().end;
-            // What lies behind the memory becomes two mappings. (Where the kernel counts what it promises, that happens
-            // by itself, at the size that an earlier instance grew to.) SAFETY: the advice is about core dumps and
-            // changes nothing else.
+            // What lies behind the memory becomes two mappings. (Where the kernel counts what it
+            // promises, that happens by itself, at the size that an earlier instance grew to.)
+            // SAFETY: the advice is about core dumps and changes nothing else.
             let advised =
                 unsafe { libc::madvise(end.add(6 * WASM_PAGE).cast_mut().cast(), WASM_PAGE, libc::MADV_DONTDUMP) };
             assert_eq!(advised, 0, "{}", std::io::Error::last_os_error());

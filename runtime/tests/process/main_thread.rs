@@ -1,5 +1,5 @@
-//! The stack of a process's first thread, where nobody can say what is mapped (no /proc). Tests run on other threads, so
-//! what is here runs before `main` does.
+//! The stack of a process's first thread, where nobody can say what is mapped (no /proc). Tests run
+//! on other threads, so what is here runs before `main` does.
 
 use crate::common::{self, call_i32, forbid, instance, limit};
 use minirt::{Config, Engine, Trap};
@@ -43,8 +43,9 @@ fn without_proc_the_main_threads_stack_ends_where_it_ends() {
     for (stack, wasm) in [(8 << 20, 512 << 10), (8 << 20, 100 << 20), (1 << 30, 900 << 20), (1 << 20, 8 << 20)] {
         let case = format!("{stack} {wasm}");
         let mut command = Command::new(std::env::current_exe().unwrap());
-        // Without random addresses, the room below the stack is as small as it can be. SAFETY: the call is one that a child
-        // may make before it starts another program. Where it is refused, addresses are random.
+        // Without random addresses, the room below the stack is as small as it can be. SAFETY: the
+        // call is one that a child may make before it starts another program. Where it is refused,
+        // addresses are random.
         unsafe { command.pre_exec(|| Ok(_ = libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong))) };
         let output = command.env(CASE, &case).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -53,7 +54,8 @@ fn without_proc_the_main_threads_stack_ends_where_it_ends() {
             panic!("{case}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr))
         };
         println!("{case}: {depth} calls");
-        // A frame has from 16 to 100 bytes. Wasm gets what it may have, or what the stack has besides the host's part.
+        // A frame has from 16 to 100 bytes. Wasm gets what it may have, or what the stack has
+        // besides the host's part.
         let most = wasm.min(stack);
         assert!((most.min(64 << 20) / 4 * 3 / 100..=most / 16).contains(&depth), "{case}: {depth} calls");
     }

@@ -98,7 +98,8 @@ fn a_handler_that_was_there_before_gets_the_faults_that_are_not_ours() {
 }
 
 fn install_first_handler() {
-    // SAFETY: the action is initialised, and its handler has the signature that SA_SIGINFO asks for.
+    // SAFETY: the action is initialised, and its handler has the signature that SA_SIGINFO asks
+    // for.
     unsafe {
         let mut action = std::mem::zeroed::<libc::sigaction>();
         let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = first_handler;
@@ -124,7 +125,8 @@ fn a_tick_in_a_signal_handler_stops_code() {
             it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
             it_value: libc::timeval { tv_sec: 0, tv_usec: 10_000 },
         };
-        // SAFETY: the handler adds to an atomic number, which a handler may do, and the structures are initialised.
+        // SAFETY: the handler adds to an atomic number, which a handler may do, and the structures
+        // are initialised.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = tick as *const () as usize;

@@ -3,7 +3,8 @@
 use crate::common::{call, call_i32, engines};
 use minirt::{Instance, Module, Store, Trap, Val};
 
-/// A module that can be made dirty everywhere: memory, grown memory, globals, tables, dropped segments.
+/// A module that can be made dirty everywhere: memory, grown memory, globals, tables, dropped
+/// segments.
 const DIRTY: &str = r#"(module
   (memory (export "memory") 2 8)
   (data (i32.const 16) "initial")

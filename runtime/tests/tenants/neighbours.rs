@@ -1,8 +1,9 @@
 //! What lies behind a slot belongs to somebody else: no access reaches it, wherever it ends.
 //!
-//! Compiled code leaves the comparison out where the guard behind a memory makes up for it. So here a canary stands
-//! right behind the slot, in the place of the next slot's host cell, and every instruction that accesses memory tries
-//! every constant offset around the guard's end, with every index that could carry it there.
+//! Compiled code leaves the comparison out where the guard behind a memory makes up for it. So here
+//! a canary stands right behind the slot, in the place of the next slot's host cell, and every
+//! instruction that accesses memory tries every constant offset around the guard's end, with every
+//! index that could carry it there.
 
 use crate::common::{Random, call, call_i32, each_config};
 use minirt::{Config, Engine, Instance, Linker, Memory, Module, OptLevel, Ref, Store, Trap, Val};
@@ -15,7 +16,8 @@ use std::os::fd::AsRawFd;
 const PAGE: usize = 4096;
 /// Bytes from the start of a memory to the end of its slot.
 const SLOT_END: u64 = MEMORY_RESERVED + GUARD;
-/// Bytes of guard before a memory: an index that was taken for a negative number would find nothing.
+/// Bytes of guard before a memory: an index that was taken for a negative number would find
+/// nothing.
 const BEFORE: usize = 2 << 30;
 const _: () = assert!(VMCTX + MEMORY as u64 - STATE_MAX == BEFORE as u64);
 /// Bytes of the canary, and what they are.
@@ -70,7 +72,8 @@ const STORES: [(&str, u64, &str); 10] = [
 /// The bits of the lanes that are loaded and stored one at a time.
 const LANES: [u64; 4] = [8, 16, 32, 64];
 
-/// The widths of atomic accesses for each type: as instructions name them before and after the operation, and in bytes.
+/// The widths of atomic accesses for each type: as instructions name them before and after the
+/// operation, and in bytes.
 const ATOMICS: [(&str, &[Width]); 2] = [
     ("i32", &[("", "", 4), ("8", "_u", 1), ("16", "_u", 2)]),
     ("i64", &[("", "", 8), ("8", "_u", 1), ("16", "_u", 2), ("32", "_u", 4)]),
@@ -104,8 +107,8 @@ fn accesses_at(offset: u64) -> Vec<Access> {
     all.chain(atomic_accesses_at(offset)).collect()
 }
 
-/// Returns the atomic instructions. Those that read, modify and write differ in nothing but what they make of the
-/// value.
+/// Returns the atomic instructions. Those that read, modify and write differ in nothing but what
+/// they make of the value.
 fn atomic_accesses_at(offset: u64) -> Vec<Access> {
     let place = format!("$m offset={offset} (local.get 0)");
     let notify = format!("(global.set $i32 (memory.atomic.notify {place} (i32.const 1)))");
@@ -171,7 +174,8 @@ impl Parts {
         Self { engine: engine.clone(), module, exporter }
     }
 
-    /// Returns an instance in a store of its own. What it imports is the memory of another instance.
+    /// Returns an instance in a store of its own. What it imports is the memory of another
+    /// instance.
     fn start(&self) -> (Store<()>, Instance, Memory) {
         let mut store = Store::new(&self.engine, ());
         let mut linker = Linker::new(&self.engine);
@@ -189,9 +193,9 @@ impl Parts {
 
 /// Bytes that nobody may touch, right behind a memory's slot.
 ///
-/// Where slots come to be is up to the kernel: below what was mapped before, as a rule. So there is first a mapping as
-/// large as a slot, and then instances until one has its memory right below it; or right below the slot of its own
-/// instance, whose host cell is the canary then.
+/// Where slots come to be is up to the kernel: below what was mapped before, as a rule. So there is
+/// first a mapping as large as a slot, and then instances until one has its memory right below it;
+/// or right below the slot of its own instance, whose host cell is the canary then.
 struct Canary {
     /// Kept until the end, so that none of these places is offered again.
     _rooms: Vec<Room>,
@@ -229,7 +233,8 @@ impl Canary {
     }
 
     fn is_intact(&self) -> bool {
-        // SAFETY: the range is mapped, and written to by nobody in this program who does not break its rules.
+        // SAFETY: the range is mapped, and written to by nobody in this program who does not break
+        // its rules.
         self.content.iter().enumerate().all(|(i, byte)| unsafe { self.at.add(i).read_volatile() } == *byte)
     }
 }
@@ -272,7 +277,8 @@ fn indexes(access: &Access, kind: Kind, size: u64) -> Vec<u64> {
     });
     let around = starts.into_iter().flatten().map(|start| start.wrapping_sub(access.offset));
     let extremes = [0, 1, 1 << 31, (1 << 31) - 1, most - 15, most - 7, most - 1, most];
-    // 64-bit indexes that are small in their lower half, and far below the memory as signed numbers.
+    // 64-bit indexes that are small in their lower half, and far below the memory as signed
+    // numbers.
     let wide = [1 << 32, 1 << 33, (1 << 32) | 16, 1 << 63, u64::MAX << 31, u64::MAX << 30];
     let mut all: Vec<u64> = around.chain(extremes).chain(wide).filter(|index| *index <= most).collect();
     all.sort_unstable();
@@ -280,8 +286,8 @@ fn indexes(access: &Access, kind: Kind, size: u64) -> Vec<u64> {
     all
 }
 
-/// Calls every function with every index that matters: the access happens if it is inside the memory, and is a trap
-/// otherwise. Returns how many there were of each.
+/// Calls every function with every index that matters: the access happens if it is inside the
+/// memory, and is a trap otherwise. Returns how many there were of each.
 fn try_all(engine: &Engine, kind: Kind, accesses: &[Access]) -> [usize; 2] {
     let (canary, (mut store, it, memory)) = Canary::behind(&Parts::new(engine, &text(kind, accesses)));
     let size = memory.data_size(&store) as u64;
@@ -388,8 +394,8 @@ fn mappings(range: &Range<usize>) -> Vec<Range<usize>> {
     maps.lines().filter_map(parse).filter(|mapping| !mapping.is_empty()).collect()
 }
 
-/// Returns whether there is anything to read at an address. The kernel is asked, for it answers with an error and no
-/// signal.
+/// Returns whether there is anything to read at an address. The kernel is asked, for it answers
+/// with an error and no signal.
 fn is_readable(address: usize) -> bool {
     let (mut out, into) = std::io::pipe().unwrap();
     // SAFETY: the kernel checks the address itself.
@@ -400,10 +406,11 @@ fn is_readable(address: usize) -> bool {
     written == 1
 }
 
-/// Checks that a slot has no hole, and that nothing in the guards before and behind the memory is accessible.
+/// Checks that a slot has no hole, and that nothing in the guards before and behind the memory is
+/// accessible.
 ///
-/// Mappings do not tell: one of a file is inaccessible beyond the file's end. So the pages around every border of
-/// mappings are tried, and some between.
+/// Mappings do not tell: one of a file is inaccessible beyond the file's end. So the pages around
+/// every border of mappings are tried, and some between.
 fn assert_guards(memory: Memory, store: &Store<()>, random: &mut Random, when: &str) {
     let bytes = memory.data(store);
     let base = bytes.as_ptr() as usize;
@@ -457,8 +464,8 @@ fn guards_stay_inaccessible_whatever_a_slot_goes_through() {
     });
 }
 
-/// Returns a table that cannot grow, one that can, between others, and one at the end of the state, with functions that
-/// access each.
+/// Returns a table that cannot grow, one that can, between others, and one at the end of the state,
+/// with functions that access each.
 fn tables() -> String {
     let access = |table: &str| {
         format!(

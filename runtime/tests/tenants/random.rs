@@ -1,11 +1,13 @@
-//! One slot, many tenants: whatever a tenant leaves behind, the next one is what the specification says a fresh
-//! instance is, in every byte.
+//! One slot, many tenants: whatever a tenant leaves behind, the next one is what the specification
+//! says a fresh instance is, in every byte.
 //!
-//! Random modules are made together with a model of their fresh instances, computed from the description that the text
-//! is written from, and not from anything that the runtime says. Then they take turns in very few slots: each tenant is
-//! compared with its model, makes a mess in every way there is, and goes.
+//! Random modules are made together with a model of their fresh instances, computed from the
+//! description that the text is written from, and not from anything that the runtime says. Then
+//! they take turns in very few slots: each tenant is compared with its model, makes a mess in every
+//! way there is, and goes.
 //!
-//! `MINIRT_SEED` chooses other modules and pairs, `MINIRT_SWAPS` how many tenants there are in each configuration.
+//! `MINIRT_SEED` chooses other modules and pairs, `MINIRT_SWAPS` how many tenants there are in each
+//! configuration.
 
 use crate::common::{Random, call, call_i32, config, is_zero, number_from_environment};
 use minirt::{
@@ -24,7 +26,8 @@ const CANARY_RESULT: i32 = -7;
 const FUNCS: usize = 4;
 const RESULTS: i32 = 1000;
 
-/// Modules for each number of slots, and tenants in all of these together, unless the environment says otherwise.
+/// Modules for each number of slots, and tenants in all of these together, unless the environment
+/// says otherwise.
 const MODULES: usize = 14;
 const TENANTS: u64 = 3_000;
 
@@ -40,7 +43,8 @@ struct Description {
     tables: Vec<TableDescription>,
     /// Passive element segments of functions; `None` is null.
     passive_elements: Vec<Vec<Option<usize>>>,
-    /// The value of the global that it imports, if it does: what depends on it cannot be in an image.
+    /// The value of the global that it imports, if it does: what depends on it cannot be in an
+    /// image.
     imported: Option<i32>,
     /// Instantiation fails, after everything else was done.
     failure: Option<Failure>,
@@ -106,7 +110,8 @@ impl Description {
             None => Vec::new(),
         };
         let mut tables: Vec<_> = (0..random.below(4)).map(|_| TableDescription::random(random)).collect();
-        // One table without a limit: where there are no images, the room between two is copied, many megabytes.
+        // One table without a limit: where there are no images, the room between two is copied,
+        // many megabytes.
         tables.sort_by_key(|table| table.maximum.is_none());
         tables.iter_mut().rev().skip(1).for_each(|table| table.maximum = table.maximum.or(Some(table.minimum + 50)));
         let passive_elements = (0..random.below(3)).map(|_| random_elements(random, 5)).collect();
@@ -427,7 +432,8 @@ impl Tenant {
         Self { memory: description.fresh_memory(), description, module }
     }
 
-    /// Returns a fresh instance in a store of its own, or `None` if instantiation fails as it should.
+    /// Returns a fresh instance in a store of its own, or `None` if instantiation fails as it
+    /// should.
     fn move_in(&self, engine: &Engine) -> Option<(Store<()>, Instance)> {
         let mut store = Store::new(engine, ());
         let imports: Vec<_> = self.description.imported.iter().map(|value| offset_global(&mut store, *value)).collect();
@@ -605,8 +611,8 @@ fn call_with_result(store: &mut Store<()>, it: Instance, name: &str, arg: usize)
 
 impl Tenant {
     fn make_a_mess(&self, store: &mut Store<()>, it: Instance, random: &mut Random) {
-        // Most programs write to the same pages each time: `few` is a place that depends on the module alone, and so do
-        // the scattered pages.
+        // Most programs write to the same pages each time: `few` is a place that depends on the
+        // module alone, and so do the scattered pages.
         let few = self.memory.len() / 3;
         let apart = HOST_PAGE * (2 + (3 * self.memory.len() / WASM_PAGE + 6) % 7);
         let scattered: Vec<usize> = (0..self.memory.len()).step_by(apart).collect();

@@ -1,5 +1,5 @@
-//! No path leads out of a preopened directory: a grammar of paths against every function that takes one, and a host
-//! that changes directories behind the guest's back.
+//! No path leads out of a preopened directory: a grammar of paths against every function that takes
+//! one, and a host that changes directories behind the guest's back.
 
 use crate::common::{Random, forbid, number_from_environment};
 use crate::program::*;
@@ -137,7 +137,8 @@ const NAMES: [&str; 20] = [
     "root", "proc", "chain", "loop", "dot",
 ];
 
-/// Returns all paths of up to two names, and some longer ones, with everything that can stand before and behind.
+/// Returns all paths of up to two names, and some longer ones, with everything that can stand
+/// before and behind.
 fn paths(world: &World) -> Vec<String> {
     let mut middles: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
     middles.extend(NAMES.iter().flat_map(|a| NAMES.iter().map(move |b| format!("{a}/{b}"))));
@@ -213,7 +214,8 @@ fn try_everything(p: &mut Program, world: &World, path: &str) {
     p.path("path_remove_directory", 3, path, &[]);
 }
 
-/// Says that these tests run again in a process where `openat2` fails. Then paths are resolved name by name.
+/// Says that these tests run again in a process where `openat2` fails. Then paths are resolved name
+/// by name.
 const WITHOUT_OPENAT2: &str = "MINIRT_WITHOUT_OPENAT2";
 
 #[test]
@@ -239,7 +241,8 @@ fn without_openat2_no_path_and_no_race_leads_out_either() {
     }
 }
 
-/// In the process where it is to fail, makes it fail. Then so many paths are passed over after each: it takes longer.
+/// In the process where it is to fail, makes it fail. Then so many paths are passed over after
+/// each: it takes longer.
 fn passed_over() -> usize {
     if std::env::var_os(WITHOUT_OPENAT2).is_none() {
         return 0;
@@ -264,7 +267,8 @@ fn no_path_of_a_whole_grammar_leads_out_of_a_directory_with_any_function() {
     assert_eq!(open_in(world.dir.path()), 1, "something stayed open");
 }
 
-/// Does what a guest might do in a directory that is swapped for a link to the outside again and again.
+/// Does what a guest might do in a directory that is swapped for a link to the outside again and
+/// again.
 fn try_in_swapped(p: &mut Program, counts: &mut [u32; 2]) {
     if let Ok(fd) = p.open(3, "swapped/x", 0, READ) {
         assert_eq!(p.read(fd, 100).unwrap(), b"inside", "a file outside was read");

@@ -1,4 +1,5 @@
-//! What the host's own limits, pipes and files mean for a guest, and that no call keeps a guest from its deadline.
+//! What the host's own limits, pipes and files mean for a guest, and that no call keeps a guest
+//! from its deadline.
 
 use crate::child::passes;
 use crate::program::*;
@@ -79,7 +80,8 @@ fn an_inherited_stream_that_is_a_file_has_no_position() {
     });
 }
 
-/// Writes an array of buffers of these lengths, one after the other from `BYTES` on, to a place where there is room.
+/// Writes an array of buffers of these lengths, one after the other from `BYTES` on, to a place
+/// where there is room.
 fn many_buffers(p: &mut Program, lens: &[u32]) -> i32 {
     const ARRAY: i32 = 0x1_0000;
     let mut at = BYTES as u32;

@@ -1,4 +1,5 @@
-//! The guest of these tests: it forwards, so that a test is the program, with the guest's memory as its own.
+//! The guest of these tests: it forwards, so that a test is the program, with the guest's memory as
+//! its own.
 
 use minirt::wasi::{DirAccess, WasiCtx, WasiCtxBuilder, add_to_linker};
 use minirt::{Engine, Instance, Linker, Memory, Module, Store, Val};

@@ -1,5 +1,5 @@
-//! What the official suite's programs do, where other tests here do not do it in passing: their sequences of calls,
-//! since an error that one call must have may depend on what went before.
+//! What the official suite's programs do, where other tests here do not do it in passing: their
+//! sequences of calls, since an error that one call must have may depend on what went before.
 
 use crate::program::*;
 use minirt::wasi::DirAccess;
@@ -11,7 +11,8 @@ const FD_FDSTAT_SET_FLAGS: i64 = 1 << 3;
 const PATH_FILESTAT_SET_SIZE: i64 = 1 << 19;
 const FD_FILESTAT_SET_SIZE: i64 = 1 << 22;
 
-/// Returns a program with a directory of its own beneath the preopened one, like most programs of the suite.
+/// Returns a program with a directory of its own beneath the preopened one, like most programs of
+/// the suite.
 fn in_own_directory() -> (TempDir, Program, i32) {
     let dir = TempDir::new().unwrap();
     let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);

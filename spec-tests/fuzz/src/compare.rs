@@ -74,7 +74,8 @@ impl Runtimes {
                 counts.invalid = 1;
                 return Ok(checked);
             }
-            // Nothing that is generated comes near a limit of minirt: 65,536 pages, 2^30 bytes, the largest state.
+            // Nothing that is generated comes near a limit of minirt: 65,536 pages, 2^30 bytes, the
+            // largest state.
             (Err(error), Ok(_)) => bail!("only minirt refuses the module: {error:#}"),
             (Ok(_), Err(error)) => bail!("wasmtime refuses the module, minirt does not: {error:#}"),
         };

@@ -1,5 +1,5 @@
-//! What minirt promises about copies of instances, tested on a module whose behaviour is known: whatever way an
-//! instance comes to a state, it holds the same and does the same from there.
+//! What minirt promises about copies of instances, tested on a module whose behaviour is known:
+//! whatever way an instance comes to a state, it holds the same and does the same from there.
 
 use crate::compare::{Counts, same, same_state};
 use crate::engines::start_on_minirt;
@@ -148,7 +148,8 @@ impl Subject<'_> {
         start_on_minirt(snapshot, self.shape).map_err(|how| anyhow!("it did not start: {how:?}"))
     }
 
-    /// Exceptions, values of the host, and functions of the host, which may be in any reference that is not null.
+    /// Exceptions, values of the host, and functions of the host, which may be in any reference
+    /// that is not null.
     fn holds_what_cannot_be_frozen(&self, step: usize) -> bool {
         let host = |value: &Value| match value {
             Value::Extern(value) => value.is_some(),

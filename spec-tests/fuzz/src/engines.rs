@@ -10,7 +10,8 @@ use minirt_runtimes::{wasmi, wasmtime};
 /// Bytes of stack that Wasm may use, in every runtime.
 const WASM_STACK: usize = 1 << 20;
 
-/// An engine and how it was configured. All modules of a configuration share one, so that their slots do.
+/// An engine and how it was configured. All modules of a configuration share one, so that their
+/// slots do.
 pub(crate) struct Configured {
     pub(crate) engine: Engine,
     pub(crate) about: String,

@@ -21,8 +21,9 @@ pub(crate) fn module(seed: u64) -> Result<Option<Vec<u8>>> {
     with_export(&module.to_bytes(), FUEL, fuel).map(Some)
 }
 
-/// WebAssembly 3.0 without garbage collection, and two proposals, as far as wasm-smith makes it: what minirt, wasmtime and
-/// (without exceptions) mostly wasmi can run. Relaxed SIMD is left out because its results may differ.
+/// WebAssembly 3.0 without garbage collection, and two proposals, as far as wasm-smith makes it:
+/// what minirt, wasmtime and (without exceptions) mostly wasmi can run. Relaxed SIMD is left out
+/// because its results may differ.
 fn config(rng: &mut Rng) -> Config {
     let simd = rng.one_in(3);
     Config {

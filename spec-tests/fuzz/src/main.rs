@@ -1,9 +1,10 @@
-//! Generated modules on minirt, wasmtime and wasmi: they should agree on everything that the specification defines. And
-//! on minirt alone, in several configurations: an instance that was reset, frozen, recycled or loaded should be like a
-//! fresh one.
+//! Generated modules on minirt, wasmtime and wasmi: they should agree on everything that the
+//! specification defines. And on minirt alone, in several configurations: an instance that was
+//! reset, frozen, recycled or loaded should be like a fresh one.
 //!
-//! A seed is a module, a configuration of minirt, and what is done to the instances. Slots pass from one module to
-//! the next, so a difference that does not show with `--only` may need the seeds before it, and `--threads 1`.
+//! A seed is a module, a configuration of minirt, and what is done to the instances. Slots pass
+//! from one module to the next, so a difference that does not show with `--only` may need the seeds
+//! before it, and `--threads 1`.
 
 // In reading order: a file uses only what stands above it.
 mod rng;

@@ -1,4 +1,5 @@
-//! What is done to an instance of a module: calls, and what a host does besides. It follows from the seed.
+//! What is done to an instance of a module: calls, and what a host does besides. It follows from
+//! the seed.
 
 use crate::rng::Rng;
 use crate::shape::Shape;

@@ -6,7 +6,8 @@ use minirt_runtimes::value::{Type, Value};
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// Streams of one seed differ by `purpose`, so that asking more often in one place changes nothing in another.
+    /// Streams of one seed differ by `purpose`, so that asking more often in one place changes
+    /// nothing in another.
     pub(crate) fn new(seed: u64, purpose: u64) -> Self {
         let mut mixer = Self(seed ^ purpose.wrapping_mul(0xa076_1d64_78bd_642f));
         Self(mixer.next())
@@ -65,7 +66,8 @@ impl Rng {
     }
 }
 
-/// Signalling NaNs may become quiet whenever a host touches them, so there are none among the arguments.
+/// Signalling NaNs may become quiet whenever a host touches them, so there are none among the
+/// arguments.
 fn quiet_32(bits: u32) -> u32 {
     if f32::from_bits(bits).is_nan() { f32::NAN.to_bits() } else { bits }
 }

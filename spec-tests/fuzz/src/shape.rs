@@ -19,7 +19,8 @@ pub(crate) struct Shape {
     pub(crate) memories: Vec<String>,
     /// All exports in the module's order.
     pub(crate) exports: Vec<String>,
-    /// Whether nothing that an instance may change belongs to others. Otherwise a reset cannot bring everything back.
+    /// Whether nothing that an instance may change belongs to others. Otherwise a reset cannot
+    /// bring everything back.
     pub(crate) owns_its_state: bool,
     pub(crate) imports_functions: bool,
 }
@@ -53,7 +54,8 @@ impl Shape {
     }
 }
 
-/// A host whose functions return what follows from the import's names and the arguments, and nothing else.
+/// A host whose functions return what follows from the import's names and the arguments, and
+/// nothing else.
 pub(crate) struct AnswersByArguments;
 
 impl Host for AnswersByArguments {
@@ -67,7 +69,8 @@ impl Host for AnswersByArguments {
     }
 }
 
-/// Returns a number for an import. Not its place: wasmi lists imports in another order than the others.
+/// Returns a number for an import. Not its place: wasmi lists imports in another order than the
+/// others.
 fn number(module: &str, name: &str) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     [module, "\0", name].iter().flat_map(|part| part.bytes()).fold(0xcbf2_9ce4_8422_2325, mix)

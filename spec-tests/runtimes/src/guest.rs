@@ -21,7 +21,8 @@ pub trait Guest {
     fn grow(&mut self, memory: &str) -> Option<u64>;
 }
 
-/// How the host writes to a memory. minirt treats a slice differently, for it may be written to at any time.
+/// How the host writes to a memory. minirt treats a slice differently, for it may be written to at
+/// any time.
 #[derive(Clone, Copy, Debug)]
 pub enum HowToWrite {
     /// By the method `write`.

@@ -1,7 +1,7 @@
 //! What the three runtimes have in common: they name things alike.
 
-/// Defines `Live`, a live instance in one runtime. The module around it says what that runtime does in its own way:
-/// `type_of`, `results_of`, `to_val`, `to_value`, `import`, `thrown` and `outcome`.
+/// Defines `Live`, a live instance in one runtime. The module around it says what that runtime does
+/// in its own way: `type_of`, `results_of`, `to_val`, `to_value`, `import`, `thrown` and `outcome`.
 macro_rules! live {
     ($runtime:ident) => {
         /// A live instance and its store.
@@ -20,7 +20,8 @@ macro_rules! live {
         }
 
         impl Live {
-            /// Puts an instance and its store together. `exports` are those that [`look`](Guest::look) looks at.
+            /// Puts an instance and its store together. `exports` are those that
+            /// [`look`](Guest::look) looks at.
             pub fn new(store: $runtime::Store<()>, instance: $runtime::Instance, exports: Vec<String>) -> Self {
                 Self { store, instance, exports }
             }

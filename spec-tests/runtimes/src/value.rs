@@ -1,4 +1,5 @@
-//! What runtimes are compared by: values, outcomes of calls, and what an instance holds. Knows no runtime.
+//! What runtimes are compared by: values, outcomes of calls, and what an instance holds. Knows no
+//! runtime.
 
 use std::fmt;
 
@@ -81,8 +82,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns whether the stack overflowed. Each runtime has a limit of its own, so nothing after that can be
-    /// compared.
+    /// Returns whether the stack overflowed. Each runtime has a limit of its own, so nothing after
+    /// that can be compared.
     pub fn is_overflow(&self) -> bool {
         *self == Self::Trapped(TrapKind::StackOverflow)
     }
@@ -109,7 +110,8 @@ impl fmt::Debug for Content {
     }
 }
 
-/// What an instance holds, as far as it is exported, which is all of it: by export, in the module's order.
+/// What an instance holds, as far as it is exported, which is all of it: by export, in the module's
+/// order.
 pub type State = Vec<(String, Content)>;
 
 /// Returns the first difference between two states in words.

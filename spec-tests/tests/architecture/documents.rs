@@ -27,8 +27,8 @@ pub(crate) fn paths(document: &str) -> Vec<&str> {
     prose(document).flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_path).collect()
 }
 
-/// Returns the links that do not lead to a web page: a path relative to the document, and a heading in that file. Either
-/// may be empty.
+/// Returns the links that do not lead to a web page: a path relative to the document, and a heading
+/// in that file. Either may be empty.
 pub(crate) fn links(document: &str) -> Vec<(&str, &str)> {
     let targets = prose(document).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split_once(')'));
     let local = targets.map(|(target, _)| target).filter(|target| !target.contains("://"));

@@ -8,8 +8,8 @@
 //! | `map` | ARCHITECTURE.md lists what is there, in that order |
 //! | `documents` | files and headings that the documents name are there |
 //!
-//! Paths are seen, and the functions that a type's `impl` blocks in several files call on `self`. Methods called on
-//! other values are not, for that takes a compiler.
+//! Paths are seen, and the functions that a type's `impl` blocks in several files call on `self`.
+//! Methods called on other values are not, for that takes a compiler.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,10 @@
-//! ARCHITECTURE.md's map of a crate: every room and file, in the order in which they may use each other.
+//! ARCHITECTURE.md's map of a crate: every room and file, in the order in which they may use each
+//! other.
 //!
-//! A map stands under a heading that names the crate's folder, such as `` `runtime/src` ``. Its entries are the paths
-//! in backticks at the start of a list's items or in the first column of a table, relative to that folder. A room ends
-//! in `/`. A map that names a file of a room names all of that room.
+//! A map stands under a heading that names the crate's folder, such as `` `runtime/src` ``. Its
+//! entries are the paths in backticks at the start of a list's items or in the first column of a
+//! table, relative to that folder. A room ends in `/`. A map that names a file of a room names all
+//! of that room.
 
 use crate::tree::Tree;
 use std::collections::BTreeSet;
@@ -34,7 +36,8 @@ fn to_name(path: &str) -> String {
     path.strip_suffix(".rs").unwrap_or(path).into()
 }
 
-/// Returns what is wrong with a map: what it lists twice, out of order or without its being there, and what it misses.
+/// Returns what is wrong with a map: what it lists twice, out of order or without its being there,
+/// and what it misses.
 pub(crate) fn complaints(entries: &[String], tree: &Tree) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut last: Option<(Place<'_>, &str)> = None;
@@ -64,8 +67,8 @@ fn place<'a>(entry: &'a str, tree: &Tree) -> Option<Place<'a>> {
     files.map(|file| file.position).min().map(|position| (position, entry))
 }
 
-/// Returns what a map with these entries has to list: all that is in the crate's folder, and in each room that it
-/// opens.
+/// Returns what a map with these entries has to list: all that is in the crate's folder, and in
+/// each room that it opens.
 fn expected(entries: &[String], tree: &Tree) -> BTreeSet<String> {
     let mut opened: BTreeSet<&str> = BTreeSet::from([""]);
     for entry in entries {
@@ -93,7 +96,8 @@ mod tests {
     use super::*;
     use crate::tree::Sources;
 
-    /// Returns the complaints about a map of a made-up crate: `base`, `cow/` (`set`, `deep/one`, `policy`) and `top`.
+    /// Returns the complaints about a map of a made-up crate: `base`, `cow/` (`set`, `deep/one`,
+    /// `policy`) and `top`.
     fn about(map: &str) -> Vec<String> {
         let files = [
             ("lib", "mod base; mod cow; mod top; #[cfg(test)] mod tests;"),

@@ -19,8 +19,8 @@ impl fmt::Display for Upward {
     }
 }
 
-/// Returns every pair of files of which the first uses the second and stands above it. Where there is none, neither
-/// files nor rooms form a circle, for somewhere a circle has to lead back up.
+/// Returns every pair of files of which the first uses the second and stands above it. Where there
+/// is none, neither files nor rooms form a circle, for somewhere a circle has to lead back up.
 pub(crate) fn upward_uses(tree: &Tree) -> Vec<Upward> {
     let mut found = BTreeMap::new();
     for (user, path, files) in tree.uses() {

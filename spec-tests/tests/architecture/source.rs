@@ -8,7 +8,8 @@ use syn::{Attribute, Item, UseTree};
 /// One module: a file, or a `mod` with a body inside of one.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
-    /// The modules that it declares, in the order of the text. Those without a body are files of their own.
+    /// The modules that it declares, in the order of the text. Those without a body are files of
+    /// their own.
     pub(crate) modules: Vec<Declared>,
     /// What it defines: the names of functions, types, macros, ...
     pub(crate) items: Vec<String>,
@@ -216,7 +217,8 @@ fn head(item: &Item) -> (&[Attribute], Option<String>) {
     }
 }
 
-/// Returns whether an attribute says that the item is compiled for tests or documentation tests alone.
+/// Returns whether an attribute says that the item is compiled for tests or documentation tests
+/// alone.
 fn is_for_tests(attribute: &Attribute) -> bool {
     let syn::Meta::List(list) = &attribute.meta else { return attribute.path().is_ident("test") };
     let words: Vec<String> = list.tokens.to_string().split(|c: char| !c.is_alphanumeric()).map(String::from).collect();

@@ -13,8 +13,8 @@ pub(crate) struct Tree {
     modules: Vec<Module>,
 }
 
-/// A file and where it stands: rooms in the order of their `mod` lines, in each room its files likewise, and last what
-/// declares them (`cow/mod` after all of `cow`, `lib` after everything).
+/// A file and where it stands: rooms in the order of their `mod` lines, in each room its files
+/// likewise, and last what declares them (`cow/mod` after all of `cow`, `lib` after everything).
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) name: String,
@@ -95,14 +95,15 @@ impl Tree {
         Ok(module)
     }
 
-    /// Returns whether a file stands for a room (or the crate): names that it brings in with `use` are other files'
-    /// names.
+    /// Returns whether a file stands for a room (or the crate): names that it brings in with `use`
+    /// are other files' names.
     fn is_head(&self, module: usize) -> bool {
         let name = &self.files[self.modules[module].file].name;
         ["lib", "main", "mod"].contains(&name.rsplit('/').next().unwrap_or(name))
     }
 
-    /// Returns every path in the sources, with the file that it stands in and the files that it leads to.
+    /// Returns every path in the sources, with the file that it stands in and the files that it
+    /// leads to.
     pub(crate) fn uses(&self) -> Vec<(usize, &Path, Vec<usize>)> {
         let mut uses = Vec::new();
         for (index, module) in self.modules.iter().enumerate() {
@@ -118,7 +119,8 @@ impl Tree {
         uses
     }
 
-    /// Returns every `self.name()` and `Self::name` that another file's `impl` block of the same type defines.
+    /// Returns every `self.name()` and `Self::name` that another file's `impl` block of the same
+    /// type defines.
     fn uses_of_own_functions(&self) -> Vec<(usize, &Path, Vec<usize>)> {
         let mut blocks = Vec::new();
         for (index, module) in self.modules.iter().enumerate() {
@@ -142,10 +144,11 @@ impl Tree {
         uses
     }
 
-    /// Adds the files that a path leads to from a module: none for another crate's names and for the standard
-    /// library's.
+    /// Adds the files that a path leads to from a module: none for another crate's names and for
+    /// the standard library's.
     fn resolve(&self, from: usize, segments: &[String], depth: usize, files: &mut Vec<usize>) {
-        // An import can refer to itself only by an error that the compiler reports; the depth ends that here.
+        // An import can refer to itself only by an error that the compiler reports; the depth ends
+        // that here.
         if depth > 32 {
             return;
         }
@@ -160,7 +163,8 @@ impl Tree {
                 "*" => break,
                 _ => match self.find(at, name) {
                     Found::Child(child) => (at, entered) = (child, true),
-                    // A file's own imports count where they are written, so what is read through a file is a use of it.
+                    // A file's own imports count where they are written, so what is read through a
+                    // file is a use of it.
                     Found::Import(import) if !entered || self.is_head(at) => {
                         let path: Vec<String> = import.path.segments.iter().chain(rest).cloned().collect();
                         return self.resolve(at, &path, depth + 1, files);
@@ -172,7 +176,8 @@ impl Tree {
                 },
             }
         }
-        // The path names a module. To name a room is to use none of its files yet; a path through it will.
+        // The path names a module. To name a room is to use none of its files yet; a path through
+        // it will.
         if entered && (!self.is_head(at) || segments.last().is_some_and(|last| last == "*")) {
             files.push(self.modules[at].file);
         }

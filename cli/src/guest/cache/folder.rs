@@ -27,7 +27,8 @@ pub(super) struct Entry {
 }
 
 impl Folder {
-    /// Returns where the cache is, as the XDG base directory specification says. `None` where no variable names a place.
+    /// Returns where the cache is, as the XDG base directory specification says. `None` where no
+    /// variable names a place.
     pub(super) fn place() -> Option<PathBuf> {
         place(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"))
     }
@@ -35,7 +36,8 @@ impl Folder {
     /// Opens the directory, and makes it if it is not there.
     ///
     /// # Errors
-    /// Returns an error if it cannot be opened, belongs to somebody else, or can be written to by others.
+    /// Returns an error if it cannot be opened, belongs to somebody else, or can be written to by
+    /// others.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         let open = || {
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
@@ -58,7 +60,8 @@ impl Folder {
         Ok(Self { open: folder })
     }
 
-    /// Returns a path in the directory that was looked at, and in no other that has its name by now.
+    /// Returns a path in the directory that was looked at, and in no other that has its name by
+    /// now.
     pub(super) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         Path::new("/proc/self/fd").join(self.open.as_raw_fd().to_string()).join(name)
     }
@@ -101,8 +104,8 @@ fn place(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf
     Some(base.join("minirt"))
 }
 
-/// Makes the directory, unless that is in somebody else's: root leaves nothing in a user's home that the user cannot
-/// use.
+/// Makes the directory, unless that is in somebody else's: root leaves nothing in a user's home
+/// that the user cannot use.
 fn create(path: &Path) -> io::Result<()> {
     let parent = path.ancestors().skip(1).find_map(|path| fs::metadata(path).ok());
     if !parent.is_some_and(|parent| is_the_users(&parent)) {

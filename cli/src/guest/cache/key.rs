@@ -6,9 +6,10 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 
-/// Returns the key of an entry: a digest of the module, and of every setting that decides which modules the engine
-/// accepts and how it compiles them. The engine lists those settings, so an option of `-W` that is one of them need not
-/// be named here. The digest is cryptographic, so that nobody can make a module that is taken for another.
+/// Returns the key of an entry: a digest of the module, and of every setting that decides which
+/// modules the engine accepts and how it compiles them. The engine lists those settings, so an
+/// option of `-W` that is one of them need not be named here. The digest is cryptographic, so that
+/// nobody can make a module that is taken for another.
 pub(super) fn key(engine: &Engine, bytes: &[u8]) -> String {
     let mut about = Everything::default();
     engine.precompile_compatibility_hash().hash(&mut about);

@@ -38,8 +38,8 @@ impl Limit {
         }
     }
 
-    /// Returns the limit in bytes, for a cache that has `used` bytes: by default a tenth of what the disk has for the
-    /// cache, which is what is free and what the cache has already.
+    /// Returns the limit in bytes, for a cache that has `used` bytes: by default a tenth of what
+    /// the disk has for the cache, which is what is free and what the cache has already.
     ///
     /// # Errors
     /// Returns an error if the system does not tell how much is free.
@@ -55,8 +55,8 @@ fn share(available: u64, used: u64) -> u64 {
     (available.saturating_add(used) / SHARE).min(MOST)
 }
 
-/// Returns the entries that have to go so that no more than `limit` bytes are left: those that were not used for the
-/// longest time.
+/// Returns the entries that have to go so that no more than `limit` bytes are left: those that were
+/// not used for the longest time.
 pub(super) fn to_evict(mut entries: Vec<Entry>, limit: u64) -> Vec<Entry> {
     entries.sort();
     let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();

@@ -1,14 +1,16 @@
 //! Keeps compiled modules for the next time.
 //!
-//! An entry is an artifact: machine code that will be run. So the directory has to belong to the user, and nobody else
-//! may write to it; otherwise there is no cache. Whoever can write to it can do what the user can in any case. What is
-//! left is accidents, and against these every byte of an entry is compared with its digest before it is used.
+//! An entry is an artifact: machine code that will be run. So the directory has to belong to the
+//! user, and nobody else may write to it; otherwise there is no cache. Whoever can write to it can
+//! do what the user can in any case. What is left is accidents, and against these every byte of an
+//! entry is compared with its digest before it is used.
 //!
-//! Nothing that goes wrong here is an error: the module is compiled then, as if there were no cache. The exception is a
-//! limit that cannot be understood, because the user has written it.
+//! Nothing that goes wrong here is an error: the module is compiled then, as if there were no
+//! cache. The exception is a limit that cannot be understood, because the user has written it.
 //!
-//! Processes share the directory without a lock. An entry is written to a file of its own name and renamed, and nothing
-//! changes it afterwards; what one process removes, another goes on using if it has it mapped, or compiles again.
+//! Processes share the directory without a lock. An entry is written to a file of its own name and
+//! renamed, and nothing changes it afterwards; what one process removes, another goes on using if
+//! it has it mapped, or compiles again.
 
 mod key;
 mod folder;
@@ -36,7 +38,8 @@ const EVICTED: &str = ".evicted";
 /// How long such a file stays.
 const REMEMBER: Duration = Duration::from_hours(24 * 30);
 
-/// How old the time of an entry's last use may be. Writing it at each start would take longer than many guests.
+/// How old the time of an entry's last use may be. Writing it at each start would take longer than
+/// many guests.
 const USED: Duration = Duration::from_hours(1);
 
 /// The bytes of an artifact from which on the user is told what happens to it.
@@ -110,7 +113,8 @@ impl Cache {
         }
     }
 
-    /// Returns the module that these bytes from `file` were compiled to, or else what `compile` makes of them.
+    /// Returns the module that these bytes from `file` were compiled to, or else what `compile`
+    /// makes of them.
     ///
     /// # Errors
     /// Returns the errors of `compile`.
@@ -141,8 +145,9 @@ impl Cache {
             // Without it, the entry only goes earlier.
             let _ = file.set_modified(SystemTime::now());
         }
-        // SAFETY: nobody but the user can write to the directory, and minirt never changes an entry: it replaces it. What
-        // accidents do to it is found, because the caller has the engine check artifacts.
+        // SAFETY: nobody but the user can write to the directory, and minirt never changes an
+        // entry: it replaces it. What accidents do to it is found, because the caller has the
+        // engine check artifacts.
         #[allow(unsafe_code, reason = "an artifact is code, and minirt itself has written this one")]
         let module = unsafe { Module::deserialize_open_file(engine, file) };
         module.ok()

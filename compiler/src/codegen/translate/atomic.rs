@@ -1,8 +1,9 @@
-//! Translates atomic accesses (threads proposal). minirt has no shared memories, so all memories here are unshared.
+//! Translates atomic accesses (threads proposal). minirt has no shared memories, so all memories
+//! here are unshared.
 //!
-//! All code of a store runs on one thread at a time, and no memory belongs to two stores. So nobody can observe such
-//! an access half-way, and an ordinary access is enough. Three rules of the proposal remain: a misaligned access traps,
-//! `notify` finds nobody who waits, and `wait` traps.
+//! All code of a store runs on one thread at a time, and no memory belongs to two stores. So nobody
+//! can observe such an access half-way, and an ordinary access is enough. Three rules of the
+//! proposal remain: a misaligned access traps, `notify` finds nobody who waits, and `wait` traps.
 
 use super::memory::Address;
 use super::state::Translator;
@@ -150,7 +151,8 @@ impl Translator<'_, '_> {
         let (at, flags) = self.aligned(memarg, index, access.bytes());
         let before = self.b.ins().load(access, flags, at.base, at.displacement);
         let replacement = self.reduced(replacement, access);
-        // The expected value keeps all of its bits: if it does not fit the access, it is never found.
+        // The expected value keeps all of its bits: if it does not fit the access, it is never
+        // found.
         let found = if access == ty { before } else { self.b.ins().uextend(ty, before) };
         let same = self.b.ins().icmp(IntCC::Equal, found, expected);
         let after = self.b.ins().select(same, replacement, before);
@@ -158,7 +160,8 @@ impl Translator<'_, '_> {
         self.push_extended(before, ty);
     }
 
-    /// Returns 0, because nobody waits for a memory that is not shared. The access is checked all the same.
+    /// Returns 0, because nobody waits for a memory that is not shared. The access is checked all
+    /// the same.
     fn atomic_notify(&mut self, memarg: MemArg) {
         let (_count, index) = (self.pop(), self.pop());
         let (at, flags) = self.aligned(memarg, index, I32.bytes());

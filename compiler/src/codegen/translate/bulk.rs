@@ -1,8 +1,9 @@
-//! Translates bulk operations on linear memory: fill, copy, init, and dropping segments (specification, section 4.4.7).
+//! Translates bulk operations on linear memory: fill, copy, init, and dropping segments
+//! (specification, section 4.4.7).
 //!
-//! The runtime does the work, except where the length is a small constant. Compilers use that for small structures,
-//! and then it is a few loads and stores. The rules for a single access make this correct without any comparison: an
-//! access outside faults before anything has been written.
+//! The runtime does the work, except where the length is a small constant. Compilers use that for
+//! small structures, and then it is a few loads and stores. The rules for a single access make this
+//! correct without any comparison: an access outside faults before anything has been written.
 
 use super::state::Translator;
 use crate::base::trap::Trap;
@@ -62,7 +63,8 @@ impl Translator<'_, '_> {
         self.call_checked(Builtin::MemoryCopy, &arguments, Trap::MemoryOutOfBounds);
     }
 
-    /// Returns a length that is a small constant. It is not 0: without an access, nothing would fault where it must.
+    /// Returns a length that is a small constant. It is not 0: without an access, nothing would
+    /// fault where it must.
     fn short(&self, len: Value) -> Option<u32> {
         let dfg = &self.b.func.dfg;
         let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } = dfg.insts[dfg.value_def(len).inst()?] else {
@@ -81,7 +83,8 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Reads everything before it writes anything, so it does not matter whether the two places overlap.
+    /// Reads everything before it writes anything, so it does not matter whether the two places
+    /// overlap.
     fn short_copy(&mut self, to: (u32, Value), from: (u32, Value), len: u32) {
         let (ty, offsets) = accesses(len, 16);
         let from = self.address(from.0, from.1, 0, len);
@@ -107,10 +110,11 @@ impl Translator<'_, '_> {
     }
 }
 
-/// Returns the type and the offsets of equal accesses that cover `len` bytes and no others. They overlap where they
-/// must.
+/// Returns the type and the offsets of equal accesses that cover `len` bytes and no others. They
+/// overlap where they must.
 ///
-/// The last bytes come first. If any of the bytes is outside the memory, the last one is, so the first access faults.
+/// The last bytes come first. If any of the bytes is outside the memory, the last one is, so the
+/// first access faults.
 fn accesses(len: u32, widest: u32) -> (Type, Vec<i32>) {
     let size = widest.min(1 << len.ilog2());
     let ty = Type::int_with_byte_size(size as u16).filter(|ty| ty.bytes() <= 8).unwrap_or(I8X16);

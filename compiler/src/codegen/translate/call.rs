@@ -1,4 +1,5 @@
-//! Translates calls: direct, of imports, through tables and references, and their tail forms (specification, section 4.4.8).
+//! Translates calls: direct, of imports, through tables and references, and their tail forms
+//! (specification, section 4.4.8).
 
 use super::state::Translator;
 use crate::base::trap::Trap;
@@ -97,8 +98,8 @@ impl Translator<'_, '_> {
         self.call_record(record, ty, &arguments, Some(Trap::NullFunctionReference), tail);
     }
 
-    /// Calls the function of a record. If the reference can be null, the first load is the check: then it reads from
-    /// an address that always faults.
+    /// Calls the function of a record. If the reference can be null, the first load is the check:
+    /// then it reads from an address that always faults.
     fn call_record(&mut self, record: Value, ty: u32, arguments: &[Value], null: Option<Trap>, tail: bool) {
         let flags = MemFlagsData::trusted().with_readonly().with_alias_region(Some(self.regions.records));
         let checked = flags.with_trap_code(null.map(trap_code));
@@ -109,8 +110,8 @@ impl Translator<'_, '_> {
         self.emit_call(&Callee::Address(signature, code), ty, vmctx, arguments, tail);
     }
 
-    /// Traps unless the function has the type. A null entry is distance 0, so its "record" is the owner's vmctx,
-    /// which is in the guard: the load of its type is the null check.
+    /// Traps unless the function has the type. A null entry is distance 0, so its "record" is the
+    /// owner's vmctx, which is in the guard: the load of its type is the null check.
     fn check_type(&mut self, record: Value, ty: u32) {
         let flags = MemFlagsData::trusted()
             .with_readonly()

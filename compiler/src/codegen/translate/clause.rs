@@ -4,11 +4,12 @@ use crate::instance::call_sites::Catches;
 use cranelift_codegen::ir::Block;
 use std::rc::Rc;
 
-/// The most clauses that a function may list, counted at each construct that catches and at each call inside one. It
-/// bounds what a small body can ask of the compiler.
+/// The most clauses that a function may list, counted at each construct that catches and at each
+/// call inside one. It bounds what a small body can ask of the compiler.
 pub(super) const MAX_LISTED: usize = 1 << 20;
 
-/// The clauses that may catch an exception at some place, in order, as their places among the function's clauses.
+/// The clauses that may catch an exception at some place, in order, as their places among the
+/// function's clauses.
 pub(super) type Handlers = Option<Rc<[usize]>>;
 
 /// One way to catch an exception.

@@ -1,7 +1,8 @@
-//! Translates control instructions: blocks, branches, `select` and `unreachable` (specification, section 4.4.8).
+//! Translates control instructions: blocks, branches, `select` and `unreachable` (specification,
+//! section 4.4.8).
 //!
-//! Every construct has an exit block that takes its results. Where code cannot be reached, instructions are
-//! validated and otherwise skipped; constructs that begin there are only counted.
+//! Every construct has an exit block that takes its results. Where code cannot be reached,
+//! instructions are validated and otherwise skipped; constructs that begin there are only counted.
 
 use super::branch::block_args;
 use super::state::{FrameKind, Translator};
@@ -180,7 +181,8 @@ impl Translator<'_, '_> {
         self.reachable = false;
     }
 
-    /// Returns an entry of a `br_table`: to the target itself if it takes no values, or to the block on the way to it.
+    /// Returns an entry of a `br_table`: to the target itself if it takes no values, or to the
+    /// block on the way to it.
     fn edge(&mut self, edges: &mut Edges, depth: u32, arity: usize) -> BlockCall {
         let block = if arity == 0 {
             self.label(depth).0
@@ -195,8 +197,8 @@ impl Translator<'_, '_> {
     }
 }
 
-/// The blocks between a `br_table` and targets that take values. However often a target is in the table, one place
-/// passes the values to it.
+/// The blocks between a `br_table` and targets that take values. However often a target is in the
+/// table, one place passes the values to it.
 #[derive(Default)]
 struct Edges {
     known: HashMap<u32, Block>,

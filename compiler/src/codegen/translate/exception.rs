@@ -1,7 +1,8 @@
 //! Translates the instructions that throw and catch exceptions (specification, section 4.4.8).
 //!
-//! Where the function itself catches an exception that it throws, the throw is a branch. Otherwise it calls the runtime,
-//! which does not return: execution resumes at a handler, in this function or in one of its callers.
+//! Where the function itself catches an exception that it throws, the throw is a branch. Otherwise
+//! it calls the runtime, which does not return: execution resumes at a handler, in this function or
+//! in one of its callers.
 
 use super::clause::Target;
 use super::state::{FrameKind, Translator};
@@ -81,8 +82,8 @@ impl Translator<'_, '_> {
         self.leave_to_runtime(Builtin::Throw, &[tag, address]);
     }
 
-    /// Finds out whether a clause catches what has a tag. The tags of a module that defines them are all different, and
-    /// other ones than those that it imports.
+    /// Finds out whether a clause catches what has a tag. The tags of a module that defines them
+    /// are all different, and other ones than those that it imports.
     fn compare(&self, thrown: u32, caught: Option<u32>) -> Match {
         let info = self.module.info;
         let type_of = |tag: u32| info.canonical_types[info.tags[tag as usize] as usize];
@@ -113,7 +114,8 @@ impl Translator<'_, '_> {
         self.go_to(clause, &taken);
     }
 
-    /// Puts the values that an exception carries where the runtime reads them, and returns the address.
+    /// Puts the values that an exception carries where the runtime reads them, and returns the
+    /// address.
     fn carry(&mut self, values: &[Value]) -> Value {
         let size = values.len().max(1) as u32 * VALUE_SIZE as u32;
         let slot = *self.carried.get_or_insert_with(|| {
@@ -137,8 +139,8 @@ impl Translator<'_, '_> {
         self.leave_to_runtime(Builtin::ThrowRef, &[exception]);
     }
 
-    /// Calls a function of the runtime that never returns. The convention is one in which no register keeps its value
-    /// where an exception is caught.
+    /// Calls a function of the runtime that never returns. The convention is one in which no
+    /// register keeps its value where an exception is caught.
     fn leave_to_runtime(&mut self, builtin: Builtin, arguments: &[Value]) {
         let signature = self.b.import_signature(builtin_signature(builtin, CallConv::Tail));
         let function = self.builtin(builtin);

@@ -1,9 +1,11 @@
-//! Finds the handlers at each place of a function, and emits calls that may throw an exception to them.
+//! Finds the handlers at each place of a function, and emits calls that may throw an exception to
+//! them.
 //!
-//! Every construct that catches adds *clauses* to those around it. A clause has two ways in. A `throw` in the same
-//! function is a branch to the clause's target, with the values that the exception carries. A call inside the construct
-//! lists the clause in its exception table: then the runtime resumes at the clause's *landing*, with the address of those
-//! values and perhaps a reference, and from there it is the same branch.
+//! Every construct that catches adds *clauses* to those around it. A clause has two ways in. A
+//! `throw` in the same function is a branch to the clause's target, with the values that the
+//! exception carries. A call inside the construct lists the clause in its exception table: then the
+//! runtime resumes at the clause's *landing*, with the address of those values and perhaps a
+//! reference, and from there it is the same branch.
 //!
 //! A clause is listed only if no other one in front of it takes all that it could.
 
@@ -29,7 +31,8 @@ impl Translator<'_, '_> {
         self.clauses.len() - 1
     }
 
-    /// Returns the clauses that may catch an exception inside a construct: its own, and then those around it.
+    /// Returns the clauses that may catch an exception inside a construct: its own, and then those
+    /// around it.
     pub(super) fn handlers_with(&mut self, own: Range<usize>, around: &Handlers) -> Handlers {
         let mut tags = HashSet::new();
         let mut all = Vec::new();
@@ -47,8 +50,8 @@ impl Translator<'_, '_> {
         Some(all.into())
     }
 
-    /// Emits a call that can throw, by a function that adds the call proper. Without handlers that is a plain call, which
-    /// the second one adds. Returns the call's results.
+    /// Emits a call that can throw, by a function that adds the call proper. Without handlers that
+    /// is a plain call, which the second one adds. Returns the call's results.
     pub(super) fn call_with_handlers(
         &mut self,
         signature: SigRef,

@@ -1,8 +1,9 @@
-//! Translates legacy exceptions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`, as programs used them before WebAssembly 3.0
-//! (the exception handling proposal, legacy).
+//! Translates legacy exceptions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`, as programs
+//! used them before WebAssembly 3.0 (the exception handling proposal, legacy).
 //!
-//! They become the same clauses as those of `try_table`. The catches of a `try` stand behind its body, but each call
-//! in the body needs them. So at the first `try` of a function, the function's body is searched for all of them.
+//! They become the same clauses as those of `try_table`. The catches of a `try` stand behind its
+//! body, but each call in the body needs them. So at the first `try` of a function, the function's
+//! body is searched for all of them.
 
 use super::clause::{Clause, Target};
 use super::state::{FrameKind, Translator};
@@ -28,7 +29,8 @@ impl Translator<'_, '_> {
     pub(super) fn try_(&mut self, ty: BlockType, shape: TryShape) {
         let (params, results) = self.block_types(ty);
         let (kind, handlers) = match shape.delegate {
-            // An exception that it throws is caught where the label is, if anything catches it there.
+            // An exception that it throws is caught where the label is, if anything catches it
+            // there.
             Some(depth) => {
                 let index = self.frames.len() - 1 - depth as usize;
                 (FrameKind::Block, self.frames[index].handlers.clone())

@@ -1,13 +1,13 @@
 //! Translates accesses of linear memory: loads, stores and sizes (specification, section 4.4.7).
 //!
-//! Most accesses need no check, because the address space behind the memory is inaccessible and the processor's fault
-//! is the trap:
+//! Most accesses need no check, because the address space behind the memory is inaccessible and the
+//! processor's fault is the trap:
 //!
 //! - A 32-bit index with a constant offset within the guard needs no check.
-//! - A 64-bit index must fit 32 bits, since no memory is larger than what is reserved for it. That is a comparison
-//!   with a constant.
-//! - Constant offsets beyond the guard, and memories that can end in the middle of a host page, need a comparison with
-//!   the current size.
+//! - A 64-bit index must fit 32 bits, since no memory is larger than what is reserved for it. That
+//!   is a comparison with a constant.
+//! - Constant offsets beyond the guard, and memories that can end in the middle of a host page,
+//!   need a comparison with the current size.
 
 use super::state::Translator;
 use crate::base::trap::Trap;
@@ -112,8 +112,8 @@ impl Translator<'_, '_> {
             .with_alias_region(Some(self.regions.memory))
     }
 
-    /// Returns where a memory's bytes start, as a value and a constant distance from it. The distance is folded into
-    /// every access, so the slot's own memory needs no register but vmctx.
+    /// Returns where a memory's bytes start, as a value and a constant distance from it. The
+    /// distance is folded into every access, so the slot's own memory needs no register but vmctx.
     fn memory_base(&mut self, memory: u32) -> (Value, i32) {
         match self.module.layout.memory(memory) {
             MemoryPlace::Slot { .. } => (self.vmctx, MEMORY),
@@ -124,7 +124,8 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Returns the address for an access of `size` bytes at `index + offset`, checked as far as needed.
+    /// Returns the address for an access of `size` bytes at `index + offset`, checked as far as
+    /// needed.
     pub(super) fn address(&mut self, memory: u32, index: Value, offset: u64, size: u32) -> Address {
         let index = self.widen(index);
         let (base, displacement) = self.memory_base(memory);
@@ -137,7 +138,8 @@ impl Translator<'_, '_> {
             let base = self.b.ins().iadd(base, index);
             return Address { base, displacement: displacement + offset as i32 };
         }
-        // No memory is larger than its reservation. Beyond that, an access is outside whatever the index is.
+        // No memory is larger than its reservation. Beyond that, an access is outside whatever the
+        // index is.
         let (offset, reach) = if reach > MEMORY_RESERVED { (0, i64::MAX) } else { (offset as i64, reach as i64) };
         let bytes = self.memory_bytes(memory);
         let end = self.b.ins().iadd_imm_u(index, reach);
@@ -155,8 +157,8 @@ impl Translator<'_, '_> {
         Address { base: self.b.ins().iadd(base, start), displacement }
     }
 
-    /// Returns a 64-bit index, or that of vmctx if it does not fit 32 bits. vmctx is in the guard before the memory,
-    /// so an access there faults. As for tables, no branch decides this.
+    /// Returns a 64-bit index, or that of vmctx if it does not fit 32 bits. vmctx is in the guard
+    /// before the memory, so an access there faults. As for tables, no branch decides this.
     fn narrow(&mut self, index: Value) -> Value {
         let high = self.b.ins().ushr_imm_u(index, 32);
         let vmctx = self.b.ins().iconst(I64, -i64::from(MEMORY));

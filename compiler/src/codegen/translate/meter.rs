@@ -1,15 +1,16 @@
 //! Meters code with fuel and epochs, which stop code that would run for ever.
 //!
-//! **Fuel** is counted in the store's memory, never in a register. So it is right whatever happens: a trap, or a call
-//! of the host or of another module. Code pays in advance, once for each *stretch* that is executed as a whole: from
-//! the start of a block, or from behind a call, to the next branch or call. The price of a stretch is known only at
-//! its end, and is then put into the instruction at its start.
+//! **Fuel** is counted in the store's memory, never in a register. So it is right whatever happens:
+//! a trap, or a call of the host or of another module. Code pays in advance, once for each
+//! *stretch* that is executed as a whole: from the start of a block, or from behind a call, to the
+//! next branch or call. The price of a stretch is known only at its end, and is then put into the
+//! instruction at its start.
 //!
-//! Code checks whether there was enough where it can repeat itself (at the start of functions and loops), and where
-//! one instruction can do a lot of work.
+//! Code checks whether there was enough where it can repeat itself (at the start of functions and
+//! loops), and where one instruction can do a lot of work.
 //!
-//! **Epochs** are checked at the start of functions and loops. The engine's epoch is read atomically, because any
-//! thread can change it, and so that several reads never become one.
+//! **Epochs** are checked at the start of functions and loops. The engine's epoch is read
+//! atomically, because any thread can change it, and so that several reads never become one.
 
 use super::state::{Meter, Stretch, Translator};
 use crate::base::trap::Trap;
@@ -24,11 +25,13 @@ use cranelift_codegen::ir::{
 };
 use std::borrow::Cow;
 
-/// The most elements that are paid for at a time: more than any table has, and too few for the sum to overflow.
+/// The most elements that are paid for at a time: more than any table has, and too few for the sum
+/// to overflow.
 const MANY: i64 = 1 << 32;
 
 impl Translator<'_, '_> {
-    /// Begins metering, in the first block of the function. `start` is the place of this code in the module.
+    /// Begins metering, in the first block of the function. `start` is the place of this code in
+    /// the module.
     pub(super) fn meter_entry(&mut self, start: SourceLoc) {
         let metering = self.module.metering;
         if !metering.fuel && !metering.epochs {
@@ -40,7 +43,8 @@ impl Translator<'_, '_> {
         let allowance = self.load_constant(I64, self.vmctx, header::ALLOWANCE, self.regions.host);
         self.meter = Some(Meter { allowance, region, stretch: None, new_epoch: None });
         self.check_epoch();
-        // The call itself costs something, so that functions without instructions cannot call each other forever.
+        // The call itself costs something, so that functions without instructions cannot call each
+        // other forever.
         self.begin_stretch(1, true);
     }
 
@@ -66,8 +70,8 @@ impl Translator<'_, '_> {
         self.b.func.dfg.insts[price] = InstructionData::UnaryImm { opcode: Opcode::Iconst, imm: cost.into() };
     }
 
-    /// Ends a stretch, after a call. What comes next is paid for when it is reached, so that the callee sees the fuel
-    /// of what was executed.
+    /// Ends a stretch, after a call. What comes next is paid for when it is reached, so that the
+    /// callee sees the fuel of what was executed.
     pub(super) fn end_stretch(&mut self) {
         if let Some(meter) = &mut self.meter {
             meter.stretch = None;
@@ -100,8 +104,8 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Pays for an instruction that works on `len` bytes: a unit for each word. `len` has 64 bits, and can be far too
-    /// large.
+    /// Pays for an instruction that works on `len` bytes: a unit for each word. `len` has 64 bits,
+    /// and can be far too large.
     pub(super) fn pay_for_bytes(&mut self, len: Value) {
         if self.module.metering.fuel {
             let words = self.b.ins().ushr_imm_u(len, i64::from(ELEMENT_SIZE.trailing_zeros()));

@@ -1,4 +1,5 @@
-//! Translates instructions on numbers: constants, arithmetic, comparisons, conversions (specification, section 4.4.1).
+//! Translates instructions on numbers: constants, arithmetic, comparisons, conversions
+//! (specification, section 4.4.1).
 
 use super::state::Translator;
 use crate::module::instruction::{
@@ -90,7 +91,8 @@ impl Translator<'_, '_> {
         });
     }
 
-    /// Translates arithmetic on numbers of 128 bits. Each is two operands or results: the low half, then the high one.
+    /// Translates arithmetic on numbers of 128 bits. Each is two operands or results: the low half,
+    /// then the high one.
     pub(super) fn wide_arithmetic(&mut self, op: WideArithmetic) {
         use WideArithmetic as O;
         let result = match op {

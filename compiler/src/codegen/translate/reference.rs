@@ -1,7 +1,8 @@
-//! Translates instructions that make references, and that test whether one is null (specification, section 4.4.4).
+//! Translates instructions that make references, and that test whether one is null (specification,
+//! section 4.4.4).
 //!
-//! [`RefKind`](crate::module::RefKind) says what a reference is as a value. Null is 0. Only validation cares whether a
-//! type excludes null.
+//! [`RefKind`](crate::module::RefKind) says what a reference is as a value. Null is 0. Only
+//! validation cares whether a type excludes null.
 
 use super::branch::block_args;
 use super::state::Translator;
@@ -60,8 +61,8 @@ impl Translator<'_, '_> {
         self.push(reference);
     }
 
-    /// Translates `br_on_non_null`. The branch takes the reference along, as its last value; what follows is without
-    /// it.
+    /// Translates `br_on_non_null`. The branch takes the reference along, as its last value; what
+    /// follows is without it.
     fn br_on_non_null(&mut self, depth: u32) {
         let (target, arity) = self.label(depth);
         let arguments = block_args(&self.stack[self.stack.len() - arity..]);

@@ -1,7 +1,9 @@
-//! Translates instructions on tables: elements, sizes and bulk operations (specification, section 4.4.6).
+//! Translates instructions on tables: elements, sizes and bulk operations (specification, section
+//! 4.4.6).
 //!
-//! A table never moves. So its base is a constant distance from vmctx, or a constant of the host cell if it is
-//! imported. If its size is constant too, an access is a comparison with a constant, and a load.
+//! A table never moves. So its base is a constant distance from vmctx, or a constant of the host
+//! cell if it is imported. If its size is constant too, an access is a comparison with a constant,
+//! and a load.
 
 use super::state::Translator;
 use crate::base::trap::Trap;
@@ -14,7 +16,8 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 
-/// A table element's address, `base + displacement`, and the vmctx from which funcrefs in it are counted.
+/// A table element's address, `base + displacement`, and the vmctx from which funcrefs in it are
+/// counted.
 pub(super) struct Element {
     pub(super) base: Value,
     pub(super) displacement: i32,
@@ -87,8 +90,8 @@ impl Translator<'_, '_> {
         self.b.ins().store(flags, stored, element.base, element.displacement);
     }
 
-    /// Returns the element at an index. For an index beyond the table's size, that is vmctx, in the guard, where the
-    /// access faults.
+    /// Returns the element at an index. For an index beyond the table's size, that is vmctx, in the
+    /// guard, where the access faults.
     ///
     /// No branch decides this. So the processor cannot mispredict one and read what is outside.
     pub(super) fn element(&mut self, table: u32, index: Value) -> Element {

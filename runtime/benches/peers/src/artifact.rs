@@ -52,7 +52,8 @@ impl<'a> Artifact<'a> {
     }
 
     fn load_and_maybe_run(&self, runs: bool) -> Result<()> {
-        // SAFETY: the same runtime has written the file, under a name of this process, and nobody else changes it.
+        // SAFETY: the same runtime has written the file, under a name of this process, and nobody
+        // else changes it.
         let guest = unsafe { self.peer.load_precompiled(&self.path) }?;
         if runs { guest.round_trips(1, 1) } else { Ok(()) }
     }

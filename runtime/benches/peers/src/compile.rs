@@ -7,7 +7,8 @@ use crate::work::Peer;
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// The guests of `examples/guests` that are compiled: an interpreter, scalar kernels, and kernels of SIMD instructions.
+/// The guests of `examples/guests` that are compiled: an interpreter, scalar kernels, and kernels
+/// of SIMD instructions.
 const GUESTS: [&str; 3] = ["lisp", "kernels", "vectors"];
 
 pub(crate) fn measure(pace: &Pace) -> Result<()> {

@@ -1,5 +1,6 @@
-//! The floor: a memory that is mapped copy-on-write from an image, written to by Rust, and put back. No runtime, no
-//! guest, no table; nothing that starts from an image and ends up clean can do less than this.
+//! The floor: a memory that is mapped copy-on-write from an image, written to by Rust, and put
+//! back. No runtime, no guest, no table; nothing that starts from an image and ends up clean can do
+//! less than this.
 
 use crate::modules::{HOST_PAGE, Memory, STORE_AT};
 use crate::pagemap::Pagemap;
@@ -48,7 +49,8 @@ pub(crate) fn contestant<'a>(way: Way, memory: Memory, k: usize) -> Contestant<'
 
 struct Floor {
     memory: Mapping,
-    /// The pages of the image, mapped once more to copy from. Behind them, a memory starts with zeros.
+    /// The pages of the image, mapped once more to copy from. Behind them, a memory starts with
+    /// zeros.
     image: Mapping,
     pagemap: Pagemap,
 }
@@ -152,14 +154,15 @@ impl Mapping {
 
     /// Copies a range back from the image, and clears what lies behind the image.
     ///
-    /// An empty copy is left out, and not for tidiness: with AVX-512, `memset` of no bytes is a masked store, which
-    /// costs about 150 ns where the page cannot be written.
+    /// An empty copy is left out, and not for tidiness: with AVX-512, `memset` of no bytes is a
+    /// masked store, which costs about 150 ns where the page cannot be written.
     fn restore(&mut self, image: &Self, range: Range<usize>) {
         assert!(range.end <= self.len, "a range outside the memory");
         let middle = image.len.clamp(range.start, range.end);
         if range.start < middle {
             let (from, to) = (image.start.wrapping_add(range.start), self.start.wrapping_add(range.start));
-            // SAFETY: `middle` is at most the length of either mapping; they are two, and this one is writable.
+            // SAFETY: `middle` is at most the length of either mapping; they are two, and this one
+            // is writable.
             unsafe { to.copy_from_nonoverlapping(from, middle - range.start) }
         }
         if middle < range.end {

@@ -1,5 +1,5 @@
-//! What live instances hold: memory, page tables, mappings. Each contestant counts in a process of its own, so that
-//! nothing of one is taken for another's.
+//! What live instances hold: memory, page tables, mappings. Each contestant counts in a process of
+//! its own, so that nothing of one is taken for another's.
 
 use crate::contestants::{NAMES, peer};
 use crate::modules::{SMALL, Table, toucher};

@@ -1,4 +1,5 @@
-//! `PAGEMAP_SCAN`: asks the kernel which pages of a range have been written to since they were mapped.
+//! `PAGEMAP_SCAN`: asks the kernel which pages of a range have been written to since they were
+//! mapped.
 //!
 //! Neither rustix nor libc has it; the numbers are those of the kernel's `linux/fs.h`.
 
@@ -53,8 +54,8 @@ impl Pagemap {
         Ok(Self { file, found: [Region::default(); 64] })
     }
 
-    /// Calls `restore` with every run of addresses in `range` (whole pages) that has pages of its own: neither the
-    /// file's, nor the shared page of zeros, nor absent.
+    /// Calls `restore` with every run of addresses in `range` (whole pages) that has pages of its
+    /// own: neither the file's, nor the shared page of zeros, nor absent.
     pub(crate) fn dirtied(&mut self, range: Range<usize>, mut restore: impl FnMut(Range<usize>)) -> Result<()> {
         let (mut start, end) = (range.start as u64, range.end as u64);
         while start < end {
@@ -83,8 +84,8 @@ impl Pagemap {
             category_anyof_mask: PRESENT | SWAPPED,
             return_mask: PRESENT,
         };
-        // SAFETY: `arg` is laid out as the kernel wants it and alive during the call; `vec` points to `vec_len`
-        // regions that nobody else uses. The kernel writes nothing but these.
+        // SAFETY: `arg` is laid out as the kernel wants it and alive during the call; `vec` points
+        // to `vec_len` regions that nobody else uses. The kernel writes nothing but these.
         let count = unsafe { libc::ioctl(self.file.as_raw_fd(), PAGEMAP_SCAN, &raw mut arg) };
         if count < 0 {
             return Err(std::io::Error::last_os_error());

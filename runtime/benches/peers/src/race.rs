@@ -45,14 +45,17 @@ pub(crate) fn processors() -> Result<Vec<usize>> {
     Ok((0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect())
 }
 
-/// Returns how often per second each contestant did its work: all threads together, the median of the rounds.
+/// Returns how often per second each contestant did its work: all threads together, the median of
+/// the rounds.
 ///
-/// Thread `i` stays on the `i`th of `processors`; all threads run the same contestant at the same time.
+/// Thread `i` stays on the `i`th of `processors`; all threads run the same contestant at the same
+/// time.
 pub(crate) fn race(contestants: &[Contestant<'_>], processors: &[usize], pace: &Pace) -> Result<Vec<f64>> {
     race_at(contestants, &processors.iter().copied().map(Some).collect::<Vec<_>>(), pace)
 }
 
-/// Does the same on one thread that is not pinned, for contestants that start threads: these inherit its processors.
+/// Does the same on one thread that is not pinned, for contestants that start threads: these
+/// inherit its processors.
 pub(crate) fn race_anywhere(contestants: &[Contestant<'_>], pace: &Pace) -> Result<Vec<f64>> {
     race_at(contestants, &[None], pace)
 }

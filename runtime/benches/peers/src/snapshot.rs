@@ -1,4 +1,5 @@
-//! minirt against itself: instances that start from a snapshot, and instances that start from their module.
+//! minirt against itself: instances that start from a snapshot, and instances that start from their
+//! module.
 
 use crate::contestants::Minirt;
 use crate::modules::{LARGE, SMALL, Table, toucher};

@@ -1,7 +1,7 @@
 //! The work that is measured, in the same words for every runtime.
 //!
-//! minirt and wasmi have the names of wasmtime, so one text serves all three. The macro `work!` holds what is timed.
-//! What is not timed goes through `minirt-runtimes`.
+//! minirt and wasmi have the names of wasmtime, so one text serves all three. The macro `work!`
+//! holds what is timed. What is not timed goes through `minirt-runtimes`.
 
 use crate::modules::{INITIAL, STORE_AT};
 use crate::race::{Contestant, Lap};
@@ -13,10 +13,12 @@ use std::path::Path;
 
 /// A runtime in one configuration.
 pub(crate) trait Peer: Sync {
-    /// Compiles a module and looks its imports up, as far as the runtime can do that once for many instances.
+    /// Compiles a module and looks its imports up, as far as the runtime can do that once for many
+    /// instances.
     fn load(&self, wasm: &[u8]) -> Result<Box<dyn Program>>;
 
-    /// Compiles a module to machine code and returns how many bytes that is, for runtimes that do so.
+    /// Compiles a module to machine code and returns how many bytes that is, for runtimes that do
+    /// so.
     fn compile(&self, wasm: &[u8]) -> Result<Option<usize>>;
 
     /// Compiles a module to a file's content, for runtimes that have this.
@@ -31,7 +33,8 @@ pub(crate) trait Peer: Sync {
 
 /// A module ready to be instantiated.
 pub(crate) trait Program: Send + Sync {
-    /// Makes a store, instantiates, looks `touch` up, calls it with `k` and drops it all, `times` times.
+    /// Makes a store, instantiates, looks `touch` up, calls it with `k` and drops it all, `times`
+    /// times.
     fn round_trips(&self, k: i32, times: u32) -> Result<()>;
 
     /// Makes an instance in a store of its own.
@@ -40,10 +43,12 @@ pub(crate) trait Program: Send + Sync {
     /// Returns a store with an instance that has run `touch(1)`.
     fn live(&self) -> Result<Box<dyn Any>>;
 
-    /// Calls functions without parameters or results in one instance: each of the copies with this name, in turn.
+    /// Calls functions without parameters or results in one instance: each of the copies with this
+    /// name, in turn.
     fn calls_of(&self, name: &'static str) -> Result<Lap<'_>>;
 
-    /// Calls the copies of `inner` in one instance, as functions whose type is known at run time only.
+    /// Calls the copies of `inner` in one instance, as functions whose type is known at run time
+    /// only.
     fn calls_by_values(&self) -> Result<Lap<'_>>;
 }
 
@@ -56,7 +61,8 @@ pub(crate) fn check(program: &dyn Program) -> Result<()> {
     Ok(())
 }
 
-/// Makes one instance, and returns what `peek` sees at the place that `touch` stores to, before and after.
+/// Makes one instance, and returns what `peek` sees at the place that `touch` stores to, before and
+/// after.
 pub(crate) fn probe(program: &dyn Program) -> Result<(u32, u32)> {
     let mut guest = program.fresh()?;
     let before = peek(&mut *guest)?;
@@ -78,8 +84,8 @@ pub(crate) fn round_trips(program: &dyn Program, k: usize) -> Contestant<'_> {
     Box::new(move || Ok(Box::new(move |times| program.round_trips(k as i32, times))))
 }
 
-/// Defines `Loaded`, the [`Program`] of a runtime, and `linker`, which has what the modules import. `Pre` must be in
-/// scope: what instantiates. So must `Live`.
+/// Defines `Loaded`, the [`Program`] of a runtime, and `linker`, which has what the modules import.
+/// `Pre` must be in scope: what instantiates. So must `Live`.
 macro_rules! work {
     ($runtime:ident) => {
         pub(crate) struct Loaded {
@@ -162,8 +168,8 @@ macro_rules! work {
     };
 }
 
-/// Implements [`Peer`] for a type with an engine and a linker whose modules are machine code. `code_size` must be in
-/// scope.
+/// Implements [`Peer`] for a type with an engine and a linker whose modules are machine code.
+/// `code_size` must be in scope.
 macro_rules! compiled_peer {
     ($runtime:ident, $peer:ty) => {
         impl $peer {
@@ -189,7 +195,8 @@ macro_rules! compiled_peer {
                 &self,
                 path: &std::path::Path,
             ) -> anyhow::Result<Box<dyn $crate::work::Program>> {
-                // SAFETY: the caller says that the file holds what `serialize` returned, and stays so.
+                // SAFETY: the caller says that the file holds what `serialize` returned, and stays
+                // so.
                 self.program(&unsafe { $runtime::Module::deserialize_file(&self.engine, path) }?)
             }
         }

@@ -13,7 +13,8 @@ pub(crate) struct Position {
     pub(crate) frame: usize,
 }
 
-/// Where code goes on that has called the runtime and gets no answer, and the two words that it finds there in registers.
+/// Where code goes on that has called the runtime and gets no answer, and the two words that it
+/// finds there in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Landing {

@@ -3,7 +3,8 @@
 use super::position::{Frame, Position};
 use libc::{REG_RBP, REG_RIP, REG_RSP, c_void, ucontext_t};
 
-/// The number of the frame pointer's register, `rbp`, in unwind tables (System V ABI, DWARF register numbers).
+/// The number of the frame pointer's register, `rbp`, in unwind tables (System V ABI, DWARF
+/// register numbers).
 pub(crate) const FRAME_POINTER: i32 = 6;
 
 /// Reads where a signal has interrupted its thread.
@@ -17,7 +18,8 @@ pub(crate) unsafe fn interrupted(context: *const c_void) -> Position {
     Position { pc: register(REG_RIP), stack: register(REG_RSP), frame: register(REG_RBP) }
 }
 
-/// Makes the thread go on somewhere else when the handler returns. All other registers stay as they are.
+/// Makes the thread go on somewhere else when the handler returns. All other registers stay as they
+/// are.
 ///
 /// # Safety
 /// As for [`interrupted`]. The code there must be able to go on with these three registers.
@@ -32,8 +34,8 @@ pub(crate) unsafe fn resume(context: *mut c_void, at: Position) {
 /// Reads the frame that a frame pointer points to.
 ///
 /// # Safety
-/// It must be the frame pointer of a function that has not returned, and that keeps one: it has pushed its caller's on
-/// top of the return address.
+/// It must be the frame pointer of a function that has not returned, and that keeps one: it has
+/// pushed its caller's on top of the return address.
 #[inline]
 pub(crate) unsafe fn frame(pointer: usize) -> Frame {
     let words = pointer as *const usize;
@@ -47,15 +49,18 @@ pub(crate) unsafe fn frame(pointer: usize) -> Frame {
 #[inline]
 pub(crate) fn thread_pointer() -> usize {
     let pointer: usize;
-    // SAFETY: the first word of the thread's control block is its own address, and the register points to it.
+    // SAFETY: the first word of the thread's control block is its own address, and the register
+    // points to it.
     unsafe { std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly)) };
     pointer
 }
 
-/// The convention of entry trampolines: six arguments are in registers, of which three only keep the last one out.
+/// The convention of entry trampolines: six arguments are in registers, of which three only keep
+/// the last one out.
 type Entry = unsafe extern "C" fn(*mut u8, *const u8, *mut u8, usize, usize, usize, *mut u8) -> u32;
 
-/// Calls an entry trampoline, with the activation where a trampoline expects it: as the first argument on the stack.
+/// Calls an entry trampoline, with the activation where a trampoline expects it: as the first
+/// argument on the stack.
 ///
 /// # Safety
 /// `entry` must be an entry trampoline, and the arguments what it is made for.
@@ -74,12 +79,13 @@ pub(crate) unsafe fn enter(
     }
 }
 
-/// Defines a function that compiled code calls and that never returns to it. It keeps a frame, as compiled code does, and
-/// calls `$implementation` with its own arguments, of which there may be three, then that frame, and room for a
-/// `Landing`. The implementation has to fill that in: the function goes there, without any frame that was in between.
+/// Defines a function that compiled code calls and that never returns to it. It keeps a frame, as
+/// compiled code does, and calls `$implementation` with its own arguments, of which there may be
+/// three, then that frame, and room for a `Landing`. The implementation has to fill that in: the
+/// function goes there, without any frame that was in between.
 ///
-/// The Rust function has returned by then, and all frames that are left out are those of compiled code, which have
-/// nothing to clean up.
+/// The Rust function has returned by then, and all frames that are left out are those of compiled
+/// code, which have nothing to clean up.
 macro_rules! shim_with_landing {
     ($(#[$doc:meta])* fn $name:ident($($param:ident: $ty:ty),*) => $implementation:path) => {
         $(#[$doc])*
@@ -111,8 +117,8 @@ macro_rules! shim_with_landing {
 }
 pub(crate) use shim_with_landing;
 
-/// Defines a function that compiled code calls. It keeps a frame, as compiled code does, and calls `$implementation`
-/// with its own arguments, of which there may be three, and that frame.
+/// Defines a function that compiled code calls. It keeps a frame, as compiled code does, and calls
+/// `$implementation` with its own arguments, of which there may be three, and that frame.
 macro_rules! shim_with_frame {
     ($(#[$doc:meta])* fn $name:ident($($param:ident: $ty:ty),*) -> $result:ty => $implementation:path) => {
         $(#[$doc])*

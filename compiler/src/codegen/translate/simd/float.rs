@@ -31,8 +31,9 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Returns the lanes of `then` where `first` is less than `second`, and those of `otherwise` elsewhere. Cranelift
-    /// makes one instruction of this if the same two vectors are compared and chosen from.
+    /// Returns the lanes of `then` where `first` is less than `second`, and those of `otherwise`
+    /// elsewhere. Cranelift makes one instruction of this if the same two vectors are compared and
+    /// chosen from.
     fn if_less(&mut self, [first, second]: [Value; 2], then: Value, otherwise: Value) -> Value {
         let less = self.b.ins().fcmp(FloatCC::LessThan, first, second);
         let lanes = self.b.func.dfg.value_type(then);
@@ -84,8 +85,8 @@ impl Translator<'_, '_> {
         self.vector_unary(F32X4, |t, a| t.b.ins().fcvt_to_uint_sat(I32X4, a));
     }
 
-    /// Makes the low two lanes of two doubles. Cranelift finds the processor's instruction for both steps together,
-    /// with zero in the other lanes.
+    /// Makes the low two lanes of two doubles. Cranelift finds the processor's instruction for both
+    /// steps together, with zero in the other lanes.
     pub(super) fn truncate_doubles_signed(&mut self) {
         self.vector_unary(F64X2, |t, a| {
             let wide = t.b.ins().fcvt_to_sint_sat(I64X2, a);

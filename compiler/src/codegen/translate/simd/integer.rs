@@ -45,7 +45,8 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Translates arithmetic that ends at the largest or smallest number instead of wrapping around.
+    /// Translates arithmetic that ends at the largest or smallest number instead of wrapping
+    /// around.
     pub(in super::super) fn saturating_arithmetic(&mut self, op: SaturatingArithmetic) {
         use SaturatingArithmetic as O;
         let lanes = lanes_of(op.name());
@@ -93,7 +94,8 @@ impl Translator<'_, '_> {
         self.vector_binary(lanes_of(op.name()), |t, a, b| t.b.ins().icmp(condition, a, b));
     }
 
-    /// Translates lanes of two vectors at half their width, saturating. The operands are signed in either case.
+    /// Translates lanes of two vectors at half their width, saturating. The operands are signed in
+    /// either case.
     pub(in super::super) fn narrowing(&mut self, op: Narrowing) {
         use Narrowing as O;
         let wide = || lanes_of(op.name()).merge_lanes().expect("there are lanes twice as wide");
@@ -131,7 +133,8 @@ impl Translator<'_, '_> {
         self.vector_binary(narrow_lanes(op.name()), |t, a, b| t.product(half, a, b));
     }
 
-    /// Translates sums of each two neighbouring lanes, or of their products, in lanes twice as wide.
+    /// Translates sums of each two neighbouring lanes, or of their products, in lanes twice as
+    /// wide.
     pub(in super::super) fn extended_sum(&mut self, op: ExtendedSum) {
         use ExtendedSum as O;
         match op {

@@ -1,6 +1,7 @@
 //! Vectors from and to linear memory, in parts: widened, in every lane, in the lowest or in one.
 //!
-//! Addresses, bounds and traps are those of the scalar accesses, for as many bytes as the instruction touches.
+//! Addresses, bounds and traps are those of the scalar accesses, for as many bytes as the
+//! instruction touches.
 
 use super::super::state::Translator;
 use crate::module::MemArg;

@@ -1,7 +1,8 @@
-//! Relaxed instructions, where the specification leaves a choice (specification, appendix on profiles).
+//! Relaxed instructions, where the specification leaves a choice (specification, appendix on
+//! profiles).
 //!
-//! minirt always makes the same one, so that a guest computes the same on every machine (except for the bits of NaNs,
-//! which no arithmetic on floats promises):
+//! minirt always makes the same one, so that a guest computes the same on every machine (except for
+//! the bits of NaNs, which no arithmetic on floats promises):
 //!
 //! | instruction | is |
 //! |---|---|

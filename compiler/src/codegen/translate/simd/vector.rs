@@ -25,7 +25,8 @@ impl Translator<'_, '_> {
         self.b.ins().vconst(I8X16, constant)
     }
 
-    /// Returns the same 128 bits as lanes of another type. Lane 0 is always the one with the lowest address.
+    /// Returns the same 128 bits as lanes of another type. Lane 0 is always the one with the lowest
+    /// address.
     pub(super) fn view(&mut self, vector: Value, lanes: Type) -> Value {
         if self.b.func.dfg.value_type(vector) == lanes {
             return vector;

@@ -18,7 +18,8 @@ const WASMTIMES: Range<usize> = 1..4;
 /// The heads of the columns that [`ratios_of_times`] and [`ratios_of_rates`] fill.
 pub(crate) const RATIOS: [&str; 2] = ["/ best wt", "/ wasmtime"];
 
-/// Sets a contestant up by its name. `live` is how many instances it has to hold at a time, if that is many.
+/// Sets a contestant up by its name. `live` is how many instances it has to hold at a time, if that
+/// is many.
 pub(crate) fn peer(name: &str, live: Option<u32>) -> Result<Box<dyn Peer>> {
     Ok(match name {
         "minirt" => Box::new(Minirt::new()?),
@@ -50,8 +51,8 @@ pub(crate) fn load_checked(peers: &[Box<dyn Peer>], wasm: &[u8]) -> Result<Vec<B
     Ok(programs)
 }
 
-/// Returns minirt's figure divided by that of wasmtime's best configuration, and by that of its default one. Who did
-/// not take part has no figure.
+/// Returns minirt's figure divided by that of wasmtime's best configuration, and by that of its
+/// default one. Who did not take part has no figure.
 fn ratios(figures: &[Option<f64>], best: impl Fn(f64, f64) -> f64) -> [String; 2] {
     let best = figures[WASMTIMES].iter().flatten().copied().reduce(best);
     let beside = |other: Option<f64>| match (figures[MINIRT], other) {

@@ -1,5 +1,5 @@
-//! wasmi, an interpreter, with nothing configured. It has no way to look imports up once for many instances, and no
-//! precompiled modules.
+//! wasmi, an interpreter, with nothing configured. It has no way to look imports up once for many
+//! instances, and no precompiled modules.
 
 use crate::work::{Peer, Program, work};
 use anyhow::{Result, bail};

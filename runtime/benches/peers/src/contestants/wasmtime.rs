@@ -22,15 +22,15 @@ impl Wasmtime {
         Self::new(&Config::new())
     }
 
-    /// With the pooling allocator and otherwise the default. `live` raises its limits (1,000) if more instances have to
-    /// live at a time.
+    /// With the pooling allocator and otherwise the default. `live` raises its limits (1,000) if
+    /// more instances have to live at a time.
     pub(crate) fn pooling(live: Option<u32>) -> Result<Self> {
         Self::pooled(PoolingAllocationConfig::new(), live)
     }
 
-    /// With pooling and what its documentation offers for instances that are made often: memories and tables are
-    /// scanned for dirtied pages and these are copied back, up to a limit. No module here reaches the limits, so
-    /// nothing is ever given back to the kernel.
+    /// With pooling and what its documentation offers for instances that are made often: memories
+    /// and tables are scanned for dirtied pages and these are copied back, up to a limit. No module
+    /// here reaches the limits, so nothing is ever given back to the kernel.
     pub(crate) fn pooling_scan(live: Option<u32>) -> Result<Self> {
         let mut pool = PoolingAllocationConfig::new();
         pool.pagemap_scan(Enabled::Yes);
