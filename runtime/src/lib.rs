@@ -66,7 +66,7 @@
 //!   the processor.
 //! - **handle**: a small copyable name ([`Instance`], [`Func`], [`Memory`], ...) for something that
 //!   a store owns.
-//! - **host cell**: the start of a slot, where absolute addresses are allowed: imports and limits.
+//! - **host cell**: the start of a slot, where absolute addresses are allowed: store and imports.
 //! - **hot set**: the pages that a module's instances are known to write.
 //! - **image**: the state and memory that every instance of a module starts with.
 //! - **reset**: putting back what an instance wrote.
