@@ -3,7 +3,9 @@
 use crate::guest::{Answer, Guest, Host, HowToWrite, place};
 use crate::live::live;
 use crate::value::{Content, Outcome, State, TrapKind, Type, Value};
-use wasmtime::{Error, Extern, ExternType, FuncType, Global, HeapType, Memory, Ref, Store, Table, Tag, Trap, Val, ValType};
+use wasmtime::{
+    Error, Extern, ExternType, FuncType, Global, HeapType, Memory, Ref, Store, Table, Tag, Trap, Val, ValType,
+};
 
 live!(wasmtime);
 
