@@ -1,4 +1,4 @@
-//! Recycles instances: takes back those that are over, and hands them out again, clean.
+//! Recycles instances: takes back those that have died, and hands them out again, clean.
 //!
 //! Pooling is not a mode: every slot comes from here and returns here, together with the
 //! description of the instance it last was. One that already carries the wanted image is preferred,
@@ -39,8 +39,8 @@ pub(crate) struct Pool {
     limits: Limits,
     /// Slots that exist, idle or in use.
     total: AtomicUsize,
-    /// Pages that slots keep in memory to copy them back, and those of idle ones' large host cells
-    /// and heads. Written only when a slot's number changes.
+    /// Pages that slots keep in memory to copy them back, and the large host cells and heads of
+    /// idle slots. Written only when the number of a slot changes.
     resident_pages: AtomicUsize,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Pool {
 #[allow(clippy::vec_box, reason = "the address of an instance's description is in its slot")]
 #[derive(Debug, Default)]
 struct Idle {
-    /// Clean instances by what they are instances of (its address; an instance keeps it alive).
+    /// Clean instances by the address of their prototype, which they keep alive.
     clean: FxHashMap<*const Prototype, Vec<Box<InstanceData>>>,
     /// Slots that carry no image.
     blank: Vec<Slot>,
@@ -142,7 +142,7 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Idle slots that are made blank, one after the other, for one that could not be bound.
+/// How many idle slots are made blank, one after the other, for one that could not be bound.
 const MAKE_ROOM: usize = 4;
 
 impl Pool {

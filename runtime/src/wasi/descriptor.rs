@@ -53,7 +53,7 @@ pub(super) enum Kind {
     Connection,
     /// A socket of messages, each of which is sent and received as a whole.
     Messages,
-    /// A terminal, or whatever else.
+    /// A terminal, or anything else.
     Device,
     Directory,
 }
@@ -157,7 +157,7 @@ impl Descriptor {
         self.rights.base.contains(rights)
     }
 
-    /// Gives all rights up but these.
+    /// Gives up all rights but these.
     pub(super) fn restrict(&mut self, rights: Grant) -> Result<()> {
         if !self.rights.contains(rights) {
             return Err(Errno::NOTCAPABLE);

@@ -111,7 +111,7 @@ mod tests {
         list_in_pieces(dir, len, cookie, usize::MAX)
     }
 
-    /// A listing in pieces of so many entries.
+    /// Lists a directory in pieces.
     fn list_in_pieces(dir: &std::fs::File, len: usize, cookie: u64, most: usize) -> Vec<u8> {
         let mut buffer = vec![0; len];
         let mut list = List { buffer: &mut buffer, used: 0 };
@@ -124,7 +124,7 @@ mod tests {
         buffer
     }
 
-    /// The complete entries in a buffer: cookies and names.
+    /// Returns the complete entries in a buffer: cookies and names.
     fn entries(mut bytes: &[u8]) -> Vec<(u64, String)> {
         let mut found = Vec::new();
         while let Some((head, rest)) = bytes.split_at_checked(Dirent::SIZE as usize) {

@@ -3,7 +3,7 @@
 //! The numbers of the standard streams are handed out last. A program that has closed its standard
 //! output must not get that number for the next file, and then print into it.
 //!
-//! Does not know what a descriptor is.
+//! It does not know what a descriptor is.
 
 use super::errno::{Errno, Result};
 use super::params::Fd;
@@ -80,7 +80,7 @@ mod tests {
 
     const LIMIT: u32 = 7;
 
-    /// A table of `i`, `o`, `e` and these.
+    /// Returns a table of `i`, `o`, `e` and these entries.
     fn table(entries: &[char]) -> FdTable<char> {
         let mut table = FdTable::new(['i', 'o', 'e'], LIMIT).unwrap();
         for entry in entries {

@@ -22,7 +22,7 @@ use std::os::fd::BorrowedFd;
 /// How much space is allocated at a time.
 const ALLOCATED_PIECE: u64 = 64 << 20;
 
-/// Finding out the position needs less than changing it.
+/// Moves the position. To find it out takes fewer rights than to change it.
 pub(super) fn fd_seek(call: &mut Call<'_>, fd: Fd, Filedelta(offset): Filedelta, whence: Whence) -> Result<Filesize> {
     let to = match whence {
         Whence(0) => SeekFrom::Start(offset.try_into().map_err(|_| Errno::INVAL)?),
@@ -180,7 +180,8 @@ pub(super) fn fd_fdstat_set_rights(call: &mut Call<'_>, fd: Fd, rights: Grant) -
     call.ctx().table.get_mut(fd)?.restrict(rights)
 }
 
-/// `BADF` for what is open but not preopened too: guests look for preopens until they see it.
+/// Returns the guest's name for a preopened directory. A descriptor that was not preopened is
+/// `BADF`, too: guests look for preopens until they see that.
 fn preopened_name(ctx: &WasiCtx, fd: Fd) -> Result<&str> {
     match &ctx.table.get(fd)?.object {
         Object::Directory(directory) => directory.preopen.as_deref().ok_or(Errno::BADF),

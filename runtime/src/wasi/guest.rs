@@ -239,7 +239,7 @@ impl<'a> Chunk<'a> {
 mod tests {
     use super::*;
 
-    /// A memory whose beginning is an array of these buffers.
+    /// Returns a memory whose beginning is an array of these buffers.
     fn memory(buffers: &[(u32, u32)]) -> Vec<u8> {
         let mut bytes: Vec<u8> =
             buffers.iter().flat_map(|(p, n)| [p.to_le_bytes(), n.to_le_bytes()].concat()).collect();
@@ -259,7 +259,7 @@ mod tests {
         guest.begin(Iovecs { address: 0, count }).unwrap()
     }
 
-    /// The lengths of what is to be written, piece by piece.
+    /// Returns the lengths of the pieces to be written.
     fn lengths(guest: &Guest<'_>, count: u32, most: usize) -> Vec<Vec<usize>> {
         let (mut cursor, mut found) = (begin(guest, count), Vec::new());
         while !cursor.is_at_end() {

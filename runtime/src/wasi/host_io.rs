@@ -26,7 +26,7 @@ const NOAPPEND: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x20);
 /// Whether a call may wait for the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// It may, if the descriptor is shared with others who want it to.
+    /// It may, if others share the descriptor and want it to wait.
     Host,
     /// It returns `AGAIN` instead.
     Never,
@@ -138,9 +138,9 @@ pub(super) fn ready(host: BorrowedFd<'_>, events: PollFlags) -> Result<PollFlags
     Ok(fds[0].revents())
 }
 
-/// Linux appends whatever the offset, if the file was opened like that. Where the kernel has no
-/// flag that says otherwise for one call, the file is told for the time of the call: it was opened
-/// for this guest, who is here and does not write meanwhile.
+/// Writes at an offset to a file that was opened to append, where Linux ignores the offset. If the
+/// kernel has no flag against that for one call, the file stops appending for the time of the call:
+/// it was opened for this guest alone, which does not write meanwhile.
 fn write_at_despite_append(host: BorrowedFd<'_>, buffers: &[IoSlice<'_>], offset: u64) -> rustix::io::Result<usize> {
     use rustix::io::Errno as Os;
     match retry_on_intr(|| rustix::io::pwritev2(host, buffers, offset, NOAPPEND)) {

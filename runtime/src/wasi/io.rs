@@ -14,7 +14,7 @@ pub(super) fn fd_read(call: &mut Call<'_>, fd: Fd, iovecs: Iovecs) -> Result<Siz
     call.ctx().table.get(fd)?.require_data(Rights::FD_READ)?;
     let patience = call.patience();
     transfer::read(call, fd, iovecs, Fill::Available, |descriptor, buffers, done| {
-        // What comes after the first piece is read only if it is there.
+        // After the first piece, more is read only if it is there already.
         descriptor.read(buffers, if done == 0 { patience } else { Patience::Never })
     })
 }

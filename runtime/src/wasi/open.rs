@@ -1,8 +1,8 @@
 //! Implements `path_open`: which rights it takes, how the host opens, and what the new descriptor
 //! may do.
 //!
-//! The host opens without waiting, and so are files left that could wait: pipes, terminals. What a
-//! guest waits for, it waits for here and in `transfer`, where its deadline is looked at.
+//! The host opens without waiting, and files that could wait (pipes, terminals) stay in that mode.
+//! Where a guest has to wait, it waits here and in `transfer`, which check its deadline.
 
 use super::call::Call;
 use super::descriptor::Descriptor;
@@ -30,7 +30,7 @@ pub(super) fn path_open(
         let base = ctx.table.get(fd)?;
         let dir = &base.directory(needed(oflags))?.dir;
         let path = guest.path(path)?;
-        // The file system is not touched before it is clear that there is a number.
+        // Before anything touches the file system, there has to be a free number.
         ctx.table.next_free()?;
         let granted = rights.base & base.inheriting();
         if !granted.contains(rights.base & Rights::ACCESS) {
@@ -45,7 +45,7 @@ pub(super) fn path_open(
     }
 }
 
-/// Returns the rights that opening in these ways takes.
+/// Returns the rights that a guest needs to open a file in this way.
 fn needed(oflags: Oflags) -> Rights {
     let create = if oflags.contains(Oflags::CREAT) { Rights::PATH_CREATE_FILE } else { Rights::NONE };
     let truncate = if oflags.contains(Oflags::TRUNC) { Rights::PATH_FILESTAT_SET_SIZE } else { Rights::NONE };
@@ -69,8 +69,7 @@ impl Request<'_> {
     }
 
     /// Returns nothing if the guest has to wait: a pipe is opened for writing when there is a
-    /// reader, and a file that somebody has a lease on when that is given back. Nobody tells when
-    /// that is.
+    /// reader, and a file under a lease when the lease is given back. The host does not tell when.
     fn open_unless_later(&self, dir: &Dir) -> Result<Option<(File, FileType)>> {
         match self.open(dir) {
             Err(Errno::NXIO) if self.waits() && self.is_pipe(dir) => Ok(None),

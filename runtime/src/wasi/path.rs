@@ -114,7 +114,7 @@ pub(super) fn path_filestat_set_times(
     }
 }
 
-/// A file need not be readable to have its times set, so it is opened for nothing.
+/// Sets a file's times. The file need not be readable for that, so it is opened without access.
 fn set_times(dir: &Dir, path: &str, times: &Timestamps) -> Result<()> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(OFlags::PATH.bits() as i32);
@@ -168,7 +168,7 @@ pub(super) fn path_symlink(call: &mut Call<'_>, target: GuestPath, fd: Fd, path:
     Ok(dir.symlink(target, path)?)
 }
 
-/// As much of the link as fits.
+/// Reads as much of a link as fits the guest's buffer.
 pub(super) fn path_readlink(call: &mut Call<'_>, fd: Fd, path: GuestPath, buffer: GuestSlice) -> Result<Size> {
     let (mut guest, ctx) = call.parts();
     let dir = ctx.dir(fd, Rights::PATH_READLINK)?;

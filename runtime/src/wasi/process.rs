@@ -50,7 +50,7 @@ pub(super) fn sched_yield(_: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A guest has no process that a signal could reach. No signal is fine.
+/// Accepts signal 0 alone: a guest has no process that a signal could reach.
 pub(super) fn proc_raise(_: &mut Call<'_>, Signal(signal): Signal) -> Result<()> {
     match signal {
         0 => Ok(()),

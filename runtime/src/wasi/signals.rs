@@ -46,7 +46,7 @@ fn file_sizes_are_limited() -> bool {
 fn without<R>(signal: i32, error: Errno, write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
     let only = set_of(signal);
     let before = change_mask(libc::SIG_BLOCK, &only)?;
-    // What somebody else has blocked may be waiting already, and then it is theirs.
+    // A signal that somebody else has blocked may be pending already. It is theirs, and stays.
     let theirs = contains(&before, signal) && is_pending(signal);
     let result = write();
     if !theirs && matches!(&result, Err(raised) if *raised == error) {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use std::io::{PipeReader, PipeWriter};
 
-    /// A pipe that nobody reads.
+    /// Returns a pipe that nobody reads.
     fn deaf_pipe() -> PipeWriter {
         let (_, writer): (PipeReader, PipeWriter) = std::io::pipe().unwrap();
         writer

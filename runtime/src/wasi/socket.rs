@@ -15,7 +15,7 @@ use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, Shutdown, SocketFlags};
 use std::os::fd::OwnedFd;
 
-/// The new descriptor may do what the listening one passes on.
+/// Accepts a connection. The new descriptor has the rights that the listening one passes on.
 pub(super) fn sock_accept(call: &mut Call<'_>, fd: Fd, flags: Fdflags) -> Result<Fd, Failure> {
     if !Fdflags::NONBLOCK.contains(flags) {
         return Err(Errno::INVAL.into());
@@ -47,7 +47,7 @@ fn accept(listener: &Descriptor) -> Result<OwnedFd> {
     Ok(retry_on_intr(|| rustix::net::accept_with(host, SocketFlags::CLOEXEC))?)
 }
 
-/// Peeking takes what is there, also if all is asked for, as POSIX allows.
+/// Receives bytes. Peeking returns what is there even if the guest waits for all, as POSIX allows.
 pub(super) fn sock_recv(
     call: &mut Call<'_>,
     fd: Fd,

@@ -60,7 +60,7 @@ impl OutputBuffer {
         std::mem::take(&mut *self.lock())
     }
 
-    /// A vector of bytes is whole even if a thread panicked while it held the lock.
+    /// Locks the bytes. A vector of them is whole even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }

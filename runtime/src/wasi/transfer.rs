@@ -1,7 +1,7 @@
 //! Transfers bytes between a guest's buffers and a descriptor, with as many system calls as that
 //! takes.
 //!
-//! What has been moved is never lost: an error after the first piece ends the transfer with the
+//! Bytes that were moved are never lost: an error after the first piece ends the transfer with the
 //! bytes moved before, and the guest meets the error in its next call, if it is still there.
 //! Messages are not cut into pieces.
 
@@ -108,8 +108,8 @@ fn read_piece(
     Ok(if goes_on { Next::Piece(next) } else { Next::Over(next.done) })
 }
 
-/// A message is received by one call of the host. If that takes fewer buffers than there are, by
-/// way of one of ours.
+/// Receives a message with one call of the host. If there are more buffers than that takes, the
+/// message goes through a buffer of minirt's.
 fn read_message(
     mut guest: Guest<'_>,
     start: Cursor,
@@ -181,7 +181,7 @@ fn write_piece(
     })
 }
 
-/// A message is sent by one call of the host.
+/// Sends a message with one call of the host.
 fn write_message(
     guest: &Guest<'_>,
     start: Cursor,
@@ -195,7 +195,7 @@ fn write_message(
 }
 
 impl Next {
-    /// Empty buffers are passed over. At the end, all have been.
+    /// Moves past empty buffers, perhaps to the end.
     fn without_bytes(end: Cursor) -> Self {
         if end.is_at_end() { Self::Over(end.done) } else { Self::Piece(end) }
     }
