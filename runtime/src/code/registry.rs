@@ -3,9 +3,9 @@
 //!
 //! The signal handler asks, so a look-up takes no lock and allocates nothing.
 //!
-//! A sorted list that is never changed, only replaced. Readers announce themselves in the count of
-//! the current epoch. A writer publishes a new list, begins the next epoch, and frees the old list
-//! when the last one's count is zero: later readers do not hold it up, however many they are.
+//! The list is sorted, and never changed, only replaced. Readers announce themselves in the count
+//! of the current epoch. A writer publishes a new list, begins the next epoch, and frees the old
+//! list when the last one's count is zero: later readers do not hold it up, however many they are.
 //! Readers never wait; they are signal handlers, and so take only microseconds for the writer to
 //! outlast.
 
@@ -47,8 +47,8 @@ pub(crate) struct Text<'a> {
 /// meanwhile. Safe to call in a signal handler.
 pub(crate) fn read<R>(f: impl FnOnce(&Reader<'_>) -> R) -> R {
     let readers = announce();
-    // SAFETY: having announced ourselves before the load, whatever list we get is not freed until
-    // we leave.
+    // SAFETY: this reader was announced before the load, so the loaded list is not freed until the
+    // reader leaves.
     let list = unsafe { LIST.load(SeqCst).as_ref() };
     let result = f(&Reader { list: list.map_or(&[], Vec::as_slice) });
     readers.fetch_sub(1, SeqCst);

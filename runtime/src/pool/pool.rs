@@ -263,7 +263,7 @@ impl Pool {
         way
     }
 
-    /// Resets an instance that goes on living.
+    /// Resets an instance that stays alive.
     ///
     /// # Errors
     /// Returns an error if the kernel refuses.

@@ -1,4 +1,4 @@
-//! Describes an instance to its store and its own code: a slot, and what it is an instance of.
+//! Describes an instance to its store and its own code: its slot, and its prototype.
 //!
 //! When the instance dies, all of this stays together for the next one: its description stays at
 //! the same address, so even what the host cell says about it is still right.

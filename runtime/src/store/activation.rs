@@ -1,4 +1,4 @@
-//! Describes one call from the host, for as long as it lasts.
+//! Describes one call from the host while it lasts.
 //!
 //! Activations live on the host's stack. Those of a store form a list, the innermost first: Wasm
 //! may call the host, which may call Wasm of the same store again. A store is borrowed by one call

@@ -106,8 +106,8 @@ impl Reservation {
         if range.is_empty() {
             return Ok(());
         }
-        // SAFETY: `range` lies inside this reservation, so only what is ours is replaced; that no
-        // reference points there is the caller's promise.
+        // SAFETY: `range` lies inside this reservation, so only memory of the reservation is
+        // replaced; that no reference points there is the caller's promise.
         unsafe { replace(at, range.len(), access, None) }
     }
 

@@ -49,11 +49,11 @@ const SIGNALS: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGF
 const HANDLERS: [Handler; 8] =
     [handle::<0>, handle::<1>, handle::<2>, handle::<3>, handle::<4>, handle::<5>, handle::<6>, handle::<7>];
 
-/// The action that each of our handlers replaced, for each of the signals.
+/// The action that each of minirt's handlers replaced, for each of the signals.
 static PREVIOUS: [[Action; SIGNALS.len()]; HANDLERS.len()] =
     [const { [const { Action::new() }; SIGNALS.len()] }; HANDLERS.len()];
 
-/// The highest of our handlers that is installed, for each of the signals.
+/// The highest of minirt's handlers that is installed, for each of the signals.
 static HIGHEST: [AtomicUsize; SIGNALS.len()] = [const { AtomicUsize::new(0) }; SIGNALS.len()];
 
 static CLASSIFY: OnceLock<Classify> = OnceLock::new();
@@ -110,7 +110,7 @@ pub(crate) fn keep_in_front(all: bool) -> Result<bool, Displaced> {
     Ok(changed)
 }
 
-/// Other handlers get the faults that ours should get.
+/// Other handlers get the faults that minirt's should get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Displaced;
 
@@ -153,7 +153,7 @@ fn put_in_front(index: usize, level: usize) {
     }
 }
 
-/// Returns the level of a handler, if it is ours.
+/// Returns the level of a handler, if it is minirt's.
 fn level_of(address: usize) -> Option<usize> {
     HANDLERS.iter().position(|ours| *ours as usize == address)
 }
@@ -162,7 +162,7 @@ fn is_handler(address: usize) -> bool {
     !matches!(address, libc::SIG_DFL | libc::SIG_IGN)
 }
 
-/// An action that ours replaced, to be read by handlers at any time.
+/// A replaced action, which handlers can read at any time.
 struct Action {
     handler: AtomicUsize,
     flags: AtomicI32,
@@ -188,7 +188,7 @@ impl Action {
     fn apply(&self, signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void, origin: Origin) {
         let flags = self.flags.load(SeqCst);
         match (self.handler.load(SeqCst), origin) {
-            // A fault cannot be ignored. Without a handler, it happens again when we return, and
+            // A fault cannot be ignored. Without a handler, it happens again on return, and
             // ends the process with the right signal in the right place.
             (libc::SIG_DFL | libc::SIG_IGN, Origin::Processor(_)) => set_default(signal),
             (libc::SIG_IGN, Origin::Sent) => {}
@@ -205,7 +205,7 @@ impl Action {
                 let blocked = self.mask.load(SeqCst) | if flags & libc::SA_NODEFER == 0 { bit(signal) } else { 0 };
                 let call = || {
                     // SAFETY: the handler was installed with these flags, which say how it is
-                    // called, and gets what the kernel has given us.
+                    // called, and gets the kernel's arguments.
                     unsafe {
                         if flags & libc::SA_SIGINFO != 0 {
                             std::mem::transmute::<usize, Handler>(handler)(signal, info, context);
@@ -316,7 +316,7 @@ extern "C" fn handle<const LEVEL: usize>(signal: i32, info: *mut libc::siginfo_t
 ///
 /// A handler may reset the signal to its default, so that a fault happens again without it and ends
 /// the process. What was sent does not happen again: then the handler has reset what was there
-/// before ours, which stays.
+/// before minirt's, which stays.
 fn pass_on(level: usize, index: usize, info: *mut libc::siginfo_t, context: *mut libc::c_void, origin: Origin) {
     let (signal, previous) = (SIGNALS[index], &PREVIOUS[level][index]);
     if origin != Origin::Sent {
@@ -332,8 +332,8 @@ fn pass_on(level: usize, index: usize, info: *mut libc::siginfo_t, context: *mut
     }
 }
 
-/// Returns the action for one of our handlers. What is sent from outside interrupts system calls as
-/// it did before.
+/// Returns the action for one of minirt's handlers. What is sent from outside interrupts system
+/// calls as it did before.
 fn our_action(level: usize, previous: &libc::sigaction) -> libc::sigaction {
     // SAFETY: all zeros are an action: the default, with an empty mask.
     let mut action = unsafe { std::mem::zeroed::<libc::sigaction>() };

@@ -1,7 +1,7 @@
 //! Prepares a thread for Wasm: gives it a stack for signal handlers, and unblocks signals.
 //!
 //! It gets both when it first enters Wasm. Afterwards others may block the signals again, or take
-//! the place of our handlers; then the next fault ends the process, and even a valid write can
+//! the place of minirt's handlers; then the next fault ends the process, and even a valid write can
 //! fault. To ask the kernel takes about as long as twenty short calls, so a thread does not ask at
 //! each of them: it has *credit*, which entries use up, and *looks* when that is gone. Threads and
 //! processes are set up early, so a new thread looks often; one that has found nothing for some
@@ -16,8 +16,8 @@ use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Room for the handler: the kernel's saved registers (up to some 11 KiB with AMX), our frames, and
-/// a previous handler that we may call.
+/// Room for the handler: the kernel's saved registers (up to some 11 KiB with AMX), its own
+/// frames, and a previous handler that it may call.
 const SIGNAL_STACK: usize = 64 * 1024;
 
 /// The cost of the first entry into an instance, where any other costs 1. Its pages are often still
@@ -142,7 +142,8 @@ fn give_signal_stack() -> Result<()> {
     given.unwrap_or(Ok(()))
 }
 
-/// An alternate signal stack with an inaccessible page below it, ours until the thread ends.
+/// An alternate signal stack with an inaccessible page below it. It is minirt's until the thread
+/// ends.
 struct SignalStack {
     space: Reservation,
 }

@@ -13,7 +13,8 @@ pub(super) struct Errno(u16);
 /// The result of nearly everything here.
 pub(super) type Result<T, E = Errno> = std::result::Result<T, E>;
 
-/// Each line has our name and WASI's number, then the host's name if the host has such an error.
+/// Each line has minirt's name and WASI's number, then the host's name if the host has such an
+/// error.
 macro_rules! errnos {
     ($($name:ident = $number:literal $(from $os:ident)?;)*) => {
         impl Errno {

@@ -2,7 +2,7 @@
 
 use super::errno::Errno;
 
-/// Why a function did not do what it was asked for.
+/// The reason why a function failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The guest gets this number, and goes on.
