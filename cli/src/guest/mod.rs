@@ -1,4 +1,6 @@
 //! Turns a file into a guest that runs, and explains how its run ended.
+//!
+//! Nothing here knows the commands.
 
 pub(crate) mod system;
 pub(crate) mod stack;

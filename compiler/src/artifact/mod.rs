@@ -25,6 +25,8 @@
 //!   (XXH3) of header and metadata;
 //! - if asked to: a digest of the rest, which reads all of it. Otherwise damage to code, memory,
 //!   names or trap tables goes unnoticed, as in an executable file.
+//!
+//! Nothing here knows mmap, or where a file is.
 
 mod error;
 mod wire;

@@ -1,5 +1,7 @@
 //! Holds what all modules and stores of an engine share: configuration, compiler, type numbers,
 //! pool.
+//!
+//! Nothing here knows stores.
 
 mod config;
 mod engine;

@@ -1,4 +1,6 @@
 //! Represents functions to the embedder: calls those of Wasm, and gives it those of the host.
+//!
+//! Nothing here knows linkers.
 
 mod host;
 mod into_func;

@@ -1,5 +1,7 @@
 //! Represents instances: their imports, how they come to life, and how they start again or become
 //! the start of others.
+//!
+//! Nothing here knows linkers.
 
 mod instance;
 mod incompatible;

@@ -1,4 +1,6 @@
 //! Finds the values of imports by their names.
+//!
+//! Nothing here knows WASI.
 
 mod instance_pre;
 mod similar;

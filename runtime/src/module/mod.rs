@@ -1,4 +1,6 @@
 //! Represents compiled modules: makes them from bytes, and from and to artifacts.
+//!
+//! Nothing here knows stores.
 
 mod module;
 pub(crate) mod objects;

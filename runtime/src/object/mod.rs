@@ -1,4 +1,6 @@
 //! Implements the methods of memories, tables, globals, tags and exceptions.
+//!
+//! Nothing here knows linkers.
 
 mod memory;
 mod table;

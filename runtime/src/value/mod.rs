@@ -1,4 +1,6 @@
 //! Represents values, and passes them into Wasm and back.
+//!
+//! Nothing here knows how calls are made.
 
 mod any;
 mod val;
