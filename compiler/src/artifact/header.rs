@@ -139,7 +139,7 @@ fn digest(file: &[u8], sections: &Sections) -> u128 {
     xxh3_128(&file[REST_DIGEST_AT..sections.metadata.end])
 }
 
-/// Returns the second digest: of everything behind the metadata.
+/// Returns the second digest: of everything after the metadata.
 fn rest_digest(file: &[u8], sections: &Sections) -> u128 {
     xxh3_128(&file[sections.bulk.start..])
 }

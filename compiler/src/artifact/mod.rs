@@ -15,8 +15,8 @@
 //! - The **text** is position-independent, and is mapped executable as it is.
 //! - The **memory** is mapped copy-on-write into every instance.
 //!
-//! What loading reads comes first. What is mapped comes last, so that only this has to start at a
-//! page.
+//! The parts that loading reads come first. Those that are mapped come last, so that only they
+//! start at a page.
 //!
 //! An artifact is machine code, so whoever can write one can run any code. The checks therefore
 //! find mistakes, not malice:

@@ -50,7 +50,7 @@ macro_rules! features {
             }
         }
 
-        /// A noun in the plural or without a number, for use behind "has no".
+        /// A noun in the plural or without a number, for use after "has no".
         impl fmt::Display for Feature {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self {

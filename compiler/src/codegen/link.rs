@@ -1,6 +1,6 @@
 //! Links functions to one contiguous text, with cranelift-jit.
 //!
-//! cranelift-jit places one function behind the other in the buffer of `memory_provider` and fills
+//! cranelift-jit places one function after the other in the buffer of `memory_provider` and fills
 //! in what Cranelift left open. Here that is distances between functions and nothing else, so the
 //! finished bytes can be moved anywhere as a whole.
 //!

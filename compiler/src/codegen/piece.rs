@@ -54,7 +54,7 @@ pub(crate) enum Piece {
 /// Returns everything that a module's text consists of: bodies in order, then trampolines in order
 /// of their types.
 pub(crate) fn pieces(info: &ModuleInfo, metering: Metering) -> Vec<Piece> {
-    // Bodies find it by its place behind them.
+    // Bodies find it by its place after them.
     let new_epoch = metering.epochs.then_some(Piece::NewEpoch);
     let bodies = 0..info.funcs.len() as u32 - info.num_imported_funcs;
     let canonical = |ty: u32| info.canonical_types[ty as usize];
@@ -143,7 +143,7 @@ impl Worker {
 }
 
 /// Returns where the code of each instruction starts. Code that belongs to none counts as the start
-/// of the body: the prologue's check of the stack, and the instruction behind all other code that
+/// of the body: the prologue's check of the stack, and the instruction after all other code that
 /// traps if it fails.
 fn address_map(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
     let mut entries: Vec<(u32, u32)> = Vec::new();

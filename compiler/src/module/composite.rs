@@ -121,7 +121,7 @@ impl StructType {
         Self { fields: fields.into_iter().collect(), number: None }
     }
 
-    /// Returns the type of a field, if there are so many.
+    /// Returns the type of the field with an index, if there is one.
     pub fn field(&self, index: usize) -> Option<FieldType> {
         self.fields.get(index).copied()
     }

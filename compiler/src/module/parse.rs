@@ -193,7 +193,7 @@ impl<'a> PayloadReader<'a> {
         Self { parser, rest: bytes, ended: false }
     }
 
-    /// Returns the next payload, and `None` behind the end.
+    /// Returns the next payload, and `None` after the end.
     fn next(&mut self) -> Result<Option<Payload<'a>>, CompileError> {
         if self.ended {
             return Ok(None);

@@ -438,12 +438,12 @@ impl FuncType {
         Self { params: params.into_iter().collect(), results: results.into_iter().collect(), number: None }
     }
 
-    /// Returns the type of a parameter, if there are so many.
+    /// Returns the type of the parameter with an index, if there is one.
     pub fn param(&self, index: usize) -> Option<ValType> {
         self.params.get(index).copied()
     }
 
-    /// Returns the type of a result, if there are so many.
+    /// Returns the type of the result with an index, if there is one.
     pub fn result(&self, index: usize) -> Option<ValType> {
         self.results.get(index).copied()
     }

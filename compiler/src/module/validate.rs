@@ -88,7 +88,7 @@ mod tests {
     use crate::base::error::CompileErrorKind;
     use crate::{Compiler, Settings};
 
-    /// A function that calls one of `values` parameters and results, so many times.
+    /// Returns a function that calls another of `values` parameters and results, `calls` times.
     fn calls(values: usize, calls: usize) -> Vec<u8> {
         let types = " i32".repeat(values);
         let arguments = "(i32.const 0)".repeat(values);

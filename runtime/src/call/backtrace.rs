@@ -68,7 +68,7 @@ impl FrameInfo {
     }
 
     /// Returns the byte at which the active instruction starts, counted from the start of the
-    /// function's body (behind its size, before its locals).
+    /// function's body (after its size, before its locals).
     pub fn func_offset(&self) -> Option<usize> {
         let start = self.module.info().funcs[self.func as usize].body as usize;
         self.offset?.checked_sub(start)

@@ -79,7 +79,7 @@ fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
     if listed.is_none() && !text.is_body(fault.pc) {
         return None; // A trampoline, perhaps before it has set up its frame.
     }
-    // SAFETY: the instruction is in the body of a function, or listed in a trampoline's: behind the
+    // SAFETY: the instruction is in the body of a function, or listed in a trampoline's: after the
     // prologue, or in a prologue where the frame pointer is still the caller's. Either way it is
     // one of compiled code's.
     let activation = unsafe { activation_of(code, fault.frame)?.as_mut()? };
@@ -118,7 +118,7 @@ fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
     Some(Resume::At(Position { pc: activation.handler, stack: activation.stack, frame: activation.frame }))
 }
 
-/// Returns where in its memory an instance's code could not access it: behind its end, or in the
+/// Returns where in its memory an instance's code could not access it: after its end, or in the
 /// slot's guards.
 fn memory_fault(owner: &InstanceData, address: usize) -> Option<MemoryFault> {
     let view = owner.view();

@@ -78,7 +78,7 @@ impl LoadedCode {
         &self.tables
     }
 
-    /// Returns the addresses of the text, without the zeros behind it.
+    /// Returns the addresses of the text, without the zeros after it.
     fn addresses(&self) -> Range<usize> {
         let start = self.text.addresses().start;
         start..start + self.len

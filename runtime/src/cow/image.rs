@@ -34,7 +34,7 @@ pub(crate) struct Image {
     pub(crate) extents: Vec<Content>,
     /// The parts of the state that every reset copies back: small, and at the start.
     pub(crate) head: [Range<usize>; 2],
-    /// The pages of the state behind the head that can be written: tables, with room for them to
+    /// The pages of the state after the head that can be written: tables, with room for them to
     /// grow.
     tables: Range<usize>,
     /// Bytes of host cell and state: whole pages.
@@ -81,7 +81,7 @@ pub(crate) struct ImageParts {
     pub(crate) state: Vec<u8>,
     /// The part of the state in front of what never changes.
     pub(crate) mutable: Range<usize>,
-    /// The part behind that: tables, with their room.
+    /// The part after that: tables, with their room.
     pub(crate) tables: Range<usize>,
     /// Where all of it ends: whole pages.
     pub(crate) room: usize,

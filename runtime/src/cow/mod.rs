@@ -19,7 +19,7 @@
 //! - *Clean*: the image, then zeros up to the initial size of the memory, then nothing accessible.
 //!   An instance is born by taking a clean slot that carries its module's image. If the last tenant
 //!   had the same module, that takes no system call.
-//! - *Dirty*: code may have run. The memory may have *grown*: pages behind the initial size became
+//! - *Dirty*: code may have run. The memory may have *grown*: pages after the initial size became
 //!   accessible, as zeros. When the instance dies, *reset* undoes what it wrote. If nothing ran,
 //!   there is nothing to undo.
 //! - *Poisoned*: a system call failed half-way, so what is writable is not known, and neither is
@@ -122,7 +122,7 @@ struct Residue {
     own_pages: usize,
     /// Pages of state and initial memory.
     pages: usize,
-    /// Pages behind the initial memory, left by instances that had grown. They are zero.
+    /// Pages after the initial memory, left by instances that had grown. They are zero.
     grown_pages: usize,
     /// Where these end, in bytes from the slot's start.
     grown_end: usize,
@@ -238,7 +238,7 @@ impl Slot {
     /// Maps an image. Behind the end of the state's file is a guard. `with_guard` maps the file
     /// that far, so that the guard takes no mapping of its own. A system that counts everything
     /// mapped as memory in use may refuse that; without it, the guard stays blank, and so
-    /// inaccessible. The same holds where the file goes on behind the state.
+    /// inaccessible. The same holds where the file goes on after the state.
     fn map(&mut self, image: &Image, with_guard: bool) -> Result<()> {
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {
@@ -292,7 +292,7 @@ impl Slot {
             self.mark_dirty();
             let range = MEMORY_AT + self.accessible..MEMORY_AT + bytes;
             // SAFETY: the range is inaccessible, so nothing refers to it. It reads as zeros: that
-            // is how `unmap` and `reset_grown` leave what lies behind a memory.
+            // is how `unmap` and `reset_grown` leave what lies after a memory.
             unsafe { self.space.protect(range.clone(), Access::ReadWrite) }
                 .inspect_err(|_| self.undo_growth(range.clone()))?;
             if let Some(attribution) = self.attribution.as_mut().filter(|attribution| attribution.is_active()) {
@@ -308,7 +308,7 @@ impl Slot {
     /// mappings, of which it changed the first.
     #[cold]
     fn undo_growth(&mut self, range: Range<usize>) {
-        // SAFETY: the range lies behind the memory, so nothing refers to it.
+        // SAFETY: the range lies after the memory, so nothing refers to it.
         if unsafe { self.space.protect(range, Access::None) }.is_err() {
             self.state = State::Poisoned;
         }

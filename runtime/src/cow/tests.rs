@@ -1,4 +1,4 @@
-//! What a slot must be after everything that can happen to it, for each way of resetting.
+//! Tests the state of a slot after everything that can happen to it, for each way of resetting.
 
 mod swaps;
 
@@ -320,7 +320,7 @@ fn pages_left_behind_by_a_larger_tenant_stay_counted() {
     write(&mut slot, MEMORY_AT + 4 * PAGE, 1);
     reset(&mut slot, Adaptive);
     assert_eq!(slot.resident_pages(), before + 1);
-    // What may not be kept any more is taken away, wherever it lies.
+    // Pages above the budget are given back, wherever they lie.
     slot.mark_dirty();
     slot.reset(ResetRules { strategy: Adaptive, resident_budget: 0 }).unwrap();
     assert_eq!(slot.resident_pages(), 0);
@@ -442,13 +442,13 @@ fn unmapping_leaves_nothing_accessible_and_lets_the_image_go() {
     assert!(lines(&slot).iter().all(|line| line.contains("---p")), "{:?}", lines(&slot));
 }
 
-/// What the kernel says is mapped in a slot.
+/// Returns the mappings of a slot, as the kernel lists them.
 fn lines(slot: &Slot) -> Vec<String> {
     let range = slot.addresses();
     let inside = |line: &&str| mapping(line).start < range.end && mapping(line).end > range.start;
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let mut lines: Vec<String> = maps.lines().filter(inside).map(str::to_owned).collect();
-    // The kernel may have joined the last one with what lies behind the slot.
+    // The kernel may have joined the last one with what lies after the slot.
     if let Some(last) = lines.last_mut() {
         let Range { start, end } = mapping(last);
         let rest = last.split_once(' ').unwrap().1.to_owned();

@@ -100,7 +100,7 @@ impl ExnRef {
     /// Returns one of the values that it carries.
     ///
     /// # Errors
-    /// Also returns an error if there are not so many.
+    /// Also returns an error if there is no value with this index.
     pub fn field(&self, mut store: impl AsContextMut, index: usize) -> Result<Val> {
         let store = &mut store.as_context_mut().0.inner;
         let values = self.values(store)?;

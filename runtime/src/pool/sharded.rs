@@ -65,7 +65,7 @@ impl<T> Sharded<T> {
 impl<T> Shard<T> {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, T> {
-        // What it guards is never left in disorder by a panic: every change is a single push or
+        // A panic never leaves the guarded value in disorder: every change is a single push or
         // pop.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

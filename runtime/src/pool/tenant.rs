@@ -40,7 +40,7 @@ pub(crate) enum Role {
 pub(crate) struct InstanceData {
     pub(crate) slot: Slot,
     pub(crate) prototype: Arc<Prototype>,
-    /// Its place in the store. Right behind it are the instances of the other memories that its
+    /// Its place in the store. Right after it are the instances of the other memories that its
     /// module defines.
     pub(crate) index: u32,
     pub(crate) role: Role,

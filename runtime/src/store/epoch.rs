@@ -41,7 +41,7 @@ pub(crate) unsafe fn may_continue(mut store: NonNull<StoreInner>) -> bool {
         inner.extras().on_deadline = OnDeadline::Call(callback);
         Ok(())
     } else {
-        // What the callback owns is the embedder's too, and may panic when it is dropped.
+        // The callback's captures are the embedder's too, and may panic when they are dropped.
         Failure::catch(|| {
             drop(callback);
             Ok(())

@@ -10,7 +10,7 @@ use std::ffi::c_void;
 /// A function on the stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Active {
-    /// The instruction behind its call, or, of the innermost function, the one that it executes.
+    /// The instruction after its call, or, of the innermost function, the one that it executes.
     pub(crate) pc: usize,
     /// Its frame pointer. It means something only in a function that keeps one.
     pub(crate) frame: usize,

@@ -26,7 +26,7 @@ pub(crate) struct ImageFile {
     /// Where the part starts: whole pages.
     offset: usize,
     len: usize,
-    /// Whether the file may go on behind the part.
+    /// Whether the file may go on after the part.
     goes_on: bool,
 }
 
@@ -72,7 +72,7 @@ impl ImageFile {
         Self { file: Arc::clone(&self.file), offset: self.offset + range.start, len: range.len(), goes_on }
     }
 
-    /// Returns whether the file may go on behind this. If it does not, pages that are mapped beyond
+    /// Returns whether the file may go on after this. If it does not, pages that are mapped beyond
     /// it are never accessible.
     pub(crate) fn goes_on(&self) -> bool {
         self.goes_on

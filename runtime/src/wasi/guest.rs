@@ -88,7 +88,7 @@ impl Guest<'_> {
         Ok(start)
     }
 
-    /// Returns buffers from the cursor on, with `most` bytes at most, and the cursor behind them.
+    /// Returns buffers from the cursor on, with `most` bytes at most, and the cursor after them.
     /// There may be none although the cursor is not at its end.
     pub(super) fn buffers(&self, start: Cursor, most: usize) -> Result<(SmallVec<[IoSlice<'_>; 16]>, Cursor)> {
         let (mut buffers, mut cursor) = (SmallVec::new(), start);
@@ -183,7 +183,7 @@ impl Cursor {
         (self.done - start.done) as usize
     }
 
-    /// Returns where the next bytes are, at most `most`, and moves behind them. An empty entry is
+    /// Returns where the next bytes are, at most `most`, and moves past them. An empty entry is
     /// an empty range.
     ///
     /// The array is in the guest's memory, where what is read into may change it.
@@ -221,7 +221,7 @@ impl<'a> Chunk<'a> {
         &mut self.buffers[..self.steps.len()]
     }
 
-    /// Returns the cursor behind so many bytes of the buffers.
+    /// Returns the cursor after this many bytes of the buffers.
     pub(super) fn after(&self, mut count: usize) -> Cursor {
         for (start, end) in &self.steps {
             let len = end.since(*start);

@@ -68,7 +68,7 @@ impl<T> GuestPtr<T> {
         Self::new(self.address + index * size)
     }
 
-    /// Returns an array of so many entries of `size` bytes. It is a `FAULT` if no memory has that
+    /// Returns an array of this many entries of `size` bytes. It is a `FAULT` if no memory has that
     /// many bytes.
     pub(super) fn array(self, count: u32, size: u32) -> Result<GuestSlice> {
         let len = count.checked_mul(size).ok_or(Errno::FAULT)?;

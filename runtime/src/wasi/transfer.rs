@@ -147,8 +147,8 @@ pub(super) fn write(
         let write = |buffers: &[IoSlice<'_>]| write(descriptor, buffers, start.done);
         let next = match descriptor.kind {
             Kind::Messages => write_message(&guest, start, write),
-            // What is taken in part is taken whole when there is room again. A file that is full
-            // stays so.
+            // A piece that was taken in part is taken whole when there is room again. A file that
+            // is full stays so.
             Kind::Pipe | Kind::Connection | Kind::Device => {
                 write_piece(&guest, start, descriptor.room(patience).unwrap_or(PIECE), true, write)
             }

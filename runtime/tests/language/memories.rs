@@ -136,7 +136,7 @@ fn features_can_be_switched_off() {
     }
 }
 
-/// Returns a memory of 5,000 bytes that may grow to 70,000, the whole of it behind another of the
+/// Returns a memory of 5,000 bytes that may grow to 70,000, the whole of it after another of the
 /// usual pages or in front of it.
 fn bytewise(first: bool) -> String {
     let (small, usual) =

@@ -67,7 +67,7 @@ fn an_artifact_is_the_module_wherever_it_comes_from() {
     }
 }
 
-/// Calls in both directions, a constant behind the code, and a jump table: everything that the
+/// Calls in both directions, a constant after the code, and a jump table: everything that the
 /// linker or Cranelift fills in.
 const LINKED: &str = r#"(module
   (func $even (export "even") (param i32) (result i32)

@@ -52,7 +52,7 @@ impl Subject {
         Self { module: Module::new(engine, text(pages, &segments)).unwrap(), fresh }
     }
 
-    /// Makes an instance and checks its memory, and that nothing behind the memory is accessible.
+    /// Makes an instance and checks its memory, and that nothing after the memory is accessible.
     fn fresh(&self, engine: &Engine) -> (Store<()>, Instance, Memory) {
         let mut store = Store::new(engine, ());
         let it = Instance::new(&mut store, &self.module, &[]).unwrap();
@@ -322,7 +322,7 @@ fn more_pages_apart_than_any_list_has_room_for_are_all_reset() {
 fn the_page_in_which_the_data_ends_and_its_neighbours_are_reset_whole() {
     each_config(|_, _, mut config| {
         let engine = Engine::new(config.max_instances(1)).unwrap();
-        // The data ends inside a page, at its end, and right behind its start; in images of both
+        // The data ends inside a page, at its end, and right after its start; in images of both
         // layouts.
         for pages in [2, 30] {
             for end in [7 * PAGE + 100, 8 * PAGE, 7 * PAGE + 1] {

@@ -138,7 +138,7 @@ fn memory_that_could_grow_only_in_part_has_not_grown() {
             let module = Module::new(&engine, TEXT).unwrap();
             let (mut store, it) = instance_of(&engine, &module);
             let end = it.get_memory(&store, "m").unwrap().data(&store).as_ptr_range().end;
-            // What lies behind the memory becomes two mappings. (Where the kernel counts what it
+            // What lies after the memory becomes two mappings. (Where the kernel counts what it
             // promises, that happens by itself, at the size that an earlier instance grew to.)
             // SAFETY: the advice is about core dumps and changes nothing else.
             let advised =

@@ -22,7 +22,7 @@ fn a_fault_in_a_host_function_is_no_trap_but_ends_the_process() {
             let fault = move |caller: minirt::Caller<'_, usize>| match &case[..] {
                 "abort" => std::process::abort(),
                 "null" => read_at(8),
-                // Right behind the memory, where a load of the guest's would be a trap.
+                // Right after the memory, where a load of the guest's would be a trap.
                 "guard" => read_at(*caller.data()),
                 _ => write_to_constant(),
             };

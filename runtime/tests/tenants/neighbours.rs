@@ -1,7 +1,7 @@
-//! What lies behind a slot belongs to somebody else: no access reaches it, wherever it ends.
+//! What lies after a slot belongs to somebody else: no access reaches it, wherever it ends.
 //!
-//! Compiled code leaves the comparison out where the guard behind a memory makes up for it. So here
-//! a canary stands right behind the slot, in the place of the next slot's host cell, and every
+//! Compiled code leaves the comparison out where the guard after a memory makes up for it. So here
+//! a canary stands right after the slot, in the place of the next slot's host cell, and every
 //! instruction that accesses memory tries every constant offset around the guard's end, with every
 //! index that could carry it there.
 
@@ -191,7 +191,7 @@ impl Parts {
     }
 }
 
-/// Bytes that nobody may touch, right behind a memory's slot.
+/// Bytes that nobody may touch, right after a memory's slot.
 ///
 /// Where slots come to be is up to the kernel: below what was mapped before, as a rule. So there is
 /// first a mapping as large as a slot, and then instances until one has its memory right below it;
@@ -361,7 +361,7 @@ fn short_bulk_operations_reach_behind_no_memory_and_write_all_or_nothing() {
     }
 }
 
-/// Checks that an operation that ends behind the memory writes nothing, not even what lies inside.
+/// Checks that an operation that ends after the memory writes nothing, not even what lies inside.
 fn assert_nothing_was_written(engine: &Engine, kind: Kind, accesses: &[Access]) {
     let (mut store, it, memory) = Parts::new(engine, &text(kind, accesses)).start();
     let size = memory.data_size(&store);
@@ -406,7 +406,7 @@ fn is_readable(address: usize) -> bool {
     written == 1
 }
 
-/// Checks that a slot has no hole, and that nothing in the guards before and behind the memory is
+/// Checks that a slot has no hole, and that nothing in the guards before and after the memory is
 /// accessible.
 ///
 /// Mappings do not tell: one of a file is inaccessible beyond the file's end. So the pages around

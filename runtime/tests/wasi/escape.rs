@@ -138,7 +138,7 @@ const NAMES: [&str; 20] = [
 ];
 
 /// Returns all paths of up to two names, and some longer ones, with everything that can stand
-/// before and behind.
+/// before and after.
 fn paths(world: &World) -> Vec<String> {
     let mut middles: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
     middles.extend(NAMES.iter().flat_map(|a| NAMES.iter().map(move |b| format!("{a}/{b}"))));

@@ -248,7 +248,7 @@ impl Program {
         self.call("fd_close", &[fd.into()])
     }
 
-    /// Lays out buffers, one behind the other, and the array that names them.
+    /// Lays out buffers, one after the other, and the array that names them.
     pub(crate) fn buffers(&mut self, lens: &[usize]) {
         let mut place = BYTES;
         for (i, len) in lens.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Translates legacy exceptions: `try`, `catch`, `catch_all`, `delegate` and `rethrow`, as programs
 //! used them before WebAssembly 3.0 (the exception handling proposal, legacy).
 //!
-//! They become the same clauses as those of `try_table`. The catches of a `try` stand behind its
+//! They become the same clauses as those of `try_table`. The catches of a `try` stand after its
 //! body, but each call in the body needs them. So at the first `try` of a function, the function's
 //! body is searched for all of them.
 

@@ -1,6 +1,6 @@
 //! Translates accesses of linear memory: loads, stores and sizes (specification, section 4.4.7).
 //!
-//! Most accesses need no check, because the address space behind the memory is inaccessible and the
+//! Most accesses need no check, because the address space after the memory is inaccessible and the
 //! processor's fault is the trap:
 //!
 //! - A 32-bit index with a constant offset within the guard needs no check.

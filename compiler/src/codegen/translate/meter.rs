@@ -2,7 +2,7 @@
 //!
 //! **Fuel** is counted in the store's memory, never in a register. So it is right whatever happens:
 //! a trap, or a call of the host or of another module. Code pays in advance, once for each
-//! *stretch* that is executed as a whole: from the start of a block, or from behind a call, to the
+//! *stretch* that is executed as a whole: from the start of a block, or right after a call, to the
 //! next branch or call. The price of a stretch is known only at its end, and is then put into the
 //! instruction at its start.
 //!
@@ -132,7 +132,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Returns the trampoline, whose place is behind all bodies.
+    /// Returns the trampoline, whose place is after all bodies.
     fn new_epoch(&mut self) -> FuncRef {
         if let Some(known) = self.meter.as_ref().and_then(|meter| meter.new_epoch) {
             return known;

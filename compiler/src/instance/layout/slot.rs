@@ -38,7 +38,7 @@ pub const STATE_MAX: u64 = GIB / 2;
 pub const MEMORY: i32 = GIB as i32;
 /// Bytes of address space that a linear memory can use.
 pub const MEMORY_RESERVED: u64 = 4 * GIB;
-/// Inaccessible bytes behind a linear memory. A constant offset that ends before this needs no
+/// Inaccessible bytes after a linear memory. A constant offset that ends before this needs no
 /// bounds check.
 pub const GUARD: u64 = GIB / 2;
 /// Bytes in a host page. Larger ones would need another layout.

@@ -152,7 +152,7 @@ impl Mapping {
         unsafe { self.place(at).write_volatile(value) }
     }
 
-    /// Copies a range back from the image, and clears what lies behind the image.
+    /// Copies a range back from the image, and clears what lies after the image.
     ///
     /// An empty copy is left out, and not for tidiness: with AVX-512, `memset` of no bytes is a
     /// masked store, which costs about 150 ns where the page cannot be written.
