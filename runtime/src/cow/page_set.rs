@@ -6,11 +6,11 @@
 use std::ops::Range;
 
 /// The number of a page, counted from wherever the user of a set says.
-pub(super) type Page = u32;
+pub(crate) type Page = u32;
 
 /// Pages as sorted runs that neither overlap nor touch.
 #[derive(PartialEq, Eq)]
-pub(super) struct PageSet {
+pub(crate) struct PageSet {
     runs: Vec<(Page, Page)>,
 }
 
@@ -31,45 +31,45 @@ impl Clone for PageSet {
 
 impl PageSet {
     /// The most runs in a set, and its room. A set takes 8 bytes for each.
-    pub(super) const MAX_RUNS: usize = 256;
+    pub(crate) const MAX_RUNS: usize = 256;
 
     /// Returns an empty set with room for [`Self::MAX_RUNS`] runs.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { runs: Vec::with_capacity(Self::MAX_RUNS) }
     }
 
     /// Returns a set of sorted runs; those that overlap or touch become one. `None` if there are
     /// too many.
-    pub(super) fn from_sorted(sorted: impl IntoIterator<Item = Range<Page>>) -> Option<Self> {
+    pub(crate) fn from_sorted(sorted: impl IntoIterator<Item = Range<Page>>) -> Option<Self> {
         let mut set = Self::new();
         sorted.into_iter().all(|run| set.insert(run)).then_some(set)
     }
 
     #[inline]
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Range<Page>> + '_ {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Range<Page>> + '_ {
         self.runs.iter().map(|(start, end)| *start..*end)
     }
 
     /// Counts the runs.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.runs.len()
     }
 
     /// Counts the pages.
-    pub(super) fn pages(&self) -> usize {
+    pub(crate) fn pages(&self) -> usize {
         self.iter().map(|run| run.len()).sum()
     }
 
     /// Returns whether all of `range` is in the set.
     #[inline]
-    pub(super) fn covers(&self, range: &Range<Page>) -> bool {
+    pub(crate) fn covers(&self, range: &Range<Page>) -> bool {
         let at = self.runs.partition_point(|(_, end)| *end <= range.start);
         range.is_empty() || self.runs.get(at).is_some_and(|(start, end)| *start <= range.start && range.end <= *end)
     }
 
     /// Adds a range. Returns false, and changes nothing, if there would be too many runs. Never
     /// allocates.
-    pub(super) fn insert(&mut self, range: Range<Page>) -> bool {
+    pub(crate) fn insert(&mut self, range: Range<Page>) -> bool {
         if range.is_empty() {
             return true;
         }
@@ -89,7 +89,7 @@ impl PageSet {
     }
 
     /// Returns the parts of `range` that are not in the set, in order.
-    pub(super) fn gaps(&self, range: Range<Page>) -> impl Iterator<Item = Range<Page>> + '_ {
+    pub(crate) fn gaps(&self, range: Range<Page>) -> impl Iterator<Item = Range<Page>> + '_ {
         let mut from = range.start;
         let end = range.end;
         let inside = self.iter().filter(move |run| run.end > range.start && run.start < range.end);
