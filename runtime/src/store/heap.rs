@@ -40,7 +40,7 @@ impl Heap {
     /// Returns the 64 bits at an offset, which has to be a multiple of 8. `None` if they are not within the heap.
     pub(crate) fn word(&self, offset: u64) -> Option<u64> {
         let end = BIAS + self.memory.len();
-        if offset < BIAS || offset.checked_add(8)? > end || offset % 8 != 0 {
+        if offset < BIAS || offset.checked_add(8)? > end || !offset.is_multiple_of(8) {
             return None;
         }
         // SAFETY: the word is within the memory, which belongs to a live instance, and it is aligned.
