@@ -20,8 +20,9 @@ const MOST: usize = 256 << 20;
 /// Bytes of exceptions below which nobody looks for those that are not needed any more.
 const SMALL: usize = 64 << 10;
 
-/// What an exception takes besides what it carries, about.
-const OVERHEAD: usize = 64;
+/// What an exception takes besides what it carries and where it was, about: its place in the list, which
+/// may be twice as long as it has to be, and what the allocator adds to each part.
+const OVERHEAD: usize = 256;
 
 /// What makes a tag the same as another: where it is defined. Numbers of one store mean nothing to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,20 +120,22 @@ impl ExnReference {
     }
 }
 
-fn size(carried: usize) -> usize {
-    OVERHEAD + carried * size_of::<Raw>()
+/// Returns about how many bytes an exception takes that carries so many values, and has left so many
+/// functions.
+fn size(carried: usize, left: usize) -> usize {
+    OVERHEAD + carried * (size_of::<Raw>() + size_of::<u32>()) + left * size_of::<usize>()
 }
 
 impl Exceptions {
     /// Returns whether it is time to look which exceptions are still needed, before one is added that carries so many
     /// values.
     pub(crate) fn is_time_to_look(&self, carried: usize) -> bool {
-        self.bytes + size(carried) > self.enough.clamp(SMALL, MOST)
+        self.bytes + size(carried, 0) > self.enough.clamp(SMALL, MOST)
     }
 
     /// Adds an exception. `None` if there are too many.
     pub(crate) fn add(&mut self, tag: TagNumber, types: &[ValType], carried: &[Raw]) -> Option<ExnReference> {
-        let bytes = self.bytes + size(carried.len());
+        let bytes = self.bytes + size(carried.len(), 0);
         if bytes > MOST {
             return None;
         }
@@ -162,8 +165,10 @@ impl Exceptions {
     pub(crate) fn caught(&mut self, reference: ExnReference, left: impl Iterator<Item = usize>) -> Option<*const Raw> {
         let place = self.places.get_mut(reference.place())?;
         let exception = place.exception.as_mut().filter(|_| place.generation == reference.generation())?;
-        let room = MOST_LEFT - exception.left.len();
-        exception.left.extend(left.take(room));
+        let left: Vec<usize> = left.take(MOST_LEFT - exception.left.len()).collect();
+        self.bytes += left.len() * size_of::<usize>();
+        exception.left.reserve_exact(left.len());
+        exception.left.extend(left);
         Some(exception.carried.as_ptr())
     }
 
@@ -203,7 +208,7 @@ impl Exceptions {
                 continue;
             }
             let Some(exception) = place.exception.take() else { continue };
-            self.bytes -= size(exception.carried.len());
+            self.bytes -= size(exception.carried.len(), exception.left.len());
             // A place whose numbers are used up is left empty.
             if let Some(next) = place.generation.checked_add(1) {
                 place.generation = next;
@@ -277,6 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn the_functions_that_an_exception_has_left_count_among_its_bytes() {
+        let mut exceptions = Exceptions::default();
+        let thrown = add(&mut exceptions, None);
+        let before = exceptions.bytes;
+        for _ in 0..3 {
+            exceptions.caught(thrown, 0..1000).unwrap();
+        }
+        let left = &exceptions.get(thrown).unwrap().left;
+        assert_eq!((left.len(), left.capacity()), (MOST_LEFT, MOST_LEFT));
+        assert_eq!(exceptions.bytes - before, MOST_LEFT * size_of::<usize>());
+        exceptions.sweep();
+        assert_eq!(exceptions.bytes, 0);
+    }
+
+    #[test]
     fn a_long_chain_is_marked_without_recursion() {
         let mut exceptions = Exceptions::default();
         let last = (0..200_000).fold(None, |inner, _| Some(add(&mut exceptions, inner)));
@@ -313,7 +333,7 @@ mod tests {
         let mut exceptions = Exceptions::default();
         let carried = [Raw(0); 1000];
         while exceptions.add(TAG, &[ValType::I64; 1000], &carried).is_some() {}
-        assert!(exceptions.bytes <= MOST && exceptions.bytes > MOST - size(1000));
+        assert!(exceptions.bytes <= MOST && exceptions.bytes > MOST - size(1000, 0));
         exceptions.sweep();
         assert!(exceptions.add(TAG, &[], &[]).is_some());
     }

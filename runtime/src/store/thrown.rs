@@ -6,6 +6,7 @@ use super::handle::{ExnRef, ExnReference, Tag};
 use super::store::{Store, StoreInner};
 use crate::vmctx::Raw;
 use anyhow::{Context, Result, ensure};
+use minirt_compiler::Printable;
 use minirt_compiler::module::ValType;
 use std::fmt;
 
@@ -79,7 +80,7 @@ impl StoreInner {
         let info = self.instance(number.instance()).prototype.info();
         let export = info.exports.iter().find(|export| export.entity == Entity::Tag(number.index()));
         match export {
-            Some(export) => format!("`{}`", export.name.escape_debug()),
+            Some(export) => format!("`{}`", Printable::new(&export.name)),
             None => format!("tag {}", number.index()),
         }
     }

@@ -238,10 +238,12 @@ mod tests {
         let count = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
         let run = || std::thread::spawn(look).join().unwrap().unwrap().unwrap();
         run();
-        let before = count();
-        for _ in 0..100 {
-            run();
-        }
-        assert!(count() < before + 50, "{before} mappings became {}", count());
+        // Other tests map memory at the same time. A leak would show in each attempt.
+        let grows = || {
+            let before = count();
+            (0..100).for_each(|_| run());
+            count() >= before + 50
+        };
+        assert!((0..10).any(|_| !grows()), "each time, a hundred threads leave mappings behind");
     }
 }

@@ -3,6 +3,7 @@
 use super::clause::MAX_LISTED;
 use super::state::{ModuleContext, Translator};
 use crate::base::error::CompileError;
+use crate::base::printable::Printable;
 use crate::codegen::abi::wasm_signature;
 use crate::instance::layout::{allowance, header};
 use crate::module::instruction::Instruction;
@@ -93,10 +94,10 @@ fn translate_operators(
 
 #[cold]
 fn too_many_handlers(module: &ModuleContext<'_>, func: u32) -> CompileError {
-    let name = module.info.func_name(func).map_or_else(String::new, |name| format!(" `{}`", name.escape_debug()));
+    let name = module.info.func_name(func).map_or_else(String::new, |name| format!(" `{}`", Printable::new(name)));
     CompileError::limit(format!(
-        "function {func}{name} has more than {MAX_LISTED} handlers, where each counts once for each call that it is for; \
-         its compilation would take long"
+        "function {func}{name} has more than {MAX_LISTED} handlers, where each counts once for each call and each \
+         construct that it is around; its compilation would take long"
     ))
 }
 
