@@ -353,11 +353,11 @@ impl Slot {
     /// When the kernel refuses.
     #[inline]
     pub(crate) fn make_all_writable(&mut self) -> Result<()> {
-        if self.tracking.is_none() && self.attribution.is_none() { Ok(()) } else { self.expose() }
+        if self.tracking.is_none() && self.attribution.is_none() { Ok(()) } else { self.lift_protection() }
     }
 
     #[cold]
-    fn expose(&mut self) -> Result<()> {
+    fn lift_protection(&mut self) -> Result<()> {
         let Some(image) = self.image.clone() else { return Ok(()) };
         if self.attribution.is_some() {
             return self.end_attribution(&image);
@@ -365,7 +365,7 @@ impl Slot {
         self.stop_tracking(&image)?;
         // Once in a while this does not matter. If it happens often, tracking is not worth its
         // system calls.
-        self.pacing.exposed(&image.habits);
+        self.pacing.all_made_writable(&image.habits);
         Ok(())
     }
 

@@ -116,8 +116,8 @@ impl Pacing {
 
     /// Notes that the host asked for all of the memory, so that nobody knows what it writes.
     /// `habits` are asked for how long to do without tracking if that happens often.
-    pub(super) fn exposed(&mut self, habits: &Habits) {
-        self.resets_until_advice = if self.resets_since_miss < SELDOM { habits.exposed() } else { 1 };
+    pub(super) fn all_made_writable(&mut self, habits: &Habits) {
+        self.resets_until_advice = if self.resets_since_miss < SELDOM { habits.all_made_writable() } else { 1 };
     }
 
     /// Returns whether another run wrote outside the hot set not long ago.
@@ -321,7 +321,7 @@ impl Habits {
 
     /// Learns that the host asked again for all of an instance's memory, where no fault tells what
     /// it writes. Returns for how many resets to scan.
-    fn exposed(&self) -> u32 {
+    fn all_made_writable(&self) -> u32 {
         self.lock().map_or(PATIENCE, |mut seen| seen.mistaken())
     }
 
