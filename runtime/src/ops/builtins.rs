@@ -11,7 +11,7 @@ use super::heap::{self, Elements};
 use crate::call::unwind::{new_exception, throw, throw_ref};
 use crate::pool::InstanceData;
 use crate::store::epoch;
-use crate::store::{Failure, StoreInner};
+use crate::store::{Failure, Heap, StoreInner};
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
 use minirt_compiler::for_each_builtin;
@@ -153,12 +153,20 @@ unsafe extern "C" fn gc_allocate(vmctx: VmContext, size: u64) -> u64 {
     }
 }
 
+/// Works in the store's heap, and returns whether that failed. It fails if there is no heap, since there are
+/// no arrays then. Code knows which trap it is.
+///
+/// # Safety
+/// As above.
+unsafe fn in_heap(vmctx: VmContext, work: impl FnOnce(&Heap) -> Result<(), Trap>) -> u32 {
+    // SAFETY: the caller's promise.
+    let heap = unsafe { store(vmctx) }.heap.as_ref();
+    u32::from(heap.is_none_or(|heap| work(heap).is_err()))
+}
+
 unsafe extern "C" fn heap_copy(vmctx: VmContext, to: u64, from: u64, len: u64) -> u32 {
     // SAFETY: see above.
-    failed(unsafe { store(vmctx) }.heap.as_ref().map_or(Err(Trap::ArrayOutOfBounds), |heap| {
-        // SAFETY: see above.
-        unsafe { heap::copy(heap.memory, to, from, len) }
-    }))
+    unsafe { in_heap(vmctx, |heap| heap::copy(heap.memory, to, from, len)) }
 }
 
 unsafe extern "C" fn array_init_data(
@@ -172,10 +180,7 @@ unsafe extern "C" fn array_init_data(
 ) -> u32 {
     let to = Elements { array: to, size: size.into(), at: at.into(), len: len.into() };
     // SAFETY: see above.
-    failed(unsafe { store(vmctx) }.heap.as_ref().map_or(Err(Trap::MemoryOutOfBounds), |heap| {
-        // SAFETY: see above.
-        unsafe { heap::init_data(view(vmctx), heap.memory, segment, from.into(), to) }
-    }))
+    unsafe { in_heap(vmctx, |heap| heap::init_data(view(vmctx), heap.memory, segment, from.into(), to)) }
 }
 
 unsafe extern "C" fn array_init_elem(
@@ -189,10 +194,9 @@ unsafe extern "C" fn array_init_elem(
 ) -> u32 {
     let to = Elements { array: to, size: size.into(), at: at.into(), len: len.into() };
     // SAFETY: see above.
-    failed(unsafe { store(vmctx) }.heap.as_ref().map_or(Err(Trap::TableOutOfBounds), |heap| {
-        // SAFETY: see above.
-        unsafe { heap::init_elements(view(vmctx), heap.memory, heap.owner, segment, from.into(), to) }
-    }))
+    unsafe {
+        in_heap(vmctx, |heap| heap::init_elements(view(vmctx), heap.memory, heap.owner, segment, from.into(), to))
+    }
 }
 
 unsafe extern "C" fn check_subtype(vmctx: VmContext, found: u32, wanted: u32) -> u32 {
