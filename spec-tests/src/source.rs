@@ -32,13 +32,14 @@ pub enum Era {
 
 /// The proposals whose scripts are run, with the name that reports give them. Their assertions are of the time when
 /// they were proposals, so in most of them a module can have one memory only.
-const PROPOSALS: [(&str, Proposal); 17] = [
+const PROPOSALS: [(&str, Proposal); 18] = [
     ("annotations", Proposal::Annotations),
     ("bulk-memory", Proposal::BulkMemoryOperations),
     ("custom-page-sizes", Proposal::CustomPageSizes),
     ("exceptions", Proposal::ExceptionHandling),
     ("extended-const", Proposal::ExtendedConst),
     ("function-references", Proposal::FunctionReferences),
+    ("gc", Proposal::GC),
     ("memory64", Proposal::Memory64),
     ("multi-memory", Proposal::MultiMemory),
     ("multi-value", Proposal::MultiValue),
@@ -60,10 +61,13 @@ pub fn carried() -> Vec<Source> {
     }
     for (name, suite) in PROPOSALS {
         let era = match suite {
-            Proposal::Memory64 | Proposal::BulkMemoryOperations | Proposal::FunctionReferences => Era::Memory64,
+            Proposal::Memory64 | Proposal::FunctionReferences => Era::Memory64,
             Proposal::MultiMemory | Proposal::Simd | Proposal::CustomPageSizes | Proposal::ExceptionHandling => {
                 Era::Version3
             }
+            Proposal::GC => Era::Version3,
+            // One of its files has garbage-collected types.
+            Proposal::BulkMemoryOperations => Era::Version3,
             _ => Era::Version2,
         };
         all.extend(sorted(name, era, proposal(suite)));
@@ -101,9 +105,6 @@ pub fn found(path: &Path) -> Vec<Source> {
 /// Returns why a file of the suite is skipped: a later version changed it, or minirt lacks something.
 fn outdated(folder: &str, name: &str) -> Option<&'static str> {
     match (folder, name) {
-        ("bulk-memory", "table_init.wast") | ("v3", "type-rec.wast" | "ref_null.wast") => {
-            Some("needs garbage-collected types")
-        }
         ("mutable-global", "linking.wast") => Some("outdated: wants all segments checked before any is applied"),
         ("reference-types", "unreached-invalid.wast") => {
             Some("outdated: wants the labels of an unreachable br_table to agree")

@@ -9,8 +9,8 @@ pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
 const HEAD: &str = "# Assertions of the official suites\n\n\
     Written by `cargo run -p minirt-spec-tests -- --table`; the test `suite` checks it.\n\n\
-    Files are run or skipped as a whole. The skipped ones need garbage collection, or ask for what a\n\
-    later version of the specification has changed.\n\n\
+    Files are run or skipped as a whole. The skipped ones ask for what a later version of the\n\
+    specification has changed. Garbage collection is on, which it is not by default.\n\n\
     | suite | passed | failed | skipped |\n|---|--:|--:|--:|\n";
 const FILES: &str = "\n| file | passed | failed | skipped |\n|---|--:|--:|--:|\n";
 
