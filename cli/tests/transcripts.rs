@@ -4,7 +4,8 @@
 //! came of it: lines of standard output after `1> `, of standard error after `2> ` (`1~ ` and `2~ `
 //! for a last line without its newline), and the exit code after `= `. `OUT` is a folder for what
 //! the commands of one file write; it is empty at its start. Everything else is prose.
-//! `MINIRT_BLESS=1` writes down what the commands do now.
+//! `MINIRT_BLESS=1` writes down what the commands do now. A file whose name ends in `x86_64` is for
+//! that processor alone.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,8 @@ fn main() {
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
+    let of_x86 = |file: &PathBuf| file.file_stem().is_some_and(|name| name.to_string_lossy().ends_with("x86_64"));
+    files.retain(|file| cfg!(target_arch = "x86_64") || !of_x86(file));
     files.sort();
     assert!(!files.is_empty(), "there are no cases");
     let trials = files.into_iter().map(trial).collect();

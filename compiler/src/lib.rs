@@ -125,18 +125,31 @@ impl Compiler {
             Err(limit) => return Err(validate::bodies(bodies, self.limits(&info)).err().unwrap_or(limit)),
         };
         let pieces = piece::pieces(&info, self.metering);
-        let module = ModuleContext {
-            info: &info,
-            layout: &layout,
-            isa: &*self.isa,
-            features: self.features,
-            metering: self.metering,
-        };
+        let module = self.context(&info, &layout);
         let compiled = compile::compile(&module, &pieces, bodies, self.limits(&info), self.parallel)?;
         let code = link::link(&self.isa, &pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);
         initialise::forget_segments(&mut info, &layout, &image.remaining);
         Ok(Compiled { module: info, layout, image, code })
+    }
+
+    /// Returns what a module in the binary format is translated to, as text: Cranelift's IR for
+    /// each function and trampoline, before Cranelift optimises it. This is for people.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Compiler::compile`].
+    pub fn clif(&self, bytes: &[u8]) -> Result<String, CompileError> {
+        let clif = || {
+            let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
+            let layout = Layout::new(&info)?;
+            let pieces = piece::pieces(&info, self.metering);
+            compile::clif(&self.context(&info, &layout), &pieces, bodies, self.limits(&info))
+        };
+        clif().map_err(|error| self.features.explain(error))
+    }
+
+    fn context<'m>(&'m self, info: &'m ModuleInfo, layout: &'m Layout) -> ModuleContext<'m> {
+        ModuleContext { info, layout, isa: &*self.isa, features: self.features, metering: self.metering }
     }
 
     /// Compiles a module that is described rather than read, and has no functions.

@@ -141,7 +141,7 @@ pub mod wasi;
 pub use anyhow::{Error, Result, bail, ensure, format_err};
 pub use call::{FrameInfo, MemoryFault, WasmBacktrace};
 pub use cow::{PageKind, PageStats, ResetStrategy};
-pub use engine::{Config, Engine};
+pub use engine::{Config, Engine, ProfilingStrategy};
 pub use func::{Caller, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet};
 pub use instance::{Export, FirstWriter, IncompatibleImportError, PageMap, PageRegion, PageRun, RegionKind, Snapshot};
 pub use linker::{InstancePre, Linker, UnknownImportError};
@@ -151,7 +151,7 @@ pub use minirt_compiler::module::{
     Mutability, RefKind, RefType, StorageType, StructType, TableType, TagType, ValType,
 };
 pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Printable, Trap};
-pub use module::{ExportType, ImageInfo, ImportType, MemoryImageInfo, Module, RemainingStep};
+pub use module::{ExportType, ImageInfo, ImportType, MemoryImageInfo, Module, ModuleFunction, RemainingStep};
 pub use object::{ExnRefPre, ExnType, MemoryAccessError, MemoryMut};
 pub use pool::EngineStats;
 pub use store::{

@@ -5,7 +5,7 @@
 //!
 //! Every kind of reset is measured with an engine of its own that is told to use it. Each engine loads the module anew.
 
-use super::compile::unwritten;
+use super::compile::{ARTIFACT, unwritten};
 use super::snapshot;
 use crate::guest::entry::{self, Call};
 use crate::guest::host::{self, Host, invoke};
@@ -173,8 +173,8 @@ impl Artifact {
     fn of(args: &BenchArgs, bytes: &[u8]) -> Result<Self, Report> {
         let path = std::env::temp_dir().join(format!("minirt-bench-{}.cwasm", std::process::id()));
         let artifact = source::compile(&host::engine()?, &args.file, bytes)?.serialize();
-        let artifact = artifact.map_err(|error| unwritten(&path, &error))?;
-        std::fs::write(&path, artifact).map_err(|error| unwritten(&path, &error.into()))?;
+        let artifact = artifact.map_err(|error| unwritten(ARTIFACT, &path, &error))?;
+        std::fs::write(&path, artifact).map_err(|error| unwritten(ARTIFACT, &path, &error.into()))?;
         Ok(Self(path))
     }
 }

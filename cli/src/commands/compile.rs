@@ -1,44 +1,74 @@
-//! `minirt compile`: from a module to an artifact.
+//! `minirt compile`: from a module to an artifact, or to what people can read of it.
 
 use crate::guest::host;
-use crate::guest::input::{self, Input};
+use crate::guest::input::{self, Input, shown};
 use crate::guest::outcome::Outcome;
 use crate::guest::source;
 use crate::guest::system;
-use crate::options::args::CompileArgs;
+use crate::options::args::{CompileArgs, Emit};
 use crate::output::artifact_file;
+use crate::output::assembly::Assembly;
 use crate::output::printable;
 use crate::output::report::Report;
-use minirt::Error;
+use minirt::{Engine, Error};
 use std::path::{Path, PathBuf};
 
 /// Compiles the module that the command line names.
 ///
 /// # Errors
-/// Returns an error if it cannot be compiled, or the artifact cannot be written.
+/// Returns an error if it cannot be compiled, or the result cannot be written.
 pub(crate) fn compile(args: &CompileArgs) -> Result<(), Outcome> {
-    let output = output(args)?;
-    let bytes = Input::open(&args.file)?.into_module(&args.file)?;
-    let module = source::compile(&host::engine()?, &args.file, &bytes)?;
-    let artifact = module.serialize().map_err(|error| unwritten(&output, &error))?;
-    artifact_file::write(&output, &artifact).map_err(|error| unwritten(&output, &error.into()))?;
+    let (output, file) = (output(args)?, &args.file);
+    let bytes = Input::open(file)?.into_module(file)?;
+    let engine = host::engine()?;
+    let (what, result) = match args.emit {
+        Emit::Artifact => {
+            let module = source::compile(&engine, file, &bytes)?;
+            (ARTIFACT, module.serialize().map_err(|error| unwritten(ARTIFACT, &output, &error))?)
+        }
+        Emit::Clif => ("the text", source::clif(&engine, file, &bytes)?.into_bytes()),
+        Emit::Asm => ("the text", assembly(&engine, file, &bytes)?.into_bytes()),
+    };
+    artifact_file::write(&output, &result).map_err(|error| unwritten(what, &output, &error.into()))?;
     Ok(())
 }
 
+/// What an artifact is called in messages.
+pub(crate) const ARTIFACT: &str = "the artifact";
+
 fn output(args: &CompileArgs) -> Result<PathBuf, Report> {
+    let (what, extension) = match args.emit {
+        Emit::Artifact => (ARTIFACT, "cwasm"),
+        Emit::Clif => ("the text", "clif"),
+        Emit::Asm => ("the text", "asm"),
+    };
     match &args.output {
         Some(output) => Ok(output.clone()),
         None if input::is_stdin(&args.file) => {
             let because = "a module from standard input has no name to go by";
-            Err(Report::new("there is no file to write the artifact to", because, "name it with -o OUT.cwasm"))
+            let help = format!("name it with -o OUT.{extension}");
+            Err(Report::new(format!("there is no file to write {what} to"), because, help))
         }
-        None => Ok(args.file.with_extension("cwasm")),
+        None => Ok(args.file.with_extension(extension)),
     }
 }
 
-/// Returns what to say when an artifact cannot be written.
-pub(crate) fn unwritten(output: &Path, error: &Error) -> Report {
-    let what = format!("the artifact `{}` cannot be written", printable::path(output));
+fn assembly(engine: &Engine, file: &Path, bytes: &[u8]) -> Result<String, Report> {
+    let binary = source::binary(file, bytes)?;
+    let module = source::compile(engine, file, &binary)?;
+    let assembly = Assembly::of(&module, Some(&binary))?;
+    let mut text = format!("{}\n", shown(file));
+    for function in assembly.functions() {
+        text.push('\n');
+        // Writing to a string does not fail.
+        let _ = assembly.print(&mut text, function);
+    }
+    Ok(text)
+}
+
+/// Returns what to say when what was made of a module cannot be written.
+pub(crate) fn unwritten(what: &str, output: &Path, error: &Error) -> Report {
+    let what = format!("{what} `{}` cannot be written", printable::path(output));
     let help =
         error.downcast_ref().and_then(system::help_with_file).unwrap_or("name a place that can be written with -o");
     Report::new(what, format!("{error:#}"), help)

@@ -1,15 +1,18 @@
-//! `minirt inspect`: shows what a module imports and exports, and what its instances start from.
+//! `minirt inspect`: shows what a module imports and exports, and what its instances start from; or
+//! the machine code of a function.
 
 use crate::guest::host;
-use crate::guest::input::shown;
+use crate::guest::input::{Input, shown};
 use crate::guest::outcome::Outcome;
-use crate::guest::source::Source;
+use crate::guest::source::{self, Source};
 use crate::options::args::InspectArgs;
-use crate::output::names::signature;
+use crate::output::assembly::Assembly;
+use crate::output::names::{nearest, signature};
 use crate::output::printable;
-use crate::output::report::print;
-use minirt::{ExternType, ImageInfo, Module};
+use crate::output::report::{Report, print};
+use minirt::{ExternType, ImageInfo, Module, ModuleFunction};
 use std::fmt::Write;
+use std::path::Path;
 
 /// The most extents that are listed.
 const MOST: usize = 40;
@@ -22,11 +25,56 @@ const PAGE: u64 = 4096;
 /// # Errors
 /// Returns an error if it cannot be read or compiled.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), Outcome> {
+    if let Some(function) = &args.asm {
+        return assembly(args, function);
+    }
     let module = Source::files(args.allow_precompiled).load(&host::engine()?, &args.file)?;
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = describe(&mut text, &module, &shown(&args.file));
     Ok(print(&text)?)
+}
+
+/// Shows the machine code of a function.
+fn assembly(args: &InspectArgs, function: &str) -> Result<(), Outcome> {
+    let (engine, file) = (host::engine()?, &args.file);
+    let (module, binary) = match Input::open(file)? {
+        Input::Module(bytes) => {
+            let binary = source::binary(file, &bytes)?.into_owned();
+            (source::compile(&engine, file, &binary)?, Some(binary))
+        }
+        artifact => (Source::files(args.allow_precompiled).module(&engine, file, artifact)?, None),
+    };
+    let assembly = Assembly::of(&module, binary.as_deref())?;
+    let found = find(assembly.functions(), function).ok_or_else(|| unknown(&module, &assembly, file, function))?;
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = assembly.print(&mut text, found);
+    Ok(print(&text)?)
+}
+
+/// Returns the function of this index, or the first one of this name.
+fn find<'a>(functions: &'a [ModuleFunction], wanted: &str) -> Option<&'a ModuleFunction> {
+    match wanted.parse::<u32>() {
+        Ok(index) => functions.iter().find(|function| function.index == index),
+        Err(_) => functions.iter().find(|function| function.name.as_deref() == Some(wanted)),
+    }
+}
+
+fn unknown(module: &Module, assembly: &Assembly<'_>, file: &Path, wanted: &str) -> Report {
+    let what = format!("{} has no function `{}` with code", shown(file), printable::name(wanted));
+    let functions = assembly.functions();
+    let Some((first, last)) = functions.first().zip(functions.last()) else {
+        return Report::new(what, "it defines no functions", "name a module that does");
+    };
+    let because = format!("it defines the functions {} to {}", first.index, last.index);
+    let names = functions.iter().filter_map(|function| function.name.as_deref());
+    let help = match nearest(wanted, names) {
+        Some(near) => format!("did you mean `{}`?", printable::name(near)),
+        None if module.imports().len() > 0 => "name one by its index or name; imported ones have no code".to_owned(),
+        None => "name one by its index or name".to_owned(),
+    };
+    Report::new(what, because, help)
 }
 
 fn describe(out: &mut String, module: &Module, file: &str) -> std::fmt::Result {

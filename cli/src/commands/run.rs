@@ -8,13 +8,13 @@ use crate::guest::outcome::Outcome;
 use crate::guest::source::Source;
 use crate::guest::timeout::{self, Timer};
 use crate::guest::unknown_imports;
-use crate::options::args::RunArgs;
+use crate::options::args::{Profile, RunArgs};
 use crate::options::grants::Preload;
 use crate::options::wasm_options;
 use crate::output::display;
 use crate::output::printable;
 use crate::output::report::{Report, print};
-use minirt::{Config, Engine, Instance, Linker, Module, Store};
+use minirt::{Config, Engine, Instance, Linker, Module, ProfilingStrategy, Store};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 
@@ -26,6 +26,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Outcome> {
     let input = Input::open(args.file())?;
     let mut config = Config::new();
     wasm_options::configure(config.memory_init_cow(!args.no_images), &args.wasm);
+    if args.profile == Some(Profile::Perfmap) {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     let engine = host::engine_for(&input, &mut config)?;
     let source = Source { trusted: args.allow_precompiled, cache: Cache::open(args.no_cache)? };
     let module = source.module(&engine, args.file(), input)?;

@@ -1,6 +1,6 @@
 //! `minirt snapshot`: run an initialiser, and freeze what it leaves.
 
-use super::compile::unwritten;
+use super::compile::{ARTIFACT, unwritten};
 use crate::guest::entry;
 use crate::guest::host::{self, instantiate, invoke};
 use crate::guest::input::shown;
@@ -27,8 +27,8 @@ pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Outcome> {
         invoke(&mut store, instance, name, &[], 0, &args.file)?;
     }
     let snapshot = instance.snapshot(&mut store).map_err(|error| not_frozen(&args.file, &error))?;
-    let artifact = snapshot.module().serialize().map_err(|error| unwritten(&args.output, &error))?;
-    artifact_file::write(&args.output, &artifact).map_err(|error| unwritten(&args.output, &error.into()))?;
+    let artifact = snapshot.module().serialize().map_err(|error| unwritten(ARTIFACT, &args.output, &error))?;
+    artifact_file::write(&args.output, &artifact).map_err(|error| unwritten(ARTIFACT, &args.output, &error.into()))?;
     Ok(())
 }
 

@@ -80,8 +80,19 @@ pub(crate) fn compile(engine: &Engine, file: &Path, bytes: &[u8]) -> Result<Modu
     })
 }
 
+/// Returns what the module that these bytes from a file are is translated to.
+///
+/// # Errors
+/// The same as [`compile`].
+pub(crate) fn clif(engine: &Engine, file: &Path, bytes: &[u8]) -> Result<String, Report> {
+    engine.clif(&binary(file, bytes)?).map_err(|error| refused(file, &error))
+}
+
 /// Returns a module in the binary format.
-fn binary<'a>(file: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Report> {
+///
+/// # Errors
+/// Returns an error if it is text that is wrong.
+pub(crate) fn binary<'a>(file: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Report> {
     if !input::is_text(bytes) {
         return Ok(Cow::Borrowed(bytes));
     }

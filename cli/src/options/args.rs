@@ -97,13 +97,33 @@ pub(crate) struct HostArgs {
 /// The options of `minirt compile`.
 #[derive(Args, Debug)]
 pub(crate) struct CompileArgs {
-    /// Where to write the artifact; if not given, beside the module, as .cwasm
+    /// Where to write the result, `-` for standard output; if not given, beside the module, as .cwasm, .clif or .asm
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
+
+    /// What to make of the module: an artifact, or text for people: the code in Cranelift's language, or machine code
+    #[arg(long, value_name = "WHAT", default_value = "artifact")]
+    pub(crate) emit: Emit,
 
     /// The module (binary or text, `-` for standard input)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+/// What `minirt compile` makes of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emit {
+    // Documentation of these would make the help twice as long.
+    Artifact,
+    Clif,
+    Asm,
+}
+
+/// How a profiler learns the names of the guest's functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    // The file /tmp/perf-PID.map, where `perf report` looks.
+    Perfmap,
 }
 
 /// The options of `minirt snapshot`.
@@ -136,6 +156,10 @@ pub(crate) struct SnapshotArgs {
 /// The options of `minirt inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
+    /// Show the machine code of this function instead, by its index or name, beside its instructions
+    #[arg(long, value_name = "FUNCTION")]
+    pub(crate) asm: Option<String>,
+
     /// Trust FILE if it is an artifact
     #[arg(long)]
     pub(crate) allow_precompiled: bool,
@@ -266,6 +290,10 @@ pub(crate) struct RunArgs {
     /// Trust FILE, and what is preloaded, if it is an artifact: it is machine code, and runs as it is
     #[arg(long)]
     pub(crate) allow_precompiled: bool,
+
+    /// Tell the profiler `perf` the names of the guest's functions, in a file where it looks for them
+    #[arg(long, value_name = "HOW")]
+    pub(crate) profile: Option<Profile>,
 
     /// Fill instances by copying instead of mapping a copy-on-write image
     #[arg(long)]

@@ -8,4 +8,5 @@ pub(crate) mod names;
 pub(crate) mod progress;
 pub(crate) mod table;
 pub(crate) mod artifact_file;
+pub(crate) mod assembly;
 pub(crate) mod display;

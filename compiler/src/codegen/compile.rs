@@ -4,6 +4,7 @@ use super::parallel::run_all;
 use super::piece::{CompiledFunction, Piece, Worker};
 use super::translate::ModuleContext;
 use crate::base::error::CompileError;
+use crate::base::printable::Printable;
 use crate::module::parse::Body;
 use crate::module::validate::{self, Limits};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -55,6 +56,44 @@ pub(crate) fn compile(
         Job::Compile(index, piece) => Done::Compiled(index, worker.run(module, index, piece, body_of(piece))),
     });
     in_order(done)
+}
+
+/// Validates all bodies, and returns the Cranelift IR of all pieces as text, in their order. Each
+/// begins with a comment that says what it is. Pieces call each other by their place, as `u0:0` and
+/// so on.
+///
+/// # Errors
+/// Returns the same errors as [`compile`], as far as they occur before Cranelift compiles anything.
+pub(crate) fn clif(
+    module: &ModuleContext<'_>,
+    pieces: &[Piece],
+    bodies: Vec<Body<'_>>,
+    limits: Limits<'_>,
+) -> Result<String, CompileError> {
+    let code: Vec<FunctionBody<'_>> = bodies.iter().map(|body| body.body.clone()).collect();
+    validate::bodies(bodies, limits)?;
+    let mut worker = Worker::default();
+    let mut text = String::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        let body = if let Piece::Body(defined) = piece { code.get(*defined as usize) } else { None };
+        let clif = worker.clif(module, index, *piece, body)?;
+        text += &format!("; u0:{index}: {}\n{clif}\n", described(module, *piece));
+    }
+    Ok(text)
+}
+
+fn described(module: &ModuleContext<'_>, piece: Piece) -> String {
+    match piece {
+        Piece::Body(defined) => {
+            let func = module.info.num_imported_funcs + defined;
+            let name =
+                module.info.func_name(func).map_or_else(String::new, |name| format!(" `{}`", Printable::new(name)));
+            format!("function {func}{name}")
+        }
+        Piece::NewEpoch => "what is called when the epoch deadline has passed".to_owned(),
+        Piece::Entry(ty) => format!("entry trampoline of type {ty}"),
+        Piece::Exit(ty) => format!("exit trampoline of type {ty}"),
+    }
 }
 
 /// A job for a thread. Jobs are begun in order: first all validation, then the pieces.

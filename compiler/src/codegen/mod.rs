@@ -10,3 +10,6 @@ pub(crate) mod piece;
 pub(crate) mod compile;
 mod memory_provider;
 pub(crate) mod link;
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod golden;

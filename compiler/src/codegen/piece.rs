@@ -9,7 +9,7 @@ use crate::instance::call_sites::{Catches, Frame, HandledCall, Handler, Referenc
 use crate::module::{FuncType, ModuleInfo};
 use crate::settings::Metering;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{Function, TrapCode};
+use cranelift_codegen::ir::{Function, TrapCode, UserFuncName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::print_errors::pretty_error;
 use cranelift_codegen::{
@@ -102,8 +102,48 @@ impl Worker {
         piece: Piece,
         body: Option<&FunctionBody<'_>>,
     ) -> Result<CompiledFunction, CompileError> {
+        self.translate(module, index, piece, body)?;
+        self.emit(module.isa, index, body.map(|body| body.range().start as u32))
+    }
+
+    /// Returns the Cranelift IR of a piece as text, before Cranelift optimises it.
+    pub(super) fn clif(
+        &mut self,
+        module: &ModuleContext<'_>,
+        index: usize,
+        piece: Piece,
+        body: Option<&FunctionBody<'_>>,
+    ) -> Result<String, CompileError> {
+        self.translate(module, index, piece, body)?;
+        Ok(self.context.func.display().to_string())
+    }
+
+    /// Returns the machine code of a piece as text.
+    #[cfg(test)]
+    pub(super) fn disassembly(
+        &mut self,
+        module: &ModuleContext<'_>,
+        index: usize,
+        piece: Piece,
+        body: Option<&FunctionBody<'_>>,
+    ) -> Result<String, CompileError> {
+        self.translate(module, index, piece, body)?;
+        self.context.set_disasm(true);
+        self.context.compile(module.isa, &mut self.control).map_err(|error| failed(error.func, error.inner))?;
+        let code = self.context.take_compiled_code().and_then(|code| code.vcode.clone());
+        code.ok_or_else(|| CompileError::internal("no code"))
+    }
+
+    fn translate(
+        &mut self,
+        module: &ModuleContext<'_>,
+        index: usize,
+        piece: Piece,
+        body: Option<&FunctionBody<'_>>,
+    ) -> Result<(), CompileError> {
         self.context.clear();
         let (target, builder) = (&mut self.context.func, &mut self.builder);
+        target.name = UserFuncName::user(0, index as u32);
         match piece {
             Piece::Body(defined) => {
                 let body = body.ok_or_else(|| CompileError::internal("a body is missing"))?;
@@ -113,7 +153,7 @@ impl Worker {
             Piece::Entry(ty) => trampoline::entry(module.isa, module.info.type_at(ty), target, builder),
             Piece::Exit(ty) => trampoline::exit(module.isa, module.info.type_at(ty), target, builder),
         }
-        self.emit(module.isa, index, body.map(|body| body.range().start as u32))
+        Ok(())
     }
 
     /// Compiles what has been translated. `index` is the piece's own; `start` is where the body

@@ -18,12 +18,25 @@ const MAX_WASM_STACK: usize = 512 << 10;
 /// The default of [`Config::wasm_backtrace_max_frames`].
 pub(crate) const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(64).expect("not 0");
 
+/// How a profiler learns the names of compiled functions ([`Config::profiler`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProfilingStrategy {
+    /// It does not.
+    #[default]
+    None,
+    /// Each module that is loaded adds its functions to the file `/tmp/perf-PID.map`, where `perf report` looks for
+    /// the process with that number.
+    PerfMap,
+}
+
 /// Configures an [`Engine`](crate::Engine). The defaults suit most uses; nothing has to be set.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(super) settings: Settings,
     pub(super) memory_init_cow: bool,
     pub(super) check_artifacts: bool,
+    pub(super) profiler: ProfilingStrategy,
     pub(super) limits: Limits,
     pub(super) max_wasm_stack: usize,
     pub(super) backtrace_frames: Option<NonZeroUsize>,
@@ -43,6 +56,7 @@ impl Config {
             settings: Settings::default(),
             memory_init_cow: true,
             check_artifacts: false,
+            profiler: ProfilingStrategy::None,
             limits: Limits {
                 instances: MAX_INSTANCES,
                 keep_resident: KEEP_RESIDENT,
@@ -66,6 +80,15 @@ impl Config {
     /// always checked.
     pub fn check_artifacts(&mut self, check: bool) -> &mut Self {
         self.check_artifacts = check;
+        self
+    }
+
+    /// Sets how a profiler learns the names of compiled functions. Default: [`ProfilingStrategy::None`].
+    ///
+    /// Otherwise, machine code from the file of an artifact is copied instead of being mapped, because `perf` would take
+    /// the file for the program. A module cannot be loaded if the profiler cannot be told.
+    pub fn profiler(&mut self, strategy: ProfilingStrategy) -> &mut Self {
+        self.profiler = strategy;
         self
     }
 

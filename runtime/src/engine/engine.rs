@@ -1,6 +1,6 @@
 //! Holds what all modules and stores of an engine share: compiler, type numbers, slots.
 
-use super::config::Config;
+use super::config::{Config, ProfilingStrategy};
 use crate::code::LoadedCode;
 use crate::cow::{Image, NoFiles};
 use crate::pool::{EngineStats, Pool, Prototype, Sharded};
@@ -46,6 +46,7 @@ struct EngineInner {
     /// Modules and snapshots for whose images the system made no file.
     copied_images: AtomicU64,
     check_artifacts: bool,
+    profiler: ProfilingStrategy,
     max_wasm_stack: usize,
     backtrace_frames: Option<NonZeroUsize>,
     metering: Metering,
@@ -150,6 +151,7 @@ impl Engine {
             memory_init_cow: config.memory_init_cow,
             copied_images: AtomicU64::new(0),
             check_artifacts: config.check_artifacts,
+            profiler: config.profiler,
             max_wasm_stack: config.max_wasm_stack,
             backtrace_frames: config.backtrace_frames,
             metering: config.settings.metering,
@@ -248,6 +250,16 @@ impl Engine {
         Ok(self.compiler().serialize(&compiled))
     }
 
+    /// Returns what a module is translated to, as text: the IR of Cranelift for each function and trampoline, before
+    /// Cranelift optimises it. This is for people, and changes with every version. Accepts the binary format, and with
+    /// the feature `wat` the text format.
+    ///
+    /// # Errors
+    /// The same as [`Module::new`](crate::Module::new).
+    pub fn clif(&self, bytes: &[u8]) -> Result<String> {
+        Ok(self.compiler().clif(&binary_format(bytes)?)?)
+    }
+
     /// Returns a value whose hash is equal for engines that accept the same modules and can load each other's artifacts,
     /// in this process or others. It covers minirt's version, the processor and its features, how code is metered, and
     /// which features of WebAssembly are switched off. A cache of artifacts should make it part of their names.
@@ -257,6 +269,10 @@ impl Engine {
 
     pub(crate) fn check_artifacts(&self) -> bool {
         self.inner.check_artifacts
+    }
+
+    pub(crate) fn profiler(&self) -> ProfilingStrategy {
+        self.inner.profiler
     }
 
     pub(crate) fn memory_init_cow(&self) -> bool {

@@ -7,6 +7,6 @@ mod config;
 mod engine;
 
 pub(crate) use config::BACKTRACE_FRAMES;
-pub use config::Config;
+pub use config::{Config, ProfilingStrategy};
 pub use engine::Engine;
 pub(crate) use engine::{binary_format, refuse_artifact};

@@ -4,7 +4,7 @@ use super::load::{Start, load, process_parts};
 use super::module::Module;
 use super::objects::Objects;
 use crate::code::LoadedCode;
-use crate::engine::Engine;
+use crate::engine::{Engine, ProfilingStrategy};
 use crate::pool::Prototype;
 use crate::sys::mapping::FileView;
 use crate::sys::memfd::ImageFile;
@@ -103,7 +103,11 @@ impl Module {
         let bytes = Bytes::new(Arc::new(view));
         let Artifact { compiled, text, memory } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
         let Compiled { module, layout, image, code } = compiled;
-        let code = LoadedCode::from_file(code, file.as_fd(), text.start, text.len())?;
+        let code = match engine.profiler() {
+            ProfilingStrategy::None => LoadedCode::from_file(code, file.as_fd(), text.start, text.len())?,
+            // A profiler would take the file for the program.
+            ProfilingStrategy::PerfMap => LoadedCode::new(code)?,
+        };
         let memory_file = memory.map(|range| ImageFile::on_disk(file, range.start, range.len()));
         let start = Start { image, memory_file };
         Ok(Self::of(engine, &load(engine, module, layout, start, code, engine.memory_init_cow())?))

@@ -3,9 +3,10 @@
 
 use super::module::{Module, PrototypeParts, prototype_of_parts};
 use super::objects::Objects;
+use super::perf_map;
 use crate::code::LoadedCode;
 use crate::cow::ImageParts;
-use crate::engine::{Engine, binary_format, refuse_artifact};
+use crate::engine::{Engine, ProfilingStrategy, binary_format, refuse_artifact};
 use crate::pool::{Program, Prototype};
 use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
@@ -87,7 +88,7 @@ pub(super) struct Start {
 /// Completes what the compiler made with what only this process knows.
 ///
 /// # Errors
-/// Returns an error if the embedder has defined something of an unknown type.
+/// Returns an error if the embedder has defined something of an unknown type, or if the profiler cannot be told.
 pub(super) fn load(
     engine: &Engine,
     info: ModuleInfo,
@@ -101,6 +102,10 @@ pub(super) fn load(
     let heap = start.image.heap;
     let image = InitialImage { extra_memories: Vec::new(), heap: None, ..start.image };
     let instance = parts_of(engine, info, layout, Start { image, ..start }, code)?;
+    match engine.profiler() {
+        ProfilingStrategy::None => {}
+        ProfilingStrategy::PerfMap => perf_map::add(&instance.program)?,
+    }
     engine.type_registry().check_supertypes()?;
     let extra_memories = extra_memories.into_iter().map(|(ty, image)| parts_of_memory(engine, ty, image));
     let mut extra_memories = extra_memories.collect::<Result<Vec<_>>>()?;

@@ -8,4 +8,5 @@ mod exceptions;
 mod linking;
 mod handles;
 mod linker;
+mod machine_code;
 mod names;

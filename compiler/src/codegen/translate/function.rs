@@ -9,7 +9,7 @@ use crate::instance::layout::{allowance, header};
 use crate::module::instruction::Instruction;
 use crate::module::{FromParser, ValType};
 use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{Function, GlobalValueData, MemFlagsData, SourceLoc, UserFuncName};
+use cranelift_codegen::ir::{Function, GlobalValueData, MemFlagsData, SourceLoc};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use wasmparser::FunctionBody;
@@ -27,7 +27,6 @@ pub(crate) fn translate<'m>(
 ) -> Result<(), CompileError> {
     let ty = module.info.func_type(func);
     target.signature = wasm_signature(ty);
-    target.name = UserFuncName::user(0, func);
     set_stack_limit(target);
     let mut b = FunctionBuilder::new(target, context);
     let entry = b.create_block();

@@ -1,0 +1,89 @@
+;; Accesses of the memory: one in a leaf, several in a loop, and some around a call.
+(module
+  (memory 1)
+  (func $once (param i32) (result i32) (i32.load offset=8 (local.get 0)))
+  (func $sum (param $at i32) (param $end i32) (result i32) (local $sum i32)
+    (loop $next
+      (local.set $sum (i32.add (local.get $sum) (i32.load (local.get $at))))
+      (local.set $at (i32.add (local.get $at) (i32.const 4)))
+      (br_if $next (i32.lt_u (local.get $at) (local.get $end))))
+    (local.get $sum))
+  (func $around_a_call (param $at i32)
+    (loop $next
+      (i32.store (local.get $at) (call $once (i32.load offset=4 (local.get $at))))
+      (br_if $next (local.tee $at (i32.load offset=12 (local.get $at)))))))
+;; --------
+;; $once
+;;   pushq %rbp
+;;   movq %rsp, %rbp
+;; block0:
+;;   movl %esi, %esi
+;;   movl 0x40000008(%rdi, %rsi), %eax
+;;   jmp     label1
+;; block1:
+;;   movq %rbp, %rsp
+;;   popq %rbp
+;;   retq
+;;
+;; $sum
+;;   pushq %rbp
+;;   movq %rsp, %rbp
+;; block0:
+;;   uninit  %rax
+;;   xorl %eax, %eax
+;;   jmp     label1
+;; block1:
+;;   movl %esi, %ecx
+;;   movl 0x40000000(%rdi, %rcx), %ecx
+;;   leal 4(%rsi), %esi
+;;   leal (%rax, %rcx), %eax
+;;   cmpl %edx, %esi
+;;   jb      label2; j label3
+;; block2:
+;;   jmp     label1
+;; block3:
+;;   jmp     label4
+;; block4:
+;;   jmp     label5
+;; block5:
+;;   movq %rbp, %rsp
+;;   popq %rbp
+;;   retq
+;;
+;; $around_a_call
+;;   pushq %rbp
+;;   movq %rsp, %rbp
+;;   movq -0x5ffffff8(%rdi), %r10
+;;   movq 0x18(%r10), %r10
+;;   addq $0x20, %r10
+;;   cmpq %rsp, %r10
+;;   jnbe #trap=stk_ovf
+;;   subq $0x10, %rsp
+;;   movq %r12, (%rsp)
+;;   movq %r13, 8(%rsp)
+;; block0:
+;;   jmp     label1
+;; block1:
+;;   movl %esi, %r12d
+;;   movq %rdi, %r13
+;;   movl 0x40000004(%r13, %r12), %esi
+;;   call    User(userextname0)
+;;   movl %eax, 0x40000000(%r13, %r12)
+;;   movl 0x4000000c(%r13, %r12), %esi
+;;   testl %esi, %esi
+;;   jnz     label2; j label3
+;; block2:
+;;   movq %r13, %rdi
+;;   jmp     label1
+;; block3:
+;;   jmp     label4
+;; block4:
+;;   jmp     label5
+;; block5:
+;;   movq (%rsp), %r12
+;;   movq 8(%rsp), %r13
+;;   addq $0x10, %rsp
+;;   movq %rbp, %rsp
+;;   popq %rbp
+;;   retq
+;;
