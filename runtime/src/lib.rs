@@ -155,11 +155,11 @@ pub use module::{ExportType, ImageInfo, ImportType, MemoryImageInfo, Module, Mod
 pub use object::{ExnRefPre, ExnType, MemoryAccessError, MemoryMut};
 pub use pool::EngineStats;
 pub use store::{
-    AsContext, AsContextMut, ExnRef, Extern, ExternRef, Func, Global, Instance, LimitExceeded, Memory, ResourceLimiter,
-    RootScope, Store, StoreContext, StoreContextMut, StoreLimits, StoreLimitsBuilder, Table, Tag, ThrownException,
-    UpdateDeadline,
+    AnyRef, AsContext, AsContextMut, ExnRef, Extern, ExternRef, Func, GcRef, Global, Instance, LimitExceeded, Memory,
+    OwnedRooted, ResourceLimiter, RootScope, Rooted, RootedGcRef, Store, StoreContext, StoreContextMut, StoreLimits,
+    StoreLimitsBuilder, Table, Tag, ThrownException, UpdateDeadline,
 };
-pub use value::{AnyRef, I31, Ref, Rooted, Val, WasmTy};
+pub use value::{I31, Ref, Val, WasmTy};
 
 /// Errors, and how to add context to them. They are those of the crate `anyhow`.
 ///

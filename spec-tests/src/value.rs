@@ -18,9 +18,9 @@ pub(crate) fn argument(arg: &WastArg<'_>, store: &mut Store<()>) -> Result<Val> 
         WastArgCore::F64(v) => Val::F64(v.bits),
         WastArgCore::V128(v) => Val::V128(u128::from_le_bytes(v.to_le_bytes())),
         WastArgCore::RefNull(ty) => null(ty)?,
-        WastArgCore::RefExtern(n) => Val::ExternRef(Some(ExternRef::new(store, *n))),
+        WastArgCore::RefExtern(n) => Val::ExternRef(Some(ExternRef::new(store, *n)?)),
         WastArgCore::RefHost(n) => {
-            let value = ExternRef::new(&mut *store, *n);
+            let value = ExternRef::new(&mut *store, *n)?;
             Val::AnyRef(Some(AnyRef::convert_extern(&*store, value)?))
         }
     })
@@ -106,7 +106,7 @@ fn any_matches(store: &Store<()>, value: &Val, cases: &[WastRetCore<'_>]) -> Res
 /// Returns the number that the script made an external reference from.
 fn host_number(store: &Store<()>, value: &Val) -> Option<u32> {
     let Val::ExternRef(Some(reference)) = value else { return None };
-    reference.data(store).ok()?.downcast_ref::<u32>().copied()
+    reference.data(store).ok()??.downcast_ref::<u32>().copied()
 }
 
 /// Compares bits. A canonical NaN has the quiet bit alone; an arithmetic NaN has at least that one.

@@ -22,8 +22,6 @@ macro_rules! handles {
 }
 
 handles! {
-    /// A value of the host that Wasm can hold.
-    ExternRef,
     /// A function.
     Func,
     /// A global.
@@ -38,13 +36,18 @@ handles! {
     Table,
 }
 
+/// A value of the host that Wasm can hold.
+#[derive(Clone, Debug)]
+pub struct ExternRef(pub(crate) minirt::Rooted<minirt::ExternRef>);
+
 impl WasmExternRef<Engine> for ExternRef {
     fn new<T: 'static + Send + Sync>(mut ctx: impl AsContextMut<Engine>, object: T) -> Self {
-        Self(minirt::ExternRef::new(ctx.as_context_mut().0, object))
+        Self(minirt::ExternRef::new(ctx.as_context_mut().0, object).expect("there is room for a value"))
     }
 
     fn downcast<'a, 's: 'a, T: 'static, S: 'static>(&'a self, store: StoreContext<'s, S>) -> Result<&'a T> {
-        self.0.data(store.0)?.downcast_ref().context("the external reference is to a value of another type")
+        let value = self.0.data(store.0)?.context("the external reference is the guest's own")?;
+        value.downcast_ref().context("the external reference is to a value of another type")
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) unsafe fn free_unreachable(
     others: impl Iterator<Item = ExnReference>,
 ) {
     let Some(mut exceptions) = store.exceptions.take() else { return };
-    exceptions.mark_own();
+    exceptions.mark_pending();
+    store.roots.get_mut().visit(|word| ExnReference::from_word(*word).into_iter().for_each(|it| exceptions.mark(it)));
     others.for_each(|reference| exceptions.mark(reference));
     for instance in 0..store.instances.len() as u32 {
         // SAFETY: the instance is alive, and none of its code runs now.

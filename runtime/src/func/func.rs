@@ -131,7 +131,7 @@ fn check_arguments(store: &StoreInner, ty: &FuncType, params: &[Val], results: &
     }
     for (i, (value, ty)) in params.iter().zip(ty.params()).enumerate() {
         ensure!(
-            value.matches(*ty, store),
+            value.matches(*ty, store)?,
             "argument {i} is of type {}, where the function takes {}",
             value.ty(),
             store.engine.shown(ty)

@@ -12,7 +12,7 @@ use crate::store::Extern;
 use crate::store::epoch;
 use crate::store::resolve::export_of;
 use crate::store::{AsContext, AsContextMut, Failure, StoreContext, StoreContextMut, StoreData, StoreInner};
-use crate::store::{ExnRef, ThrownException};
+use crate::store::{ExnRef, Rooted, ThrownException};
 use crate::value::Val;
 use crate::vmctx::{HostCall, HostContext, Raw, VmContext};
 use anyhow::{Result, bail};
@@ -150,13 +150,13 @@ impl<T> Caller<'_, T> {
     /// # Errors
     /// Always: [`ThrownException`]; or another error if the exception belongs to another store, or
     /// its handle is not valid any more.
-    pub fn throw<R>(&mut self, exception: ExnRef) -> Result<R> {
+    pub fn throw<R>(&mut self, exception: Rooted<ExnRef>) -> Result<R> {
         self.store.throw(exception)
     }
 
     /// Takes the exception that was thrown last, or that left a call because nothing caught it:
     /// [`Store::take_pending_exception`](crate::Store::take_pending_exception).
-    pub fn take_pending_exception(&mut self) -> Option<ExnRef> {
+    pub fn take_pending_exception(&mut self) -> Option<Rooted<ExnRef>> {
         self.store.take_pending_exception()
     }
 
@@ -218,6 +218,7 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
         (*activation).leave_wasm(frame);
         (activation, store, &*context)
     };
+    let scope = store.inner.roots.get_mut().scope();
     let failure = {
         let caller = Caller { store: StoreContextMut(&mut *store), importer: context.importer };
         // SAFETY: `data` is the address of the closure, kept alive by the store or its instance.
@@ -228,9 +229,7 @@ unsafe extern "C" fn shim<T, F: HostClosure<T>>(
     };
     // SAFETY: as above; the activation is the store's innermost again.
     unsafe { (*activation).back_to_wasm() };
-    if let Some(exceptions) = &mut store.inner.exceptions {
-        exceptions.end_scope(activation.addr());
-    }
+    store.inner.roots.get_mut().end_scope(scope);
     failure.map_or(0, |failure| failed(&mut store.inner, failure))
 }
 
@@ -283,7 +282,7 @@ where
         (self.closure)(caller.reborrow(), arguments, returned)?;
         let inner = &mut caller.store.0.inner;
         for (i, (value, ty)) in returned.iter().zip(results).enumerate() {
-            if !value.matches(*ty, inner) {
+            if !value.matches(*ty, inner)? {
                 let ty = inner.engine.shown(ty);
                 bail!("a host function returned {} as result {i}, but its type has {ty}", value.ty());
             }

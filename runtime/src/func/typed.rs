@@ -3,12 +3,11 @@
 use super::into_func::{WasmParams, WasmResults};
 use crate::call::enter::call;
 use crate::store::{AsContext, AsContextMut, Func, StoreInner};
-use crate::value::Val;
 use crate::value::wasm_ty::sealed::StoreAccess;
-use crate::vmctx::Raw;
+use crate::value::word_matches;
 use anyhow::{Result, ensure};
 use minirt_compiler::module::canonical::NumberedTypes;
-use minirt_compiler::module::{FuncType, HeapType, RefKind, Shown, ValType};
+use minirt_compiler::module::{FuncType, Shown, ValType};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
@@ -17,8 +16,8 @@ const MAX_TYPED: usize = 16;
 
 impl Func {
     /// Checks the function's type once, for fast calls: every `P` must fit its parameters, and its
-    /// results must fit `R`. Parameters that are references to functions of one type are still
-    /// checked at each call.
+    /// results must fit `R`. Arguments that are references of a more general type than the parameter
+    /// are checked at each call.
     ///
     /// # Errors
     /// Returns an error if the function has another type. The error shows both.
@@ -53,7 +52,7 @@ impl Func {
             return Ok(false);
         }
         let if_checked =
-            |(own, given): (&ValType, &ValType)| if needs_check_at_call(*own, *given) { *own } else { *given };
+            |(own, given): (&ValType, &ValType)| if needs_check_at_call(*own, *given, &types) { *own } else { *given };
         let params = own.params().iter().zip(wanted.params()).map(if_checked);
         let wanted_if_checked = FuncType::new(params, wanted.results().iter().copied());
         let fits = own.params().len() == wanted.params().len() && types.signature_matches(&own, &wanted_if_checked);
@@ -63,11 +62,11 @@ impl Func {
     }
 }
 
-/// Returns whether only a call can tell if a value fits: it is a reference to a function, and the
-/// parameter is one to functions of one type. No Rust type stands for those.
-fn needs_check_at_call(own: ValType, given: ValType) -> bool {
+/// Returns whether only a call can tell if a value fits: it is a reference of a more general type
+/// than the parameter. For many types of references there is no Rust type.
+fn needs_check_at_call(own: ValType, given: ValType, types: &impl NumberedTypes) -> bool {
     matches!((own, given), (ValType::Ref(own), ValType::Ref(given))
-        if matches!(own.heap, HeapType::ConcreteFunc(_)) && given.heap.kind() == RefKind::Func)
+        if own.heap != given.heap && types.heap_matches(own.heap, given.heap))
 }
 
 /// Checks that references have the types of the function's parameters.
@@ -77,12 +76,15 @@ fn needs_check_at_call(own: ValType, given: ValType) -> bool {
 #[cold]
 unsafe fn check_references(store: &StoreInner, func: Func, values: *const u128) -> Result<()> {
     for (i, ty) in func.type_in(store).params().iter().enumerate() {
+        let ValType::Ref(wanted) = ty else { continue };
         // SAFETY: the caller's promise.
-        let value = Val::from_raw(Raw(unsafe { *values.add(i) }), *ty, store);
-        ensure!(value.matches(*ty, store), "argument {i} is not a reference of the type {}", store.engine.shown(ty));
+        let word = unsafe { *values.add(i) } as u64;
+        let fits = word_matches(word, *wanted, store);
+        ensure!(fits, "argument {i} is not a reference of the type {}", store.engine.shown(ty));
     }
     Ok(())
 }
+
 /// A function whose parameters `P` and results `R` are Rust types: one value, or a tuple.
 pub struct TypedFunc<P, R> {
     func: Func,

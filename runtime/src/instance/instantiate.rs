@@ -146,7 +146,7 @@ fn attach_heap(
     let instance = instantiate_as(store, engine, heap, &[], None, Role::Memory)?;
     let memory = Memory { instance, index: 0 }.space(store);
     let (owner, owner_index) = (data.vmctx(), data.index);
-    store.heap = Some(Heap { memory, owner_index, owner, users: 1, generation: 0 });
+    store.heap = Some(Heap { memory, owner_index, owner, users: 1 });
     store.publish_heap();
     Ok(())
 }

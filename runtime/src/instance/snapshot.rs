@@ -128,8 +128,8 @@ impl Instance {
         let store = &mut store.as_context_mut().0.inner;
         self.ensure_idle(store, "reset")?;
         self.ensure_own_heap(store, "reset")?;
-        if let Some(heap) = &mut store.heap {
-            heap.generation += 1;
+        if store.heap.is_some() {
+            store.roots.get_mut().invalidate(is_object);
         }
         if store.touched {
             for instance in self.with_extra_memories(store) {
@@ -147,12 +147,13 @@ impl Instance {
     ///
     /// # Errors
     /// Returns an error while code of the store is running; if a global or table holds something that belongs to this
-    /// process alone (a function of another instance or of the host, a value of the host, or an exception); and if there is no memory
-    /// for the image.
+    /// process alone (a function of another instance or of the host, a value of the host, or an exception); while the
+    /// host holds references to its objects; and if there is no memory for the image.
     pub fn snapshot(&self, mut store: impl AsContextMut) -> Result<Snapshot> {
         let store = &mut store.as_context_mut().0.inner;
         self.ensure_idle(store, "frozen")?;
         self.ensure_own_heap(store, "frozen")?;
+        ensure_not_held(store)?;
         check_references(store.instance(self.index))?;
         check_objects(store, self.index)?;
         let extra_memories = self.with_extra_memories(store).skip(1).map(|index| freeze(store, index)).collect();
@@ -199,6 +200,22 @@ impl Instance {
         ensure!(store.depth == 0, "an instance cannot be {what} while code of its store is running");
         Ok(())
     }
+}
+
+/// Returns an error if the embedder holds references to objects. They would not be in the image.
+fn ensure_not_held(store: &mut StoreInner) -> Result<()> {
+    let held = store.roots.get_mut().count(is_object);
+    ensure!(
+        held == 0,
+        "an instance cannot be frozen while the host holds references to its objects (here {held}): end their scope \
+         (`RootScope`), and drop each `OwnedRooted`, first"
+    );
+    Ok(())
+}
+
+/// Returns whether a reference, which is not null, leads to a structure or array.
+fn is_object(word: u64) -> bool {
+    word as u32 & TAG_MASK == 0
 }
 
 /// Returns what instances are made of that hold what this one holds now.

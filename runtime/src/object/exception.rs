@@ -1,7 +1,7 @@
 //! Exceptions, as the embedder uses them.
 
 use crate::call::unwind;
-use crate::store::{AsContext, AsContextMut, ExnRef, Store, StoreContextMut, StoreInner, Tag};
+use crate::store::{AsContext, AsContextMut, ExnRef, Rooted, Store, StoreContextMut, StoreInner, Tag};
 use crate::value::Val;
 use crate::vmctx::Raw;
 use anyhow::{Result, bail, ensure, format_err};
@@ -54,7 +54,7 @@ impl ExnRef {
     ///
     /// # Panics
     /// Panics if the tag belongs to another store.
-    pub fn new(mut store: impl AsContextMut, pre: &ExnRefPre, tag: &Tag, fields: &[Val]) -> Result<Self> {
+    pub fn new(mut store: impl AsContextMut, pre: &ExnRefPre, tag: &Tag, fields: &[Val]) -> Result<Rooted<Self>> {
         let store = &mut store.as_context_mut().0.inner;
         let ty = tag.type_in(store);
         ensure!(pre.ty.tag == ty, "an exception of {} cannot have a tag of {ty}", pre.ty.tag);
@@ -62,7 +62,7 @@ impl ExnRef {
         ensure!(types.len() == fields.len(), "an exception of {ty} cannot carry {} values", fields.len());
         let mut carried = Vec::with_capacity(fields.len());
         for (index, (value, ty)) in fields.iter().zip(types).enumerate() {
-            if !value.matches(*ty, store) {
+            if !value.matches(*ty, store)? {
                 bail!(
                     "value {index} of the exception is {}, but its tag asks for {}",
                     value.ty(),
@@ -81,11 +81,11 @@ impl ExnRef {
     /// Returns its tag.
     ///
     /// # Errors
-    /// Returns an error if the exception belongs to another store, or the handle is not valid any
-    /// more ([`ExnRef`]). So do the other methods.
+    /// Returns an error if the exception belongs to another store, or the handle may not be used any
+    /// more ([`Rooted`]). So do the other methods.
     pub fn tag(&self, store: impl AsContext) -> Result<Tag> {
         let store = &store.as_context().0.inner;
-        Ok(Tag::of_number(store, store.exception(*self)?.tag))
+        Ok(Tag::of_number(store, store.exception(self)?.tag))
     }
 
     /// Returns its type.
@@ -94,7 +94,7 @@ impl ExnRef {
     /// As for [`ExnRef::tag`].
     pub fn ty(&self, store: impl AsContext) -> Result<ExnType> {
         let store = &store.as_context().0.inner;
-        Ok(ExnType { tag: Tag::of_number(store, store.exception(*self)?.tag).type_in(store) })
+        Ok(ExnType { tag: Tag::of_number(store, store.exception(self)?.tag).type_in(store) })
     }
 
     /// Returns one of the values that it carries.
@@ -121,7 +121,7 @@ impl ExnRef {
     }
 
     fn values(&self, store: &StoreInner) -> Result<Vec<(ValType, Raw)>> {
-        let exception = store.exception(*self)?;
+        let exception = store.exception(self)?;
         let ty = Tag::of_number(store, exception.tag).type_in(store);
         Ok(ty.ty().params().iter().copied().zip(exception.carried.iter().copied()).collect())
     }

@@ -16,7 +16,7 @@ impl Global {
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Self> {
         let store = &mut store.as_context_mut().0.inner;
         ensure!(
-            value.matches(ty.content, store),
+            value.matches(ty.content, store)?,
             "a global of {} cannot hold {}",
             store.engine.shown(&ty.content),
             value.ty()
@@ -62,7 +62,7 @@ impl Global {
         let ty = self.type_in(store);
         ensure!(ty.mutable, "the global is immutable");
         ensure!(
-            value.matches(ty.content, store),
+            value.matches(ty.content, store)?,
             "a global of {} cannot hold {}",
             store.engine.shown(&ty.content),
             value.ty()

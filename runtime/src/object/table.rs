@@ -21,7 +21,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let element = ty.element;
         let shown = || store.engine.shown(&element);
-        ensure!(init.matches(element, store), "the initial element does not fit a table of {}", shown());
+        ensure!(init.matches(element, store)?, "the initial element does not fit a table of {}", shown());
         let table = Self { instance: Definition::Table(ty).instantiate(store)?, index: 0 };
         let value = init.into_raw(store)?;
         // SAFETY: the instance is alive, and the range is the whole table.
@@ -60,7 +60,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
         let element = self.type_in(store).element;
-        ensure!(value.matches(element, store), "the value does not fit a table of {}", store.engine.shown(&element));
+        ensure!(value.matches(element, store)?, "the value does not fit a table of {}", store.engine.shown(&element));
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.
@@ -77,7 +77,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
         let element = self.type_in(store).element;
-        ensure!(value.matches(element, store), "the value does not fit a table of {}", store.engine.shown(&element));
+        ensure!(value.matches(element, store)?, "the value does not fit a table of {}", store.engine.shown(&element));
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.
@@ -125,7 +125,7 @@ impl Table {
         let store = &mut store.as_context_mut().0.inner;
         let space = self.space(store);
         let element = self.type_in(store).element;
-        ensure!(value.matches(element, store), "the value does not fit a table of {}", store.engine.shown(&element));
+        ensure!(value.matches(element, store)?, "the value does not fit a table of {}", store.engine.shown(&element));
         let word = value.into_raw(store)?;
         store.touched = true;
         // SAFETY: the instance is alive.

@@ -10,9 +10,9 @@
 
 use super::handle::ExnReference;
 use crate::vmctx::Raw;
+use minirt_compiler::instance::layout::object::{EXCEPTION_TAG, TAG_MASK};
 use minirt_compiler::module::ValType;
 use std::num::NonZeroU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most bytes that the exceptions of a store take.
 const MOST: usize = 256 << 20;
@@ -57,6 +57,12 @@ pub(crate) struct Exception {
     pub(crate) left: Vec<usize>,
 }
 
+/// Bits of a reference below the place.
+const TAG_BITS: u32 = TAG_MASK.count_ones();
+
+/// All places have a number of this width.
+const _: () = assert!(MOST / OVERHEAD < 1 << (u32::BITS - TAG_BITS));
+
 /// The most functions of which an exception keeps that it has left them.
 const MOST_LEFT: usize = 64;
 
@@ -83,27 +89,17 @@ pub(crate) struct Exceptions {
     caught: Vec<Raw>,
     /// The exception that the host has thrown, or that no handler has taken.
     pub(crate) pending: Option<ExnReference>,
-    /// What the embedder has handles of. Somebody who only reads the store may get one.
-    rooted: Mutex<Vec<Root>>,
-}
-
-/// A handle that the embedder has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Root {
-    reference: ExnReference,
-    /// The address of the activation in which the host function runs that got it; 0 outside of calls.
-    scope: usize,
 }
 
 impl ExnReference {
     fn new(place: u32, generation: u32) -> Self {
-        let number = u64::from(generation) << 32 | (u64::from(place) + 1);
-        Self(NonZeroU64::new(number).expect("places count from 1"))
+        let number = u64::from(generation) << 32 | u64::from(place << TAG_BITS | EXCEPTION_TAG);
+        Self(NonZeroU64::new(number).expect("the mark is not zero"))
     }
 
-    /// Returns the reference that Wasm holds as a word, and `None` for null.
+    /// Returns the reference that Wasm holds as a word, and `None` for null or what is no exception.
     pub(crate) fn from_word(word: u64) -> Option<Self> {
-        NonZeroU64::new(word).map(Self)
+        NonZeroU64::new(word).filter(|word| word.get() as u32 & TAG_MASK == EXCEPTION_TAG).map(Self)
     }
 
     /// Returns the word as which Wasm holds it.
@@ -112,7 +108,7 @@ impl ExnReference {
     }
 
     fn place(self) -> usize {
-        (self.0.get() as u32).wrapping_sub(1) as usize
+        (self.0.get() as u32 >> TAG_BITS) as usize
     }
 
     fn generation(self) -> u32 {
@@ -195,10 +191,9 @@ impl Exceptions {
         }
     }
 
-    /// Marks what the embedder holds, and what has been thrown.
-    pub(crate) fn mark_own(&mut self) {
-        let own: Vec<ExnReference> = self.rooted().iter().map(|root| root.reference).chain(self.pending).collect();
-        own.into_iter().for_each(|reference| self.mark(reference));
+    /// Marks what has been thrown and not yet taken.
+    pub(crate) fn mark_pending(&mut self) {
+        self.pending.into_iter().for_each(|reference| self.mark(reference));
     }
 
     /// Frees all exceptions that are not marked.
@@ -216,38 +211,6 @@ impl Exceptions {
             }
         }
         self.enough = self.bytes.saturating_mul(2);
-    }
-
-    fn rooted(&self) -> MutexGuard<'_, Vec<Root>> {
-        self.rooted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps an exception for the embedder, until the scope ends.
-    pub(crate) fn root(&self, reference: ExnReference, scope: usize) {
-        let mut rooted = self.rooted();
-        // One who reads the same reference again and again needs one entry. Older ones last at least as long.
-        let known = rooted.iter().rev().take(64).any(|root| root.reference == reference);
-        if !known {
-            rooted.push(Root { reference, scope });
-        }
-    }
-
-    /// Returns how many the embedder holds.
-    pub(crate) fn roots(&self) -> usize {
-        self.rooted().len()
-    }
-
-    /// Forgets all that the embedder holds but the first ones.
-    pub(crate) fn truncate_roots(&mut self, len: usize) {
-        self.rooted().truncate(len);
-    }
-
-    /// Forgets what was kept in a scope that ends. Scopes inside it have ended.
-    pub(crate) fn end_scope(&mut self, scope: usize) {
-        let mut rooted = self.rooted();
-        while rooted.last().is_some_and(|root| root.scope == scope) {
-            rooted.pop();
-        }
     }
 }
 
@@ -313,19 +276,6 @@ mod tests {
         let after = add(&mut exceptions, None);
         assert_eq!((before.place(), exceptions.get(before).is_some()), (after.place(), false));
         assert!(exceptions.get(after).is_some());
-    }
-
-    #[test]
-    fn a_root_lasts_as_long_as_its_scope() {
-        let mut exceptions = Exceptions::default();
-        let [outside, inside] = [(); 2].map(|()| add(&mut exceptions, None));
-        exceptions.root(outside, 0);
-        exceptions.root(outside, 16);
-        exceptions.root(inside, 16);
-        exceptions.end_scope(16);
-        exceptions.mark_own();
-        exceptions.sweep();
-        assert_eq!([outside, inside].map(|it| exceptions.get(it).is_some()), [true, false]);
     }
 
     #[test]

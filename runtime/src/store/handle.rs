@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that no other store of this process ever has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StoreId(u64);
 
 impl StoreId {
@@ -83,39 +83,8 @@ handles! {
     Tag,
 }
 
-/// A value of the host that Wasm can hold and pass on, but not look into. It lives as long as the store.
-///
-/// # Examples
-/// ```
-/// # use minirt::{Engine, ExternRef, Store};
-/// # let mut store = Store::new(&Engine::default(), ());
-/// let value = ExternRef::new(&mut store, String::from("anything"));
-/// let found = value.data(&store)?.downcast_ref::<String>();
-/// assert_eq!(found.map(String::as_str), Some("anything"));
-/// # Ok::<(), minirt::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExternRef {
-    pub(crate) store: StoreId,
-    /// The reference as Wasm sees it (`minirt_compiler::instance::layout::object`).
-    pub(crate) word: u32,
-    /// How often the store's heap had been reset, if the reference leads into it.
-    pub(crate) generation: u32,
-}
-
-/// An exception: a tag, and the values that the tag's type says.
-///
-/// An exception lives as long as anything in its store refers to it. This handle counts, too: until the host function
-/// returns that got it, or the [`RootScope`](crate::RootScope) ends in which that was, or else as long as the store.
-/// Using it later is an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExnRef {
-    pub(crate) store: StoreId,
-    pub(crate) reference: ExnReference,
-}
-
-/// A reference to an exception as Wasm holds it. Its low half is the exception's place in the store, counted from 1. The
-/// high half says which of the exceptions it is that were there one after the other.
+/// A reference to an exception as Wasm holds it. Its lowest bits say that it is one. Above them is the exception's place
+/// in the store. The high half says which of the exceptions it is that were there one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExnReference(pub(crate) NonZeroU64);
 

@@ -17,8 +17,6 @@ pub(crate) struct Heap {
     pub(crate) owner: VmContext,
     /// How many instances use it.
     pub(crate) users: u32,
-    /// Counts resets. What was made before is gone.
-    pub(crate) generation: u32,
 }
 
 /// The start of an object.

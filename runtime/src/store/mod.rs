@@ -4,6 +4,8 @@
 //! Knows nothing of how calls are made.
 
 mod handle;
+mod roots;
+mod host_values;
 pub(crate) mod exceptions;
 mod limiter;
 mod extras;
@@ -13,6 +15,7 @@ mod stack_limit;
 mod heap;
 mod store;
 mod context;
+mod rooted;
 mod thrown;
 mod stack;
 pub(crate) mod resolve;
@@ -24,11 +27,12 @@ pub(crate) use activation::Activation;
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub(crate) use exceptions::Exceptions;
 pub use extras::UpdateDeadline;
-pub use handle::{ExnRef, Extern, ExternRef, Func, Global, Instance, Memory, Table, Tag};
-pub(crate) use handle::{ExnReference, StoreId};
+pub(crate) use handle::ExnReference;
+pub use handle::{Extern, Func, Global, Instance, Memory, Table, Tag};
 pub(crate) use heap::Heap;
 pub use limiter::{LimitExceeded, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+pub use rooted::{AnyRef, ExnRef, ExternRef, GcRef, OwnedRooted, RootScope, Rooted, RootedGcRef};
 pub(crate) use stack_limit::StackLimit;
 pub use store::Store;
 pub(crate) use store::{Failure, HostFuncData, StoreData, StoreInner};
-pub use thrown::{RootScope, ThrownException};
+pub use thrown::ThrownException;

@@ -10,6 +10,8 @@ use super::exceptions::Exceptions;
 use super::extras::Extras;
 use super::handle::StoreId;
 use super::heap::Heap;
+use super::host_values::HostValues;
+use super::roots::Roots;
 use super::stack_limit::StackLimit;
 use crate::code::LoadedCode;
 use crate::engine::Engine;
@@ -57,8 +59,10 @@ pub(crate) struct StoreInner {
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
     /// The exit trampolines in the records of those to which Wasm got a reference.
     pub(crate) exit_trampolines: Vec<Arc<LoadedCode>>,
-    /// The values of externrefs: Wasm's reference n is entry n - 1.
-    pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
+    /// The values of the host that Wasm has references to.
+    pub(crate) host_values: HostValues,
+    /// The references that the embedder holds.
+    pub(crate) roots: Roots,
     /// The calls that are at work, the innermost first: null if there is none.
     pub(crate) activation: *mut Activation,
     /// How many of them have entered Wasm.
@@ -121,7 +125,8 @@ impl StoreInner {
             by_address: ByAddress::default(),
             host_funcs: Vec::new(),
             exit_trampolines: Vec::new(),
-            externs: Vec::new(),
+            host_values: HostValues::default(),
+            roots: Roots::default(),
             activation: std::ptr::null_mut(),
             depth: 0,
             stack: StackLimit::default(),

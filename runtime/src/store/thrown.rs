@@ -1,11 +1,12 @@
 //! Exceptions in the embedder's hands: thrown, taken, and kept for a while.
 
-use super::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+use super::context::{AsContext, AsContextMut, StoreContextMut};
 use super::exceptions::{Exception, TagNumber};
-use super::handle::{ExnRef, ExnReference, Tag};
+use super::handle::{ExnReference, Tag};
+use super::rooted::{ExnRef, Rooted};
 use super::store::{Store, StoreInner};
 use crate::vmctx::Raw;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use minirt_compiler::Printable;
 use minirt_compiler::module::ValType;
 use std::fmt;
@@ -88,25 +89,27 @@ impl StoreInner {
     /// Returns an exception that the embedder has a handle of.
     ///
     /// # Errors
-    /// Returns an error if it belongs to another store, or is not there any more.
-    pub(crate) fn exception(&self, handle: ExnRef) -> Result<&Exception> {
-        ensure!(handle.store == self.id, "an exception reference belongs to another store");
-        let exception = self.exceptions.as_ref().and_then(|all| all.get(handle.reference));
-        exception.context("an exception was used after the call or scope for which the host had it")
+    /// Returns an error if it belongs to another store, or its scope has ended.
+    pub(crate) fn exception(&self, handle: &ExnRef) -> Result<&Exception> {
+        let reference = self.exception_reference(handle)?;
+        let exception = self.exceptions.as_ref().and_then(|all| all.get(reference));
+        exception.context("an exception is gone that the host holds")
+    }
+
+    fn exception_reference(&self, handle: &ExnRef) -> Result<ExnReference> {
+        ExnReference::from_word(self.word(handle.root)?).context("a handle of an exception leads to something else")
     }
 
     /// Returns a handle of an exception for the embedder, which keeps it alive.
-    pub(crate) fn exception_handle(&self, reference: ExnReference) -> ExnRef {
-        if let Some(exceptions) = &self.exceptions {
-            exceptions.root(reference, self.activation.addr());
-        }
-        ExnRef { store: self.id, reference }
+    pub(crate) fn exception_handle(&self, reference: ExnReference) -> Rooted<ExnRef> {
+        Rooted::of(self.root(reference.word()))
     }
 
-    fn throw(&mut self, exception: ExnRef) -> Result<ThrownException> {
+    fn throw(&mut self, exception: &ExnRef) -> Result<ThrownException> {
         self.exception(exception)?;
-        self.exceptions.get_or_insert_default().pending = Some(exception.reference);
-        Ok(self.thrown(exception.reference))
+        let reference = self.exception_reference(exception)?;
+        self.exceptions.get_or_insert_default().pending = Some(reference);
+        Ok(self.thrown(reference))
     }
 
     /// Makes the exception of an error the pending one. Returns whether it is one of this store,
@@ -117,7 +120,7 @@ impl StoreInner {
         exceptions.map(|exceptions| exceptions.pending = Some(thrown.exception)).is_some()
     }
 
-    fn take_pending_exception(&mut self) -> Option<ExnRef> {
+    fn take_pending_exception(&mut self) -> Option<Rooted<ExnRef>> {
         let pending = self.exceptions.as_mut()?.pending.take()?;
         Some(self.exception_handle(pending))
     }
@@ -150,14 +153,14 @@ macro_rules! throwing {
             /// # Errors
             /// Always: [`ThrownException`]; or another error if the exception belongs to another
             /// store, or its handle is not valid any more.
-            pub fn throw<R>(&mut self, exception: ExnRef) -> Result<R> {
+            pub fn throw<R>(&mut self, exception: Rooted<ExnRef>) -> Result<R> {
                 let $inner_mut = self;
-                Err($access_mut.throw(exception)?.into())
+                Err($access_mut.throw(&exception)?.into())
             }
 
             /// Takes the exception that was thrown last by [`throw`](Self::throw), or that left a
             /// call because nothing caught it.
-            pub fn take_pending_exception(&mut self) -> Option<ExnRef> {
+            pub fn take_pending_exception(&mut self) -> Option<Rooted<ExnRef>> {
                 let $inner_mut = self;
                 $access_mut.take_pending_exception()
             }
@@ -174,57 +177,4 @@ macro_rules! throwing {
 throwing! {
     Store<T> where this = this.as_context().0.inner, this_mut = this_mut.as_context_mut().0.inner;
     StoreContextMut<'_, T> where this = this.0.inner, this_mut = this_mut.0.inner;
-}
-
-/// Access to a store, at whose end all handles of exceptions ([`ExnRef`]) lose their validity that
-/// were made meanwhile.
-///
-/// Outside of host functions, whose handles are valid until they return, other handles are valid as
-/// long as the store. Whoever handles exceptions in a loop there needs this.
-///
-/// # Examples
-/// ```
-/// # use minirt::{Engine, Store};
-/// use minirt::{AsContextMut, RootScope};
-/// # let mut store = Store::new(&Engine::default(), ());
-/// for _ in 0..3 {
-///     let mut scope = RootScope::new(&mut store);
-///     let exception = scope.as_context_mut().take_pending_exception();
-///     // ... look at it.
-/// }
-/// ```
-#[derive(Debug)]
-pub struct RootScope<C: AsContextMut> {
-    store: C,
-    roots: usize,
-}
-
-impl<C: AsContextMut> RootScope<C> {
-    /// Begins a scope.
-    pub fn new(store: C) -> Self {
-        let roots = store.as_context().0.inner.exceptions.as_ref().map_or(0, |exceptions| exceptions.roots());
-        Self { store, roots }
-    }
-}
-
-impl<C: AsContextMut> Drop for RootScope<C> {
-    fn drop(&mut self) {
-        if let Some(exceptions) = &mut self.store.as_context_mut().0.inner.exceptions {
-            exceptions.truncate_roots(self.roots);
-        }
-    }
-}
-
-impl<C: AsContextMut> AsContext for RootScope<C> {
-    type Data = C::Data;
-
-    fn as_context(&self) -> StoreContext<'_, C::Data> {
-        self.store.as_context()
-    }
-}
-
-impl<C: AsContextMut> AsContextMut for RootScope<C> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
-        self.store.as_context_mut()
-    }
 }

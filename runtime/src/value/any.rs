@@ -1,12 +1,10 @@
 //! Represents references to what is `any` (structures, arrays and small integers) on the host's side.
 
-use crate::store::{AsContext, AsContextMut, ExternRef, StoreId, StoreInner};
-use anyhow::{Result, ensure};
+use crate::store::{AnyRef, AsContext, AsContextMut, ExternRef, Rooted, StoreInner};
+use anyhow::Result;
 use minirt_compiler::instance::layout::object::TAG_MASK;
 use minirt_compiler::module::HeapType;
 use minirt_compiler::module::canonical::NumberedTypes;
-use std::fmt::{self, Debug, Formatter};
-use std::marker::PhantomData;
 
 /// An integer of 31 bits, which a reference holds instead of pointing to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,6 +32,16 @@ impl I31 {
         Self::wrapping_u32(value as u32)
     }
 
+    /// Returns the reference as Wasm holds it.
+    pub(crate) fn word(self) -> u64 {
+        u64::from(self.0) << 1 | 1
+    }
+
+    /// Returns the integer that a reference holds, if it holds one.
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        (word & 1 == 1).then_some(Self(word as u32 >> 1))
+    }
+
     /// Returns it as an unsigned integer.
     pub const fn get_u32(self) -> u32 {
         self.0
@@ -45,92 +53,27 @@ impl I31 {
     }
 }
 
-/// What a reference in the hierarchy of `any` points to: a structure, an array, or an [`I31`]. The embedder holds it as
-/// `Rooted<AnyRef>`.
-///
-/// # Examples
-/// ```
-/// # use minirt::{AnyRef, Engine, HeapType, I31, Ref, RefType, Store, Table, TableType};
-/// # let mut store = Store::new(&Engine::default(), ());
-/// let five = AnyRef::from_i31(&mut store, I31::wrapping_u32(5));
-/// let ty = TableType::new(RefType::I31REF, 2, None);
-/// let table = Table::new(&mut store, ty, Ref::from(five))?;
-/// let Some(Ref::Any(Some(found))) = table.get(&store, 1) else { panic!("it is not null") };
-/// assert_eq!(found.as_i31(&store)?, I31::new_u32(5));
-/// # Ok::<(), minirt::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct AnyRef(());
-
 impl AnyRef {
-    /// Makes a reference of a small integer.
+    /// Makes a reference of a small integer. It has no scope.
     pub fn from_i31(mut store: impl AsContextMut, value: I31) -> Rooted<Self> {
-        Rooted::inline(store.as_context_mut().0.inner.id, value)
+        let store = &mut store.as_context_mut().0.inner;
+        Rooted::of(store.root_mut(value.word()))
     }
 
     /// Makes a reference in the hierarchy of `any` of an external one, as `any.convert_extern` does.
     ///
     /// # Errors
-    /// Returns an error if the reference belongs to another store, or leads to what is gone.
-    pub fn convert_extern(store: impl AsContext, value: ExternRef) -> Result<Rooted<Self>> {
-        let inner = &store.as_context().0.inner;
-        let ExternRef { store, word, generation } = value;
-        let any = Rooted { store, word, generation, ty: PhantomData };
-        any.check(inner)?;
-        Ok(any)
-    }
-}
-
-/// Something of the store's that the embedder holds.
-///
-/// Nothing is collected yet: what it leads to lives as long as the store, or until the instance is reset that brought the
-/// heap. Using the reference after that is an error.
-pub struct Rooted<T> {
-    pub(crate) store: StoreId,
-    /// The reference as Wasm sees it (`minirt_compiler::instance::layout::object`).
-    word: u32,
-    /// How often the store's heap had been reset.
-    generation: u32,
-    ty: PhantomData<fn() -> T>,
-}
-
-impl<T> Clone for Rooted<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Rooted<T> {}
-
-impl<T> Debug for Rooted<T> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rooted").field("store", &self.store).field("word", &self.word).finish()
-    }
-}
-
-/// Returns how often the heap of a store has been reset, if a reference leads into it.
-pub(super) fn generation(word: u32, store: &StoreInner) -> u32 {
-    if word & TAG_MASK == 0 { store.heap.as_ref().map_or(0, |heap| heap.generation) } else { 0 }
-}
-
-/// Checks that what a reference leads to is still there.
-///
-/// # Errors
-/// Returns an error if the heap has been reset since.
-pub(super) fn check_generation(word: u32, made: u32, store: &StoreInner) -> Result<()> {
-    ensure!(made == generation(word, store), "a reference leads to what is gone: its heap was reset");
-    Ok(())
-}
-
-impl Rooted<AnyRef> {
-    fn inline(store: StoreId, I31(value): I31) -> Self {
-        Self { store, word: value << 1 | 1, generation: 0, ty: PhantomData }
+    /// Returns an error if the reference belongs to another store, or may not be used any more.
+    pub fn convert_extern(store: impl AsContext, value: Rooted<ExternRef>) -> Result<Rooted<Self>> {
+        let store = &store.as_context().0.inner;
+        Ok(Rooted::of(store.root(store.word(value.root)?)))
     }
 
     /// Returns whether it is a small integer.
     ///
     /// # Errors
-    /// Returns an error if the reference belongs to another store, or leads to what is gone. So do the methods below.
+    /// Returns an error if the reference belongs to another store, or may not be used any more
+    /// ([`Rooted`]). So do the methods below.
     pub fn is_i31(&self, store: impl AsContext) -> Result<bool> {
         self.as_i31(store).map(|value| value.is_some())
     }
@@ -138,16 +81,15 @@ impl Rooted<AnyRef> {
     /// Returns the small integer, if it is one.
     ///
     /// # Errors
-    /// See [`Rooted::is_i31`].
+    /// See [`AnyRef::is_i31`].
     pub fn as_i31(&self, store: impl AsContext) -> Result<Option<I31>> {
-        self.check(&store.as_context().0.inner)?;
-        Ok((self.word & 1 == 1).then_some(I31(self.word >> 1)))
+        Ok(I31::from_word(store.as_context().0.inner.word(self.root)?))
     }
 
     /// Returns the small integer.
     ///
     /// # Errors
-    /// See [`Rooted::is_i31`].
+    /// See [`AnyRef::is_i31`].
     ///
     /// # Panics
     /// Panics if it is something else.
@@ -158,7 +100,7 @@ impl Rooted<AnyRef> {
     /// Returns whether it is a structure.
     ///
     /// # Errors
-    /// See [`Rooted::is_i31`].
+    /// See [`AnyRef::is_i31`].
     pub fn is_struct(&self, store: impl AsContext) -> Result<bool> {
         self.is(HeapType::Struct, store)
     }
@@ -166,7 +108,7 @@ impl Rooted<AnyRef> {
     /// Returns whether it is an array.
     ///
     /// # Errors
-    /// See [`Rooted::is_i31`].
+    /// See [`AnyRef::is_i31`].
     pub fn is_array(&self, store: impl AsContext) -> Result<bool> {
         self.is(HeapType::Array, store)
     }
@@ -174,54 +116,39 @@ impl Rooted<AnyRef> {
     /// Returns whether it can be compared: whether it is anything but a value of the host.
     ///
     /// # Errors
-    /// See [`Rooted::is_i31`].
+    /// See [`AnyRef::is_i31`].
     pub fn is_eqref(&self, store: impl AsContext) -> Result<bool> {
         self.is(HeapType::Eq, store)
     }
 
     fn is(&self, heap: HeapType, store: impl AsContext) -> Result<bool> {
-        let inner = &store.as_context().0.inner;
-        self.check(inner)?;
-        Ok(self.matches(heap, inner))
+        let store = &store.as_context().0.inner;
+        Ok(any_matches(store.word(self.root)?, heap, store))
     }
 
     /// Returns the most special type that it has.
     ///
     /// # Errors
-    /// See [`Rooted::is_i31`].
+    /// See [`AnyRef::is_i31`].
     pub fn ty(&self, store: impl AsContext) -> Result<HeapType> {
-        let inner = &store.as_context().0.inner;
-        self.check(inner)?;
-        Ok(self.own_type(inner))
-    }
-
-    fn own_type(&self, store: &StoreInner) -> HeapType {
-        match (self.word & TAG_MASK, store.heap.as_ref().and_then(|heap| heap.header(self.word))) {
-            (tag, _) if tag & 1 == 1 => HeapType::I31,
-            (0, Some(header)) if header.is_array => HeapType::ConcreteArray(header.ty),
-            (0, Some(header)) => HeapType::ConcreteStruct(header.ty),
-            _ => HeapType::Any,
-        }
-    }
-
-    fn check(&self, store: &StoreInner) -> Result<()> {
-        ensure!(self.store == store.id, "a reference belongs to another store");
-        check_generation(self.word, self.generation, store)
-    }
-
-    /// Returns whether it can be used where a reference to `heap` is expected.
-    pub(crate) fn matches(&self, heap: HeapType, store: &StoreInner) -> bool {
-        self.store == store.id && store.engine.types().heap_matches(self.own_type(store), heap)
+        let store = &store.as_context().0.inner;
+        Ok(any_type(store.word(self.root)?, store))
     }
 }
 
-pub(crate) fn any_to_raw(value: Option<Rooted<AnyRef>>, store: &StoreInner) -> Result<u64> {
-    let Some(value) = value else { return Ok(0) };
-    value.check(store)?;
-    Ok(value.word.into())
+/// Returns the most special type that a reference in the hierarchy of `any` has. `word` is not null.
+pub(crate) fn any_type(word: u64, store: &StoreInner) -> HeapType {
+    let header = store.heap.as_ref().and_then(|heap| heap.header(word as u32));
+    match (word as u32 & TAG_MASK, header) {
+        (tag, _) if tag & 1 == 1 => HeapType::I31,
+        (0, Some(header)) if header.is_array => HeapType::ConcreteArray(header.ty),
+        (0, Some(header)) => HeapType::ConcreteStruct(header.ty),
+        _ => HeapType::Any,
+    }
 }
 
-pub(crate) fn any_from_raw(word: u64, store: &StoreInner) -> Option<Rooted<AnyRef>> {
-    let word = word as u32;
-    (word != 0).then_some(Rooted { store: store.id, word, generation: generation(word, store), ty: PhantomData })
+/// Returns whether a reference in the hierarchy of `any` can be used where one to `heap` is expected.
+pub(super) fn any_matches(word: u64, heap: HeapType, store: &StoreInner) -> bool {
+    let own = any_type(word, store);
+    own == heap || store.engine.types().heap_matches(own, heap)
 }

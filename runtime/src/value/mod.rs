@@ -6,6 +6,7 @@ mod any;
 mod val;
 pub(crate) mod wasm_ty;
 
-pub use any::{AnyRef, I31, Rooted};
+pub use any::I31;
+pub(crate) use val::word_matches;
 pub use val::{Ref, Val};
 pub use wasm_ty::WasmTy;

@@ -1,17 +1,11 @@
 //! Represents Wasm values on the host's side, and passes them into Wasm and back.
 
-use super::any::{AnyRef, Rooted, any_from_raw, any_to_raw, check_generation, generation};
-use crate::store::StoreInner;
-use crate::store::{ExnRef, ExnReference, ExternRef, Func};
+use super::any::any_matches;
+use crate::store::{AnyRef, ExnRef, ExternRef, Func, GcRef, Rooted, StoreInner};
 use crate::vmctx::{FuncRecord, Raw};
 use anyhow::{Result, bail};
-use minirt_compiler::instance::layout::object::{HOST_TAG, TAG_MASK};
 use minirt_compiler::module::{HeapType, RefKind, RefType, ValType};
-use std::any::Any;
 use std::ptr::NonNull;
-
-/// Bits of a reference to a value of the host below its number.
-const TAG_BITS: u32 = TAG_MASK.count_ones();
 
 /// A value of any type. Floats are kept as their bits, so that no NaN changes on the way. A vector is one number, with
 /// lane 0 in the lowest bits.
@@ -24,9 +18,9 @@ pub enum Val {
     F64(u64),
     V128(u128),
     FuncRef(Option<Func>),
-    ExternRef(Option<ExternRef>),
+    ExternRef(Option<Rooted<ExternRef>>),
     AnyRef(Option<Rooted<AnyRef>>),
-    ExnRef(Option<ExnRef>),
+    ExnRef(Option<Rooted<ExnRef>>),
 }
 
 /// A reference, as tables hold them.
@@ -34,9 +28,9 @@ pub enum Val {
 #[allow(missing_docs, reason = "each is a reference of the type of its name")]
 pub enum Ref {
     Func(Option<Func>),
-    Extern(Option<ExternRef>),
+    Extern(Option<Rooted<ExternRef>>),
     Any(Option<Rooted<AnyRef>>),
-    Exn(Option<ExnRef>),
+    Exn(Option<Rooted<ExnRef>>),
 }
 
 impl Ref {
@@ -152,11 +146,14 @@ impl Val {
     }
 
     /// Returns whether it can be used where `ty` is expected.
+    ///
+    /// # Errors
+    /// Returns an error if it is a stale reference, or one of another store.
     #[inline]
-    pub(crate) fn matches(&self, ty: ValType, store: &StoreInner) -> bool {
+    pub(crate) fn matches(&self, ty: ValType, store: &StoreInner) -> Result<bool> {
         match (self.ref_(), ty) {
             (Some(reference), ValType::Ref(ty)) => reference.matches(ty, store),
-            _ => self.ty() == ty,
+            _ => Ok(self.ty() == ty),
         }
     }
 
@@ -174,9 +171,9 @@ impl Val {
             Self::F64(bits) => u128::from(bits),
             Self::V128(v) => v,
             Self::FuncRef(func) => u128::from(func_to_raw(func, store)?),
-            Self::ExternRef(value) => u128::from(extern_to_raw(value, store)?),
-            Self::AnyRef(value) => u128::from(any_to_raw(value, store)?),
-            Self::ExnRef(value) => u128::from(exn_to_raw(value, store)?),
+            Self::ExternRef(value) => u128::from(gc_to_raw(value, store)?),
+            Self::AnyRef(value) => u128::from(gc_to_raw(value, store)?),
+            Self::ExnRef(value) => u128::from(gc_to_raw(value, store)?),
         }))
     }
 
@@ -199,37 +196,58 @@ impl Ref {
     pub(crate) fn into_raw(self, store: &mut StoreInner) -> Result<u64> {
         match self {
             Self::Func(func) => func_to_raw(func, store),
-            Self::Extern(value) => extern_to_raw(value, store),
-            Self::Any(value) => any_to_raw(value, store),
-            Self::Exn(value) => exn_to_raw(value, store),
+            Self::Extern(value) => gc_to_raw(value, store),
+            Self::Any(value) => gc_to_raw(value, store),
+            Self::Exn(value) => gc_to_raw(value, store),
         }
     }
 
     pub(crate) fn from_raw(word: u64, heap: HeapType, store: &StoreInner) -> Self {
         match heap.kind() {
             RefKind::Func => Self::Func(func_from_raw(word, store)),
-            RefKind::Extern => Self::Extern(extern_from_raw(word, store)),
-            RefKind::Any => Self::Any(any_from_raw(word, store)),
-            RefKind::Exn => Self::Exn(exn_from_raw(word, store)),
+            RefKind::Extern => Self::Extern(gc_from_raw(word, store)),
+            RefKind::Any => Self::Any(gc_from_raw(word, store)),
+            RefKind::Exn => Self::Exn(gc_from_raw(word, store)),
         }
     }
 
     /// Returns whether it can be used where `ty` is expected. A function of another store never matches a concrete
     /// type.
-    pub(crate) fn matches(&self, ty: RefType, store: &StoreInner) -> bool {
-        match (self, ty.heap) {
+    ///
+    /// # Errors
+    /// Returns an error if it is a stale reference, or one of another store.
+    pub(crate) fn matches(&self, ty: RefType, store: &StoreInner) -> Result<bool> {
+        Ok(match (self, ty.heap) {
             (Self::Func(None), heap) => ty.nullable && heap.kind() == RefKind::Func,
             (Self::Extern(None), heap) => ty.nullable && heap.kind() == RefKind::Extern,
             (Self::Any(None), heap) => ty.nullable && heap.kind() == RefKind::Any,
             (Self::Exn(None), heap) => ty.nullable && heap.kind() == RefKind::Exn,
-            (Self::Func(Some(func)), HeapType::ConcreteFunc(wanted)) => {
-                func.store == store.id && store.engine.is_subtype(func.type_number(), wanted)
-            }
-            (Self::Func(Some(_)), heap) => heap == HeapType::Func,
-            (Self::Extern(Some(_)), heap) => heap == HeapType::Extern,
-            (Self::Any(Some(value)), heap) => value.matches(heap, store),
-            (Self::Exn(Some(_)), heap) => heap == HeapType::Exn,
-        }
+            (Self::Func(Some(func)), heap) => func_matches(*func, heap, store),
+            (Self::Extern(Some(value)), heap) => store.word(value.root()).map(|_| heap == HeapType::Extern)?,
+            (Self::Any(Some(value)), heap) => any_matches(store.word(value.root())?, heap, store),
+            (Self::Exn(Some(value)), heap) => store.word(value.root()).map(|_| heap == HeapType::Exn)?,
+        })
+    }
+}
+
+fn func_matches(func: Func, heap: HeapType, store: &StoreInner) -> bool {
+    match heap {
+        HeapType::ConcreteFunc(wanted) => func.store == store.id && store.engine.is_subtype(func.type_number(), wanted),
+        heap => heap == HeapType::Func,
+    }
+}
+
+/// Returns whether a reference as Wasm sees it, of the kind of `ty`, can be used where `ty` is
+/// expected.
+pub(crate) fn word_matches(word: u64, ty: RefType, store: &StoreInner) -> bool {
+    if word == 0 {
+        return ty.nullable;
+    }
+    match ty.heap.kind() {
+        RefKind::Func => func_from_raw(word, store).is_some_and(|func| func_matches(func, ty.heap, store)),
+        RefKind::Any => any_matches(word, ty.heap, store),
+        RefKind::Extern => ty.heap == HeapType::Extern,
+        RefKind::Exn => ty.heap == HeapType::Exn,
     }
 }
 
@@ -254,70 +272,14 @@ pub(crate) fn func_from_raw(word: u64, store: &StoreInner) -> Option<Func> {
     Some(Func { store: store.id, record })
 }
 
-pub(crate) fn extern_to_raw(value: Option<ExternRef>, store: &StoreInner) -> Result<u64> {
-    let Some(ExternRef { store: owner, word, generation }) = value else { return Ok(0) };
-    if owner != store.id {
-        bail!("an external reference belongs to another store");
-    }
-    check_generation(word, generation, store)?;
-    Ok(word.into())
+/// Returns a reference as Wasm sees it, unless it is stale.
+pub(crate) fn gc_to_raw<T: GcRef>(value: Option<Rooted<T>>, store: &mut StoreInner) -> Result<u64> {
+    value.map_or(Ok(0), |value| store.word_mut(value.root()))
 }
 
-pub(crate) fn extern_from_raw(word: u64, store: &StoreInner) -> Option<ExternRef> {
-    let word = word as u32;
-    (word != 0).then_some(ExternRef { store: store.id, word, generation: generation(word, store) })
-}
-
-pub(crate) fn exn_to_raw(value: Option<ExnRef>, store: &StoreInner) -> Result<u64> {
-    value.map_or(Ok(0), |it| store.exception(it).map(|_| it.reference.word()))
-}
-
-/// Returns a handle, which keeps the exception alive.
-pub(crate) fn exn_from_raw(word: u64, store: &StoreInner) -> Option<ExnRef> {
-    ExnReference::from_word(word).map(|reference| store.exception_handle(reference))
-}
-
-impl ExternRef {
-    /// Creates a reference to a value, for Wasm to hold. The value lives as long as the store.
-    ///
-    /// # Panics
-    /// Panics if the store has 2^29 values already.
-    pub fn new(mut store: impl crate::store::AsContextMut, value: impl Any + Send + Sync) -> Self {
-        let inner = &mut store.as_context_mut().0.inner;
-        inner.externs.push(Box::new(value));
-        let index = inner.externs.len() as u32 - 1;
-        assert!(index >> (u32::BITS - TAG_BITS) == 0, "the store has too many values of the host");
-        Self { store: inner.id, word: index << TAG_BITS | HOST_TAG, generation: 0 }
-    }
-
-    /// Makes an external reference of one in the hierarchy of `any`, as `extern.convert_any` does.
-    ///
-    /// # Errors
-    /// Returns an error if the reference belongs to another store, or leads to what is gone.
-    pub fn convert_any(store: impl crate::store::AsContext, any: Rooted<AnyRef>) -> Result<Self> {
-        let inner = &store.as_context().0.inner;
-        let word = any_to_raw(Some(any), inner)? as u32;
-        Ok(Self { store: inner.id, word, generation: generation(word, inner) })
-    }
-
-    /// Returns the value.
-    ///
-    /// # Errors
-    /// Returns an error if the reference belongs to another store, or is the guest's own: made by `extern.convert_any` of
-    /// something that is not the host's.
-    pub fn data<'a, T: 'a>(
-        &self,
-        store: impl Into<crate::store::StoreContext<'a, T>>,
-    ) -> Result<&'a (dyn Any + Send + Sync)> {
-        let inner = &store.into().0.inner;
-        if inner.id != self.store {
-            bail!("an external reference belongs to another store");
-        }
-        if self.word & TAG_MASK != HOST_TAG {
-            bail!("an external reference leads to the guest's own, and not to a value of the host");
-        }
-        Ok(&*inner.externs[(self.word >> TAG_BITS) as usize])
-    }
+/// Returns a handle of the innermost scope.
+pub(crate) fn gc_from_raw<T: GcRef>(word: u64, store: &StoreInner) -> Option<Rooted<T>> {
+    (word != 0).then(|| Rooted::of(store.root(word)))
 }
 
 macro_rules! references {
@@ -380,9 +342,9 @@ macro_rules! references {
 
 references! {
     Func(Func): is_func as_func unwrap_func; FuncRef [funcref unwrap_funcref func_ref unwrap_func_ref];
-    Extern(ExternRef): is_extern as_extern unwrap_extern; ExternRef [externref unwrap_externref extern_ref unwrap_extern_ref];
+    Extern(Rooted<ExternRef>): is_extern as_extern unwrap_extern; ExternRef [externref unwrap_externref extern_ref unwrap_extern_ref];
     Any(Rooted<AnyRef>): is_any as_any unwrap_any; AnyRef [anyref unwrap_anyref any_ref unwrap_any_ref];
-    Exn(ExnRef): is_exn as_exn unwrap_exn; ExnRef [exnref unwrap_exnref exn_ref unwrap_exn_ref];
+    Exn(Rooted<ExnRef>): is_exn as_exn unwrap_exn; ExnRef [exnref unwrap_exnref exn_ref unwrap_exn_ref];
 }
 
 macro_rules! val_from {

@@ -1,23 +1,23 @@
 //! Maps Rust types to Wasm value types, and decides at compile time how each crosses into Wasm and
 //! back.
 
-use super::val::{exn_from_raw, exn_to_raw, extern_from_raw, extern_to_raw, func_from_raw, func_to_raw};
-use crate::store::{ExnRef, ExternRef, Func};
+use super::val::{func_from_raw, func_to_raw, gc_to_raw};
+use crate::store::{AnyRef, ExnRef, ExternRef, Func, GcRef, Rooted, StoreInner};
 use anyhow::Result;
 use minirt_compiler::module::{HeapType, RefType, ValType};
 
 /// A Rust type that stands for a Wasm value type.
 ///
 /// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the
-/// lowest bits), `Func`, `ExternRef` and `ExnRef` (references that are not null), and `Option` of
-/// each.
+/// lowest bits), `Func`, and `Rooted` of `ExternRef`, `AnyRef` or `ExnRef` (references that are not
+/// null), and `Option` of each.
 pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn valtype() -> ValType;
     #[doc(hidden)]
     fn write(self, store: &mut sealed::StoreAccess<'_>) -> Result<u128>;
     #[doc(hidden)]
-    fn read(bits: u128, store: &sealed::StoreAccess<'_>) -> Self;
+    fn read(bits: u128, store: &mut sealed::StoreAccess<'_>) -> Self;
 }
 
 pub(crate) mod sealed {
@@ -43,7 +43,7 @@ macro_rules! numbers {
                 Ok(u128::from(to(self)))
             }
             #[inline]
-            fn read(bits: u128, _: &sealed::StoreAccess<'_>) -> Self {
+            fn read(bits: u128, _: &mut sealed::StoreAccess<'_>) -> Self {
                 let from: fn($bits) -> $ty = $from;
                 from(bits as $bits)
             }
@@ -71,7 +71,7 @@ macro_rules! references {
             fn write(self, store: &mut sealed::StoreAccess<'_>) -> Result<u128> {
                 $to(self, store.0).map(u128::from)
             }
-            fn read(bits: u128, store: &sealed::StoreAccess<'_>) -> Self {
+            fn read(bits: u128, store: &mut sealed::StoreAccess<'_>) -> Self {
                 $from(bits as u64, store.0)
             }
         }
@@ -83,7 +83,7 @@ macro_rules! references {
             fn write(self, store: &mut sealed::StoreAccess<'_>) -> Result<u128> {
                 $to(Some(self), store.0).map(u128::from)
             }
-            fn read(bits: u128, store: &sealed::StoreAccess<'_>) -> Self {
+            fn read(bits: u128, store: &mut sealed::StoreAccess<'_>) -> Self {
                 $from(bits as u64, store.0).expect("validation keeps null out of this type")
             }
         })*
@@ -91,7 +91,17 @@ macro_rules! references {
 }
 
 references! {
-    Func = Func: func_to_raw, func_from_raw;
-    ExternRef = Extern: extern_to_raw, extern_from_raw;
-    ExnRef = Exn: exn_to_raw, exn_from_raw;
+    Func = Func: func_to_raw, func_from_raw_mut;
+    Rooted<ExternRef> = Extern: gc_to_raw, gc_from_raw_mut;
+    Rooted<AnyRef> = Any: gc_to_raw, gc_from_raw_mut;
+    Rooted<ExnRef> = Exn: gc_to_raw, gc_from_raw_mut;
+}
+
+fn func_from_raw_mut(word: u64, store: &mut StoreInner) -> Option<Func> {
+    func_from_raw(word, store)
+}
+
+/// Returns a handle of the innermost scope.
+fn gc_from_raw_mut<T: GcRef>(word: u64, store: &mut StoreInner) -> Option<Rooted<T>> {
+    (word != 0).then(|| Rooted::of(store.root_mut(word)))
 }

@@ -3,7 +3,7 @@
 use crate::common::{call, call_i32, engines, instance};
 use minirt::{
     AsContextMut, Caller, Engine, Error, ExnRef, ExnRefPre, ExnType, Extern, ExternType, Func, FuncType, Global,
-    GlobalType, HeapType, Instance, Linker, Module, Mutability, Ref, RefType, Result, RootScope, Store, Table,
+    GlobalType, HeapType, Instance, Linker, Module, Mutability, Ref, RefType, Result, RootScope, Rooted, Store, Table,
     TableType, Tag, TagType, ThrownException, Trap, Val, ValType, WasmBacktrace,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,14 +18,18 @@ fn tag(mut store: impl AsContextMut) -> Tag {
 }
 
 /// An exception with a tag, that carries a number.
-fn exception(mut store: impl AsContextMut, tag: &Tag, number: i32) -> ExnRef {
+fn exception(mut store: impl AsContextMut, tag: &Tag, number: i32) -> Rooted<ExnRef> {
     let ty = ExnType::from_tag_type(&tag.ty(&store));
     let pre = ExnRefPre::new(&mut store, ty);
     ExnRef::new(&mut store, &pre, tag, &[number.into()]).unwrap()
 }
 
-fn number(exception: ExnRef, store: impl AsContextMut) -> i32 {
+fn number(exception: Rooted<ExnRef>, store: impl AsContextMut) -> i32 {
     exception.field(store, 0).unwrap().unwrap_i32()
+}
+
+fn same(store: &Store<Option<Instance>>, a: Rooted<ExnRef>, b: Rooted<ExnRef>) -> bool {
+    Rooted::ref_eq(store, &a, &b).unwrap()
 }
 
 /// A module that catches what its import throws, and throws itself.
@@ -183,23 +187,26 @@ fn references_go_in_and_out_of_wasm() {
         caller.throw(exception)
     });
     let (store, it) = (&mut guest.store, guest.it);
-    let caught = it.get_typed_func::<i32, Option<ExnRef>>(&*store, "catch reference").unwrap();
-    let throw = it.get_typed_func::<Option<ExnRef>, ()>(&*store, "throw reference").unwrap();
+    let caught = it.get_typed_func::<i32, Option<Rooted<ExnRef>>>(&*store, "catch reference").unwrap();
+    let throw = it.get_typed_func::<Option<Rooted<ExnRef>>, ()>(&*store, "throw reference").unwrap();
     let exception = caught.call(&mut *store, 9).unwrap().unwrap();
     assert_eq!(exception.ty(&*store).unwrap().fields(), [ValType::I32]);
     assert_eq!(exception.fields(&mut *store).unwrap().len(), 1);
     assert!(exception.field(&mut *store, 1).unwrap_err().to_string().contains("carries 1 values, and none at 1"));
     assert!(throw.call(&mut *store, Some(exception)).unwrap_err().is::<ThrownException>());
-    assert_eq!(store.take_pending_exception(), Some(exception));
+    let taken = store.take_pending_exception().unwrap();
+    assert!(same(store, taken, exception));
     let null = throw.call(&mut *store, None).unwrap_err();
     assert_eq!(null.downcast_ref(), Some(&Trap::NullExceptionReference));
     // Through globals and tables, too.
     let ty = GlobalType::new(ValType::EXNREF, Mutability::Var);
     let global = Global::new(&mut *store, ty, Val::ExnRef(Some(exception))).unwrap();
-    assert_eq!(global.get(&*store).unwrap_exn_ref(), Some(exception));
+    let found = global.get(&*store).unwrap_exn_ref().unwrap();
+    assert!(same(store, found, exception));
     let table = Table::new(&mut *store, TableType::new(RefType::EXNREF, 2, None), Ref::Exn(None)).unwrap();
     table.set(&mut *store, 1, exception.into()).unwrap();
-    assert_eq!(table.get(&*store, 1).unwrap().unwrap_exn(), Some(exception));
+    let found = table.get(&*store, 1).unwrap().unwrap_exn().unwrap();
+    assert!(same(store, found, exception));
     assert!(table.get(&*store, 0).unwrap().is_null());
     assert!(table.set(&mut *store, 0, Ref::Func(None)).is_err());
 }

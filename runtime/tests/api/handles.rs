@@ -147,7 +147,7 @@ fn each_kind_of_handle_knows_its_store() {
     let global = Global::new(&mut other, GlobalType { content: ValType::I32, mutable: true }, Val::I32(1)).unwrap();
     let func = instance.get_func(&other, "f").unwrap();
     let typed = func.typed::<(), ()>(&other).unwrap();
-    let value = ExternRef::new(&mut other, 1);
+    let value = ExternRef::new(&mut other, 1).unwrap();
     let snapshot_of = |store: &mut Store<()>| instance.snapshot(store).map(drop);
     let import = Module::new(&engine, r#"(module (import "" "" (func)))"#).unwrap();
 

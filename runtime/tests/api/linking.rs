@@ -151,10 +151,10 @@ fn external_references_pass_through_wasm_unchanged() {
           (func (export "null") (result i32) (ref.is_null (table.get (i32.const 0)))))"#;
         let module = Module::new(&engine, text).unwrap();
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
-        let value = ExternRef::new(&mut store, String::from("mine"));
+        let value = ExternRef::new(&mut store, String::from("mine")).unwrap();
         call(&mut store, instance, "keep", &[Val::ExternRef(Some(value))]).unwrap();
         let Val::ExternRef(Some(back)) = call(&mut store, instance, "back", &[]).unwrap()[0] else { panic!() };
-        assert_eq!(back.data(&store).unwrap().downcast_ref::<String>().unwrap(), "mine");
+        assert_eq!(back.data(&store).unwrap().unwrap().downcast_ref::<String>().unwrap(), "mine");
         assert!(matches!(instance.get_table(&store, "t").unwrap().get(&store, 1), Some(Ref::Extern(Some(_)))));
         assert_eq!(call_i32(&mut store, instance, "null", &[]).unwrap(), 1);
     }

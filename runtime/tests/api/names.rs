@@ -57,7 +57,7 @@ fn messages(name: &str) -> Vec<(&'static str, Error)> {
     found.push(("another signature", instance.get_typed_func::<i32, ()>(&store, name).unwrap_err()));
     found.push(("no function", instance.get_typed_func::<(), ()>(&store, &format!("{name}m")).unwrap_err()));
     found.push(("no export", instance.get_typed_func::<(), ()>(&store, &format!("{name}n")).unwrap_err()));
-    let value = minirt::ExternRef::new(&mut store, 1);
+    let value = minirt::ExternRef::new(&mut store, 1).unwrap();
     let global = instance.get_global(&store, &format!("{name}g")).unwrap();
     global.set(&mut store, Val::from(value)).unwrap();
     let frozen: minirt::Result<Snapshot> = instance.snapshot(&mut store);

@@ -130,14 +130,15 @@ fn values_of_every_type_travel_with_an_exception() {
       (elem declare func $make))"#;
     for (name, engine) in engines() {
         let (mut store, it) = fuelled(&engine, text);
-        let host = minirt::ExternRef::new(&mut store, 5_u8);
+        let host = minirt::ExternRef::new(&mut store, 5_u8).unwrap();
         for way in ["call", "here"] {
             let values = call(&mut store, it, way, &[host.into()]).unwrap();
             assert_eq!((values[0].unwrap_i32(), values[1].unwrap_i64()), (-1, -2), "{name}: {way}");
             assert_eq!((values[2].unwrap_f32(), values[3].unwrap_f64()), (1.5, -2.5), "{name}: {way}");
             assert_eq!(values[4].unwrap_v128(), 4 << 64 | 3, "{name}: {way}");
             assert!(values[5].unwrap_func_ref().is_some());
-            assert_eq!(values[6].unwrap_extern_ref(), Some(host));
+            let back = values[6].unwrap_extern_ref().unwrap();
+            assert!(minirt::Rooted::ref_eq(&store, &back, &host).unwrap());
             assert_eq!(call(&mut store, it, "again", &[values[7]]).unwrap()[0].unwrap_i32(), 77, "{name}: {way}");
         }
     }

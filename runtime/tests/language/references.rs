@@ -3,7 +3,7 @@
 use crate::common::{call, call_i32, engines, instance, linked, links};
 use minirt::{
     Caller, Config, Engine, Extern, ExternRef, ExternType, Func, FuncType, Global, GlobalType, HeapType, Instance,
-    Linker, Module, Ref, RefType, Store, Table, TableType, Trap, Val, ValType,
+    Linker, Module, Ref, RefType, Rooted, Store, Table, TableType, Trap, Val, ValType,
 };
 
 /// Returns the type `(ref null $t)`, or `(ref $t)`, for functions of a type.
@@ -92,13 +92,17 @@ fn a_typed_function_takes_subtypes_of_its_parameters_and_gives_supertypes_of_its
     let f = instance.get_typed_func::<Func, Option<Func>>(&store, "f").unwrap();
     let given = instance.get_func(&store, "f").unwrap();
     assert!(f.call(&mut store, given).unwrap().is_some());
-    let x = instance.get_typed_func::<(ExternRef, ExternRef), Option<ExternRef>>(&store, "x").unwrap();
-    let value = ExternRef::new(&mut store, 5);
-    assert_eq!(x.call(&mut store, (value, value)).unwrap(), Some(value));
-    type Nullable = Option<ExternRef>;
+    let x = instance
+        .get_typed_func::<(Rooted<ExternRef>, Rooted<ExternRef>), Option<Rooted<ExternRef>>>(&store, "x")
+        .unwrap();
+    let value = ExternRef::new(&mut store, 5).unwrap();
+    let same = x.call(&mut store, (value, value)).unwrap().unwrap();
+    assert!(Rooted::ref_eq(&store, &same, &value).unwrap());
+    type Nullable = Option<Rooted<ExternRef>>;
     assert!(instance.get_typed_func::<(Nullable, Nullable), Nullable>(&store, "x").is_err(), "null could be passed");
-    assert!(instance.get_typed_func::<(ExternRef, Func), Nullable>(&store, "x").is_err(), "of another kind");
-    let error = instance.get_typed_func::<(ExternRef, ExternRef, i32), Nullable>(&store, "x").unwrap_err();
+    assert!(instance.get_typed_func::<(Rooted<ExternRef>, Func), Nullable>(&store, "x").is_err(), "of another kind");
+    let error =
+        instance.get_typed_func::<(Rooted<ExternRef>, Rooted<ExternRef>, i32), Nullable>(&store, "x").unwrap_err();
     assert!(format!("{error:#}").contains("has type `(func (param externref (ref extern))"), "{error:#}");
 }
 
@@ -129,7 +133,7 @@ fn a_typed_function_that_takes_functions_of_one_type_checks_each_that_it_gets() 
     assert!(call.call(&mut store, (2, foreign)).unwrap_err().to_string().contains("another store"));
     let get = instance.get_typed_func::<(), Option<Func>>(&store, "get").unwrap();
     assert!(get.call(&mut store, ()).unwrap().is_none());
-    assert!(instance.get_typed_func::<(i32, Option<ExternRef>), i32>(&store, "call").is_err());
+    assert!(instance.get_typed_func::<(i32, Option<Rooted<ExternRef>>), i32>(&store, "call").is_err());
     assert!(instance.get_typed_func::<i32, i32>(&store, "call").is_err());
     assert!(instance.get_typed_func::<(i32, Func, Func), i32>(&store, "call").is_err());
 }
@@ -329,17 +333,17 @@ fn external_references_that_are_not_null_have_a_type_of_their_own() {
         (call $add (ref.as_non_null (local.get 0)))))"#;
     let mut store = Store::new(&engine, ());
     let mut linker = Linker::new(&engine);
-    let add = |mut caller: Caller<'_, ()>, value: ExternRef| -> minirt::Result<ExternRef> {
-        let number: &u32 = value.data(&caller)?.downcast_ref().expect("a number");
+    let add = |mut caller: Caller<'_, ()>, value: Rooted<ExternRef>| -> minirt::Result<Rooted<ExternRef>> {
+        let number: &u32 = value.data(&caller)?.and_then(|value| value.downcast_ref()).expect("a number");
         let sum = number + 1;
-        Ok(ExternRef::new(&mut caller, sum))
+        ExternRef::new(&mut caller, sum)
     };
     linker.func_wrap("host", "add", add).unwrap();
     let it = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();
-    let run = it.get_typed_func::<Option<ExternRef>, Option<ExternRef>>(&store, "run").unwrap();
-    let one = ExternRef::new(&mut store, 1u32);
+    let run = it.get_typed_func::<Option<Rooted<ExternRef>>, Option<Rooted<ExternRef>>>(&store, "run").unwrap();
+    let one = ExternRef::new(&mut store, 1u32).unwrap();
     let two = run.call(&mut store, Some(one)).unwrap().unwrap();
-    assert_eq!(two.data(&store).unwrap().downcast_ref(), Some(&2u32));
+    assert_eq!(two.data(&store).unwrap().unwrap().downcast_ref(), Some(&2u32));
     assert_eq!(run.call(&mut store, None).unwrap_err().downcast_ref(), Some(&Trap::NullReference));
 }
 

@@ -178,7 +178,7 @@ fn what_belongs_to_the_process_cannot_be_frozen_and_the_error_names_the_place() 
     let error = it.snapshot(&mut store).unwrap_err().to_string();
     assert!(error.starts_with("element 3 of table 0 (`t`) holds a function"), "{error}");
     table.set(&mut store, 3, Ref::Func(None)).unwrap();
-    let value = minirt::ExternRef::new(&mut store, 5);
+    let value = minirt::ExternRef::new(&mut store, 5).unwrap();
     call(&mut store, it, "set", &[Val::ExternRef(Some(value))]).unwrap();
     let error = it.snapshot(&mut store).unwrap_err().to_string();
     assert!(error.starts_with("global 1 holds a value of the host"), "{error}");

@@ -676,7 +676,7 @@ impl Tenant {
     fn spoil_tables(&self, store: &mut Store<()>, it: Instance, random: &mut Random) {
         for (i, description) in self.description.tables.iter().enumerate() {
             let table = it.get_table(&*store, &format!("t{i}")).unwrap();
-            let value = ExternRef::new(&mut *store, "canary");
+            let value = ExternRef::new(&mut *store, "canary").unwrap();
             let canary = if description.functions {
                 let canary = Func::wrap(&mut *store, || CANARY_RESULT);
                 Ref::Func(Some(canary))
@@ -705,7 +705,7 @@ impl Tenant {
     }
 
     fn spoil_globals(&self, store: &mut Store<()>, it: Instance, random: &mut Random) {
-        let value = ExternRef::new(&mut *store, "canary");
+        let value = ExternRef::new(&mut *store, "canary").unwrap();
         if random.percent(50) {
             call(store, it, "gset", &[Val::ExternRef(Some(value))]).unwrap();
             return;

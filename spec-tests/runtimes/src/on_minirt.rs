@@ -50,7 +50,10 @@ fn to_val(mut store: impl minirt::AsContextMut, value: Value) -> Val {
         Value::V128(bits) => Val::V128(bits),
         Value::Func { .. } => Val::FuncRef(None),
         Value::Exn { .. } => Val::ExnRef(None),
-        Value::Extern(number) => Val::ExternRef(number.map(|number| ExternRef::new(&mut store, number))),
+        Value::Extern(number) => {
+            let new = |number| ExternRef::new(&mut store, number).expect("room for a reference");
+            Val::ExternRef(number.map(new))
+        }
     }
 }
 
@@ -64,7 +67,7 @@ fn to_value(store: impl minirt::AsContextMut, value: &Val) -> Value {
         Val::FuncRef(func) => Value::Func { null: func.is_none() },
         Val::ExnRef(exception) => Value::Exn { null: exception.is_none() },
         Val::ExternRef(value) => Value::Extern(value.map(|value| {
-            let data = value.data(store.as_context()).expect("a reference of this store");
+            let data = value.data(store.as_context()).expect("a reference of this store").expect("a host's value");
             *data.downcast_ref::<u32>().expect("a number")
         })),
         Val::AnyRef(_) => unreachable!("garbage collection is off, so no module has such references"),

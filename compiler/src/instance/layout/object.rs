@@ -23,6 +23,7 @@
 
 use super::slot::MEMORY_RESERVED;
 use crate::module::{ArrayType, CompositeType, Contents, FieldType, RefKind, StorageType, StructType, ValType};
+use std::ops::Range;
 
 /// Bytes from the base of a heap to its first accessible byte. No field of a structure is further away than that.
 pub const BIAS: u64 = 1 << 20;
@@ -50,6 +51,8 @@ pub const ALIGN: u64 = 8;
 pub const TAG_MASK: u32 = 7;
 /// The lowest bits of a reference to a value of the host. Above them is the number of the value.
 pub const HOST_TAG: u32 = 2;
+/// The lowest bits of a reference to an exception. It never is where one of the others can be.
+pub const EXCEPTION_TAG: u32 = 4;
 
 /// Returns the bytes that a field or element takes. It is aligned to as many, but for vectors, which are aligned to 8.
 pub const fn storage_size(ty: StorageType) -> u64 {
@@ -66,16 +69,27 @@ pub const fn storage_size(ty: StorageType) -> u64 {
     }
 }
 
+/// Returns where each field of a structure begins and ends.
+fn field_ranges(ty: &StructType) -> impl Iterator<Item = Range<u64>> {
+    let mut end = FIELDS;
+    ty.fields().iter().map(move |field| {
+        let size = storage_size(field.element);
+        let at = end.next_multiple_of(size.min(ALIGN));
+        end = at + size;
+        at..end
+    })
+}
+
+/// Returns where a field of a structure is, if there is one with this index.
+pub fn field_offset(ty: &StructType, index: usize) -> Option<u64> {
+    field_ranges(ty).nth(index).map(|range| range.start)
+}
+
 /// Returns where each field of a structure is, and behind them the size of the whole.
 pub fn field_offsets(ty: &StructType) -> Vec<u64> {
     let mut end = FIELDS;
     let mut offsets = Vec::with_capacity(ty.fields().len() + 1);
-    for FieldType { element, .. } in ty.fields() {
-        let size = storage_size(*element);
-        let at = end.next_multiple_of(size.min(ALIGN));
-        offsets.push(at);
-        end = at + size;
-    }
+    offsets.extend(field_ranges(ty).inspect(|range| end = range.end).map(|range| range.start));
     offsets.push(end.next_multiple_of(ALIGN));
     offsets
 }
@@ -182,6 +196,8 @@ mod tests {
         .map(|element: StorageType| FieldType::new(Mutability::Var, element));
         let offsets = field_offsets(&StructType::new(all));
         assert_eq!(offsets, [8, 16, 24, 28, 32, 40, 56, 64]);
+        let ty = StructType::new(all);
+        assert_eq!([0, 6, 7].map(|index| field_offset(&ty, index)), [Some(8), Some(56), None]);
         for len in 0..all.len() {
             assert_eq!(field_offsets(&StructType::new(all[..len].to_vec()))[..len], offsets[..len]);
         }
