@@ -9,6 +9,7 @@
 //! cargo run --release -- --quick                 # everything, about a minute, noisier
 //! cargo run --release -- --only calls            # one measurement; may be given several times
 //! cargo run --release -- --list                  # the measurements
+//! cargo run --release -- --only code --programs DIR   # the programs in a folder as well
 //! cargo run --release --features exceptions -- --only exceptions
 //! ```
 //!
@@ -54,6 +55,9 @@ mod snapshot;
 mod exceptions;
 mod hosts;
 mod requests;
+mod world;
+mod machines;
+mod code;
 
 use anyhow::Result;
 use options::{Measurement, Options, Task};
@@ -88,6 +92,7 @@ fn measure(options: &Options) -> Result<()> {
             Measurement::Artifact => artifact::measure(&options.pace)?,
             Measurement::Snapshot => snapshot::measure(&options.pace)?,
             Measurement::Requests => requests::measure(options.guest.as_deref(), &options.pace)?,
+            Measurement::Code => code::measure(options.programs.as_deref(), &options.pace)?,
             #[cfg(feature = "exceptions")]
             Measurement::Exceptions => exceptions::measure(&options.pace)?,
         }

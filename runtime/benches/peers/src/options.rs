@@ -7,12 +7,14 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
-Usage: minirt-peers [--quick] [--only NAME]... [--guest NAME]
+Usage: minirt-peers [--quick] [--only NAME]... [--guest NAME] [--programs DIR]
        minirt-peers --list
 
   --quick      fewer and shorter rounds
   --only NAME  this measurement, not all of them
   --guest NAME requests to this guest alone
+  --programs DIR
+               besides the guests, measure the code of the programs in this folder
   --list       the names of the measurements
 ";
 
@@ -38,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) pace: Pace,
     /// The only guest that is asked, if not all are.
     pub(crate) guest: Option<String>,
+    /// Where programs are whose code is measured, besides the guests.
+    pub(crate) programs: Option<PathBuf>,
 }
 
 /// So many instances, held by one contestant.
@@ -74,6 +78,7 @@ pub(crate) enum Measurement {
     Artifact,
     Snapshot,
     Requests,
+    Code,
     #[cfg(feature = "exceptions")]
     Exceptions,
 }
@@ -88,6 +93,7 @@ impl Measurement {
         Self::Artifact,
         Self::Snapshot,
         Self::Requests,
+        Self::Code,
         #[cfg(feature = "exceptions")]
         Self::Exceptions,
     ];
@@ -102,6 +108,7 @@ impl Measurement {
             Self::Artifact => "artifact",
             Self::Snapshot => "snapshot",
             Self::Requests => "requests",
+            Self::Code => "code",
             #[cfg(feature = "exceptions")]
             Self::Exceptions => "exceptions",
         }
@@ -117,6 +124,7 @@ impl Measurement {
             Self::Artifact => "Loading a precompiled module from disk",
             Self::Snapshot => "A fresh instance from a snapshot, against one from its module",
             Self::Requests => "Requests to real guests",
+            Self::Code => "The code of programs",
             #[cfg(feature = "exceptions")]
             Self::Exceptions => "Exceptions: thrown and caught, and code that could",
         }
@@ -132,12 +140,14 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Task> {
     let mut pace = Pace::THOROUGH;
     let mut measurements = Vec::new();
     let mut guest = None;
+    let mut programs = None;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--help" | "-h" => return Ok(Task::Help),
             "--list" => return Ok(Task::List),
             "--quick" => pace = Pace::QUICK,
             "--only" => measurements.push(Measurement::named(&value(&arg, args.next())?)?),
+            "--programs" => programs = Some(PathBuf::from(value(&arg, args.next())?)),
             "--guest" => guest = Some(value(&arg, args.next())?),
             COUNT_LIVE => {
                 let mut next = || value(&arg, args.next());
@@ -163,7 +173,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Task> {
     if measurements.is_empty() {
         measurements.extend(Measurement::ALL);
     }
-    Ok(Task::Measure(Options { measurements, pace, guest }))
+    Ok(Task::Measure(Options { measurements, pace, guest, programs }))
 }
 
 fn value(option: &str, value: Option<String>) -> Result<String> {
