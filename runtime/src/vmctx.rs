@@ -312,6 +312,11 @@ impl Header {
         vmctx.at(header::HEAP_OWNER)
     }
 
+    /// Returns where the address of the slot's linear memory is.
+    pub(crate) fn memory_base(vmctx: VmContext) -> *mut *mut u8 {
+        vmctx.at(header::MEMORY_BASE)
+    }
+
     /// Returns where the address of the engine's table of supertypes is.
     pub(crate) fn supertypes(vmctx: VmContext) -> *mut usize {
         vmctx.at(header::SUPERTYPES)

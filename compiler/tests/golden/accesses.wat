@@ -55,25 +55,27 @@
 ;;   movq %rsp, %rbp
 ;;   movq -0x5ffffff8(%rdi), %r10
 ;;   movq 0x18(%r10), %r10
-;;   addq $0x20, %r10
+;;   addq $0x30, %r10
 ;;   cmpq %rsp, %r10
 ;;   jnbe #trap=stk_ovf
-;;   subq $0x10, %rsp
+;;   subq $0x20, %rsp
 ;;   movq %r12, (%rsp)
 ;;   movq %r13, 8(%rsp)
+;;   movq %r14, 0x10(%rsp)
 ;; block0:
+;;   movq -0x5fffffd0(%rdi), %r13
+;;   movq %rdi, %r14
 ;;   jmp     label1
 ;; block1:
 ;;   movl %esi, %r12d
-;;   movq %rdi, %r13
-;;   movl 0x40000004(%r13, %r12), %esi
+;;   movl 4(%r13, %r12), %esi
+;;   movq %r14, %rdi
 ;;   call    User(userextname0)
-;;   movl %eax, 0x40000000(%r13, %r12)
-;;   movl 0x4000000c(%r13, %r12), %esi
+;;   movl %eax, (%r13, %r12)
+;;   movl 0xc(%r13, %r12), %esi
 ;;   testl %esi, %esi
 ;;   jnz     label2; j label3
 ;; block2:
-;;   movq %r13, %rdi
 ;;   jmp     label1
 ;; block3:
 ;;   jmp     label4
@@ -82,7 +84,8 @@
 ;; block5:
 ;;   movq (%rsp), %r12
 ;;   movq 8(%rsp), %r13
-;;   addq $0x10, %rsp
+;;   movq 0x10(%rsp), %r14
+;;   addq $0x20, %rsp
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

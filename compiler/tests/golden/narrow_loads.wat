@@ -13,10 +13,9 @@
 ;;   movq %rsp, %rbp
 ;; block0:
 ;;   movl %esi, %esi
-;;   movzwq 0x40000000(%rdi, %rsi), %rsi
+;;   movswq 0x40000000(%rdi, %rsi), %rax
 ;;   jmp     label1
 ;; block1:
-;;   movswq %si, %rax
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -25,14 +24,13 @@
 ;;   pushq %rbp
 ;;   movq %rsp, %rbp
 ;; block0:
-;;   movl %esi, %r8d
-;;   movzbq 0x40000000(%rdi, %r8), %rdi
+;;   movl %esi, %esi
+;;   movzbq 0x40000000(%rdi, %rsi), %rsi
 ;;   jmp     label1
 ;; block1:
-;;   movzbl %dil, %r8d
-;;   cmpl $0xa, %r8d
-;;   sete %r9b
-;;   movzbl %r9b, %eax
+;;   cmpl $0xa, %esi
+;;   sete %r8b
+;;   movzbl %r8b, %eax
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -41,12 +39,12 @@
 ;;   pushq %rbp
 ;;   movq %rsp, %rbp
 ;; block0:
-;;   movl %esi, %r8d
-;;   movzbq 0x40000000(%rdi, %r8), %rsi
-;;   movb %sil, 0x40000001(%rdi, %r8)
+;;   movq -0x5fffffd0(%rdi), %r8
+;;   movl %esi, %edi
+;;   movzbq (%r8, %rdi), %rax
+;;   movb %al, 1(%r8, %rdi)
 ;;   jmp     label1
 ;; block1:
-;;   movzbl %sil, %eax
 ;;   imull %eax, %eax
 ;;   movq %rbp, %rsp
 ;;   popq %rbp

@@ -20,7 +20,7 @@ use crate::vmctx::{Header, View};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::instance::image::MemoryImage;
 use minirt_compiler::instance::layout::object::{BIAS, FIRST, TAG_MASK};
-use minirt_compiler::instance::layout::{GlobalPlace, MemoryPlace, TablePlace};
+use minirt_compiler::instance::layout::{GlobalPlace, MEMORY, MemoryPlace, TablePlace};
 use minirt_compiler::module::{
     ConstExpr, ConstOp, Contents, ElementItems, GlobalType, MemoryType, ModuleInfo, RefKind, SegmentMode, StorageType,
     TableType, ValType,
@@ -291,6 +291,7 @@ unsafe fn write_header(store: &mut StoreInner, instance: NonNull<InstanceData>) 
         *Header::builtins(vmctx) = builtins::TABLE.address();
         *Header::instance(vmctx) = instance.as_ptr();
         *Header::allowance(vmctx) = std::ptr::with_exposed_provenance_mut(store.address());
+        *Header::memory_base(vmctx) = vmctx.at(MEMORY);
         *Header::supertypes(vmctx) = store.engine.supertypes();
         store.write_heap(vmctx);
     }

@@ -35,12 +35,14 @@ pub(crate) fn translate<'m>(
     b.seal_block(entry);
     let params = b.block_params(entry).to_vec();
     let mut translator = Translator::new(module, body, b, params[0]);
+    translator.begin_memory();
     for (ty, value) in ty.params().iter().zip(&params[1..]) {
         translator.declare_local(*ty, *value);
     }
     declare_locals(&mut translator, body)?;
     translator.push_body(ty.results());
     translate_operators(&mut translator, func, body)?;
+    translator.settle_memory();
     translator.b.finalize(module.isa.frontend_config());
     Ok(())
 }

@@ -8,17 +8,20 @@
 //!   is a comparison with a constant.
 //! - Constant offsets beyond the guard, and memories that can end in the middle of a host page,
 //!   need a comparison with the current size.
+//!
+//! The address of the slot's own memory is at a constant distance from vmctx, and also in the host
+//! cell. Which of the two a function uses is decided here alone, when all its accesses are known.
 
-use super::state::Translator;
+use super::state::{OwnMemory, Translator};
 use crate::base::trap::Trap;
 use crate::codegen::abi::trap_code;
 use crate::instance::builtin::Builtin;
-use crate::instance::layout::{GUARD, MEMORY, MEMORY_RESERVED, MemoryPlace, import_space};
+use crate::instance::layout::{GUARD, MEMORY, MEMORY_RESERVED, MemoryPlace, header, import_space};
 use crate::module::MemArg;
 use crate::module::instruction::{Load, MemorySize, Store};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I16, I32, I64};
-use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
+use cranelift_codegen::ir::{Endianness, InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value};
 
 /// An address for an access: `base + displacement`.
 pub(super) struct Address {
@@ -26,41 +29,34 @@ pub(super) struct Address {
     pub(super) displacement: i32,
 }
 
-/// How a load turns bytes into a value.
-#[derive(Clone, Copy)]
-enum Widening {
-    None,
-    Signed(Type),
-    Unsigned(Type),
-}
+/// From this many accesses on, a function loads the address of the memory.
+const LOADED_FROM: usize = 2;
 
 impl Translator<'_, '_> {
     pub(super) fn load_instruction(&mut self, op: Load) {
         use Load as O;
-        use Widening::{None, Signed, Unsigned};
-        let (memarg, ty, extend) = match op {
-            O::I32Load { memarg } => (memarg, I32, None),
-            O::I64Load { memarg } => (memarg, I64, None),
-            O::F32Load { memarg } => (memarg, F32, None),
-            O::F64Load { memarg } => (memarg, F64, None),
-            O::V128Load { memarg } => (memarg, I8X16, None),
-            O::I32Load8S { memarg } => (memarg, I8, Signed(I32)),
-            O::I32Load8U { memarg } => (memarg, I8, Unsigned(I32)),
-            O::I32Load16S { memarg } => (memarg, I16, Signed(I32)),
-            O::I32Load16U { memarg } => (memarg, I16, Unsigned(I32)),
-            O::I64Load8S { memarg } => (memarg, I8, Signed(I64)),
-            O::I64Load8U { memarg } => (memarg, I8, Unsigned(I64)),
-            O::I64Load16S { memarg } => (memarg, I16, Signed(I64)),
-            O::I64Load16U { memarg } => (memarg, I16, Unsigned(I64)),
-            O::I64Load32S { memarg } => (memarg, I32, Signed(I64)),
-            O::I64Load32U { memarg } => (memarg, I32, Unsigned(I64)),
+        use Opcode as C;
+        let (memarg, opcode, ty, bytes) = match op {
+            O::I32Load { memarg } => (memarg, C::Load, I32, 4),
+            O::I64Load { memarg } => (memarg, C::Load, I64, 8),
+            O::F32Load { memarg } => (memarg, C::Load, F32, 4),
+            O::F64Load { memarg } => (memarg, C::Load, F64, 8),
+            O::V128Load { memarg } => (memarg, C::Load, I8X16, 16),
+            O::I32Load8S { memarg } => (memarg, C::Sload8, I32, 1),
+            O::I32Load8U { memarg } => (memarg, C::Uload8, I32, 1),
+            O::I32Load16S { memarg } => (memarg, C::Sload16, I32, 2),
+            O::I32Load16U { memarg } => (memarg, C::Uload16, I32, 2),
+            O::I64Load8S { memarg } => (memarg, C::Sload8, I64, 1),
+            O::I64Load8U { memarg } => (memarg, C::Uload8, I64, 1),
+            O::I64Load16S { memarg } => (memarg, C::Sload16, I64, 2),
+            O::I64Load16U { memarg } => (memarg, C::Uload16, I64, 2),
+            O::I64Load32S { memarg } => (memarg, C::Sload32, I64, 4),
+            O::I64Load32U { memarg } => (memarg, C::Uload32, I64, 4),
         };
-        let value = self.load_from(memarg, ty);
-        let value = match extend {
-            None => value,
-            Signed(to) => self.b.ins().sextend(to, value),
-            Unsigned(to) => self.b.ins().uextend(to, value),
-        };
+        let (at, flags) = self.access(memarg, bytes);
+        let flags = self.b.func.dfg.mem_flags.insert(flags).expect("there are few kinds of accesses");
+        let (load, dfg) = self.b.ins().Load(opcode, ty, flags, at.displacement.into(), at.base);
+        let value = dfg.first_result(load);
         self.push(value);
     }
 
@@ -112,14 +108,41 @@ impl Translator<'_, '_> {
             .with_alias_region(Some(self.regions.memory))
     }
 
-    /// Returns where a memory's bytes start, as a value and a constant distance from it. The
-    /// distance is folded into every access, so the slot's own memory needs no register but vmctx.
-    fn memory_base(&mut self, memory: u32) -> (Value, i32) {
-        match self.module.layout.memory(memory) {
-            MemoryPlace::Slot { .. } => (self.vmctx, MEMORY),
-            MemoryPlace::Import(entry) => {
-                let base = self.load_constant(I64, self.vmctx, entry + import_space::BASE, self.regions.host);
-                (base, 0)
+    /// Begins a function, in its first block. The address of the slot's own memory is a distance
+    /// from vmctx at first; Cranelift adds that to the displacement of each access.
+    pub(super) fn begin_memory(&mut self) {
+        let info = self.module.info;
+        if info.memories.len() > info.num_imported_memories as usize {
+            let distance = self.b.ins().iconst(I64, i64::from(MEMORY));
+            let base = self.b.ins().iadd(self.vmctx, distance);
+            self.own_memory = Some(OwnMemory { base, accesses: 0 });
+        }
+    }
+
+    /// Ends a function, when all its accesses are known. If there are several, it loads the address
+    /// of the memory: a register of its own serves them better than vmctx, which every call wants
+    /// in a register of its choice. Accesses get shorter, too.
+    pub(super) fn settle_memory(&mut self) {
+        let Some(OwnMemory { base, accesses: LOADED_FROM.. }) = self.own_memory else { return };
+        let dfg = &mut self.b.func.dfg;
+        let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+        let flags = flags.with_alias_region(Some(self.regions.host));
+        let flags = dfg.mem_flags.insert(flags).expect("there are few kinds of accesses");
+        let place = dfg.value_def(base).unwrap_inst();
+        dfg.insts[place] =
+            InstructionData::Load { opcode: Opcode::Load, arg: self.vmctx, flags, offset: header::MEMORY_BASE.into() };
+    }
+
+    /// Returns where a memory's bytes start, for an access.
+    fn memory_base(&mut self, memory: u32) -> Value {
+        match (self.module.layout.memory(memory), &mut self.own_memory) {
+            (MemoryPlace::Slot { .. }, Some(own)) => {
+                own.accesses += 1;
+                own.base
+            }
+            (MemoryPlace::Slot { .. }, None) => unreachable!("a function begins with the address of the memory"),
+            (MemoryPlace::Import(entry), _) => {
+                self.load_constant(I64, self.vmctx, entry + import_space::BASE, self.regions.host)
             }
         }
     }
@@ -128,7 +151,7 @@ impl Translator<'_, '_> {
     /// needed.
     pub(super) fn address(&mut self, memory: u32, index: Value, offset: u64, size: u32) -> Address {
         let index = self.widen(index);
-        let (base, displacement) = self.memory_base(memory);
+        let base = self.memory_base(memory);
         let reach = offset.saturating_add(u64::from(size));
         let ty = self.module.info.memories[memory as usize];
         let wide = ty.memory64;
@@ -136,7 +159,7 @@ impl Translator<'_, '_> {
             // index + offset + size < 4 GiB + GUARD, so it ends in the guard at the latest.
             let index = if wide { self.narrow(index) } else { index };
             let base = self.b.ins().iadd(base, index);
-            return Address { base, displacement: displacement + offset as i32 };
+            return Address { base, displacement: offset as i32 };
         }
         // No memory is larger than its reservation. Beyond that, an access is outside whatever the
         // index is.
@@ -154,7 +177,7 @@ impl Translator<'_, '_> {
         let start = self.b.ins().iadd_imm_u(index, offset);
         let zero = self.b.ins().iconst(I64, 0);
         let start = self.b.ins().select_spectre_guard(outside, zero, start);
-        Address { base: self.b.ins().iadd(base, start), displacement }
+        Address { base: self.b.ins().iadd(base, start), displacement: 0 }
     }
 
     /// Returns a 64-bit index, or that of vmctx if it does not fit 32 bits. vmctx is in the guard

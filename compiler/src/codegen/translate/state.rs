@@ -70,6 +70,16 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) tries_begun: usize,
     /// Set if the code is metered.
     pub(super) meter: Option<Meter>,
+    /// Set if the instance's slot has a memory.
+    pub(super) own_memory: Option<OwnMemory>,
+}
+
+/// The memory in the instance's own slot.
+pub(super) struct OwnMemory {
+    /// The address of its first byte.
+    pub(super) base: Value,
+    /// How often the code accesses it.
+    pub(super) accesses: usize,
 }
 
 /// What is known while metered code is translated.
@@ -202,6 +212,7 @@ impl<'m, 'b> Translator<'m, 'b> {
             tries: None,
             tries_begun: 0,
             meter: None,
+            own_memory: None,
         }
     }
 

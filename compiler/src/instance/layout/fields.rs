@@ -25,6 +25,8 @@ pub mod header {
     pub const HEAP_OWNER: i32 = HOST + 32;
     /// Pointer to the engine's table of supertypes ([`supertypes`](super::supertypes)).
     pub const SUPERTYPES: i32 = HOST + 40;
+    /// The address of the linear memory in the slot.
+    pub const MEMORY_BASE: i32 = HOST + 48;
     /// Bytes kept for these fields.
     pub const SIZE: u64 = CACHE_LINE;
 }

@@ -13,7 +13,8 @@
 //!
 //! vmctx points into the middle of the guard. From there both the state and the start of the memory
 //! are within a signed 32-bit displacement, so an access to either needs no base register of its
-//! own. Still, 2 GiB of inaccessible space are between anything writable and the start of the
+//! own. (Code that accesses the memory often has one all the same: the host cell has its address.)
+//! Still, 2 GiB of inaccessible space are between anything writable and the start of the
 //! memory. It also makes a null funcref cheap to catch: distance 0 from vmctx is an address that
 //! always faults.
 //!
