@@ -152,12 +152,12 @@ pub use minirt_compiler::module::{
 };
 pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Printable, Trap};
 pub use module::{ExportType, ImageInfo, ImportType, MemoryImageInfo, Module, ModuleFunction, RemainingStep};
-pub use object::{ExnRefPre, ExnType, MemoryAccessError, MemoryMut};
+pub use object::{ArrayRefPre, ExnRefPre, ExnType, MemoryAccessError, MemoryMut, StructRefPre};
 pub use pool::EngineStats;
 pub use store::{
-    AnyRef, AsContext, AsContextMut, ExnRef, Extern, ExternRef, Func, GcRef, Global, Instance, LimitExceeded, Memory,
-    OwnedRooted, ResourceLimiter, RootScope, Rooted, RootedGcRef, Store, StoreContext, StoreContextMut, StoreLimits,
-    StoreLimitsBuilder, Table, Tag, ThrownException, UpdateDeadline,
+    AnyRef, ArrayRef, AsContext, AsContextMut, EqRef, ExnRef, Extern, ExternRef, Func, GcRef, Global, Instance,
+    LimitExceeded, Memory, OwnedRooted, ResourceLimiter, RootScope, Rooted, RootedGcRef, Store, StoreContext,
+    StoreContextMut, StoreLimits, StoreLimitsBuilder, StructRef, Table, Tag, ThrownException, UpdateDeadline,
 };
 pub use value::{I31, Ref, Val, WasmTy};
 

@@ -105,6 +105,88 @@
 //! }
 //! ```
 //!
+//! The value behind an external reference is borrowed from the store, so that it is not collected
+//! while it is in use:
+//!
+//! ```
+//! # use minirt::{ExternRef, Rooted, Store};
+//! fn text(store: &mut Store<()>, value: Rooted<ExternRef>) -> Option<String> {
+//!     let text = value.data(&*store).unwrap()?.downcast_ref::<String>()?.clone();
+//!     store.gc();
+//!     Some(text)
+//! }
+//! ```
+//! ```compile_fail,E0502
+//! # use minirt::{ExternRef, Rooted, Store};
+//! fn text(store: &mut Store<()>, value: Rooted<ExternRef>) -> Option<String> {
+//!     let text = value.data(&*store).unwrap()?.downcast_ref::<String>()?;
+//!     store.gc();
+//!     Some(text.clone())
+//! }
+//! ```
+//!
+//! So is the store while somebody goes through an array, which would move:
+//!
+//! ```
+//! # use minirt::{ArrayRef, Rooted, Store, Val};
+//! fn zero(store: &mut Store<()>, array: Rooted<ArrayRef>) {
+//!     let odd = array.elems(&mut *store).unwrap().filter(|elem| elem.unwrap_i32() % 2 == 1).count();
+//!     array.set(&mut *store, 0, Val::I32(odd as i32)).unwrap();
+//! }
+//! ```
+//! ```compile_fail,E0499
+//! # use minirt::{ArrayRef, Rooted, Store, Val};
+//! fn zero(store: &mut Store<()>, array: Rooted<ArrayRef>) {
+//!     for (index, _) in (0..).zip(array.elems(&mut *store).unwrap()) {
+//!         array.set(&mut *store, index, Val::I32(0)).unwrap();
+//!     }
+//! }
+//! ```
+//!
+//! As long as a scope lasts, its store is in reach through it alone, so scopes end in order:
+//!
+//! ```
+//! # use minirt::{ExternRef, RootScope, Store};
+//! fn scoped(store: &mut Store<()>) {
+//!     let mut scope = RootScope::new(store);
+//!     let value = ExternRef::new(&mut scope, 1);
+//! }
+//! ```
+//! ```compile_fail,E0499
+//! # use minirt::{ExternRef, RootScope, Store};
+//! fn scoped(store: &mut Store<()>) {
+//!     let mut scope = RootScope::new(&mut *store);
+//!     let value = ExternRef::new(&mut *store, 1);
+//!     drop(scope);
+//! }
+//! ```
+//!
+//! A reference to anything is not one to a structure before somebody has looked:
+//!
+//! ```
+//! # use minirt::{AnyRef, Rooted, Store, StructRef};
+//! fn structure(store: &Store<()>, any: Rooted<AnyRef>) -> Option<Rooted<StructRef>> {
+//!     any.as_struct(store).unwrap()
+//! }
+//! ```
+//! ```compile_fail,E0308
+//! # use minirt::{AnyRef, Rooted, Store, StructRef};
+//! fn structure(store: &Store<()>, any: Rooted<AnyRef>) -> Option<Rooted<StructRef>> {
+//!     Some(any)
+//! }
+//! ```
+//!
+//! Threads share what guests hold, so it must be shareable:
+//!
+//! ```
+//! let mut store = minirt::Store::new(&minirt::Engine::default(), ());
+//! minirt::ExternRef::new(&mut store, std::sync::Arc::new(1)).unwrap();
+//! ```
+//! ```compile_fail,E0277
+//! let mut store = minirt::Store::new(&minirt::Engine::default(), ());
+//! minirt::ExternRef::new(&mut store, std::rc::Rc::new(1)).unwrap();
+//! ```
+//!
 //! A store can only move to another thread if its data can:
 //!
 //! ```

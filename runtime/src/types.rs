@@ -318,6 +318,11 @@ impl NumberedTypes for Types<'_> {
 }
 
 impl RegisteredTypes {
+    /// Returns whether they are the types of a registry.
+    pub(crate) fn is_of(&self, registry: &Arc<TypeRegistry>) -> bool {
+        Arc::ptr_eq(&self.registry, registry)
+    }
+
     /// Keeps the types known as long as the registry.
     pub(crate) fn keep_forever(mut self) {
         self.numbers.clear();

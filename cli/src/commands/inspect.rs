@@ -84,11 +84,11 @@ fn describe(out: &mut String, module: &Module, file: &str) -> std::fmt::Result {
     }
     writeln!(out, "\nimports: {}", module.imports().len())?;
     for import in module.imports() {
-        writeln!(out, "  {}::{}", printable::name(import.module()), typed(import.name(), &import.ty()))?;
+        writeln!(out, "  {}::{}", printable::name(import.module()), typed(import.name(), &import.ty(), module))?;
     }
     writeln!(out, "\nexports: {}", module.exports().len())?;
     for export in module.exports() {
-        writeln!(out, "  {}", typed(export.name(), &export.ty()))?;
+        writeln!(out, "  {}", typed(export.name(), &export.ty(), module))?;
     }
     let image = module.image_info();
     sizes(out, &image)?;
@@ -96,9 +96,9 @@ fn describe(out: &mut String, module: &Module, file: &str) -> std::fmt::Result {
     remaining(out, &image)
 }
 
-fn typed(name: &str, ty: &ExternType) -> String {
+fn typed(name: &str, ty: &ExternType, module: &Module) -> String {
     match ty {
-        ExternType::Func(ty) => signature(name, ty),
+        ExternType::Func(ty) => signature(name, ty, Some(module)),
         other => format!("{}: {other}", printable::name(name)),
     }
 }

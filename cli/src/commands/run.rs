@@ -11,7 +11,7 @@ use crate::guest::unknown_imports;
 use crate::options::args::{Profile, RunArgs};
 use crate::options::grants::Preload;
 use crate::options::wasm_options;
-use crate::output::display;
+use crate::output::object;
 use crate::output::printable;
 use crate::output::report::{Report, print};
 use minirt::{Config, Engine, Instance, Linker, Module, ProfilingStrategy, Store};
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Outcome> {
         offer(&mut linker, store, preload, module, args)?;
     }
     let instance = link(&linker, store, &module, args.file(), args)?;
-    call(store, instance, &entry, args.file())
+    call(store, instance, &module, &entry, args.file())
 }
 
 /// Starts the clock by which the guest has to end, if there is one.
@@ -92,14 +92,20 @@ fn link(
     }
 }
 
-fn call(store: &mut Store<Host>, instance: Instance, entry: &Entry, file: &Path) -> Result<(), Outcome> {
+fn call(
+    store: &mut Store<Host>,
+    instance: Instance,
+    module: &Module,
+    entry: &Entry,
+    file: &Path,
+) -> Result<(), Outcome> {
     if let Some(initialize) = entry.initialize {
         invoke(store, instance, initialize, &[], 0, file)?;
     }
     let Some(call) = &entry.call else { return Ok(()) };
     let results = invoke(store, instance, &call.name, &call.arguments, call.results, file)?;
     if call.print {
-        print(&results.iter().map(|value| display::display(value) + "\n").collect::<String>())?;
+        print(&results.iter().map(|value| object::display(value, &mut *store, module) + "\n").collect::<String>())?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use super::input::shown;
 use crate::output::display;
-use crate::output::names::{functions, listed, nearest, signature};
+use crate::output::names::{functions, listed, nearest, signature, type_name};
 use crate::output::printable;
 use crate::output::report::Report;
 use minirt::{ExternType, FuncType, Module, Val};
@@ -65,7 +65,7 @@ pub(crate) fn choose(module: &Module, file: &Path, invoke: Option<&str>, words: 
         Some(ExternType::Func(ty)) => ty,
         other => return Err(no_function(module, file, name, other.as_ref())),
     };
-    let arguments = arguments(file, name, &ty, words)?;
+    let arguments = arguments(module, file, name, &ty, words)?;
     let call = Call { name: name.to_owned(), arguments, results: ty.results().len(), print: true };
     // A user who names it wants one call, not two.
     let initialize = if name == INITIALIZE { None } else { initialize(module) };
@@ -95,9 +95,11 @@ fn start(module: &Module, file: &Path) -> Result<Entry, Report> {
         }
         Some(ExternType::Func(ty)) => {
             let what = format!("{} cannot be started", shown(file));
-            let because =
-                format!("its function is {}, and a command's takes and returns nothing", signature(START, &ty));
-            Err(Report::new(what, because, format!("call it as in: {}", example(file, START, &ty))))
+            let because = format!(
+                "its function is {}, and a command's takes and returns nothing",
+                signature(START, &ty, Some(module))
+            );
+            Err(Report::new(what, because, format!("call it as in: {}", example(file, START, &ty, module))))
         }
         None if is_plain_function(module, INITIALIZE) => Ok(Entry { initialize: initialize(module), call: None }),
         other => Err(no_function(module, file, START, other.as_ref())),
@@ -113,17 +115,17 @@ fn no_function(module: &Module, file: &Path, name: &str, other: Option<&ExternTy
         None if name == START => "it is not a command but a library of these functions:".to_owned(),
         None => "it exports only these functions:".to_owned(),
     };
-    let details = if other.is_none() { listed(&functions) } else { Vec::new() };
-    Report::new(what, because, call_instead(file, name, &functions)).with_details(details)
+    let details = if other.is_none() { listed(&functions, module) } else { Vec::new() };
+    Report::new(what, because, call_instead(file, name, &functions, module)).with_details(details)
 }
 
-fn call_instead(file: &Path, name: &str, functions: &[(String, FuncType)]) -> String {
+fn call_instead(file: &Path, name: &str, functions: &[(String, FuncType)], module: &Module) -> String {
     if let Some(near) = nearest(name, functions.iter().map(|(name, _)| name.as_str())) {
         return format!("did you mean `{}`?", printable::name(near));
     }
     // Names with an underscore first are for toolchains.
     match functions.iter().find(|(name, _)| !name.starts_with('_')).or(functions.first()) {
-        Some((name, ty)) => format!("call one of its functions, as in: {}", example(file, name, ty)),
+        Some((name, ty)) => format!("call one of its functions, as in: {}", example(file, name, ty, module)),
         None => "export a function that can be called".to_owned(),
     }
 }
@@ -140,13 +142,13 @@ fn kind(ty: &ExternType) -> &'static str {
 
 /// Returns the arguments that words of the command line stand for. A function that takes none
 /// leaves them to the guest, which gets them all in any case.
-fn arguments(file: &Path, name: &str, ty: &FuncType, words: &[OsString]) -> Result<Vec<Val>, Report> {
+fn arguments(module: &Module, file: &Path, name: &str, ty: &FuncType, words: &[OsString]) -> Result<Vec<Val>, Report> {
     let params = ty.params();
-    let because = || format!("its signature is {}", signature(name, ty));
+    let because = || format!("its signature is {}", signature(name, ty, Some(module)));
     if !params.is_empty() && params.len() != words.len() {
         let (takes, given) = (count(params.len()), words.len());
         let what = format!("`{}` takes {takes}, but got {given}", printable::name(name));
-        return Err(Report::new(what, because(), format!("call it as in: {}", example(file, name, ty))));
+        return Err(Report::new(what, because(), format!("call it as in: {}", example(file, name, ty, module))));
     }
     let mut arguments = Vec::with_capacity(params.len());
     for (word, param) in words.iter().zip(params) {
@@ -169,10 +171,11 @@ fn count(number: usize) -> String {
 }
 
 /// Returns the command that calls a function.
-fn example(file: &Path, name: &str, ty: &FuncType) -> String {
+fn example(file: &Path, name: &str, ty: &FuncType, module: &Module) -> String {
     const MOST: usize = 16;
     let (name, file) = (printable::name(name), printable::path(file));
-    let placeholders: String = ty.params().iter().take(MOST).map(|ty| format!(" <{ty}>")).collect();
+    let placeholders: String =
+        ty.params().iter().take(MOST).map(|ty| format!(" <{}>", type_name(ty, Some(module)))).collect();
     let more = if ty.params().len() > MOST { " ..." } else { "" };
     format!("minirt run --invoke {name} {file}{placeholders}{more}")
 }

@@ -36,12 +36,14 @@ pub(crate) enum WasmOption {
     Exceptions(bool),
     /// Whether there are exceptions as they were before WebAssembly 3.0.
     LegacyExceptions(bool),
+    /// Whether there are structures and arrays.
+    Gc(bool),
 }
 
 /// An option: its name, the value that it takes, what it does, and how the value is read.
 type Known = (&'static str, &'static str, &'static str, fn(&str) -> Result<WasmOption, String>);
 
-const KNOWN: [Known; 13] = {
+const KNOWN: [Known; 14] = {
     use WasmOption as W;
     [
         ("fuel", "N", "trap after N units of work; about one for each instruction", |v| number(v).map(W::Fuel)),
@@ -72,6 +74,7 @@ const KNOWN: [Known; 13] = {
         ("legacy-exceptions", "y|n", "exceptions as before WebAssembly 3.0; otherwise y", |v| {
             switch(v).map(W::LegacyExceptions)
         }),
+        ("gc", "y|n", "structures and arrays; otherwise n", |v| switch(v).map(W::Gc)),
     ]
 };
 
@@ -165,6 +168,7 @@ pub(crate) fn configure(config: &mut Config, options: &[WasmOption]) {
             WasmOption::FunctionReferences(enable) => config.wasm_function_references(enable),
             WasmOption::Exceptions(enable) => config.wasm_exceptions(enable),
             WasmOption::LegacyExceptions(enable) => config.wasm_legacy_exceptions(enable),
+            WasmOption::Gc(enable) => config.wasm_gc(enable),
             _ => continue,
         };
     }

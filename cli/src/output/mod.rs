@@ -10,3 +10,4 @@ pub(crate) mod table;
 pub(crate) mod artifact_file;
 pub(crate) mod assembly;
 pub(crate) mod display;
+pub(crate) mod object;

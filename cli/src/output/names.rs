@@ -1,7 +1,7 @@
 //! Signatures as one reads them, and names that are nearly right.
 
 use super::printable;
-use minirt::{ExternType, FuncType, Module, ValType};
+use minirt::{ExternType, FuncType, HeapType, Module, RefType, ValType};
 
 /// The most functions that a message lists.
 const MOST: usize = 20;
@@ -15,17 +15,30 @@ const LONGEST: usize = 100;
 const CANDIDATES: usize = 10_000;
 
 /// Returns a signature as a declaration, safe to print: `add(i32, i32) -> i32`.
-pub(crate) fn signature(name: &str, ty: &FuncType) -> String {
-    let (name, params) = (printable::name(name), joined(ty.params()));
+pub(crate) fn signature(name: &str, ty: &FuncType, module: Option<&Module>) -> String {
+    let (name, params) = (printable::name(name), joined(ty.params(), module));
     match ty.results() {
         [] => format!("{name}({params})"),
-        [one] => format!("{name}({params}) -> {one}"),
-        many => format!("{name}({params}) -> ({})", joined(many)),
+        [one] => format!("{name}({params}) -> {}", type_name(one, module)),
+        many => format!("{name}({params}) -> ({})", joined(many, module)),
     }
 }
 
-fn joined(types: &[ValType]) -> String {
-    let shown = types.iter().take(MOST_TYPES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+/// Returns a type as it is printed: structures and arrays by the names that the module has for them.
+pub(crate) fn type_name(ty: &ValType, module: Option<&Module>) -> String {
+    let ValType::Ref(RefType { nullable, heap }) = ty else { return ty.to_string() };
+    let name = match heap {
+        HeapType::ConcreteStruct(number) | HeapType::ConcreteArray(number) => {
+            module.and_then(|module| module.type_name(*number))
+        }
+        _ => None,
+    };
+    let null = if *nullable { "null " } else { "" };
+    name.map_or_else(|| ty.to_string(), |name| format!("(ref {null}${})", printable::name(name)))
+}
+
+fn joined(types: &[ValType], module: Option<&Module>) -> String {
+    let shown = types.iter().take(MOST_TYPES).map(|ty| type_name(ty, module)).collect::<Vec<_>>().join(", ");
     match types.len().saturating_sub(MOST_TYPES) {
         0 => shown,
         more => format!("{shown} and {more} more"),
@@ -42,8 +55,9 @@ pub(crate) fn functions(module: &Module) -> Vec<(String, FuncType)> {
 }
 
 /// Returns the signatures of functions, one a line, and not too many of them.
-pub(crate) fn listed(functions: &[(String, FuncType)]) -> Vec<String> {
-    let mut lines: Vec<String> = functions.iter().take(MOST).map(|(name, ty)| signature(name, ty)).collect();
+pub(crate) fn listed(functions: &[(String, FuncType)], module: &Module) -> Vec<String> {
+    let line = |(name, ty): &(String, FuncType)| signature(name, ty, Some(module));
+    let mut lines: Vec<String> = functions.iter().take(MOST).map(line).collect();
     if functions.len() > MOST {
         lines.push(format!("and {} more", functions.len() - MOST));
     }
@@ -74,10 +88,10 @@ mod tests {
     #[test]
     fn a_signature_reads_like_a_declaration() {
         let ty = FuncType::new([ValType::I32, ValType::F64], [ValType::I64]);
-        assert_eq!(signature("f", &ty), "f(i32, f64) -> i64");
-        assert_eq!(signature("g", &FuncType::new([], [])), "g()");
+        assert_eq!(signature("f", &ty, None), "f(i32, f64) -> i64");
+        assert_eq!(signature("g", &FuncType::new([], []), None), "g()");
         let ty = FuncType::new([], [ValType::I32, ValType::FUNCREF]);
-        assert_eq!(signature("h", &ty), "h() -> (i32, funcref)");
+        assert_eq!(signature("h", &ty, None), "h() -> (i32, funcref)");
     }
 
     #[test]
@@ -93,9 +107,9 @@ mod tests {
     #[test]
     fn a_signature_is_one_short_line() {
         let ty = FuncType::new(vec![ValType::I32; 1000], vec![ValType::I64; 1000]);
-        let shown = signature("f\n\x1b[2Jg", &ty);
+        let shown = signature("f\n\x1b[2Jg", &ty, None);
         assert!(shown.starts_with("f\\n\\u{1b}[2Jg(i32, ") && shown.contains("i32 and 984 more) -> (i64"), "{shown}");
-        assert!(signature(&"x".repeat(1 << 20), &ty).len() < 500);
+        assert!(signature(&"x".repeat(1 << 20), &ty, None).len() < 500);
     }
 
     #[test]

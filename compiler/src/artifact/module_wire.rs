@@ -13,7 +13,7 @@ structs! {
     ModuleInfo {
         name types rec_groups canonical_types imports exports exports_by_name funcs tables memories globals tags
         num_imported_funcs num_imported_tables num_imported_memories num_imported_globals num_imported_tags
-        global_inits table_inits elements data data_bytes start func_names
+        global_inits table_inits elements data data_bytes start func_names type_names
     }
     Import { module name entity }
     Export { name entity }

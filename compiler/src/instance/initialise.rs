@@ -309,6 +309,11 @@ fn element(base: i32, index: u64) -> i32 {
     base.wrapping_add((index * ELEMENT_SIZE) as i32)
 }
 
+/// Returns a heap without objects.
+pub fn empty_heap() -> MemoryImage {
+    heap(&[])
+}
+
 /// Returns a heap with these objects.
 fn heap(objects: &[u8]) -> MemoryImage {
     let next = object::FIRST + objects.len() as u64;

@@ -10,3 +10,5 @@ pub mod code;
 pub mod image;
 pub(crate) mod compiled;
 pub(crate) mod initialise;
+
+pub use initialise::empty_heap;

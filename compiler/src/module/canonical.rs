@@ -199,6 +199,11 @@ pub trait NumberedTypes {
     /// Returns the type with a number, if there is one.
     fn get(&self, number: u32) -> Option<&TypeDef>;
 
+    /// Returns the name by which people know the type with a number, if it has one.
+    fn name(&self, _number: u32) -> Option<&str> {
+        None
+    }
+
     /// Returns whether the type `sub` is `of`, or extends it by any number of steps.
     fn is_subtype(&self, sub: u32, of: u32) -> bool {
         successors(Some(sub), |number| self.get(*number)?.supertype).any(|number| number == of)

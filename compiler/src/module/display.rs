@@ -6,6 +6,7 @@ use super::canonical::NumberedTypes;
 use super::composite::{ArrayType, CompositeType, FieldType, StorageType, StructType};
 use super::externs::{ExternType, GlobalType, MemoryType, TableType, TagType};
 use super::types::{FuncType, HeapType, RefType, ValType};
+use crate::base::printable::Printable;
 use std::fmt::{self, Display, Formatter};
 
 /// A type to be shown to people.
@@ -17,8 +18,8 @@ pub struct Shown<'a, T> {
 }
 
 impl<'a, T> Shown<'a, T> {
-    /// Shows a type with the types that it names in place of their numbers. What these name in turn
-    /// is shown by number.
+    /// Shows a type with the types that it names in place of their numbers: those of objects by their
+    /// names, if they have any. What these name in turn is shown by number.
     pub fn new(ty: &'a T, types: &'a dyn NumberedTypes) -> Self {
         Self { ty, types: Some(types) }
     }
@@ -79,9 +80,13 @@ impl Display for Shown<'_, HeapType> {
             HeapType::Array => f.write_str("array"),
             HeapType::None => f.write_str("none"),
             HeapType::ConcreteFunc(number) | HeapType::ConcreteStruct(number) | HeapType::ConcreteArray(number) => {
-                match self.types.and_then(|types| types.get(*number)) {
-                    Some(named) => named.composite.fmt(f),
-                    None => number.fmt(f),
+                let Some(types) = self.types else { return number.fmt(f) };
+                // The type of a function says more than its name; that of an object may be long.
+                let is_object = !matches!(self.ty, HeapType::ConcreteFunc(_));
+                match (types.name(*number).filter(|_| is_object), types.get(*number)) {
+                    (Some(name), _) => write!(f, "${}", Printable::new(name)),
+                    (None, Some(named)) => named.composite.fmt(f),
+                    (None, None) => number.fmt(f),
                 }
             }
         }

@@ -196,6 +196,8 @@ pub struct ModuleInfo {
     pub start: Option<u32>,
     /// Names of functions from the name section.
     pub func_names: Names,
+    /// The names of types, from the name section.
+    pub type_names: Names,
 }
 
 impl ModuleInfo {

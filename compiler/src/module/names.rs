@@ -1,4 +1,4 @@
-//! Holds the names of functions, from the name section.
+//! Holds the names of functions and types, from the name section.
 
 use crate::base::bytes::{Bytes, Record, RecordTable};
 

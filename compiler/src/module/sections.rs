@@ -15,7 +15,8 @@ use super::types::{HeapType, RefType};
 use crate::base::error::{CompileError, Feature};
 use crate::settings::Features;
 use wasmparser::{
-    DataKind, ElementKind, ExternalKind, KnownCustom, Name, NameSectionReader, Operator, Payload, TableInit, TypeRef,
+    DataKind, ElementKind, ExternalKind, KnownCustom, Name, NameMap, NameSectionReader, Operator, Payload, TableInit,
+    TypeRef,
 };
 
 /// Collects what the sections say.
@@ -286,17 +287,21 @@ impl Sections {
         for name in names {
             match name? {
                 Name::Module { name, .. } => self.info.name = Some(name.to_owned()),
-                Name::Function(map) => {
-                    let names = map.into_iter().map(|n| n.map(|n| (n.index, n.name)));
-                    let mut names = names.collect::<Result<Vec<_>, _>>()?;
-                    names.sort_by_key(|(index, _)| *index);
-                    self.info.func_names = Names::new(names);
-                }
+                Name::Function(map) => self.info.func_names = sorted(map)?,
+                Name::Type(map) => self.info.type_names = sorted(map)?,
                 _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// Returns the names of a map, by number.
+fn sorted(map: NameMap<'_>) -> Result<Names, wasmparser::Error> {
+    let names = map.into_iter().map(|n| n.map(|n| (n.index, n.name)));
+    let mut names = names.collect::<Result<Vec<_>, _>>()?;
+    names.sort_by_key(|(index, _)| *index);
+    Ok(Names::new(names))
 }
 
 /// Returns an instruction of a constant expression, and `None` for its end.

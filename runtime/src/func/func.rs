@@ -3,12 +3,14 @@
 use super::host::{Caller, HostFunc, INLINE_VALUES};
 use super::into_func::{IntoFunc, IntoHost};
 use crate::call::enter::call;
+use crate::pool::InstanceData;
 use crate::store::{AsContext, AsContextMut, Func, HostFuncData, StoreInner};
 use crate::value::Val;
-use crate::vmctx::{FuncRecord, HostContext, Raw};
+use crate::vmctx::{FuncRecord, HostContext, Raw, VmContext};
 use anyhow::{Result, bail, ensure};
-use minirt_compiler::module::FuncType;
+use minirt_compiler::module::{FuncType, Shown};
 use smallvec::{SmallVec, smallvec};
+use std::fmt::Display;
 use std::mem::offset_of;
 use std::ptr::NonNull;
 
@@ -46,6 +48,25 @@ impl Func {
     pub fn wrap<S: AsContextMut, P, R>(mut store: S, closure: impl IntoFunc<S::Data, P, R>) -> Self {
         let IntoHost(host) = closure.into_host();
         Self::from_host(&mut store.as_context_mut().0.inner, &host)
+    }
+
+    /// Returns a type as text, with the names that the function's module has for types.
+    #[cold]
+    pub(super) fn shown<T>(self, store: &StoreInner, ty: &T) -> String
+    where
+        for<'a> Shown<'a, T>: Display,
+    {
+        // SAFETY: records live as long as their store.
+        let FuncRecord { callee, entry, .. } = *unsafe { self.record.as_ref() };
+        match NonNull::new(FuncRecord::callee(self.record, callee)) {
+            Some(vmctx) if !entry.is_null() => {
+                // SAFETY: what has an entry is the function of an instance, which is alive as long as
+                // the store, and nobody changes its description now.
+                let data = unsafe { InstanceData::shared(VmContext(vmctx)) };
+                data.prototype.shown(store.engine.types(), ty)
+            }
+            _ => store.engine.shown(ty),
+        }
     }
 
     pub(crate) fn from_host(store: &mut StoreInner, host: &HostFunc) -> Self {
@@ -106,7 +127,7 @@ impl Func {
     pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
         let inner = &mut store.as_context_mut().0.inner;
         let ty = self.type_in(inner);
-        check_arguments(inner, &ty, params, results)?;
+        check_arguments(inner, *self, &ty, params, results)?;
         let mut values: SmallVec<[Raw; INLINE_VALUES]> = smallvec![Raw::default(); params.len().max(results.len())];
         for (value, param) in values.iter_mut().zip(params) {
             *value = param.into_raw(inner)?;
@@ -121,7 +142,7 @@ impl Func {
     }
 }
 
-fn check_arguments(store: &StoreInner, ty: &FuncType, params: &[Val], results: &[Val]) -> Result<()> {
+fn check_arguments(store: &StoreInner, func: Func, ty: &FuncType, params: &[Val], results: &[Val]) -> Result<()> {
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     if params.len() != ty.params().len() {
         bail!("expected {}, found {}", plural(ty.params().len(), "argument"), params.len());
@@ -134,7 +155,7 @@ fn check_arguments(store: &StoreInner, ty: &FuncType, params: &[Val], results: &
             value.matches(*ty, store)?,
             "argument {i} is of type {}, where the function takes {}",
             value.ty(),
-            store.engine.shown(ty)
+            func.shown(store, ty)
         );
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::value::wasm_ty::sealed::StoreAccess;
 use crate::value::word_matches;
 use anyhow::{Result, ensure};
 use minirt_compiler::module::canonical::NumberedTypes;
-use minirt_compiler::module::{FuncType, Shown, ValType};
+use minirt_compiler::module::{FuncType, ValType};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
@@ -56,8 +56,8 @@ impl Func {
         let params = own.params().iter().zip(wanted.params()).map(if_checked);
         let wanted_if_checked = FuncType::new(params, wanted.results().iter().copied());
         let fits = own.params().len() == wanted.params().len() && types.signature_matches(&own, &wanted_if_checked);
-        let (own, wanted) = (Shown::new(&own, &types), Shown::new(wanted, &types));
-        ensure!(fits, "the function has type `{own}`, not `{wanted}`");
+        drop(types);
+        ensure!(fits, "the function has type `{}`, not `{}`", self.shown(store, &own), self.shown(store, wanted));
         Ok(true)
     }
 }
@@ -80,7 +80,7 @@ unsafe fn check_references(store: &StoreInner, func: Func, values: *const u128) 
         // SAFETY: the caller's promise.
         let word = unsafe { *values.add(i) } as u64;
         let fits = word_matches(word, *wanted, store);
-        ensure!(fits, "argument {i} is not a reference of the type {}", store.engine.shown(ty));
+        ensure!(fits, "argument {i} is not a reference of the type {}", func.shown(store, ty));
     }
     Ok(())
 }

@@ -143,7 +143,7 @@ pub(crate) fn check_type(
         ValueType::Tag(number) => ExternType::Tag(TagType::new(engine.func_type(number))),
     };
     let expected = engine.type_of(module, import.entity);
-    let shown = [engine.shown(&expected), engine.shown(&found)];
+    let shown = [module.shown(engine.types(), &expected), module.shown(engine.types(), &found)];
     let (module, name) = (import.module.clone(), import.name.clone());
     Err(IncompatibleImportError { module, name, expected, found, shown }.into())
 }

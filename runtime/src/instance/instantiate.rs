@@ -146,7 +146,26 @@ fn attach_heap(
     let instance = instantiate_as(store, engine, heap, &[], None, Role::Memory)?;
     let memory = Memory { instance, index: 0 }.space(store);
     let (owner, owner_index) = (data.vmctx(), data.index);
-    store.heap = Some(Heap { memory, owner_index, owner, users: 1 });
+    let mut heap = Heap::new(memory, owner_index, owner);
+    heap.users = 1;
+    store.heap = Some(heap);
+    store.publish_heap();
+    Ok(())
+}
+
+/// Gives a store a heap if it has none, one that no instance has brought.
+///
+/// # Errors
+/// Returns an error if there is no garbage collection, the store's limiter refuses the heap, or there is no memory for it.
+pub(crate) fn ensure_heap(store: &mut StoreInner) -> Result<()> {
+    if store.heap.is_some() {
+        return Ok(());
+    }
+    ensure!(store.engine.supertypes() != 0, "structures and arrays are switched off (`Config::wasm_gc`)");
+    let module = Module::of_heap(&store.engine)?;
+    let instance = instantiate_as(store, module.engine(), module.prototype(), &[], None, Role::Memory)?;
+    let memory = Memory { instance, index: 0 }.space(store);
+    store.heap = Some(Heap::new(memory, instance.index, memory.owner));
     store.publish_heap();
     Ok(())
 }

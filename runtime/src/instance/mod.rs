@@ -12,6 +12,6 @@ mod page_map;
 
 pub use incompatible::IncompatibleImportError;
 pub use instance::Export;
-pub(crate) use instantiate::Definition;
+pub(crate) use instantiate::{Definition, ensure_heap};
 pub use page_map::{FirstWriter, PageMap, PageRegion, PageRun, RegionKind};
 pub use snapshot::Snapshot;

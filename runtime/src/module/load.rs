@@ -12,6 +12,7 @@ use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
 use crate::types::RegisteredTypes;
 use anyhow::{Context, Result};
+use minirt_compiler::instance::empty_heap;
 use minirt_compiler::instance::image::{InitialImage, MemoryImage};
 use minirt_compiler::instance::layout::object::HEAP_MAX;
 use minirt_compiler::instance::layout::{HOST, HOST_PAGE, Layout, func_record};
@@ -75,6 +76,17 @@ impl Module {
         let Compiled { module, layout, image, code } = compiled;
         let image = Start { image, memory_file: None };
         Ok(Self::of(engine, &load(engine, module, layout, image, LoadedCode::new(code)?, false)?))
+    }
+}
+
+impl Module {
+    /// Makes a module whose instances have nothing but an empty heap.
+    ///
+    /// # Errors
+    /// Returns an error if there is no memory for it.
+    pub(crate) fn of_heap(engine: &Engine) -> Result<Self> {
+        let parts = parts_of_memory(engine, HEAP, empty_heap())?;
+        Ok(Self::of(engine, &prototype_of_parts(engine, parts, Vec::new(), false)))
     }
 }
 
@@ -147,11 +159,10 @@ fn parts_of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Resul
 
 /// Returns what instances are made of that have nothing but a heap, with the objects of a module's image.
 fn parts_of_heap(engine: &Engine, program: &Program, image: &MemoryImage) -> Result<PrototypeParts> {
-    let ty = MemoryType { maximum: Some(HEAP_MAX / WASM_PAGE), ..MemoryType::default() };
     let mut objects = Objects::of(image).context(NO_HEAP)?;
     let renumbered = objects.renumber(&program.info, Some, |index| program.types[index as usize]);
     renumbered.context(NO_HEAP)?;
-    parts_of_memory(engine, ty, objects.into_image(image.size))
+    parts_of_memory(engine, HEAP, objects.into_image(image.size))
 }
 
 /// Returns what the layout says about an image. Offsets of a layout count from vmctx, those of an image from the slot's
@@ -214,6 +225,14 @@ fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &L
         put(record + func_record::ENTRY, &(code.address(entry) as u64).to_le_bytes());
     }
 }
+
+/// The type of a heap.
+const HEAP: MemoryType = MemoryType {
+    minimum: 0,
+    maximum: Some(HEAP_MAX / WASM_PAGE),
+    memory64: false,
+    page_size_log2: WASM_PAGE.trailing_zeros() as u8,
+};
 
 const NO_HEAP: &str = "the objects of the module's image do not fit together";
 

@@ -5,12 +5,13 @@
 
 use crate::code::LoadedCode;
 use crate::cow::Image;
-use crate::types::RegisteredTypes;
+use crate::types::{RegisteredTypes, Types};
 use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::instance::layout::Layout;
-use minirt_compiler::module::ModuleInfo;
-use minirt_compiler::module::canonical::Renumber;
+use minirt_compiler::module::canonical::{NumberedTypes, Renumber};
+use minirt_compiler::module::{ModuleInfo, Shown, TypeDef};
 use std::any::Any;
+use std::fmt::Display;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -20,7 +21,8 @@ pub(crate) struct Prototype {
     pub(crate) program: Arc<Program>,
     pub(crate) image: Arc<Image>,
     pub(crate) remaining: Remaining,
-    /// For each memory that the module defines besides the first, and behind them for the heap if it needs one, what an instance with nothing but that is made from.
+    /// For each memory that the module defines besides the first, and behind them for the heap if it needs one, what an
+    /// instance with nothing but that is made from.
     pub(crate) extra_memories: Vec<Arc<Self>>,
     /// The handle that embedders hold, as long as one of them does.
     pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
@@ -77,6 +79,25 @@ impl Prototype {
         if self.info().types.is_empty() { ty } else { self.program.types[ty as usize] }
     }
 
+    /// Returns the name that the module's name section gives to the type with one of the engine's
+    /// numbers. If several of its types have the number, it is the first name.
+    pub(crate) fn type_name(&self, number: u32) -> Option<&str> {
+        let info = self.info();
+        if info.types.is_empty() {
+            return None;
+        }
+        let all = (0..).zip(self.program.types.iter()).filter(|(_, known)| **known == number);
+        all.filter_map(|(index, _)| info.type_names.get(index)).next()
+    }
+
+    /// Returns a type as text, with the module's names of those that it names.
+    pub(crate) fn shown<T>(&self, types: Types<'_>, ty: &T) -> String
+    where
+        for<'a> Shown<'a, T>: Display,
+    {
+        Shown::new(ty, &NamedTypes { types, names: self }).to_string()
+    }
+
     /// Returns the engine's number for the type of a function.
     pub(crate) fn func_type_id(&self, func: u32) -> u32 {
         self.type_id(self.info().funcs[func as usize].ty)
@@ -90,5 +111,21 @@ impl Prototype {
     /// Returns the same type with the engine's numbers in place of type indices.
     pub(crate) fn in_engine<T: Renumber>(&self, ty: &T) -> T {
         ty.renumber(&|index| self.type_id(index))
+    }
+}
+
+/// The types of an engine, with the names that a module has for some of them.
+struct NamedTypes<'a> {
+    types: Types<'a>,
+    names: &'a Prototype,
+}
+
+impl NumberedTypes for NamedTypes<'_> {
+    fn get(&self, number: u32) -> Option<&TypeDef> {
+        self.types.get(number)
+    }
+
+    fn name(&self, number: u32) -> Option<&str> {
+        self.names.type_name(number)
     }
 }

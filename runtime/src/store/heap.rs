@@ -1,11 +1,13 @@
 //! Describes the heap of a store: where its structures and arrays are.
 //!
 //! The first instance of the store whose module has types of structures or arrays brings the heap: the memory of an
-//! instance that has nothing else. All later ones share it.
+//! instance that has nothing else. All later ones share it. If the embedder makes an object before, its heap is the store's.
 
+use crate::types::RegisteredTypes;
 use crate::vmctx::{MemorySpace, VmContext};
 use minirt_compiler::instance::layout::object::{ARRAY_FLAG, BIAS, FIRST, NEXT, Parts, TAG_MASK, parts};
 use minirt_compiler::module::CompositeType;
+use rustc_hash::FxHashMap;
 
 /// The heap of a store.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Heap {
     pub(crate) owner: VmContext,
     /// How many instances use it.
     pub(crate) users: u32,
+    /// The types of what the embedder has made, which keep their numbers as long as the store.
+    types: FxHashMap<u32, RegisteredTypes>,
 }
 
 /// The start of an object.
@@ -30,6 +34,15 @@ pub(crate) struct ObjectHeader {
 }
 
 impl Heap {
+    pub(crate) fn new(memory: MemorySpace, owner_index: u32, owner: VmContext) -> Self {
+        Self { memory, owner_index, owner, users: 0, types: FxHashMap::default() }
+    }
+
+    /// Keeps a type known as long as the store. `hold` is asked for a reference to it, at most once.
+    pub(crate) fn hold(&mut self, number: u32, hold: impl FnOnce() -> RegisteredTypes) {
+        self.types.entry(number).or_insert_with(hold);
+    }
+
     /// Returns the address that offsets count from.
     pub(crate) fn base(&self) -> *mut u8 {
         self.memory.base.wrapping_sub(BIAS as usize)

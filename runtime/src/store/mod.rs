@@ -29,9 +29,12 @@ pub(crate) use exceptions::Exceptions;
 pub use extras::UpdateDeadline;
 pub(crate) use handle::ExnReference;
 pub use handle::{Extern, Func, Global, Instance, Memory, Table, Tag};
-pub(crate) use heap::Heap;
+pub(crate) use heap::{Heap, ObjectHeader};
 pub use limiter::{LimitExceeded, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
-pub use rooted::{AnyRef, ExnRef, ExternRef, GcRef, OwnedRooted, RootScope, Rooted, RootedGcRef};
+pub use rooted::{
+    AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, GcRef, OwnedRooted, RootScope, Rooted, RootedGcRef, StructRef,
+};
+pub(crate) use roots::Root;
 pub(crate) use stack_limit::StackLimit;
 pub use store::Store;
 pub(crate) use store::{Failure, HostFuncData, StoreData, StoreInner};

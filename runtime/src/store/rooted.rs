@@ -58,7 +58,8 @@ fn stale(why: Stale) -> Result<u64> {
     }
 }
 
-/// Something that Wasm has references to: [`AnyRef`] and its kinds, [`ExternRef`], or [`ExnRef`].
+/// Something that Wasm has references to: [`AnyRef`] and its kinds, [`ExternRef`],
+/// or [`ExnRef`].
 /// The embedder holds it as [`Rooted`] or [`OwnedRooted`].
 pub trait GcRef: Copy + sealed::Sealed {}
 
@@ -119,6 +120,47 @@ gc_refs! {
     /// # Ok::<(), minirt::Error>(())
     /// ```
     AnyRef,
+    /// What can be compared in Wasm: a structure, an array or an [`I31`](crate::I31). The embedder
+    /// holds it as `Rooted<EqRef>`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use minirt::{Engine, EqRef, I31, Rooted, Store};
+    /// # let mut store = Store::new(&Engine::default(), ());
+    /// let [one, other] = [5, 5].map(|n| EqRef::from_i31(&mut store, I31::wrapping_u32(n)));
+    /// assert!(Rooted::ref_eq(&store, &one, &other)?, "as `ref.eq` says");
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
+    EqRef,
+    /// A structure. The embedder holds it as `Rooted<StructRef>`.
+    ///
+    /// # Examples
+    /// ```
+    /// use minirt::{FieldType, Mutability, StorageType, StructRef, StructRefPre, StructType, Val};
+    /// # use minirt::{Config, Engine, Store};
+    /// # let mut store = Store::new(&Engine::new(Config::new().wasm_gc(true))?, ());
+    /// let byte = FieldType::new(Mutability::Var, StorageType::I8);
+    /// let colour = StructRefPre::new(&mut store, StructType::new([byte; 3]));
+    /// let red = StructRef::new(&mut store, &colour, &[Val::I32(255), Val::I32(0), Val::I32(0)])?;
+    /// red.set_field(&mut store, 1, Val::I32(0x180))?;
+    /// assert_eq!(red.field(&mut store, 1)?.unwrap_i32(), 0x80, "it takes the lowest bits");
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
+    StructRef,
+    /// An array. The embedder holds it as `Rooted<ArrayRef>`.
+    ///
+    /// # Examples
+    /// ```
+    /// use minirt::{ArrayRef, ArrayRefPre, ArrayType, FieldType, Mutability, Val, ValType};
+    /// # use minirt::{Config, Engine, Store};
+    /// # let mut store = Store::new(&Engine::new(Config::new().wasm_gc(true))?, ());
+    /// let numbers = ArrayType::new(FieldType::new(Mutability::Const, ValType::I64));
+    /// let numbers = ArrayRefPre::new(&mut store, numbers);
+    /// let three = ArrayRef::new_fixed(&mut store, &numbers, &[1_i64.into(), 2_i64.into(), 3_i64.into()])?;
+    /// assert_eq!((three.len(&store)?, three.get(&mut store, 2)?.unwrap_i64()), (3, 3));
+    /// # Ok::<(), minirt::Error>(())
+    /// ```
+    ArrayRef,
     /// A value of the host that Wasm can hold and pass on, but not look into. The embedder holds it
     /// as `Rooted<ExternRef>`.
     ///
@@ -209,13 +251,8 @@ impl<T: GcRef> Rooted<T> {
     /// Returns an error if this one may not be used any more, or belongs to another store.
     pub fn to_owned_rooted(&self, mut store: impl AsContextMut) -> Result<OwnedRooted<T>> {
         let store = &mut store.as_context_mut().0.inner;
-        let root = self.inner.root();
-        let word = store.word_mut(root)?;
-        let (root, owner) = match root.as_inline() {
-            Some(_) => (root, Arc::default()),
-            None => store.roots.get_mut().own(store.id, word),
-        };
-        Ok(OwnedRooted { inner: T::of(root), _owner: owner })
+        let word = store.word_mut(self.root())?;
+        Ok(OwnedRooted::new(store, word))
     }
 
     /// Returns whether both are copies of one handle. Two handles of the same object may be
@@ -249,6 +286,44 @@ impl<T: GcRef> Rooted<T> {
     }
 }
 
+macro_rules! more_general {
+    ($($of:ident $to:ident => $general:ident;)*) => {
+        $(impl Rooted<$of> {
+            #[doc = concat!("Returns the same reference as one to [`", stringify!($general), "`].")]
+            pub fn $to(self) -> Rooted<$general> {
+                Rooted::of(self.root())
+            }
+        }
+
+        impl From<Rooted<$of>> for Rooted<$general> {
+            fn from(it: Rooted<$of>) -> Self {
+                it.$to()
+            }
+        }
+
+        impl OwnedRooted<$of> {
+            #[doc = concat!("Returns the same reference as one to [`", stringify!($general), "`].")]
+            pub fn $to(self) -> OwnedRooted<$general> {
+                OwnedRooted { inner: sealed::Sealed::of(self.inner.root), owner: self.owner }
+            }
+        }
+
+        impl From<OwnedRooted<$of>> for OwnedRooted<$general> {
+            fn from(it: OwnedRooted<$of>) -> Self {
+                it.$to()
+            }
+        })*
+    };
+}
+
+more_general! {
+    EqRef to_anyref => AnyRef;
+    StructRef to_anyref => AnyRef;
+    StructRef to_eqref => EqRef;
+    ArrayRef to_anyref => AnyRef;
+    ArrayRef to_eqref => EqRef;
+}
+
 /// A reference that the embedder holds until it drops the last clone of this. What it leads to is
 /// not collected meanwhile.
 ///
@@ -271,7 +346,7 @@ impl<T: GcRef> Rooted<T> {
 pub struct OwnedRooted<T: GcRef> {
     inner: T,
     /// Tells the store whether there is still one who needs the entry.
-    _owner: Arc<()>,
+    owner: Arc<()>,
 }
 
 impl<T: GcRef> Debug for OwnedRooted<T> {
@@ -298,6 +373,22 @@ impl<T: GcRef> sealed::Held for OwnedRooted<T> {
 impl<T: GcRef> RootedGcRef<T> for OwnedRooted<T> {}
 
 impl<T: GcRef> OwnedRooted<T> {
+    #[inline]
+    pub(crate) fn root(&self) -> Root {
+        self.inner.root()
+    }
+
+    /// Holds a reference for the embedder until it drops this. `word` is the reference as Wasm holds
+    /// it, and not null.
+    pub(crate) fn new(store: &mut StoreInner, word: u64) -> Self {
+        let (root, owner) = if word & 1 == 1 {
+            (Root::inline(store.id, word as u32), Arc::default())
+        } else {
+            store.roots.get_mut().own(store.id, word)
+        };
+        Self { inner: T::of(root), owner }
+    }
+
     /// Returns a reference to the same that ends with the innermost scope. If this one belongs to
     /// another store, or leads to what is gone, then so does the other, and to use it is an error.
     pub fn to_rooted(&self, mut store: impl AsContextMut) -> Rooted<T> {

@@ -1,7 +1,7 @@
 //! Represents Wasm values on the host's side, and passes them into Wasm and back.
 
 use super::any::any_matches;
-use crate::store::{AnyRef, ExnRef, ExternRef, Func, GcRef, Rooted, StoreInner};
+use crate::store::{AnyRef, ArrayRef, AsContext, EqRef, ExnRef, ExternRef, Func, GcRef, Rooted, StoreInner, StructRef};
 use crate::vmctx::{FuncRecord, Raw};
 use anyhow::{Result, bail};
 use minirt_compiler::module::{HeapType, RefKind, RefType, ValType};
@@ -22,6 +22,9 @@ pub enum Val {
     AnyRef(Option<Rooted<AnyRef>>),
     ExnRef(Option<Rooted<ExnRef>>),
 }
+
+/// A vector is the largest value, and handles of references fit beside it.
+const _: () = assert!(size_of::<Val>() == 32);
 
 /// A reference, as tables hold them.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +151,13 @@ impl Val {
     /// Returns whether it can be used where `ty` is expected.
     ///
     /// # Errors
-    /// Returns an error if it is a stale reference, or one of another store.
+    /// Returns an error if it is a reference that belongs to another store, or that may not be used
+    /// any more ([`Rooted`]).
+    pub fn matches_ty(&self, store: impl AsContext, ty: &ValType) -> Result<bool> {
+        self.matches(*ty, &store.as_context().0.inner)
+    }
+
+    /// Does the same with a store that is at hand.
     #[inline]
     pub(crate) fn matches(&self, ty: ValType, store: &StoreInner) -> Result<bool> {
         match (self.ref_(), ty) {
@@ -193,6 +202,14 @@ impl Val {
 }
 
 impl Ref {
+    /// Returns whether it can be used where `ty` is expected.
+    ///
+    /// # Errors
+    /// The same as [`Val::matches_ty`].
+    pub fn matches_ty(&self, store: impl AsContext, ty: &RefType) -> Result<bool> {
+        self.matches(*ty, &store.as_context().0.inner)
+    }
+
     pub(crate) fn into_raw(self, store: &mut StoreInner) -> Result<u64> {
         match self {
             Self::Func(func) => func_to_raw(func, store),
@@ -346,6 +363,33 @@ references! {
     Any(Rooted<AnyRef>): is_any as_any unwrap_any; AnyRef [anyref unwrap_anyref any_ref unwrap_any_ref];
     Exn(Rooted<ExnRef>): is_exn as_exn unwrap_exn; ExnRef [exnref unwrap_exnref exn_ref unwrap_exn_ref];
 }
+
+macro_rules! from_special {
+    ($($ty:ident)*) => {
+        $(impl From<Rooted<$ty>> for Ref {
+            fn from(it: Rooted<$ty>) -> Self {
+                Self::Any(Some(it.to_anyref()))
+            }
+        }
+        impl From<Option<Rooted<$ty>>> for Ref {
+            fn from(it: Option<Rooted<$ty>>) -> Self {
+                Self::Any(it.map(Rooted::<$ty>::to_anyref))
+            }
+        }
+        impl From<Rooted<$ty>> for Val {
+            fn from(it: Rooted<$ty>) -> Self {
+                Ref::from(it).into()
+            }
+        }
+        impl From<Option<Rooted<$ty>>> for Val {
+            fn from(it: Option<Rooted<$ty>>) -> Self {
+                Ref::from(it).into()
+            }
+        })*
+    };
+}
+
+from_special! { EqRef StructRef ArrayRef }
 
 macro_rules! val_from {
     ($($ty:ty => $variant:ident $get:ident $unwrap:ident: $to:expr, $from:expr;)*) => {

@@ -1,17 +1,23 @@
 //! Maps Rust types to Wasm value types, and decides at compile time how each crosses into Wasm and
 //! back.
 
+use super::any::I31;
 use super::val::{func_from_raw, func_to_raw, gc_to_raw};
-use crate::store::{AnyRef, ExnRef, ExternRef, Func, GcRef, Rooted, StoreInner};
+use crate::store::{
+    AnyRef, ArrayRef, EqRef, ExnRef, ExternRef, Func, GcRef, OwnedRooted, Rooted, StoreInner, StructRef,
+};
 use anyhow::Result;
 use minirt_compiler::module::{HeapType, RefType, ValType};
 
 /// A Rust type that stands for a Wasm value type.
 ///
-/// Implemented for `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, `u128` (a v128, whose lane 0 is in the
-/// lowest bits), `Func`, and `Rooted` of `ExternRef`, `AnyRef` or `ExnRef` (references that are not
-/// null), and `Option` of each.
-pub trait WasmTy: Copy + Send + Sync + sealed::Sealed {
+/// Implemented for
+/// - `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, and `u128` (a v128, whose lane 0 is in the lowest
+///   bits);
+/// - references that are not null: `Func`, `I31`, and `Rooted` or `OwnedRooted` of `AnyRef`,
+///   `EqRef`, `StructRef`, `ArrayRef`, `ExternRef` or `ExnRef`;
+/// - `Option` of each of these references.
+pub trait WasmTy: Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn valtype() -> ValType;
     #[doc(hidden)]
@@ -92,9 +98,35 @@ macro_rules! references {
 
 references! {
     Func = Func: func_to_raw, func_from_raw_mut;
-    Rooted<ExternRef> = Extern: gc_to_raw, gc_from_raw_mut;
+    I31 = I31: i31_to_raw, i31_from_raw;
     Rooted<AnyRef> = Any: gc_to_raw, gc_from_raw_mut;
+    Rooted<EqRef> = Eq: gc_to_raw, gc_from_raw_mut;
+    Rooted<StructRef> = Struct: gc_to_raw, gc_from_raw_mut;
+    Rooted<ArrayRef> = Array: gc_to_raw, gc_from_raw_mut;
+    Rooted<ExternRef> = Extern: gc_to_raw, gc_from_raw_mut;
     Rooted<ExnRef> = Exn: gc_to_raw, gc_from_raw_mut;
+    OwnedRooted<AnyRef> = Any: owned_to_raw, owned_from_raw;
+    OwnedRooted<EqRef> = Eq: owned_to_raw, owned_from_raw;
+    OwnedRooted<StructRef> = Struct: owned_to_raw, owned_from_raw;
+    OwnedRooted<ArrayRef> = Array: owned_to_raw, owned_from_raw;
+    OwnedRooted<ExternRef> = Extern: owned_to_raw, owned_from_raw;
+    OwnedRooted<ExnRef> = Exn: owned_to_raw, owned_from_raw;
+}
+
+fn i31_to_raw(value: Option<I31>, _: &mut StoreInner) -> Result<u64> {
+    Ok(value.map_or(0, I31::word))
+}
+
+fn i31_from_raw(word: u64, _: &mut StoreInner) -> Option<I31> {
+    I31::from_word(word)
+}
+
+fn owned_to_raw<T: GcRef>(value: Option<OwnedRooted<T>>, store: &mut StoreInner) -> Result<u64> {
+    value.map_or(Ok(0), |value| store.word_mut(value.root()))
+}
+
+fn owned_from_raw<T: GcRef>(word: u64, store: &mut StoreInner) -> Option<OwnedRooted<T>> {
+    (word != 0).then(|| OwnedRooted::new(store, word))
 }
 
 fn func_from_raw_mut(word: u64, store: &mut StoreInner) -> Option<Func> {

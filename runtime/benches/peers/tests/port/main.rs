@@ -1,7 +1,8 @@
 //! Programs for both crates: what was written for wasmtime runs on minirt when the name of the crate is changed.
 //!
 //! Each file of `programs` is compiled twice, with one crate and with the other as `api`, and says what it has found.
-//! `FuncType::new` takes an engine in wasmtime; nothing else differs here. (What does elsewhere is in README.)
+//! Types are made with an engine in wasmtime, and `Store::gc` takes a reason; nothing else differs here. (What does
+//! elsewhere is in README.) wasmtime has objects with the feature `exceptions`.
 
 #[path = "."]
 mod on_wasmtime {
@@ -16,6 +17,25 @@ mod on_wasmtime {
     ) -> FuncType {
         FuncType::new(engine, params, results)
     }
+
+    #[cfg(feature = "exceptions")]
+    mod objects {
+        use super::api::{ArrayType, Engine, FieldType, Result, Store, StructType};
+
+        pub(crate) fn struct_type<const N: usize>(engine: &Engine, fields: [FieldType; N]) -> Result<StructType> {
+            StructType::new(engine, fields)
+        }
+
+        pub(crate) fn array_type(engine: &Engine, field: FieldType) -> ArrayType {
+            ArrayType::new(engine, field)
+        }
+
+        pub(crate) fn collect(store: &mut Store<()>) -> Result<()> {
+            store.gc(None)
+        }
+    }
+    #[cfg(feature = "exceptions")]
+    pub(crate) use objects::*;
 
     #[path = "programs/mod.rs"]
     pub(crate) mod programs;
@@ -34,6 +54,26 @@ mod on_minirt {
     ) -> FuncType {
         FuncType::new(params, results)
     }
+
+    #[cfg(feature = "exceptions")]
+    mod objects {
+        use super::api::{ArrayType, Engine, FieldType, Result, Store, StructType};
+
+        pub(crate) fn struct_type<const N: usize>(_engine: &Engine, fields: [FieldType; N]) -> Result<StructType> {
+            Ok(StructType::new(fields))
+        }
+
+        pub(crate) fn array_type(_engine: &Engine, field: FieldType) -> ArrayType {
+            ArrayType::new(field)
+        }
+
+        pub(crate) fn collect(store: &mut Store<()>) -> Result<()> {
+            store.gc();
+            Ok(())
+        }
+    }
+    #[cfg(feature = "exceptions")]
+    pub(crate) use objects::*;
 
     #[path = "programs/mod.rs"]
     pub(crate) mod programs;
@@ -66,4 +106,9 @@ the_same_on_both! {
     threads: threads::run;
     serialisation: artifacts::serialised;
     instance_pre: artifacts::looked_up_once;
+}
+
+#[cfg(feature = "exceptions")]
+the_same_on_both! {
+    objects: objects::run;
 }

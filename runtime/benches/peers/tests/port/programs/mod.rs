@@ -6,6 +6,8 @@ pub(crate) mod hello;
 pub(crate) mod linking;
 pub(crate) mod memory;
 pub(crate) mod multi_value;
+#[cfg(feature = "exceptions")]
+pub(crate) mod objects;
 pub(crate) mod stopping;
 pub(crate) mod threads;
 pub(crate) mod tour;
