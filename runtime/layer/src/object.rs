@@ -6,7 +6,7 @@ use crate::value::{
 };
 use crate::{Engine, StoreContext, StoreContextMut};
 use anyhow::{Context, Result, ensure};
-use minirt::AsContextMut as _;
+use minirt::{AsContextMut as _, RootScope};
 use wasm_runtime_layer::backend::{
     AsContext, AsContextMut, Export, Extern, Imports, Ref, Val, WasmExternRef, WasmFunc, WasmGlobal, WasmInstance,
     WasmMemory, WasmModule, WasmTable,
@@ -38,11 +38,13 @@ handles! {
 
 /// A value of the host that Wasm can hold.
 #[derive(Clone, Debug)]
-pub struct ExternRef(pub(crate) minirt::Rooted<minirt::ExternRef>);
+pub struct ExternRef(pub(crate) minirt::OwnedRooted<minirt::ExternRef>);
 
 impl WasmExternRef<Engine> for ExternRef {
     fn new<T: 'static + Send + Sync>(mut ctx: impl AsContextMut<Engine>, object: T) -> Self {
-        Self(minirt::ExternRef::new(ctx.as_context_mut().0, object).expect("there is room for a value"))
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let value = minirt::ExternRef::new(&mut scope, object).expect("there is room for a value");
+        Self(value.to_owned_rooted(&mut scope).expect("it was just made"))
     }
 
     fn downcast<'a, 's: 'a, T: 'static, S: 'static>(&'a self, store: StoreContext<'s, S>) -> Result<&'a T> {
@@ -58,10 +60,10 @@ impl WasmFunc<Engine> for Func {
         func: impl 'static + Send + Sync + Fn(StoreContextMut<'_, T>, &[Val<Engine>], &mut [Val<Engine>]) -> Result<()>,
     ) -> Self {
         let call = move |mut caller: minirt::Caller<'_, T>, params: &[minirt::Val], results: &mut [minirt::Val]| {
-            let arguments: Vec<Val<Engine>> = params.iter().map(from_val).collect();
-            let mut given: Vec<Val<Engine>> = results.iter().map(from_val).collect();
+            let arguments: Vec<Val<Engine>> = params.iter().map(|value| from_val(value, &mut caller)).collect();
+            let mut given: Vec<Val<Engine>> = results.iter().map(|value| from_val(value, &mut caller)).collect();
             func(StoreContextMut(caller.as_context_mut()), &arguments, &mut given)?;
-            results.iter_mut().zip(&given).for_each(|(result, value)| *result = to_val(value));
+            results.iter_mut().zip(&given).for_each(|(result, value)| *result = to_val(value, &mut caller));
             Ok(())
         };
         Self(minirt::Func::new(ctx.as_context_mut().0, to_func_type(&ty), call))
@@ -77,10 +79,11 @@ impl WasmFunc<Engine> for Func {
         args: &[Val<Engine>],
         results: &mut [Val<Engine>],
     ) -> Result<()> {
-        let arguments: Vec<minirt::Val> = args.iter().map(to_val).collect();
-        let mut returned: Vec<minirt::Val> = results.iter().map(to_val).collect();
-        self.0.call(ctx.as_context_mut().0, &arguments, &mut returned)?;
-        results.iter_mut().zip(&returned).for_each(|(result, value)| *result = from_val(value));
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let arguments: Vec<minirt::Val> = args.iter().map(|value| to_val(value, &mut scope)).collect();
+        let mut returned: Vec<minirt::Val> = results.iter().map(|value| to_val(value, &mut scope)).collect();
+        self.0.call(&mut scope, &arguments, &mut returned)?;
+        results.iter_mut().zip(&returned).for_each(|(result, value)| *result = from_val(value, &mut scope));
         Ok(())
     }
 }
@@ -89,9 +92,10 @@ impl WasmGlobal<Engine> for Global {
     /// # Panics
     /// Panics if the value belongs to another store, or there is no memory.
     fn new(mut ctx: impl AsContextMut<Engine>, value: Val<Engine>, mutable: bool) -> Self {
-        let value = to_val(&value);
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let value = to_val(&value, &mut scope);
         let ty = minirt::GlobalType { content: value.ty(), mutable };
-        Self(minirt::Global::new(ctx.as_context_mut().0, ty, value).expect("a global of the value's own type"))
+        Self(minirt::Global::new(&mut scope, ty, value).expect("a global of the value's own type"))
     }
 
     fn ty(&self, ctx: impl AsContext<Engine>) -> GlobalType {
@@ -99,11 +103,15 @@ impl WasmGlobal<Engine> for Global {
     }
 
     fn set(&self, mut ctx: impl AsContextMut<Engine>, new_value: Val<Engine>) -> Result<()> {
-        self.0.set(ctx.as_context_mut().0, to_val(&new_value))
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let value = to_val(&new_value, &mut scope);
+        self.0.set(&mut scope, value)
     }
 
     fn get(&self, mut ctx: impl AsContextMut<Engine>) -> Val<Engine> {
-        from_val(&self.0.get(ctx.as_context_mut().0))
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let value = self.0.get(&scope);
+        from_val(&value, &mut scope)
     }
 }
 
@@ -138,7 +146,9 @@ impl WasmMemory<Engine> for Memory {
 impl WasmTable<Engine> for Table {
     fn new(mut ctx: impl AsContextMut<Engine>, ty: TableType, init: Ref<Engine>) -> Result<Self> {
         let ty = minirt::TableType::new(to_ref_type(ty.element()), ty.minimum(), ty.maximum());
-        Ok(Self(minirt::Table::new(ctx.as_context_mut().0, ty, to_ref(&init))?))
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let init = to_ref(&init, &mut scope);
+        Ok(Self(minirt::Table::new(&mut scope, ty, init)?))
     }
 
     fn ty(&self, ctx: impl AsContext<Engine>) -> TableType {
@@ -150,15 +160,21 @@ impl WasmTable<Engine> for Table {
     }
 
     fn grow(&self, mut ctx: impl AsContextMut<Engine>, delta: u32, init: Ref<Engine>) -> Result<u32> {
-        Ok(size(self.0.grow(ctx.as_context_mut().0, delta.into(), to_ref(&init))?))
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let init = to_ref(&init, &mut scope);
+        Ok(size(self.0.grow(&mut scope, delta.into(), init)?))
     }
 
     fn get(&self, mut ctx: impl AsContextMut<Engine>, index: u32) -> Option<Ref<Engine>> {
-        self.0.get(ctx.as_context_mut().0, index.into()).as_ref().map(from_ref)
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let found = self.0.get(&scope, index.into())?;
+        Some(from_ref(&found, &mut scope))
     }
 
     fn set(&self, mut ctx: impl AsContextMut<Engine>, index: u32, elem: Ref<Engine>) -> Result<()> {
-        self.0.set(ctx.as_context_mut().0, index.into(), to_ref(&elem))
+        let mut scope = RootScope::new(ctx.as_context_mut().0);
+        let elem = to_ref(&elem, &mut scope);
+        self.0.set(&mut scope, index.into(), elem)
     }
 }
 

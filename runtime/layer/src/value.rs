@@ -1,6 +1,7 @@
 //! Values and types: the layer's from minirt's, and the other way round.
 
 use crate::{Engine, ExternRef, Func};
+use minirt::{AsContextMut, Rooted};
 use wasm_runtime_layer::backend::{Ref, Val};
 use wasm_runtime_layer::{ExternType, FuncType, GlobalType, MemoryType, RefType, TableType, ValType};
 
@@ -9,7 +10,8 @@ pub(crate) fn size(size: u64) -> u32 {
     size.try_into().unwrap_or(u32::MAX)
 }
 
-pub(crate) fn to_val(value: &Val<Engine>) -> minirt::Val {
+/// Returns a value. A reference is valid until the scope of the store ends.
+pub(crate) fn to_val(value: &Val<Engine>, store: impl AsContextMut) -> minirt::Val {
     match value {
         Val::I32(n) => minirt::Val::I32(*n),
         Val::I64(n) => minirt::Val::I64(*n),
@@ -17,33 +19,39 @@ pub(crate) fn to_val(value: &Val<Engine>) -> minirt::Val {
         Val::F64(n) => minirt::Val::F64(n.to_bits()),
         Val::V128(n) => minirt::Val::V128(*n),
         Val::FuncRef(func) => minirt::Val::FuncRef(func.as_ref().map(|func| func.0)),
-        Val::ExternRef(value) => minirt::Val::ExternRef(value.as_ref().map(|value| value.0)),
+        Val::ExternRef(value) => minirt::Val::ExternRef(value.as_ref().map(|value| value.0.to_rooted(store))),
     }
 }
 
 /// Returns a value; null for a reference that the layer does not know.
-pub(crate) fn from_val(value: &minirt::Val) -> Val<Engine> {
+pub(crate) fn from_val(value: &minirt::Val, store: impl AsContextMut) -> Val<Engine> {
     let number = value.i32().map(Val::I32).or_else(|| value.i64().map(Val::I64));
     let number = number.or_else(|| value.f32().map(Val::F32)).or_else(|| value.f64().map(Val::F64));
     let number = number.or_else(|| value.v128().map(Val::V128));
     number.unwrap_or_else(|| match (value.funcref(), value.externref()) {
         (Some(func), _) => Val::FuncRef(func.map(Func)),
-        (None, value) => Val::ExternRef(value.flatten().map(ExternRef)),
+        (None, value) => Val::ExternRef(value.flatten().map(|value| owned(value, store))),
     })
 }
 
-pub(crate) fn to_ref(value: &Ref<Engine>) -> minirt::Ref {
+/// Does the same for a reference.
+pub(crate) fn to_ref(value: &Ref<Engine>, store: impl AsContextMut) -> minirt::Ref {
     match value {
         Ref::FuncRef(func) => minirt::Ref::Func(func.as_ref().map(|func| func.0)),
-        Ref::ExternRef(value) => minirt::Ref::Extern(value.as_ref().map(|value| value.0)),
+        Ref::ExternRef(value) => minirt::Ref::Extern(value.as_ref().map(|value| value.0.to_rooted(store))),
     }
 }
 
-pub(crate) fn from_ref(value: &minirt::Ref) -> Ref<Engine> {
+pub(crate) fn from_ref(value: &minirt::Ref, store: impl AsContextMut) -> Ref<Engine> {
     match (value.as_func(), value.as_extern()) {
         (Some(func), _) => Ref::FuncRef(func.map(Func)),
-        (None, value) => Ref::ExternRef(value.flatten().map(ExternRef)),
+        (None, value) => Ref::ExternRef(value.flatten().map(|value| owned(value, store))),
     }
+}
+
+/// Returns a reference that lasts as long as somebody has it: the layer knows no scopes.
+fn owned(value: Rooted<minirt::ExternRef>, store: impl AsContextMut) -> ExternRef {
+    ExternRef(value.to_owned_rooted(store).expect("the reference was just read"))
 }
 
 pub(crate) fn to_val_type(ty: ValType) -> minirt::ValType {

@@ -141,6 +141,23 @@ fn values_of_the_host_go_through_a_guest() {
     assert!(value.downcast::<u32, _, _>(store.as_context()).is_err());
 }
 
+/// The layer knows no scopes: a value lasts as long as somebody has it.
+#[test]
+fn a_host_function_keeps_a_value_beyond_its_end() {
+    let engine = engine();
+    let mut store = Store::new(&engine, None);
+    let ty = FuncType::new([ValType::ExternRef], []);
+    let keep = Func::new(&mut store, ty, |mut context, arguments, _| {
+        let Val::ExternRef(value) = &arguments[0] else { panic!("it is a value of the host") };
+        *context.data_mut() = value.clone();
+        Ok(())
+    });
+    let value = ExternRef::new(&mut store, 5_u32);
+    keep.call(&mut store, &[Val::ExternRef(Some(value))], &mut []).unwrap();
+    let kept = store.data().clone().expect("it was kept");
+    assert_eq!(kept.downcast::<u32, _, _>(store.as_context()).unwrap(), &5);
+}
+
 #[test]
 fn a_configured_engine_and_its_errors_are_minirts() {
     let configured = minirt::Engine::new(minirt::Config::new().wasm_simd(false)).unwrap();

@@ -288,7 +288,7 @@ fn globals_and_tables_hold_what_the_host_makes() {
     let found = table.get(&store, 1).unwrap().unwrap_any().unwrap();
     assert!(Rooted::ref_eq(&store, &found, &other.to_anyref()).unwrap());
     assert!(Val::from(other).matches_ty(&store, &ValType::EQREF).unwrap());
-    assert!(!Ref::from(other).matches_ty(&store, &content.unwrap_ref()).unwrap());
+    assert!(!Ref::from(other).matches_ty(&store, content.unwrap_ref()).unwrap());
 }
 
 #[test]
