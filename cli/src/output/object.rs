@@ -13,7 +13,7 @@ const DEEPEST: usize = 8;
 const WIDEST: usize = 32;
 
 /// The most values that are shown of one result.
-const MOST: usize = 512;
+const MOST: usize = 128;
 
 /// Returns a result as it is printed. Names of types are those of the module.
 pub(crate) fn display(value: &Val, store: impl AsContextMut, module: &Module) -> String {
@@ -73,7 +73,7 @@ impl<S: AsContextMut> Printer<'_, S> {
     ) -> Result<()> {
         for around in &self.around {
             if Rooted::ref_eq(&self.scope, around, &any)? {
-                self.text += &format!("<the same {what}>");
+                self.text += "<cycle>";
                 return Ok(());
             }
         }
