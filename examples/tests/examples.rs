@@ -53,6 +53,11 @@ fn a_reset_undoes_what_a_run_did() {
 }
 
 #[test]
+fn a_host_and_its_guest_share_objects() {
+    assert_eq!(lines("objects", output("objects")), ["total: 7.5", "Ada takes 2 now", "total: 10"]);
+}
+
+#[test]
 fn limits_stop_who_asks_for_too_much() {
     let expected = [
         "counting to 100 took 501 units of fuel",
