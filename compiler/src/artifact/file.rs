@@ -53,7 +53,8 @@ pub(super) fn assemble(out: &Writer, text: &[u8], memory: &[u8]) -> Vec<u8> {
 pub(crate) fn read(file: &Bytes, here: &Target, check_all: bool) -> Result<Artifact, ArtifactError> {
     let Sections { metadata, bulk, text, memory } = header::open(file, check_all)?;
     let part = |range: &Range<usize>| file.part(range.clone()).ok_or(Damaged);
-    let mut from = Reader::new(part(&metadata)?, part(&bulk)?);
+    let (metadata, bulk) = (part(&metadata)?, part(&bulk)?);
+    let mut from = Reader::new(&metadata, &bulk);
     Target::take(&mut from)?.check(here)?;
     let description = Description::take(&mut from)?;
     from.end()?;

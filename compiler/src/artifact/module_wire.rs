@@ -55,7 +55,7 @@ impl Wire for FuncType {
         self.params().to_vec().put(out);
         self.results().to_vec().put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Ok(Self::new(Vec::take(from)?, Vec::take(from)?))
     }
 }
@@ -64,7 +64,7 @@ impl Wire for StructType {
     fn put(&self, out: &mut Writer) {
         self.fields().to_vec().put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Vec::<FieldType>::take(from).map(Self::new)
     }
 }
@@ -73,7 +73,7 @@ impl Wire for ArrayType {
     fn put(&self, out: &mut Writer) {
         self.field_type().put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         FieldType::take(from).map(Self::new)
     }
 }
@@ -82,7 +82,7 @@ impl Wire for ConstExpr {
     fn put(&self, out: &mut Writer) {
         self.0.put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Vec::take(from).map(Self)
     }
 }

@@ -24,26 +24,27 @@ pub(super) struct Writer {
 }
 
 /// Where values come from.
-pub(super) struct Reader {
-    metadata: Bytes,
-    at: usize,
-    bulk: Bytes,
+pub(super) struct Reader<'a> {
+    metadata: &'a Bytes,
+    /// What is left of them. To ask their owner for each value would take longer than to read it.
+    left: &'a [u8],
+    bulk: &'a Bytes,
 }
 
-impl Reader {
-    pub(super) fn new(metadata: Bytes, bulk: Bytes) -> Self {
-        Self { metadata, at: 0, bulk }
+impl<'a> Reader<'a> {
+    pub(super) fn new(metadata: &'a Bytes, bulk: &'a Bytes) -> Self {
+        Self { metadata, left: metadata, bulk }
     }
 
-    fn bytes(&mut self, len: usize) -> Result<&[u8], Damaged> {
-        let end = self.at.checked_add(len).ok_or(Damaged)?;
-        let bytes = self.metadata.get(self.at..end).ok_or(Damaged)?;
-        self.at = end;
+    #[inline]
+    fn bytes(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
+        let (bytes, left) = self.left.split_at_checked(len).ok_or(Damaged)?;
+        self.left = left;
         Ok(bytes)
     }
 
     fn left(&self) -> usize {
-        self.metadata.len() - self.at
+        self.left.len()
     }
 
     /// Checks that everything has been read.
@@ -55,14 +56,14 @@ impl Reader {
 /// A value that can be written and read back.
 pub(super) trait Wire: Sized {
     fn put(&self, out: &mut Writer);
-    fn take(from: &mut Reader) -> Result<Self, Damaged>;
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged>;
 }
 
 impl Wire for u8 {
     fn put(&self, out: &mut Writer) {
         out.metadata.push(*self);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Ok(from.bytes(1)?[0])
     }
 }
@@ -78,7 +79,13 @@ impl Wire for u64 {
         }
         out.metadata.push(rest as u8);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    #[inline]
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
+        // Most numbers take one byte.
+        if let [byte @ 0..0x80, left @ ..] = from.left {
+            from.left = left;
+            return Ok(u64::from(*byte));
+        }
         let mut value = 0;
         for shift in (0..u64::BITS).step_by(7) {
             let byte = u8::take(from)?;
@@ -100,7 +107,7 @@ impl Wire for i64 {
     fn put(&self, out: &mut Writer) {
         (((self << 1) ^ (self >> 63)) as u64).put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         let bits = u64::take(from)?;
         Ok((bits >> 1) as i64 ^ -((bits & 1) as i64))
     }
@@ -112,7 +119,7 @@ macro_rules! numbers {
             fn put(&self, out: &mut Writer) {
                 (*self as $wide).put(out);
             }
-            fn take(from: &mut Reader) -> Result<Self, Damaged> {
+            fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
                 Self::try_from(<$wide>::take(from)?).map_err(|_| Damaged)
             }
         })*
@@ -125,7 +132,7 @@ impl Wire for u128 {
     fn put(&self, out: &mut Writer) {
         out.metadata.extend_from_slice(&self.to_le_bytes());
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         from.bytes(size_of::<Self>())?.try_into().map(Self::from_le_bytes).map_err(|_| Damaged)
     }
 }
@@ -136,7 +143,7 @@ macro_rules! structs {
             fn put(&self, out: &mut Writer) {
                 $(self.$field.put(out);)*
             }
-            fn take(from: &mut Reader) -> Result<Self, Damaged> {
+            fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
                 Ok(Self { $($field: Wire::take(from)?,)* })
             }
         })*
@@ -158,7 +165,7 @@ macro_rules! enums {
                     })*
                 }
             }
-            fn take(from: &mut Reader) -> Result<Self, Damaged> {
+            fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
                 match u8::take(from)? {
                     $($code => {
                         $(let $field = Wire::take(from)?;)?
@@ -178,7 +185,7 @@ impl Wire for bool {
     fn put(&self, out: &mut Writer) {
         u8::from(*self).put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         match u8::take(from)? {
             0 => Ok(false),
             1 => Ok(true),
@@ -192,7 +199,7 @@ impl<T: Wire> Wire for Option<T> {
         self.is_some().put(out);
         self.iter().for_each(|value| value.put(out));
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         if bool::take(from)? { T::take(from).map(Some) } else { Ok(None) }
     }
 }
@@ -202,7 +209,7 @@ impl<T: Wire> Wire for Vec<T> {
         self.len().put(out);
         self.iter().for_each(|item| item.put(out));
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         let len = usize::take(from)?;
         // Every value takes at least a byte, so a length that cannot be right reserves nothing.
         if len > from.left() {
@@ -217,7 +224,7 @@ impl<A: Wire, B: Wire> Wire for (A, B) {
         self.0.put(out);
         self.1.put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Ok((A::take(from)?, B::take(from)?))
     }
 }
@@ -227,7 +234,7 @@ impl<T: Wire> Wire for Range<T> {
         self.start.put(out);
         self.end.put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Ok(T::take(from)?..T::take(from)?)
     }
 }
@@ -237,7 +244,7 @@ impl Wire for String {
         self.len().put(out);
         out.metadata.extend_from_slice(self.as_bytes());
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         let len = usize::take(from)?;
         std::str::from_utf8(from.bytes(len)?).map(str::to_owned).map_err(|_| Damaged)
     }
@@ -249,7 +256,7 @@ impl Wire for Bytes {
         (out.bulk.len()..out.bulk.len() + self.len()).put(out);
         out.bulk.extend_from_slice(self);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         let range = <Range<usize> as Wire>::take(from)?;
         from.bulk.part(range).ok_or(Damaged)
     }
@@ -259,7 +266,7 @@ impl<T: Record> Wire for RecordTable<T> {
     fn put(&self, out: &mut Writer) {
         self.as_bytes().put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Bytes::take(from).map(Self::from_bytes)
     }
 }
@@ -268,7 +275,7 @@ impl<T: Record> Wire for SortedTable<T> {
     fn put(&self, out: &mut Writer) {
         self.as_bytes().put(out);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Bytes::take(from).map(Self::from_bytes)
     }
 }
@@ -281,11 +288,11 @@ impl Wire for Inline {
         self.0.len().put(out);
         out.metadata.extend_from_slice(&self.0);
     }
-    fn take(from: &mut Reader) -> Result<Self, Damaged> {
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         let len = usize::take(from)?;
-        let start = from.at;
         from.bytes(len)?;
-        from.metadata.part(start..from.at).map(Self).ok_or(Damaged)
+        let end = from.metadata.len() - from.left();
+        from.metadata.part(end - len..end).map(Self).ok_or(Damaged)
     }
 }
 
@@ -297,7 +304,7 @@ mod tests {
         let mut out = Writer::default();
         value.put(&mut out);
         let len = out.metadata.len();
-        (T::take(&mut Reader::new(out.metadata.into(), out.bulk.into())), len)
+        (T::take(&mut Reader::new(&out.metadata.into(), &out.bulk.into())), len)
     }
 
     #[test]
@@ -314,12 +321,12 @@ mod tests {
 
     #[test]
     fn a_number_that_is_too_large_for_its_type_is_refused() {
-        let read = |bytes: &[u8]| u64::take(&mut Reader::new(bytes.to_vec().into(), Bytes::default()));
+        let read = |bytes: &[u8]| u64::take(&mut Reader::new(&bytes.to_vec().into(), &Bytes::default()));
         assert_eq!(read(&[&[0xff; 9][..], &[1]].concat()), Ok(u64::MAX));
         assert_eq!(read(&[&[0xff; 9][..], &[2]].concat()), Err(Damaged));
         assert_eq!(read(&[&[0x80; 10][..], &[1]].concat()), Err(Damaged));
         let mut out = Writer::default();
         (1_u64 << 32).put(&mut out);
-        assert_eq!(u32::take(&mut Reader::new(out.metadata.into(), Bytes::default())), Err(Damaged));
+        assert_eq!(u32::take(&mut Reader::new(&out.metadata.into(), &Bytes::default())), Err(Damaged));
     }
 }
