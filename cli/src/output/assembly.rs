@@ -1,14 +1,14 @@
 //! Prints machine code beside the instructions of WebAssembly that it is for.
 //!
 //! Only the code decides what is shown, in its order: an instruction that took no code of its own
-//! has no line. Constants and jump tables are part of a function's code, and look like instructions
-//! here.
+//! has no line. Constants and jump tables are part of a function's code, and are shown as words.
 
 use super::printable;
 use super::report::Report;
 use minirt::{Module, ModuleFunction};
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::ops::Range;
 
 /// The most characters of an instruction of WebAssembly that are shown.
 const WIDEST: usize = 32;
@@ -119,9 +119,9 @@ struct Line {
     calls: Option<usize>,
 }
 
-/// Returns the instructions in `code`, which is at `offset` of the module's code.
+/// Returns the instructions in `code`, which is at `offset` of the module's code, and its data as words.
 fn disassemble(code: &[u8], offset: usize) -> Vec<Line> {
-    use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter, Mnemonic, OpKind};
+    use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, IntelFormatter, Mnemonic, OpKind};
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
     options.set_hex_prefix("0x");
@@ -131,14 +131,53 @@ fn disassemble(code: &[u8], offset: usize) -> Vec<Line> {
     options.set_space_after_operand_separator(true);
     options.set_show_branch_size(false);
     options.set_rip_relative_addresses(true);
-    let decoder = Decoder::with_ip(64, code, offset as u64, DecoderOptions::NONE);
-    let line = |instruction| {
-        let instruction: iced_x86::Instruction = instruction;
+    let mut decoder = Decoder::with_ip(64, code, offset as u64, DecoderOptions::NONE);
+    let mut lines = Vec::new();
+    // Constants are behind all code that reads them.
+    let mut constants = code.len();
+    while decoder.position() < constants {
+        let instruction = decoder.decode();
         let mut text = String::new();
         formatter.format(&instruction, &mut text);
         let is_call = instruction.mnemonic() == Mnemonic::Call && instruction.op0_kind() == OpKind::NearBranch64;
         let calls = is_call.then(|| instruction.near_branch_target() as usize);
-        Line { offset: instruction.ip() as usize, text, calls }
-    };
-    decoder.into_iter().map(line).collect()
+        lines.push(Line { offset: instruction.ip() as usize, text, calls });
+        if instruction.is_ip_rel_memory_operand() && instruction.mnemonic() != Mnemonic::Lea {
+            let target = (instruction.ip_rel_memory_address() as usize).saturating_sub(offset);
+            constants = constants.min(target.max(decoder.position()));
+        }
+        if instruction.flow_control() == FlowControl::IndirectBranch {
+            let table = decoder.position();
+            let end = jump_table_end(code, table);
+            lines.extend(words(code, offset, table..end));
+            // It is inside the code.
+            let _ = decoder.set_position(end);
+            decoder.set_ip((offset + end) as u64);
+        }
+    }
+    lines.extend(words(code, offset, constants..code.len()));
+    lines
+}
+
+/// Returns where the jump table ends that starts at a place in the code. Each of its words is the distance from there
+/// to a target. The nearest target is right behind it.
+fn jump_table_end(code: &[u8], table: usize) -> usize {
+    let mut end = code.len();
+    let mut at = table;
+    while at + 4 <= end {
+        let distance = i32::from_le_bytes([code[at], code[at + 1], code[at + 2], code[at + 3]]);
+        end = table.checked_add_signed(distance as isize).filter(|target| *target > at).map_or(end, |it| it.min(end));
+        at += 4;
+    }
+    at.min(code.len())
+}
+
+/// Returns bytes that are not code, in words of up to four bytes.
+fn words(code: &[u8], offset: usize, range: Range<usize>) -> impl Iterator<Item = Line> {
+    let start = offset + range.start;
+    code[range].chunks(4).enumerate().map(move |(index, word)| {
+        let value = word.iter().rev().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+        let size = if word.len() == 4 { ".long" } else { ".byte" };
+        Line { offset: start + 4 * index, text: format!("{size} {value:#x}"), calls: None }
+    })
 }

@@ -5,4 +5,7 @@
     (i32.add
       (call $fib (i32.sub (local.get $n) (i32.const 1)))
       (call $fib (i32.sub (local.get $n) (i32.const 2)))))
-  (func (export "one") (result i32) (i32.const 1)))
+  (func (export "one") (result i32) (i32.const 1))
+  (func $choose (param $n i32) (result i32)
+    (block (block (block (br_table 0 1 2 (local.get $n))) (return (i32.const 1))) (return (i32.const 2)))
+    (i32.const 3)))
