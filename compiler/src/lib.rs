@@ -35,7 +35,7 @@ pub use base::error::{CompileError, CompileErrorKind, Feature};
 pub use base::printable::Printable;
 pub use base::trap::Trap;
 pub use instance::compiled::Compiled;
-pub use settings::{Features, Metering, OptLevel, Settings};
+pub use settings::{Features, Inlining, Metering, OptLevel, Settings};
 
 use artifact::Target;
 use base::bytes::Bytes;
@@ -54,6 +54,7 @@ use translate::ModuleContext;
 pub struct Compiler {
     isa: OwnedTargetIsa,
     parallel: bool,
+    inlining: Inlining,
     features: Features,
     metering: Metering,
     max_function_instructions: u64,
@@ -68,8 +69,17 @@ impl Compiler {
     pub fn new(settings: &Settings) -> Result<Self, CompileError> {
         let isa = cranelift_native::builder().map_err(CompileError::internal)?;
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
-        let Settings { parallel, features, metering, max_function_instructions, max_instance_size, .. } = *settings;
-        Ok(Self { isa, parallel, features, metering, max_function_instructions, max_instance_size })
+        let Settings {
+            parallel,
+            // Code that is compiled fast is compiled as it is written.
+            inlining,
+            features,
+            metering,
+            max_function_instructions,
+            max_instance_size,
+            opt_level: _,
+        } = *settings;
+        Ok(Self { isa, parallel, inlining, features, metering, max_function_instructions, max_instance_size })
     }
 
     /// Validates a module in the binary format.
@@ -149,7 +159,8 @@ impl Compiler {
     }
 
     fn context<'m>(&'m self, info: &'m ModuleInfo, layout: &'m Layout) -> ModuleContext<'m> {
-        ModuleContext { info, layout, isa: &*self.isa, features: self.features, metering: self.metering }
+        let Self { ref isa, inlining, features, metering, .. } = *self;
+        ModuleContext { info, layout, isa: &**isa, inlining, features, metering }
     }
 
     /// Compiles a module that is described rather than read, and has no functions.

@@ -14,6 +14,19 @@ pub enum OptLevel {
     SpeedAndSize,
 }
 
+/// Which calls the compiler replaces by the code of the function that is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inlining {
+    /// None.
+    No,
+    /// Those of small functions that call nothing themselves, as far as the code does not get much
+    /// larger.
+    #[default]
+    Yes,
+    /// All that is possible. Code gets larger, and not faster; this is for tests.
+    Always,
+}
+
 /// The settings of a [`Compiler`](crate::Compiler).
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -21,6 +34,8 @@ pub struct Settings {
     pub opt_level: OptLevel,
     /// Whether the functions of a large module are compiled on several threads.
     pub parallel: bool,
+    /// Which calls are replaced by the code of the function that is called.
+    pub inlining: Inlining,
     /// The features that modules may use.
     pub features: Features,
     /// How code can be made to stop.
@@ -53,6 +68,7 @@ impl Default for Settings {
         Self {
             opt_level: OptLevel::default(),
             parallel: true,
+            inlining: Inlining::default(),
             features: Features::default(),
             metering: Metering::default(),
             max_function_instructions: MAX_FUNCTION_INSTRUCTIONS,

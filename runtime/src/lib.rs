@@ -150,7 +150,9 @@ pub use minirt_compiler::module::{
     ArrayType, CompositeType, DefinedType, ExternType, FieldType, Finality, FuncType, GlobalType, HeapType, MemoryType,
     Mutability, RefKind, RefType, StorageType, StructType, TableType, TagType, ValType,
 };
-pub use minirt_compiler::{ArtifactError, CompileError, CompileErrorKind, Feature, OptLevel, Printable, Trap};
+pub use minirt_compiler::{
+    ArtifactError, CompileError, CompileErrorKind, Feature, Inlining, OptLevel, Printable, Trap,
+};
 pub use module::{ExportType, ImageInfo, ImportType, MemoryImageInfo, Module, ModuleFunction, RemainingStep};
 pub use object::{ArrayRefPre, ExnRefPre, ExnType, MemoryAccessError, MemoryMut, StructRefPre};
 pub use pool::EngineStats;

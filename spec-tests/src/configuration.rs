@@ -2,7 +2,7 @@
 
 use crate::source::{Era, Source};
 use anyhow::{Result, bail};
-use minirt::{Config, Engine, OptLevel};
+use minirt::{Config, Engine, Inlining, OptLevel};
 
 /// What can be varied between runs. The scripts' outcome must not depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -13,11 +13,13 @@ pub struct Configuration {
     pub opt_level: OptLevel,
     /// Whether code counts its fuel, and asks at every loop and function whether it may go on.
     pub metered: bool,
+    /// Which calls are replaced by the code of the function that is called.
+    pub inlining: Inlining,
 }
 
 impl Default for Configuration {
     fn default() -> Self {
-        Self { images: true, opt_level: OptLevel::Speed, metered: false }
+        Self { images: true, opt_level: OptLevel::Speed, metered: false, inlining: Inlining::Yes }
     }
 }
 
@@ -34,6 +36,19 @@ impl Configuration {
         })
     }
 
+    /// Returns which calls are replaced, by the name of the choice.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn parse_inlining(name: &str) -> Result<Inlining> {
+        Ok(match name {
+            "no" => Inlining::No,
+            "yes" => Inlining::Yes,
+            "always" => Inlining::Always,
+            other => bail!("calls can be replaced `no`, `yes` or `always`, not `{other}`"),
+        })
+    }
+
     /// Returns the engines of this configuration.
     ///
     /// # Errors
@@ -41,7 +56,7 @@ impl Configuration {
     pub fn engines(self) -> Result<Engines> {
         let mut config = Config::new();
         config.memory_init_cow(self.images).cranelift_opt_level(self.opt_level);
-        config.consume_fuel(self.metered).epoch_interruption(self.metered);
+        config.consume_fuel(self.metered).epoch_interruption(self.metered).compiler_inlining(self.inlining);
         // Off by default, because it is not finished.
         let version3 = Engine::new(config.wasm_gc(true))?;
         let memory64 = Engine::new(config.wasm_gc(false).wasm_multi_memory(false))?;

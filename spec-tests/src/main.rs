@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: minirt-spec-tests [--no-images] [--opt-level none|speed] [--metered] [--table] [FILES or FOLDERS]...
+    "usage: minirt-spec-tests [--no-images] [--opt-level none|speed] [--inlining no|yes|always] [--metered]
+                         [--table] [FILES or FOLDERS]...
 
 Runs official test scripts (.wast) and counts their assertions. Without files or folders: the carried
 suites v1 to v3 and proposals.
 
   --no-images         fill instances by copying instead of mapping images
   --opt-level LEVEL   how hard the compiler works: none or speed (the default)
+  --inlining CHOICE   replace calls by the code of the function: no, yes (small ones, the default) or always
   --metered           let code count fuel, and ask at every loop and function whether it may go on
   --table             write the results of the carried suites to RESULTS.md";
 
@@ -57,6 +59,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
             "--opt-level" => {
                 let level = args.next().context("`--opt-level` needs a level")?;
                 options.configuration.opt_level = Configuration::parse_opt_level(&level)?;
+            }
+            "--inlining" => {
+                let choice = args.next().context("`--inlining` needs a choice")?;
+                options.configuration.inlining = Configuration::parse_inlining(&choice)?;
             }
             "--metered" => options.configuration.metered = true,
             "--table" => options.table = true,

@@ -1,12 +1,13 @@
 //! Every carried script as a test of its own: for each optimisation level with images and with
-//! eager copies, and once with metered code.
+//! eager copies, and once with metered code. With eager copies, calls are replaced by the code of
+//! their function wherever that is possible; without optimisation otherwise, nowhere.
 //!
 //! A file passes if nothing in it fails and as many assertions pass and are skipped as `RESULTS.md` says.
 
 #![forbid(unsafe_code)]
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use minirt::{Engine, OptLevel};
+use minirt::{Engine, Inlining, OptLevel};
 use minirt_spec_tests::{Configuration, Source, Tally, carried, run, table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +19,14 @@ fn main() {
     let sources = carried();
     let mut trials = vec![table_trial(&table, &sources), sums_trial(), readme_trial()];
     let default = Configuration::default();
-    let not_optimised = Configuration { opt_level: OptLevel::None, ..default };
+    let not_optimised = Configuration { opt_level: OptLevel::None, inlining: Inlining::No, ..default };
+    let copies = |of| Configuration { images: false, inlining: Inlining::Always, ..of };
     let configurations = [
         (default, ""),
-        (Configuration { images: false, ..default }, " (eager copies)"),
+        (copies(default), " (eager copies)"),
         (Configuration { metered: true, ..default }, " (metered)"),
         (not_optimised, " (not optimised)"),
-        (Configuration { images: false, ..not_optimised }, " (not optimised, eager copies)"),
+        (copies(not_optimised), " (not optimised, eager copies)"),
     ];
     for (configuration, suffix) in configurations {
         let engines = configuration.engines().expect("engines");

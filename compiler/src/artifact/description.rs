@@ -7,7 +7,7 @@ use super::wire::{Damaged, Inline, Reader, Wire, Writer, structs};
 use crate::base::bytes::{Bytes, RecordTable};
 use crate::base::sorted_table::SortedTable;
 use crate::instance::call_sites::CallSites;
-use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, TrapSite};
+use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, InlinedCode, TrapSite};
 use crate::instance::compiled::Compiled;
 use crate::instance::image::{Extent, InitialImage, MemoryImage, Remaining};
 use crate::instance::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
@@ -45,6 +45,7 @@ struct CodeOnFile {
     exits: Vec<(u32, u32)>,
     traps: SortedTable<TrapSite>,
     address_map: SortedTable<AddressMapEntry>,
+    inlined: SortedTable<InlinedCode>,
     handled: Inline,
     handlers: Inline,
     references: Inline,
@@ -73,7 +74,7 @@ pub(super) struct MemoryPlan {
 structs! {
     Description { module sizes code image memory }
     Sizes { host state room mutable }
-    CodeOnFile { text_len funcs entries exits traps address_map handled handlers references }
+    CodeOnFile { text_len funcs entries exits traps address_map inlined handled handlers references }
     ImageOnFile { state_len state memory_size extra_memories heap remaining }
     Remaining { globals tables element_values first_element first_data start snapshot }
     MemoryPlan { extents flat }
@@ -157,7 +158,7 @@ impl Sizes {
 impl CodeOnFile {
     fn of(code: &Code) -> Self {
         let Code { text, tables } = code.clone();
-        let CodeTables { funcs, entries, exits, traps, address_map, call_sites } = tables;
+        let CodeTables { funcs, entries, exits, traps, address_map, inlined, call_sites } = tables;
         let CallSites { handled, handlers, references } = call_sites;
         Self {
             text_len: text.len(),
@@ -166,6 +167,7 @@ impl CodeOnFile {
             exits,
             traps,
             address_map,
+            inlined,
             handled: Inline(handled.as_bytes().clone()),
             handlers: Inline(handlers.as_bytes().clone()),
             references: Inline(references.as_bytes().clone()),
@@ -175,7 +177,7 @@ impl CodeOnFile {
     /// Returns the code with its text, which is the start of a section of whole pages. `None` if something is outside
     /// the text.
     fn complete(self, section: &Bytes) -> Option<Code> {
-        let Self { text_len, funcs, entries, exits, traps, address_map, handled, handlers, references } = self;
+        let Self { text_len, funcs, entries, exits, traps, address_map, inlined, handled, handlers, references } = self;
         let call_sites = CallSites {
             handled: RecordTable::from_bytes(handled.0),
             handlers: RecordTable::from_bytes(handlers.0),
@@ -187,7 +189,8 @@ impl CodeOnFile {
             && call_sites.are_inside(text_len)
             && entries.iter().chain(&exits).all(|(_, offset)| (*offset as usize) < text_len)
             && section.len() == text_len.checked_next_multiple_of(PAGE)?;
-        inside.then_some(Code { text, tables: CodeTables { funcs, entries, exits, traps, address_map, call_sites } })
+        let tables = CodeTables { funcs, entries, exits, traps, address_map, inlined, call_sites };
+        inside.then_some(Code { text, tables })
     }
 }
 

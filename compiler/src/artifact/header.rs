@@ -27,7 +27,7 @@ const MAGIC: [u8; 8] = *b"\x7fminirt\n";
 
 /// Changes with everything that code or image rely on and nothing else records: this format, and
 /// the layout.
-const FORMAT: u64 = 9;
+const FORMAT: u64 = 10;
 
 /// Bytes in a host page.
 pub(super) const PAGE: usize = HOST_PAGE as usize;

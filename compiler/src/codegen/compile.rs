@@ -1,5 +1,6 @@
 //! Validates and compiles all functions of a module, in parallel where there is enough to do.
 
+use super::inline::Inlinees;
 use super::parallel::run_all;
 use super::piece::{CompiledFunction, Piece, Worker};
 use super::translate::ModuleContext;
@@ -8,6 +9,7 @@ use crate::base::printable::Printable;
 use crate::module::parse::Body;
 use crate::module::validate::{self, Limits};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, PoisonError};
 use wasmparser::FunctionBody;
 
 /// Below this many bytes of bodies, one thread is faster than starting others.
@@ -17,8 +19,7 @@ const PARALLEL_FROM: usize = 16 * 1024;
 const VALIDATED_TOGETHER: usize = 16 * 1024;
 
 /// Validates all bodies, then compiles all pieces, in their order. Nothing is compiled of a module
-/// with a body that is refused, except for what some threads begin with while others validate the
-/// last bodies.
+/// with a body that is refused.
 ///
 /// # Errors
 /// Returns the first error in a body, or the first limit that one exceeds; or Cranelift's error,
@@ -31,31 +32,69 @@ pub(crate) fn compile(
     parallel: bool,
 ) -> Result<Vec<CompiledFunction>, CompileError> {
     let code: Vec<FunctionBody<'_>> = bodies.iter().map(|body| body.body.clone()).collect();
-    let body_of = |piece: Piece| match piece {
-        Piece::Body(defined) => code.get(defined as usize),
-        Piece::NewEpoch | Piece::Entry(_) | Piece::Exit(_) => None,
+    let inlinees = Inlinees::new(module, &code);
+    let size_of = |piece: Piece| match piece {
+        Piece::Body(defined) => code.get(defined as usize).map_or(0, size),
+        Piece::NewEpoch | Piece::Entry(_) | Piece::Exit(_) => 0,
     };
     let total: usize = code.iter().map(size).sum();
     let mut compile: Vec<(usize, Piece)> = pieces.iter().copied().enumerate().collect();
     if !parallel || total < PARALLEL_FROM {
         validate::bodies(bodies, limits)?;
         let mut worker = Worker::default();
-        return compile.into_iter().map(|(index, piece)| worker.run(module, index, piece, body_of(piece))).collect();
+        return compile.into_iter().map(|(index, piece)| worker.run(module, &inlinees, index, piece)).collect();
     }
     // The largest first, so that no thread starts a long one when all others are done.
-    compile.sort_by_key(|(_, piece)| std::cmp::Reverse(body_of(*piece).map_or(0, size)));
+    compile.sort_by_key(|(_, piece)| std::cmp::Reverse(size_of(*piece)));
     let compile = compile.into_iter().map(|(index, piece)| Job::Compile(index, piece));
-    let validate = together(bodies).into_iter().enumerate().map(|(index, bodies)| Job::Validate(index, bodies));
-    let jobs = validate.chain(compile).collect();
-    let refused = AtomicBool::new(false);
+    let validate: Vec<_> =
+        together(bodies).into_iter().enumerate().map(|(index, bodies)| Job::Validate(index, bodies)).collect();
+    let validation = Validation { left: Mutex::new(validate.len()), ..Validation::default() };
+    let jobs = validate.into_iter().chain(compile).collect();
     let done = run_all(jobs, Worker::default, |worker, job| match job {
         Job::Validate(index, bodies) => {
-            Done::Validated(index, validate::bodies(bodies, limits).inspect_err(|_| refused.store(true, Relaxed)))
+            let _one_less = validation.one_less();
+            let refuse = |_: &CompileError| validation.refused.store(true, Relaxed);
+            Done::Validated(index, validate::bodies(bodies, limits).inspect_err(refuse))
         }
-        Job::Compile(..) if refused.load(Relaxed) => Done::Skipped,
-        Job::Compile(index, piece) => Done::Compiled(index, worker.run(module, index, piece, body_of(piece))),
+        Job::Compile(..) if validation.has_refused() => Done::Skipped,
+        Job::Compile(index, piece) => Done::Compiled(index, worker.run(module, &inlinees, index, piece)),
     });
     in_order(done)
+}
+
+/// What is known of the validation of all bodies. A piece is compiled when it is complete, because
+/// it may need the code of any other.
+#[derive(Default)]
+struct Validation {
+    /// How many groups of bodies are left.
+    left: Mutex<usize>,
+    complete: Condvar,
+    refused: AtomicBool,
+}
+
+/// A group of bodies that is being validated.
+struct OneLess<'a>(&'a Validation);
+
+impl Validation {
+    /// Counts a group as validated when the result is dropped.
+    fn one_less(&self) -> OneLess<'_> {
+        OneLess(self)
+    }
+
+    /// Waits until all bodies are validated, and returns whether one was refused.
+    fn has_refused(&self) -> bool {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.complete.wait_while(left, |left| *left > 0).unwrap_or_else(PoisonError::into_inner));
+        self.refused.load(Relaxed)
+    }
+}
+
+impl Drop for OneLess<'_> {
+    fn drop(&mut self) {
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.complete.notify_all();
+    }
 }
 
 /// Validates all bodies, and returns the Cranelift IR of all pieces as text, in their order. Each
@@ -72,11 +111,11 @@ pub(crate) fn clif(
 ) -> Result<String, CompileError> {
     let code: Vec<FunctionBody<'_>> = bodies.iter().map(|body| body.body.clone()).collect();
     validate::bodies(bodies, limits)?;
+    let inlinees = Inlinees::new(module, &code);
     let mut worker = Worker::default();
     let mut text = String::new();
     for (index, piece) in pieces.iter().enumerate() {
-        let body = if let Piece::Body(defined) = piece { code.get(*defined as usize) } else { None };
-        let clif = worker.clif(module, index, *piece, body)?;
+        let clif = worker.clif(module, &inlinees, index, *piece)?;
         text += &format!("; u0:{index}: {}\n{clif}\n", described(module, *piece));
     }
     Ok(text)
@@ -170,13 +209,7 @@ mod tests {
         let bytes = wat::parse_str(wat).unwrap();
         let parsed = parse(&bytes, Features::default()).unwrap();
         let (info, layout) = (&parsed.info, &Layout::new(&parsed.info).unwrap());
-        let module = ModuleContext {
-            info,
-            layout,
-            isa: &*compiler.isa,
-            features: compiler.features,
-            metering: compiler.metering,
-        };
+        let module = compiler.context(info, layout);
         let mut pieces = pieces(info, compiler.metering);
         pieces.insert(0, Piece::Body(u32::MAX));
         let limits = Limits::none(info);

@@ -3,11 +3,12 @@
 //! Each file in `tests/golden` is a module, and behind it, as comments, the code of its functions
 //! as Cranelift prints it. `MINIRT_BLESS=1` writes down what it is now.
 
+use super::inline::Inlinees;
 use super::piece::{Piece, Worker};
 use super::translate::ModuleContext;
 use crate::instance::layout::Layout;
 use crate::module::parse::{Parsed, parse};
-use crate::{Features, Metering, Settings, flags};
+use crate::{Features, Inlining, Metering, Settings, flags};
 use cranelift_codegen::isa::{OwnedTargetIsa, lookup_by_name};
 use cranelift_codegen::settings::Configurable;
 use std::fmt::Write;
@@ -31,15 +32,18 @@ fn code_of(wat: &str) -> String {
         info: &info,
         layout: &layout,
         isa: &*isa,
+        inlining: Inlining::default(),
         features: Features::default(),
         metering: Metering::default(),
     };
+    let bodies: Vec<_> = bodies.into_iter().map(|body| body.body).collect();
+    let inlinees = Inlinees::new(&module, &bodies);
     let mut worker = Worker::default();
     let mut code = String::new();
-    for (index, body) in bodies.iter().enumerate() {
+    for index in 0..bodies.len() {
         let func = info.num_imported_funcs + index as u32;
         let name = info.func_name(func).unwrap_or_default();
-        let disassembly = worker.disassembly(&module, index, Piece::Body(index as u32), Some(&body.body)).unwrap();
+        let disassembly = worker.disassembly(&module, &inlinees, index, Piece::Body(index as u32)).unwrap();
         writeln!(code, ";; ${name}").unwrap();
         for line in disassembly.lines() {
             writeln!(code, ";; {line}").unwrap();

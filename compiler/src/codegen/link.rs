@@ -12,7 +12,7 @@ use super::memory_provider::TextBuffer;
 use super::piece::{CompiledFunction, Piece};
 use crate::base::error::CompileError;
 use crate::instance::call_sites::{CallSites, Frame, HandledCall, Handler, Reference};
-use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, TrapSite};
+use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, InlinedCode, TrapSite};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
@@ -135,7 +135,7 @@ fn tables(
 ) -> Result<Code, CompileError> {
     let mut tables = CodeTables::default();
     let (mut funcs, mut traps, mut address_map) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut handled, mut references) = (Vec::new(), Vec::new());
+    let (mut handled, mut references, mut inlined) = (Vec::new(), Vec::new(), Vec::new());
     for ((piece, function), start) in pieces.iter().zip(compiled).zip(starts.iter().copied()) {
         match *piece {
             Piece::Body(_) => funcs.push(FuncRange { start, end: start + function.bytes.len() as u32 }),
@@ -152,6 +152,8 @@ fn tables(
         address_map.extend(
             function.address_map.iter().map(|(offset, wasm)| AddressMapEntry { offset: start + offset, wasm: *wasm }),
         );
+        inlined
+            .extend(function.inlined.iter().map(|(offset, call)| InlinedCode { offset: start + offset, call: *call }));
     }
     handled.sort_unstable_by_key(|call: &HandledCall| call.offset);
     references.sort_by_key(|reference: &Reference| reference.offset);
@@ -159,6 +161,7 @@ fn tables(
     tables.funcs = funcs.into_iter().collect();
     tables.traps = traps.into_iter().collect();
     tables.address_map = address_map.into_iter().collect();
+    tables.inlined = inlined.into_iter().collect();
     tables.call_sites = CallSites::new(&handled, references);
     Ok(Code { text: text.into(), tables })
 }
@@ -185,6 +188,7 @@ mod tests {
             relocations,
             traps: Vec::new(),
             address_map: Vec::new(),
+            inlined: Vec::new(),
             handled: Vec::new(),
             references: Vec::new(),
         }

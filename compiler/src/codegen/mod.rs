@@ -6,6 +6,7 @@ pub(crate) mod abi;
 pub(crate) mod translate;
 pub(crate) mod trampoline;
 pub(crate) mod parallel;
+mod inline;
 pub(crate) mod piece;
 pub(crate) mod compile;
 mod memory_provider;

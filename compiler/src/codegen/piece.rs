@@ -2,10 +2,12 @@
 //!
 //! The result is bytes with relocations; `link` puts them together.
 
+use super::inline::{self, Inlinees, Origin};
 use super::trampoline;
 use super::translate::{ModuleContext, translate};
 use crate::base::error::CompileError;
 use crate::instance::call_sites::{Catches, Frame, HandledCall, Handler, Reference};
+use crate::instance::code::NO_CALL;
 use crate::module::{FuncType, ModuleInfo};
 use crate::settings::Metering;
 use cranelift_codegen::control::ControlPlane;
@@ -18,7 +20,9 @@ use cranelift_codegen::{
 };
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_module::{FuncId, ModuleReloc};
-use wasmparser::FunctionBody;
+
+/// Offsets in a function's code, and what holds from there on.
+pub(crate) type Changes = Vec<(u32, u32)>;
 
 /// The machine code of one function, before it is linked.
 pub(crate) struct CompiledFunction {
@@ -30,7 +34,10 @@ pub(crate) struct CompiledFunction {
     pub(crate) traps: Vec<(u32, TrapCode)>,
     /// Offsets in `bytes` at which the code of a Wasm instruction starts, and the byte of the
     /// module where that is.
-    pub(crate) address_map: Vec<(u32, u32)>,
+    pub(crate) address_map: Changes,
+    /// Offsets in `bytes` at which code starts that has replaced a call, and the byte of the module
+    /// where the call is; and where such code ends, with [`NO_CALL`].
+    pub(crate) inlined: Changes,
     /// Calls with handlers, and the offsets in `bytes` where the function goes on. Handlers are
     /// offsets there, too.
     pub(crate) handled: Vec<HandledCall>,
@@ -84,76 +91,87 @@ pub(super) struct Worker {
     context: Context,
     builder: FunctionBuilderContext,
     control: ControlPlane,
+    /// Where instructions of the function are from that were in others.
+    origins: Vec<Origin>,
 }
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { context: Context::new(), builder: FunctionBuilderContext::new(), control: ControlPlane::default() }
+        Self {
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            control: ControlPlane::default(),
+            origins: Vec::new(),
+        }
     }
 }
 
 impl Worker {
-    /// Compiles a piece, of which `index` is the place among the module's and `body` the body, if
-    /// it is one.
-    pub(super) fn run(
+    /// Compiles a piece, of which `index` is the place among the module's.
+    pub(super) fn run<'m>(
         &mut self,
-        module: &ModuleContext<'_>,
+        module: &ModuleContext<'m>,
+        inlinees: &Inlinees<'m>,
         index: usize,
         piece: Piece,
-        body: Option<&FunctionBody<'_>>,
     ) -> Result<CompiledFunction, CompileError> {
-        self.translate(module, index, piece, body)?;
-        self.emit(module.isa, index, body.map(|body| body.range().start as u32))
+        let start = self.translate(module, inlinees, index, piece)?;
+        self.emit(module.isa, index, start)
     }
 
     /// Returns the Cranelift IR of a piece as text, before Cranelift optimises it.
-    pub(super) fn clif(
+    pub(super) fn clif<'m>(
         &mut self,
-        module: &ModuleContext<'_>,
+        module: &ModuleContext<'m>,
+        inlinees: &Inlinees<'m>,
         index: usize,
         piece: Piece,
-        body: Option<&FunctionBody<'_>>,
     ) -> Result<String, CompileError> {
-        self.translate(module, index, piece, body)?;
+        self.translate(module, inlinees, index, piece)?;
         Ok(self.context.func.display().to_string())
     }
 
     /// Returns the machine code of a piece as text.
     #[cfg(test)]
-    pub(super) fn disassembly(
+    pub(super) fn disassembly<'m>(
         &mut self,
-        module: &ModuleContext<'_>,
+        module: &ModuleContext<'m>,
+        inlinees: &Inlinees<'m>,
         index: usize,
         piece: Piece,
-        body: Option<&FunctionBody<'_>>,
     ) -> Result<String, CompileError> {
-        self.translate(module, index, piece, body)?;
+        self.translate(module, inlinees, index, piece)?;
         self.context.set_disasm(true);
         self.context.compile(module.isa, &mut self.control).map_err(|error| failed(error.func, error.inner))?;
         let code = self.context.take_compiled_code().and_then(|code| code.vcode.clone());
         code.ok_or_else(|| CompileError::internal("no code"))
     }
 
-    fn translate(
+    /// Returns where the body starts in the module, if the piece is one.
+    fn translate<'m>(
         &mut self,
-        module: &ModuleContext<'_>,
+        module: &ModuleContext<'m>,
+        inlinees: &Inlinees<'m>,
         index: usize,
         piece: Piece,
-        body: Option<&FunctionBody<'_>>,
-    ) -> Result<(), CompileError> {
+    ) -> Result<Option<u32>, CompileError> {
+        self.origins.clear();
         self.context.clear();
         let (target, builder) = (&mut self.context.func, &mut self.builder);
         target.name = UserFuncName::user(0, index as u32);
         match piece {
             Piece::Body(defined) => {
-                let body = body.ok_or_else(|| CompileError::internal("a body is missing"))?;
+                let body = inlinees.body(defined).ok_or_else(|| CompileError::internal("a body is missing"))?;
                 translate(module, module.info.num_imported_funcs + defined, body, target, builder)?;
+                let replaced = inline::replace_calls(&mut self.context, module, inlinees);
+                self.origins = replaced.map_err(|error| failed(&self.context.func, error))?;
+                return Ok(Some(body.range().start as u32));
             }
             Piece::NewEpoch => trampoline::new_epoch(module.isa, target, builder),
             Piece::Entry(ty) => trampoline::entry(module.isa, module.info.type_at(ty), target, builder),
             Piece::Exit(ty) => trampoline::exit(module.isa, module.info.type_at(ty), target, builder),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Compiles what has been translated. `index` is the piece's own; `start` is where the body
@@ -170,40 +188,54 @@ impl Worker {
         let func = &self.context.func;
         let id = FuncId::from_u32(index as u32);
         let relocations = buffer.relocs().iter().map(|reloc| ModuleReloc::from_mach_reloc(reloc, func, id)).collect();
+        let (address_map, inlined) =
+            start.map_or_else(Default::default, |start| address_map(buffer, start, &self.origins));
         Ok(CompiledFunction {
             bytes: buffer.data().to_vec(),
             alignment: u64::from(buffer.alignment.max(isa.function_alignment().preferred)),
             relocations,
             traps: buffer.traps().iter().map(|trap| (trap.offset, trap.code)).collect(),
-            address_map: start.map_or_else(Vec::new, |start| address_map(buffer, start)),
+            address_map,
+            inlined,
             handled: if start.is_some() { handled(buffer)? } else { Vec::new() },
             references: references(buffer),
         })
     }
 }
 
-/// Returns where the code of each instruction starts. Code that belongs to none counts as the start
-/// of the body: the prologue's check of the stack, and the instruction after all other code that
-/// traps if it fails.
-fn address_map(buffer: &MachBufferFinalized<Final>, start: u32) -> Vec<(u32, u32)> {
-    let mut entries: Vec<(u32, u32)> = Vec::new();
-    let mut push = |offset: u32, wasm: u32| {
-        if entries.last().is_none_or(|(_, previous)| *previous != wasm) {
-            entries.push((offset, wasm));
-        }
+/// Returns where the code of each instruction starts, and where code starts and ends that has
+/// replaced a call. Code that belongs to no instruction counts as the start of the body: the
+/// prologue's check of the stack, and the instruction after all other code that traps if it fails.
+fn address_map(buffer: &MachBufferFinalized<Final>, start: u32, origins: &[Origin]) -> (Changes, Changes) {
+    let (mut entries, mut inlined) = (Changes::new(), Changes::new());
+    let mut push = |offset: u32, wasm: u32, call: u32| {
+        changes(&mut entries, None, offset, wasm);
+        changes(&mut inlined, Some(NO_CALL), offset, call);
     };
     let mut end = 0;
     for range in buffer.get_srclocs_sorted().iter().filter(|range| !range.loc.is_default()) {
         if range.start > end {
-            push(end, start);
+            push(end, start, NO_CALL);
         }
-        push(range.start, range.loc.bits());
+        match inline::origin(origins, range.loc) {
+            Some(Origin { wasm, call }) => push(range.start, wasm, call),
+            None => push(range.start, range.loc.bits(), NO_CALL),
+        }
         end = range.end;
     }
     if (end as usize) < buffer.data().len() {
-        push(end, start);
+        push(end, start, NO_CALL);
     }
-    entries
+    // The next function begins with code of its own.
+    changes(&mut inlined, Some(NO_CALL), buffer.data().len() as u32, NO_CALL);
+    (entries, inlined)
+}
+
+/// Adds an entry if it says something else than the last one, or than what holds before all.
+fn changes(entries: &mut Changes, before: Option<u32>, offset: u32, value: u32) {
+    if entries.last().map(|(_, last)| *last).or(before) != Some(value) {
+        entries.push((offset, value));
+    }
 }
 
 /// Returns the calls with handlers. The call of an entry trampoline does not count: its handler

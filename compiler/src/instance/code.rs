@@ -38,6 +38,8 @@ pub struct CodeTables {
     /// Where the code of each Wasm instruction starts, sorted. It is precise enough to locate a
     /// trap or call.
     pub address_map: SortedTable<AddressMapEntry>,
+    /// Where code starts and ends that stands for a call, sorted.
+    pub inlined: SortedTable<InlinedCode>,
     /// Where exceptions go, and where references are.
     pub call_sites: CallSites,
 }
@@ -74,6 +76,27 @@ pub struct AddressMapEntry {
     pub offset: u32,
     /// Byte offset into the module.
     pub wasm: u32,
+}
+
+/// From here on, code stands for a call: it is that of the function that is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InlinedCode {
+    /// Offset into the text.
+    pub offset: u32,
+    /// Byte offset of the call in the module; [`NO_CALL`] if code from here on stands for none.
+    pub call: u32,
+}
+
+/// Stands for the place of a call where there is none.
+pub const NO_CALL: u32 = u32::MAX;
+
+impl Record for InlinedCode {
+    fn pack(self) -> [u32; 2] {
+        [self.offset, self.call]
+    }
+    fn unpack([offset, call]: [u32; 2]) -> Self {
+        Self { offset, call }
+    }
 }
 
 impl Record for FuncRange {
@@ -125,6 +148,12 @@ impl CodeTables {
     /// Returns the byte offset in the module of the instruction whose code includes this offset.
     pub fn wasm_offset(&self, offset: u32) -> Option<u32> {
         Some(self.address_map.at_or_before(offset)?.wasm)
+    }
+
+    /// Returns the byte offset in the module of the call that the code at this offset stands for, if
+    /// it is that of another function.
+    pub fn inlined_call(&self, offset: u32) -> Option<u32> {
+        Some(self.inlined.at_or_before(offset)?.call).filter(|call| *call != NO_CALL)
     }
 
     /// Returns the offset of the entry trampoline for a canonical type.

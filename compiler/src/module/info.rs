@@ -236,6 +236,13 @@ impl ModuleInfo {
         })
     }
 
+    /// Returns the defined function whose body includes a byte of the module.
+    pub fn func_of_body(&self, offset: u32) -> Option<u32> {
+        let defined = &self.funcs[self.num_imported_funcs as usize..];
+        let before = defined.partition_point(|func| func.body <= offset).checked_sub(1)?;
+        Some(self.num_imported_funcs + before as u32)
+    }
+
     /// Returns the name that the name section gives a function.
     pub fn func_name(&self, func: u32) -> Option<&str> {
         self.func_names.get(func)

@@ -1,5 +1,6 @@
 ;; Accesses of the memory: one in a leaf, several in a loop, and some around a call.
 (module
+  (import "" "elsewhere" (func $elsewhere (param i32) (result i32)))
   (memory 1)
   (func $once (param i32) (result i32) (i32.load offset=8 (local.get 0)))
   (func $sum (param $at i32) (param $end i32) (result i32) (local $sum i32)
@@ -10,7 +11,7 @@
     (local.get $sum))
   (func $around_a_call (param $at i32)
     (loop $next
-      (i32.store (local.get $at) (call $once (i32.load offset=4 (local.get $at))))
+      (i32.store (local.get $at) (call $elsewhere (i32.load offset=4 (local.get $at))))
       (br_if $next (local.tee $at (i32.load offset=12 (local.get $at)))))))
 ;; --------
 ;; $once
@@ -62,17 +63,19 @@
 ;;   movq %r12, (%rsp)
 ;;   movq %r13, 8(%rsp)
 ;;   movq %r14, 0x10(%rsp)
+;;   movq %r15, 0x18(%rsp)
 ;; block0:
-;;   movq -0x5fffffd0(%rdi), %r13
-;;   movq %rdi, %r14
+;;   movq -0x5fffffd0(%rdi), %r15
+;;   movq -0x5fffffc0(%rdi), %r12
+;;   movq -0x5fffffa0(%rdi), %r13
 ;;   jmp     label1
 ;; block1:
-;;   movl %esi, %r12d
-;;   movl 4(%r13, %r12), %esi
-;;   movq %r14, %rdi
-;;   call    User(userextname0)
-;;   movl %eax, (%r13, %r12)
-;;   movl 0xc(%r13, %r12), %esi
+;;   movl %esi, %r14d
+;;   movl 4(%r15, %r14), %esi
+;;   movq %r13, %rdi
+;;   call    *%r12
+;;   movl %eax, (%r15, %r14)
+;;   movl 0xc(%r15, %r14), %esi
 ;;   testl %esi, %esi
 ;;   jnz     label2; j label3
 ;; block2:
@@ -85,6 +88,7 @@
 ;;   movq (%rsp), %r12
 ;;   movq 8(%rsp), %r13
 ;;   movq 0x10(%rsp), %r14
+;;   movq 0x18(%rsp), %r15
 ;;   addq $0x20, %rsp
 ;;   movq %rbp, %rsp
 ;;   popq %rbp

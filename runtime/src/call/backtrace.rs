@@ -157,12 +157,13 @@ impl WasmBacktrace {
 
     /// Returns the function of a store's modules whose code an address is in.
     pub(crate) fn locate(store: &StoreInner, address: usize) -> Option<FrameInfo> {
-        let mut only = Self::default();
-        only.push(store, address);
-        only.frames.pop()
+        let mut innermost = Self::default();
+        innermost.push(store, address);
+        innermost.frames.into_iter().next()
     }
 
-    /// Adds the function whose code an address is in. Adds nothing for an address in a trampoline.
+    /// Adds the function whose code an address is in. If the code there stands for a call, that is the function which
+    /// is called, and its caller is added as well. Adds nothing for an address in a trampoline.
     fn push(&mut self, store: &StoreInner, address: usize) {
         // A store can have many instances, and a call is mostly in few modules: those that it was
         // in before come first.
@@ -179,8 +180,14 @@ impl WasmBacktrace {
         let Some(offset) = code.offset(address) else { return };
         let Some(defined) = code.tables().func_at(offset) else { return };
         let func = info.num_imported_funcs + defined as u32;
-        let offset = code.tables().wasm_offset(offset).map(|at| at as usize);
-        self.frames.push(FrameInfo { module, func, offset });
+        let mut place = code.tables().wasm_offset(offset);
+        if let Some(call) = code.tables().inlined_call(offset) {
+            let callee = place.and_then(|place| info.func_of_body(place));
+            let offset = place.map(|at| at as usize);
+            self.frames.extend(callee.map(|func| FrameInfo { module: module.clone(), func, offset }));
+            place = Some(call);
+        }
+        self.frames.push(FrameInfo { module, func, offset: place.map(|at| at as usize) });
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::cow::ResetStrategy;
 use crate::pool::Limits;
 use minirt_compiler::base::error::Feature;
-use minirt_compiler::{OptLevel, Settings};
+use minirt_compiler::{Inlining, OptLevel, Settings};
 use std::num::NonZeroUsize;
 
 /// The default of [`Config::max_instances`], and the most that 47 bits of addresses hold.
@@ -187,6 +187,14 @@ impl Config {
     /// Sets how much effort Cranelift puts into optimising code. Default: [`OptLevel::Speed`].
     pub fn cranelift_opt_level(&mut self, level: OptLevel) -> &mut Self {
         self.settings.opt_level = level;
+        self
+    }
+
+    /// Sets which calls are replaced by the code of the function that is called. Default: [`Inlining::Yes`], those of
+    /// small functions that call nothing themselves. Backtraces name all functions all the same. With
+    /// [`epoch_interruption`](Self::epoch_interruption), no call is replaced.
+    pub fn compiler_inlining(&mut self, inlining: Inlining) -> &mut Self {
+        self.settings.inlining = inlining;
         self
     }
 

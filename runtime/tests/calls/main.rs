@@ -8,6 +8,7 @@
 //! | `masks` | threads that block signals |
 //! | `handlers` | signal handlers that were there before minirt's, or come after it |
 //! | `outside` | signals that another process sends |
+//! | `inlining` | calls that the compiler replaces by the code of the function |
 //! | `endings` | calls from destructors, and panics in them |
 
 #[path = "../common/mod.rs"]
@@ -19,6 +20,7 @@ mod child;
 mod endings;
 mod fibers;
 mod handlers;
+mod inlining;
 mod many;
 mod masks;
 mod outside;

@@ -2,7 +2,7 @@
 
 use crate::shape::{AnswersByArguments, Shape};
 use anyhow::Result;
-use minirt_runtimes::minirt::{Config, Engine, Module, OptLevel, ResetStrategy, Store};
+use minirt_runtimes::minirt::{Config, Engine, Inlining, Module, OptLevel, ResetStrategy, Store};
 use minirt_runtimes::value::Outcome;
 use minirt_runtimes::{on_minirt, on_wasmi, on_wasmtime};
 use minirt_runtimes::{wasmi, wasmtime};
@@ -22,13 +22,16 @@ pub(crate) fn configurations() -> Result<Vec<Configured>> {
     let mut all = Vec::new();
     for strategy in [ResetStrategy::Adaptive, ResetStrategy::HotSet, ResetStrategy::Scan, ResetStrategy::Discard] {
         for images in [true, false] {
+            // Both levels have calls that were replaced and calls that were not.
+            let inlining = if images { Inlining::Always } else { Inlining::No };
             for (level, metered) in [(OptLevel::Speed, false), (OptLevel::None, false), (OptLevel::Speed, true)] {
                 let mut config = Config::new();
                 config.reset_strategy(strategy).memory_init_cow(images).cranelift_opt_level(level);
                 config.max_wasm_stack(WASM_STACK).parallel_compilation(false).check_artifacts(true);
-                config.consume_fuel(metered).epoch_interruption(metered);
+                config.consume_fuel(metered).epoch_interruption(metered).compiler_inlining(inlining);
                 let [images, metered] = [images, metered].map(|it| if it { "with" } else { "without" });
-                let about = format!("{strategy:?}, {images} images, {level:?}, {metered} fuel and epochs");
+                let about =
+                    format!("{strategy:?}, {images} images, {level:?}, inlining {inlining:?}, {metered} fuel and epochs");
                 all.push(Configured { engine: Engine::new(&config)?, about });
             }
         }

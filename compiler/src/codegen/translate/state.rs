@@ -9,7 +9,7 @@ use crate::codegen::abi::{builtin_signature, trap_code, value_type};
 use crate::instance::builtin::{Builtin, GROWTH_FAILED};
 use crate::instance::layout::{Layout, header};
 use crate::module::{Known, ModuleInfo, RefKind, ValType};
-use crate::settings::{Features, Metering};
+use crate::settings::{Features, Inlining, Metering};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
@@ -29,6 +29,7 @@ pub(crate) struct ModuleContext<'a> {
     pub(crate) info: &'a ModuleInfo,
     pub(crate) layout: &'a Layout,
     pub(crate) isa: &'a dyn TargetIsa,
+    pub(crate) inlining: Inlining,
     pub(crate) features: Features,
     pub(crate) metering: Metering,
 }

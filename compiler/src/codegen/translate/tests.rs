@@ -2,7 +2,7 @@
 //! its shape is the point. What the code computes is for the specification's own suite to say.
 
 use super::gc::tests::OBJECTS;
-use super::{ModuleContext, translate};
+use super::translate;
 use crate::instance::layout::Layout;
 use crate::module::instruction::NAMES;
 use crate::module::parse::{Parsed, parse};
@@ -356,8 +356,7 @@ pub(super) fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Functi
     validate::bodies(parsed.bodies, Limits { features, ..Limits::none(&parsed.info) })?;
     let Parsed { info, bodies } = parse(bytes, features)?;
     let layout = Layout::new(&info)?;
-    let module =
-        ModuleContext { info: &info, layout: &layout, isa: &*compiler.isa, features, metering: compiler.metering };
+    let module = compiler.context(&info, &layout);
     let mut context = FunctionBuilderContext::new();
     let funcs = bodies.into_iter().zip(info.num_imported_funcs..).map(|(body, func)| {
         let mut target = Function::new();
