@@ -104,12 +104,29 @@ impl Calls {
     }
 
     fn initialise(&self, store: &mut Store<Host>, instance: Instance, file: &Path) -> Result<(), Outcome> {
-        self.before.iter().try_for_each(|name| invoke(store, instance, name, &[], 0, file).map(drop))
+        self.before.iter().try_for_each(|name| {
+            let outcome = invoke(store, instance, name, &[], 0, file).map(drop);
+            outcome.map_err(|outcome| snapshot::unready(file, name, outcome))
+        })
     }
 
     fn answer(&self, store: &mut Store<Host>, instance: Instance, file: &Path) -> Result<(), Outcome> {
         let Call { name, arguments, results, .. } = &self.call;
-        invoke(store, instance, name, arguments, *results, file).map(drop)
+        succeeded(invoke(store, instance, name, arguments, *results, file).map(drop), file)
+    }
+}
+
+/// Takes a guest's exit with code 0 for what it is, a success: the other way in which a command ends. Its failures are
+/// not worth measuring.
+fn succeeded(outcome: Result<(), Outcome>, file: &Path) -> Result<(), Outcome> {
+    match outcome {
+        Err(Outcome::Exit(0)) => Ok(()),
+        Err(Outcome::Exit(code)) => {
+            let because = format!("it exits with code {code}, and only calls that succeed are measured");
+            let help = "minirt run shows what it prints";
+            Err(Report::new(format!("{} failed", shown(file)), because, help).with_code(code).into())
+        }
+        other => other,
     }
 }
 
@@ -244,7 +261,7 @@ impl Subject {
         }
         if let Some(name) = &args.invoke {
             check(&self.module, &args.file, name)?;
-            invoke(&mut store, instance, name, &[], 0, &args.file)?;
+            succeeded(invoke(&mut store, instance, name, &[], 0, &args.file).map(drop), &args.file)?;
         }
         let begin = Instant::now();
         drop(store);

@@ -8,7 +8,8 @@ use crate::guest::outcome::Outcome;
 use crate::guest::source::Source;
 use crate::options::args::SnapshotArgs;
 use crate::output::artifact_file;
-use crate::output::report::Report;
+use crate::output::printable;
+use crate::output::report::{ERROR, Report};
 use std::path::Path;
 
 /// Initialises the module that the command line names, and writes the artifact.
@@ -24,12 +25,20 @@ pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Outcome> {
     let instance = instantiate(&linker, &mut store, &module, &args.file)?;
     let init = entry.call.iter().map(|call| call.name.as_str());
     for name in entry.initialize.into_iter().chain(init) {
-        invoke(&mut store, instance, name, &[], 0, &args.file)?;
+        invoke(&mut store, instance, name, &[], 0, &args.file).map_err(|outcome| unready(&args.file, name, outcome))?;
     }
     let snapshot = instance.snapshot(&mut store).map_err(|error| not_frozen(&args.file, &error))?;
     let artifact = snapshot.module().serialize().map_err(|error| unwritten(ARTIFACT, &args.output, &error))?;
     artifact_file::write(&args.output, &artifact).map_err(|error| unwritten(ARTIFACT, &args.output, &error.into()))?;
     Ok(())
+}
+
+/// What to say about an initialiser, the function `name`, that did not return.
+pub(super) fn unready(file: &Path, name: &str, outcome: Outcome) -> Outcome {
+    let Outcome::Exit(code) = outcome else { return outcome };
+    let because = format!("`{}` exits with code {code}, and an initialiser has to return", printable::name(name));
+    let report = Report::new(format!("{} cannot be frozen", shown(file)), because, "name another function with --init");
+    report.with_code(if code == 0 { ERROR } else { code }).into()
 }
 
 /// What to say about an instance of which no snapshot can be taken.

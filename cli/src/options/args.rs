@@ -187,7 +187,7 @@ pub(crate) struct BenchArgs {
     pub(crate) init: Option<String>,
 
     /// Besides, have the host write to so many pages of 4 KiB of every instance's memory
-    #[arg(long, value_name = "PAGES", default_value_t = 1)]
+    #[arg(long, value_name = "PAGES", default_value_t = 1, conflicts_with = "call")]
     pub(crate) dirty: u32,
 
     /// How many instances to make of each kind

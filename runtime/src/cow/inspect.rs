@@ -128,7 +128,7 @@ impl SlotView<'_> {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
         let mut runs = Vec::new();
         let base = self.space.addresses().start;
-        let written = pagemap::written(base + memory.start..base + memory.end, 0, |run| {
+        let written = pagemap::written(base + memory.start..base + memory.end, 0, 0, |run| {
             runs.push(to_pages(&(run.start - base..run.end - base)));
         });
         if written.is_err() {

@@ -527,7 +527,7 @@ impl Slot {
             self.tracking = Some(tracking);
             return self.discard(image);
         }
-        let compare = self.pacing.verification.tick();
+        let compare = self.pacing.verification.tick(self.residue.pages, pages);
         let unwritten = if compare { self.unwritten(image, hot.iter()) } else { Vec::new() };
         for run in hot.iter() {
             // SAFETY: the hot set is mapped writable, and the slot has no tenant.
@@ -551,13 +551,16 @@ impl Slot {
         if rules.strategy == ResetStrategy::Discard || self.scan_writable(image, &mut written).is_err() {
             return self.discard(image);
         }
-        self.residue.pages = count(&written);
+        let before = std::mem::replace(&mut self.residue.pages, count(&written));
         if self.residue.pages > rules.resident_budget {
             return self.discard(image);
         }
         let ask = self.tracking.is_none() && self.pacing.tick_untracked() && rules.strategy != ResetStrategy::Scan;
         let missed = self.tracking.as_ref().is_some_and(|tracking| tracking.misses() > 0);
-        let compare = self.pacing.verification.tick();
+        if self.tracking.is_some() && !missed {
+            self.pacing.tick_without_miss();
+        }
+        let compare = self.pacing.verification.tick(before, self.residue.pages);
         let unwritten = if compare || ask { self.unwritten(image, written.iter().cloned()) } else { Vec::new() };
         for run in &written {
             // SAFETY: the kernel lists only pages that were writable, and still are; the slot has
@@ -574,8 +577,16 @@ impl Slot {
         } else if compare {
             let stale = self.pacing.verification.conclude(self.residue.pages, unwritten);
             self.give_up_pages(image, &stale)?;
+            self.shrink_regions(image, &policy::difference(&written, &stale), rules.strategy)?;
         }
         Ok(ResetKind::Scan)
+    }
+
+    /// Makes regions smaller if a check has found that runs write only `written` of their pages.
+    fn shrink_regions(&mut self, image: &Image, written: &[Range<Page>], strategy: ResetStrategy) -> Result<()> {
+        let checked = self.tracking.as_ref().filter(|_| self.pacing.verification.is_over());
+        let advice = checked.and_then(|it| image.habits.shrunk(it.plan(), written, room(image, strategy)));
+        advice.map_or(Ok(()), |advice| self.follow(image, advice))
     }
 
     /// Lists the pages that were written, in all that is writable but the head and grown memory.
@@ -589,7 +600,9 @@ impl Slot {
     /// Lists the pages of a range that were written.
     fn scan(&self, image: &Image, range: Range<usize>, into: &mut Vec<Range<Page>>) -> Scanned {
         let base = self.addresses().start;
-        pagemap::written(base + range.start..base + range.end, base + image.zeros_from(), |run| {
+        // There were no more runs than pages the last time.
+        let expected = self.residue.pages;
+        pagemap::written(base + range.start..base + range.end, base + image.zeros_from(), expected, |run| {
             into.push(to_pages(&(run.start - base..run.end - base)));
         })
     }
@@ -685,7 +698,7 @@ impl Slot {
         strategy: ResetStrategy,
     ) -> Result<()> {
         let advice = if stale.is_empty() {
-            image.habits.missed(tracking.plan(), self.pacing.missed_recently(), strategy)
+            image.habits.missed(tracking.plan(), self.pacing.missed_recently(), room(image, strategy))
         } else {
             let hot: Vec<Range<Page>> = tracking.writable().iter().collect();
             image.habits.narrowed(&policy::difference(&hot, stale), room(image, strategy))

@@ -152,11 +152,16 @@ impl Pacing {
 ///
 /// From time to time, a few resets in a row compare what they copy with the image. Pages that were
 /// equal every time are given up. The interval doubles with each such check, because a page that is
-/// given up wrongly costs a fault.
+/// given up wrongly costs a fault. When a run wrote much more than those before, a check comes
+/// early: that may have been an exception.
 #[derive(Debug)]
 pub(super) struct Verification {
     countdown: u32,
     interval: u32,
+    /// Whether the next check comes early, and how many did. Each is later than the one before,
+    /// until regular checks find that nothing was given up in vain.
+    early: bool,
+    early_checks: u32,
     /// Comparisons in a row so far, and the pages that all of them found unwritten.
     rounds: u32,
     unwritten: Vec<Range<Page>>,
@@ -169,15 +174,34 @@ impl Verification {
     const ROUNDS: u32 = 4;
 
     pub(super) fn new() -> Self {
-        Self { countdown: Self::FIRST, interval: Self::FIRST, rounds: 0, unwritten: Vec::new() }
+        let (early, early_checks) = (false, 0);
+        Self { countdown: Self::FIRST, interval: Self::FIRST, early, early_checks, rounds: 0, unwritten: Vec::new() }
     }
 
-    /// Counts a reset, and says whether it should compare.
+    /// Counts a reset after which `kept` pages are kept, instead of `before`. Says whether it should
+    /// compare.
     #[inline]
-    pub(super) fn tick(&mut self) -> bool {
+    pub(super) fn tick(&mut self, before: usize, kept: usize) -> bool {
         let due = self.countdown == 0;
         self.countdown = self.countdown.saturating_sub(1);
+        if matters(kept.saturating_sub(before), kept) {
+            self.come_early();
+        }
         due
+    }
+
+    #[cold]
+    fn come_early(&mut self) {
+        let countdown = Self::FIRST << self.early_checks.min(10);
+        if countdown < self.countdown {
+            (self.countdown, self.early) = (countdown, true);
+            self.early_checks += 1;
+        }
+    }
+
+    /// Returns whether the last check is complete.
+    pub(super) fn is_over(&self) -> bool {
+        self.rounds == 0
     }
 
     /// Takes the pages that a comparison found unwritten, among `kept` pages, and returns those to
@@ -188,17 +212,25 @@ impl Verification {
             _ => intersection(&self.unwritten, &unwritten),
         };
         self.rounds += 1;
-        let wasted = count(&self.unwritten);
-        let worth_it = wasted > FEW && wasted > kept / 8;
+        let worth_it = matters(count(&self.unwritten), kept);
         if worth_it && self.rounds < Self::ROUNDS {
             return Vec::new(); // Compare at the next reset, too.
         }
-        self.interval = (2 * self.interval).min(Self::LONGEST);
+        if !std::mem::take(&mut self.early) {
+            self.interval = (2 * self.interval).min(Self::LONGEST);
+            self.early_checks = self.early_checks.saturating_sub(u32::from(!worth_it));
+        }
         self.countdown = self.interval;
         self.rounds = 0;
         let unwritten = std::mem::take(&mut self.unwritten);
         if worth_it { unwritten } else { Vec::new() }
     }
+}
+
+/// Returns whether so many of the pages that are kept are worth looking after.
+#[inline]
+fn matters(pages: usize, kept: usize) -> bool {
+    pages > FEW && pages > kept / 8
 }
 
 /// A plan for tracking a slot: which pages stay writable.
@@ -225,13 +257,44 @@ impl TrackingPlan {
     fn new(sorted: &[Range<Page>], room: Room) -> Option<Self> {
         let most = (room.mappings / SHARE / 2).clamp(FEWEST_RUNS, PageSet::MAX_RUNS - 2 * MISSES as usize);
         let exact = Self { writable: cover(sorted, most)?, regions: false };
-        let regions = (1..=REGIONS).filter_map(|most| cover(sorted, most));
-        let regions = regions.map(|writable| Self { writable, regions: true });
         let wanted = count(sorted);
-        // A tie goes to the exact set, and then to the fewest regions.
-        let plan = std::iter::once(exact).chain(regions).min_by_key(|plan| plan.cost(wanted))?;
-        let small = !plan.regions || 2 * plan.writable.pages() <= room.pages || room.strategy == ResetStrategy::HotSet;
-        small.then_some(plan)
+        match Self::in_regions(sorted, wanted) {
+            Some(regions) if regions.cost(wanted) < exact.cost(wanted) => regions.unless_large(room),
+            _ => Some(exact),
+        }
+    }
+
+    /// Plans regions for runs that write `wanted` of the pages of `sorted`: the fewest, if that
+    /// makes no difference.
+    fn in_regions(sorted: &[Range<Page>], wanted: usize) -> Option<Self> {
+        let regions = (1..=REGIONS).filter_map(|most| cover(sorted, most));
+        regions.map(|writable| Self { writable, regions: true }).min_by_key(|plan| plan.cost(wanted))
+    }
+
+    /// Plans for runs that write the pages of this plan or of `written`. Which pages of its regions
+    /// runs write is not known, so they stay regions.
+    fn widened(&self, written: &[Range<Page>], room: Room) -> Option<Self> {
+        let mut all: Vec<Range<Page>> = self.writable.iter().chain(written.iter().cloned()).collect();
+        all.sort_unstable_by_key(|run| run.start);
+        let all = join(all);
+        if self.regions { Self::in_regions(&all, count(written))?.unless_large(room) } else { Self::new(&all, room) }
+    }
+
+    /// Joins regions that pages beside them have made many. `None` if a scan of everything is
+    /// cheaper.
+    fn with_few_regions(self, room: Room) -> Option<Self> {
+        if !self.regions || self.writable.len() <= 2 * REGIONS {
+            return Some(self);
+        }
+        let runs: Vec<Range<Page>> = self.writable.iter().collect();
+        Self { writable: cover(&runs, REGIONS)?, regions: true }.unless_large(room)
+    }
+
+    /// Returns nothing for regions that are no better than a scan of everything, unless they are
+    /// asked for.
+    fn unless_large(self, room: Room) -> Option<Self> {
+        let small = 2 * self.writable.pages() <= room.pages || room.strategy == ResetStrategy::HotSet;
+        small.then_some(self)
     }
 
     /// Returns the time of a reset, in nanoseconds, after a run that wrote `wanted` of its pages.
@@ -293,21 +356,16 @@ impl Habits {
         if seen.wanders(strike, room.strategy) {
             return Advice::Scan { resets: seen.mistaken() };
         }
-        let known = seen.plan.iter().flat_map(|plan| plan.writable.iter());
-        let mut all: Vec<Range<Page>> = known.chain(written.iter().cloned()).collect();
-        all.sort_unstable_by_key(|run| run.start);
-        seen.plan = TrackingPlan::new(&join(all), room).or_else(|| TrackingPlan::new(written, room));
-        match seen.plan.clone() {
-            Some(plan) => Advice::Track(plan),
-            None => Advice::Scan { resets: seen.mistaken() },
-        }
+        let widened = seen.plan.take().and_then(|plan| plan.widened(written, room));
+        let plan = widened.or_else(|| TrackingPlan::new(written, room));
+        seen.decide(plan)
     }
 
     /// Learns that a tracked run wrote outside the hot set a few times; `plan` contains those pages
     /// by now. `strike` says that another run did so not long ago.
-    pub(super) fn missed(&self, plan: &TrackingPlan, strike: bool, strategy: ResetStrategy) -> Advice {
+    pub(super) fn missed(&self, plan: &TrackingPlan, strike: bool, room: Room) -> Advice {
         let Some(mut seen) = self.lock() else { return Advice::Track(plan.clone()) };
-        if seen.wanders(strike, strategy) {
+        if seen.wanders(strike, room.strategy) {
             return Advice::Scan { resets: seen.mistaken() };
         }
         let mut all = seen.plan.take().unwrap_or_else(|| plan.clone());
@@ -315,8 +373,11 @@ impl Habits {
             all = plan.clone();
         }
         all.regions |= plan.regions;
-        seen.plan = Some(all);
-        Advice::Track(plan.clone())
+        seen.plan = all.with_few_regions(room);
+        match plan.clone().with_few_regions(room) {
+            Some(plan) => Advice::Track(plan),
+            None => Advice::Scan { resets: seen.mistaken() },
+        }
     }
 
     /// Learns that the host asked again for all of an instance's memory, where no fault tells what
@@ -328,11 +389,15 @@ impl Habits {
     /// Learns that runs no longer write some pages; `written` has the remaining ones.
     pub(super) fn narrowed(&self, written: &[Range<Page>], room: Room) -> Advice {
         let Some(mut seen) = self.lock() else { return Advice::Scan { resets: 1 } };
-        seen.plan = TrackingPlan::new(written, room);
-        match seen.plan.clone() {
-            Some(plan) => Advice::Track(plan),
-            None => Advice::Scan { resets: seen.mistaken() },
-        }
+        seen.decide(TrackingPlan::new(written, room))
+    }
+
+    /// Learns that runs in the regions of `plan` write only `written` of their pages. Returns
+    /// advice if another plan is cheaper by more than a tenth.
+    pub(super) fn shrunk(&self, plan: &TrackingPlan, written: &[Range<Page>], room: Room) -> Option<Advice> {
+        let wanted = count(written);
+        let cheaper = TrackingPlan::new(written, room).filter(|new| 10 * new.cost(wanted) < 9 * plan.cost(wanted))?;
+        Some(self.lock()?.decide(Some(cheaper)))
     }
 }
 
@@ -347,6 +412,15 @@ impl Seen {
             self.strikes = 0;
         }
         out
+    }
+
+    /// Remembers a plan, or that there is none, and advises accordingly.
+    fn decide(&mut self, plan: Option<TrackingPlan>) -> Advice {
+        self.plan = plan.clone();
+        match plan {
+            Some(plan) => Advice::Track(plan),
+            None => Advice::Scan { resets: self.mistaken() },
+        }
     }
 
     /// Returns for how long to stay with the next advice.

@@ -49,6 +49,11 @@ pub(crate) fn disarm() -> u64 {
     FAILED.replace(0)
 }
 
+/// Returns how many more calls of this thread will succeed.
+pub(crate) fn left() -> u32 {
+    PLAN.get().map_or(0, |plan| plan.after)
+}
+
 /// Returns how the next call fails, if it does.
 fn next() -> Option<Plan> {
     let plan = PLAN.get()?;

@@ -7,6 +7,7 @@
 #[cfg(test)]
 use super::inject;
 use super::proc_file::PAGE_MAP;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -45,8 +46,10 @@ struct Region {
 /// `_IOWR('f', 16, struct pm_scan_arg)`.
 const PAGEMAP_SCAN: libc::Ioctl = (3 << 30 | size_of::<ScanArguments>() << 16 | (b'f' as usize) << 8 | 16) as _;
 
-/// Regions that one call returns at the most; a longer list takes more calls.
-const BATCH: usize = 64;
+/// Regions that one call returns, if no more are expected. A longer list takes more calls.
+const FEW: usize = 64;
+/// The most that one call is asked for. The kernel makes room for them, too, which takes it 0.1 us.
+const MOST: usize = 512;
 
 /// The kernel cannot say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +69,7 @@ pub(crate) enum Kind {
 }
 
 /// Calls `found` with each run of pages in `range` that were written, whether in memory or swapped
-/// out.
+/// out. If no more than `expected` runs are there, or half a thousand, that takes one system call.
 ///
 /// A written page is not the file's. Being present is not enough: reading a file maps its pages,
 /// and neighbours that were never asked for.
@@ -78,6 +81,7 @@ pub(crate) enum Kind {
 pub(crate) fn written(
     range: Range<usize>,
     zeros_from: usize,
+    expected: usize,
     mut found: impl FnMut(Range<usize>),
 ) -> Result<(), Unavailable> {
     let mut scan = scan(&range);
@@ -87,7 +91,7 @@ pub(crate) fn written(
     scan.return_mask = PRESENT | ZERO;
     // Neighbours of different categories are listed apart.
     let mut last: Option<Range<usize>> = None;
-    each_region(scan, |region| {
+    each_region(scan, expected, |region| {
         let Some(run) = written_part(&region, zeros_from) else { return };
         match &mut last {
             Some(before) if before.end == run.start => before.end = run.end,
@@ -111,7 +115,7 @@ pub(crate) fn kinds(range: Range<usize>, mut found: impl FnMut(Kind, Range<usize
     let mut scan = scan(&range);
     scan.category_anyof_mask = PRESENT | SWAPPED;
     scan.return_mask = FILE | PRESENT | SWAPPED | ZERO;
-    each_region(scan, |region| {
+    each_region(scan, FEW, |region| {
         let has = |category| region.categories & category != 0;
         let kind = match () {
             () if has(SWAPPED) => Kind::Swapped,
@@ -131,7 +135,7 @@ fn scan(range: &Range<usize>) -> ScanArguments {
         end: range.end as u64,
         walk_end: 0,
         vec: 0,
-        vec_len: BATCH as u64,
+        vec_len: 0,
         max_pages: 0,
         category_inverted: 0,
         category_mask: 0,
@@ -140,12 +144,27 @@ fn scan(range: &Range<usize>) -> ScanArguments {
     }
 }
 
-fn each_region(mut scan: ScanArguments, mut found: impl FnMut(Region)) -> Result<(), Unavailable> {
-    let mut regions = [Region { start: 0, end: 0, categories: 0 }; BATCH];
+fn each_region(scan: ScanArguments, expected: usize, found: impl FnMut(Region)) -> Result<(), Unavailable> {
+    if expected <= FEW {
+        return each_region_in(&mut [MaybeUninit::uninit(); FEW], scan, found);
+    }
+    // Not on the stack, which may be a fiber's and small.
+    let mut regions = Vec::with_capacity(expected.min(MOST));
+    each_region_in(regions.spare_capacity_mut(), scan, found)
+}
+
+fn each_region_in(
+    regions: &mut [MaybeUninit<Region>],
+    mut scan: ScanArguments,
+    mut found: impl FnMut(Region),
+) -> Result<(), Unavailable> {
+    (scan.vec, scan.vec_len) = (regions.as_mut_ptr() as u64, regions.len() as u64);
     while scan.start < scan.end {
-        scan.vec = regions.as_mut_ptr() as u64;
         let listed = ioctl(&mut scan)?;
-        regions.iter().take(listed).copied().for_each(&mut found);
+        for region in regions.iter().take(listed) {
+            // SAFETY: the kernel has written as many regions as it says.
+            found(unsafe { region.assume_init() });
+        }
         if scan.walk_end <= scan.start {
             return Err(Unavailable); // No progress: never loop on what the kernel says.
         }
@@ -191,9 +210,13 @@ mod tests {
     use crate::sys::mapping::{Access, PAGE, Reservation};
 
     fn pages(space: &Reservation, range: Range<usize>) -> Vec<Range<usize>> {
+        pages_of(space, range, 0)
+    }
+
+    fn pages_of(space: &Reservation, range: Range<usize>, expected: usize) -> Vec<Range<usize>> {
         let base = space.addresses().start;
         let mut found = Vec::new();
-        written(base + range.start * PAGE..base + range.end * PAGE, 0, |run| {
+        written(base + range.start * PAGE..base + range.end * PAGE, 0, expected, |run| {
             found.push((run.start - base) / PAGE..(run.end - base) / PAGE);
         })
         .unwrap();
@@ -227,13 +250,18 @@ mod tests {
     }
 
     #[test]
-    fn more_runs_than_one_call_returns_are_all_listed() {
+    fn more_runs_than_one_call_returns_are_all_listed_and_one_call_lists_those_that_are_expected() {
         let space = Reservation::new(400 * PAGE).unwrap();
         // SAFETY: nothing refers to this memory, and every byte used is mapped writable.
         unsafe {
             space.map_zeros(0..400 * PAGE, Access::ReadWrite).unwrap();
             (0..400).step_by(2).for_each(|page| *space.at(page * PAGE) = 1);
         }
-        assert_eq!(pages(&space, 0..400).len(), 200);
+        for (expected, calls) in [(0, 4), (64, 4), (65, 4), (100, 2), (200, 1), (100_000, 1)] {
+            inject::arm(1000, 1, rustix::io::Errno::NOSYS, inject::Leaves::Nothing);
+            assert_eq!(pages_of(&space, 0..400, expected).len(), 200);
+            assert_eq!(1000 - inject::left(), calls, "{expected} were expected");
+            assert_eq!(inject::disarm(), 0);
+        }
     }
 }

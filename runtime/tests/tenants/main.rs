@@ -5,4 +5,5 @@ mod common;
 mod domains;
 mod isolation;
 mod neighbours;
+mod patterns;
 mod random;

@@ -117,7 +117,7 @@ fn too_many_scattered_pages_are_scanned_for_longer_each_time() {
 fn wandering_pages_are_scanned_for_unless_tracking_is_forced() {
     for (strategy, gives_up) in [(Adaptive, true), (HotSet, false)] {
         let habits = Habits::default();
-        let missed = |i: Page| habits.missed(&exact(&[i..i + 1]), true, strategy);
+        let missed = |i: Page| habits.missed(&exact(&[i..i + 1]), true, room(strategy));
         let advice: Vec<Advice> = (0..STRIKES).map(missed).collect();
         assert_eq!(advice.iter().any(|advice| matches!(advice, Advice::Scan { .. })), gives_up);
     }
@@ -126,7 +126,7 @@ fn wandering_pages_are_scanned_for_unless_tracking_is_forced() {
 #[test]
 fn rare_misses_are_no_reason_to_stop_tracking() {
     let habits = Habits::default();
-    let missed = |i: Page| habits.missed(&exact(&[i % 9..i % 9 + 1]), false, Adaptive);
+    let missed = |i: Page| habits.missed(&exact(&[i % 9..i % 9 + 1]), false, room(Adaptive));
     assert!((0..1000).map(missed).all(|advice| matches!(advice, Advice::Track(_))));
 }
 
@@ -143,7 +143,7 @@ fn verify(resets: u32, kept: usize, unwritten: impl Fn(u32) -> Vec<Range<Page>>)
     let mut verification = Verification::new();
     let (mut compared, mut given_up) = (Vec::new(), Vec::new());
     for reset in 0..resets {
-        if verification.tick() {
+        if verification.tick(kept, kept) {
             compared.push(reset);
             given_up.extend(verification.conclude(kept, unwritten(reset)));
         }
