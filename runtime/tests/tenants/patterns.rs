@@ -275,6 +275,7 @@ impl<'a> Tenant<'a> {
             let model = if export == "m" { &mut self.model.m } else { &mut self.model.n };
             model.resize(if fits { before + delta * WASM_PAGE } else { before }, 0);
         }
+        self.check("grown");
         // Over the border, and somewhere behind it.
         let size = self.model.m.len();
         if size > m {
@@ -309,6 +310,9 @@ impl<'a> Tenant<'a> {
             self.byte = 0x80 | random.next() as u8;
             if random.percent(95) {
                 self.usual(sort, round, random);
+            }
+            if random.percent(15) {
+                self.grow(random);
             }
             if random.percent(12) {
                 (0..1 + random.below(3)).for_each(|_| self.rare(random));
