@@ -128,6 +128,8 @@ impl WasmBacktrace {
             // function.
             backtrace.push(store, address - usize::from(depth > 0));
         }
+        // Where code stands for a call, one address is two functions.
+        backtrace.frames.truncate(most);
         // SAFETY: the caller's promise.
         unsafe { backtrace.push_active(store, innermost.previous, most) };
         backtrace

@@ -3,6 +3,7 @@
 use minirt::{
     Config, Engine, Inlining, Instance, Module, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults,
 };
+use std::num::NonZero;
 
 const ALL: [Inlining; 3] = [Inlining::No, Inlining::Yes, Inlining::Always];
 
@@ -147,6 +148,17 @@ fn a_module_from_an_artifact_has_the_same_backtraces() {
     });
     assert_eq!(frames[0].1.len(), 3);
     assert_eq!(frames[0], frames[1]);
+}
+
+#[test]
+fn a_backtrace_has_no_more_functions_than_are_allowed() {
+    for (most, inlining) in [1, 2].into_iter().flat_map(|most| ALL.map(|inlining| (most, inlining))) {
+        let mut config = Config::new();
+        let engine = config.compiler_inlining(inlining).wasm_backtrace_max_frames(NonZero::new(most));
+        let (_, frames) = Calls::new(&Engine::new(engine).unwrap()).trap("run", (0, 0));
+        assert_eq!(frames.len(), most, "{inlining:?}");
+        assert_eq!(frames[0].0, "0: divide");
+    }
 }
 
 #[test]
