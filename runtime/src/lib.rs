@@ -122,6 +122,7 @@ mod vmctx;
 mod cow;
 mod code;
 mod types;
+mod gc;
 mod pool;
 mod engine;
 mod module;

@@ -3,6 +3,7 @@
 use crate::source::{Era, Source};
 use anyhow::{Result, bail};
 use minirt::{Config, Engine, Inlining, OptLevel};
+use std::num::NonZeroU32;
 
 /// What can be varied between runs. The scripts' outcome must not depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,8 @@ pub struct Configuration {
     pub images: bool,
     /// How hard the compiler works.
     pub opt_level: OptLevel,
+    /// Whether a store collects at every allocation of a structure or array.
+    pub zeal: bool,
     /// Whether code counts its fuel, and asks at every loop and function whether it may go on.
     pub metered: bool,
     /// Which calls are replaced by the code of the function that is called.
@@ -19,7 +22,7 @@ pub struct Configuration {
 
 impl Default for Configuration {
     fn default() -> Self {
-        Self { images: true, opt_level: OptLevel::Speed, metered: false, inlining: Inlining::Yes }
+        Self { images: true, opt_level: OptLevel::Speed, zeal: false, metered: false, inlining: Inlining::Yes }
     }
 }
 
@@ -56,6 +59,7 @@ impl Configuration {
     pub fn engines(self) -> Result<Engines> {
         let mut config = Config::new();
         config.memory_init_cow(self.images).cranelift_opt_level(self.opt_level);
+        config.gc_zeal_alloc_counter(NonZeroU32::new(1).filter(|_| self.zeal))?;
         config.consume_fuel(self.metered).epoch_interruption(self.metered).compiler_inlining(self.inlining);
         // Off by default, because it is not finished.
         let version3 = Engine::new(config.wasm_gc(true))?;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: minirt-spec-tests [--no-images] [--opt-level none|speed] [--inlining no|yes|always] [--metered]
-                         [--table] [FILES or FOLDERS]...
+                         [--gc-zeal] [--table] [FILES or FOLDERS]...
 
 Runs official test scripts (.wast) and counts their assertions. Without files or folders: the carried
 suites v1 to v3 and proposals.
@@ -19,6 +19,7 @@ suites v1 to v3 and proposals.
   --opt-level LEVEL   how hard the compiler works: none or speed (the default)
   --inlining CHOICE   replace calls by the code of the function: no, yes (small ones, the default) or always
   --metered           let code count fuel, and ask at every loop and function whether it may go on
+  --gc-zeal           collect at every allocation of a structure or array
   --table             write the results of the carried suites to RESULTS.md";
 
 /// What the command line asks for.
@@ -65,6 +66,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
                 options.configuration.inlining = Configuration::parse_inlining(&choice)?;
             }
             "--metered" => options.configuration.metered = true,
+            "--gc-zeal" => options.configuration.zeal = true,
             "--table" => options.table = true,
             "--help" | "-h" => options.help = true,
             "--" => options.paths.extend(args.by_ref().map(PathBuf::from)),

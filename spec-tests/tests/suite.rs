@@ -1,6 +1,7 @@
 //! Every carried script as a test of its own: for each optimisation level with images and with
-//! eager copies, and once with metered code. With eager copies, calls are replaced by the code of
-//! their function wherever that is possible; without optimisation otherwise, nowhere.
+//! eager copies, once with metered code, and once with a collection at every allocation. With eager
+//! copies and such collections, calls are replaced by the code of their function wherever that is
+//! possible; without optimisation otherwise, nowhere.
 //!
 //! A file passes if nothing in it fails and as many assertions pass and are skipped as `RESULTS.md` says.
 
@@ -25,6 +26,7 @@ fn main() {
         (default, ""),
         (copies(default), " (eager copies)"),
         (Configuration { metered: true, ..default }, " (metered)"),
+        (Configuration { zeal: true, inlining: Inlining::Always, ..default }, " (collecting at every allocation)"),
         (not_optimised, " (not optimised)"),
         (copies(not_optimised), " (not optimised, eager copies)"),
     ];

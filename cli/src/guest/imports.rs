@@ -23,6 +23,9 @@ fn help(error: &Error) -> String {
     if let Some(LimitExceeded::MemorySize(_) | LimitExceeded::TableSize(_)) = error.downcast_ref() {
         return "allow it more with -W max-memory-size=N or -W max-table-elements=N".to_owned();
     }
+    if let Some(LimitExceeded::GcHeapSize(_)) = error.downcast_ref() {
+        return "allow it more with -W max-gc-heap-size=N".to_owned();
+    }
     let otherwise = "give it what it asks for: --preload NAME=FILE offers other exports under NAME";
     system::help(error).unwrap_or(otherwise).to_owned()
 }

@@ -16,6 +16,8 @@ pub(crate) enum WasmOption {
     Timeout(Duration),
     /// Bytes that each memory may have.
     MaxMemorySize(usize),
+    /// Bytes that the guest's structures and arrays may take.
+    MaxGcHeapSize(usize),
     /// Elements that each table may have.
     MaxTableElements(usize),
     /// Bytes of stack that functions may use.
@@ -43,7 +45,7 @@ pub(crate) enum WasmOption {
 /// An option: its name, the value that it takes, what it does, and how the value is read.
 type Known = (&'static str, &'static str, &'static str, fn(&str) -> Result<WasmOption, String>);
 
-const KNOWN: [Known; 14] = {
+const KNOWN: [Known; 15] = {
     use WasmOption as W;
     [
         ("fuel", "N", "trap after N units of work; about one for each instruction", |v| number(v).map(W::Fuel)),
@@ -51,6 +53,9 @@ const KNOWN: [Known; 14] = {
             time(v).map(W::Timeout)
         }),
         ("max-memory-size", "N", "the most bytes of each memory", |v| size(v).map(W::MaxMemorySize)),
+        ("max-gc-heap-size", "N", "the most bytes for structures and arrays; otherwise as each memory", |v| {
+            size(v).map(W::MaxGcHeapSize)
+        }),
         ("max-table-elements", "N", "the most elements of each table", |v| size(v).map(W::MaxTableElements)),
         ("max-wasm-stack", "N", "the most bytes of stack; otherwise 512 KiB", |v| size(v).map(W::MaxWasmStack)),
         ("trap-on-grow-failure", "y|n", "stop the guest when it cannot have more, instead of telling it", |v| {
@@ -193,6 +198,7 @@ pub(crate) fn limits(options: &[WasmOption]) -> StoreLimits {
     for option in options {
         limits = match *option {
             WasmOption::MaxMemorySize(bytes) => limits.memory_size(bytes),
+            WasmOption::MaxGcHeapSize(bytes) => limits.gc_heap_size(bytes),
             WasmOption::MaxTableElements(elements) => limits.table_elements(elements),
             WasmOption::TrapOnGrowFailure(trap) => limits.trap_on_grow_failure(trap),
             _ => limits,

@@ -77,17 +77,17 @@ pub enum RefKind {
     /// To structures, arrays and what else is [`HeapType::Any`]. A number: an `i31` has its value
     /// and the lowest bit set; otherwise it is an offset in the store's heap.
     Any,
-    /// To exceptions. A handle as well. The store has to find all that code holds, so as to free
-    /// the other exceptions.
+    /// To exceptions. A handle as well.
     Exn,
 }
 
 impl RefKind {
-    /// Returns whether the runtime has to find the references of this kind that code holds.
+    /// Returns whether the runtime has to find the references of this kind that code holds: what
+    /// they lead to can move, or is freed once nothing refers to it.
     pub const fn is_traced(self) -> bool {
         match self {
-            Self::Func | Self::Extern | Self::Any => false,
-            Self::Exn => true,
+            Self::Func => false,
+            Self::Extern | Self::Any | Self::Exn => true,
         }
     }
 }
@@ -101,6 +101,15 @@ impl HeapType {
             Self::Any | Self::Eq | Self::I31 | Self::Struct | Self::Array | Self::None => RefKind::Any,
             Self::ConcreteStruct(_) | Self::ConcreteArray(_) => RefKind::Any,
             Self::Exn | Self::NoExn => RefKind::Exn,
+        }
+    }
+
+    /// Returns whether the runtime has to find the references to this that code holds. Null and
+    /// small integers lead nowhere.
+    pub const fn is_traced(self) -> bool {
+        match self {
+            Self::I31 | Self::None | Self::NoExtern | Self::NoExn => false,
+            _ => self.kind().is_traced(),
         }
     }
 
@@ -352,7 +361,7 @@ impl ValType {
     /// them.
     pub const fn is_traced(&self) -> bool {
         match self {
-            Self::Ref(ty) => ty.heap.kind().is_traced(),
+            Self::Ref(ty) => ty.heap.is_traced(),
             Self::I32 | Self::I64 | Self::F32 | Self::F64 | Self::V128 => false,
         }
     }

@@ -8,7 +8,8 @@
 
 pub(crate) mod frames;
 mod backtrace;
-mod reachable;
+mod roots;
+pub(crate) mod collect;
 pub(crate) mod unwind;
 pub(crate) mod fault;
 pub(crate) mod enter;

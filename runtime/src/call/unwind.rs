@@ -8,8 +8,8 @@
 //! No Rust frame is skipped. The functions here return before the jump. A host function that throws has returned to its
 //! exit trampoline before that throws. And an exception that leaves a call from the host is a return value to it.
 
+use super::collect;
 use super::frames::{TrapDetails, callers};
-use super::reachable::free_unreachable;
 use crate::code::registry::{self, Text};
 use crate::pool::InstanceData;
 use crate::store::exceptions::TagNumber;
@@ -145,10 +145,10 @@ unsafe fn find(activation: *const Activation, frame: usize, tag: TagNumber) -> O
     })
 }
 
-/// Adds an exception to a store, after freeing others if there are many.
+/// Adds an exception to a store, after a collection if there are many.
 ///
 /// # Safety
-/// As for [`find`], of the store's innermost activation.
+/// As for [`find`], of the store's innermost activation, and for [`collect::collect`].
 unsafe fn add(
     store: &mut StoreInner,
     tag: TagNumber,
@@ -156,13 +156,23 @@ unsafe fn add(
     carried: &[Raw],
     frame: usize,
 ) -> Option<ExnReference> {
-    if store.exceptions.get_or_insert_default().is_time_to_look(carried.len()) {
-        let traced = types.iter().zip(carried).filter(|(ty, _)| ty.is_traced());
-        let inside = traced.filter_map(|(_, value)| ExnReference::from_word(value.0 as u64));
-        // SAFETY: the caller's promise.
-        unsafe { free_unreachable(store, frame, inside) }
+    if !store.exceptions.get_or_insert_default().is_time_to_look(carried.len()) {
+        return store.exceptions.get_or_insert_default().add(tag, types, carried);
     }
-    store.exceptions.get_or_insert_default().add(tag, types, carried)
+    let traced: Vec<usize> =
+        types.iter().enumerate().filter(|(_, ty)| ty.is_traced()).map(|(index, _)| index).collect();
+    let mut words: Vec<u64> = traced.iter().map(|index| carried[*index].0 as u64).collect();
+    // SAFETY: the caller's promise.
+    let dead = unsafe { collect::collect(store, frame, &mut words) };
+    let mut carried = carried.to_vec();
+    traced.into_iter().zip(words).for_each(|(index, word)| carried[index] = Raw(word.into()));
+    let added = store.exceptions.get_or_insert_default().add(tag, types, &carried);
+    // What the embedder's code does here is not part of the throw, and may panic.
+    let _ = Failure::catch(|| {
+        drop(dead);
+        Ok(())
+    });
+    added
 }
 
 /// Throws an exception that there is a reference to.
@@ -237,8 +247,11 @@ pub(crate) fn new_from_host(
     unsafe { add(store, tag, types, carried, 0) }
 }
 
-/// Frees the exceptions of a store that nothing refers to.
+/// Collects what nothing in a store refers to.
+///
+/// # Panics
+/// Panics with the panic of the embedder's code, if a value of the embedder was dropped.
 pub(crate) fn collect(store: &mut StoreInner) {
     // SAFETY: as above.
-    unsafe { free_unreachable(store, 0, std::iter::empty()) }
+    drop(unsafe { collect::collect(store, 0, &mut []) });
 }

@@ -4,7 +4,7 @@ use crate::cow::ResetStrategy;
 use crate::pool::Limits;
 use minirt_compiler::base::error::Feature;
 use minirt_compiler::{Inlining, OptLevel, Settings};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 /// The default of [`Config::max_instances`], and the most that 47 bits of addresses hold.
 const MAX_INSTANCES: usize = 16_384;
@@ -40,6 +40,7 @@ pub struct Config {
     pub(super) limits: Limits,
     pub(super) max_wasm_stack: usize,
     pub(super) backtrace_frames: Option<NonZeroUsize>,
+    pub(super) gc_zeal: Option<NonZeroU32>,
 }
 
 impl Default for Config {
@@ -65,6 +66,7 @@ impl Config {
             },
             max_wasm_stack: MAX_WASM_STACK,
             backtrace_frames: Some(BACKTRACE_FRAMES),
+            gc_zeal: None,
         }
     }
 
@@ -231,6 +233,18 @@ impl Config {
     /// function references, there are none.
     pub fn wasm_gc(&mut self, enable: bool) -> &mut Self {
         self.feature(Feature::Gc, enable)
+    }
+
+    /// Sets after how many allocations of structures and arrays a store collects, however much room there is, to find
+    /// faults of the collector and its callers: every collection moves all objects, and overwrites where they were.
+    /// Default: `None`, to collect when it pays.
+    ///
+    /// # Errors
+    /// Never. It returns a `Result` because wasmtime's does.
+    #[doc(hidden)]
+    pub fn gc_zeal_alloc_counter(&mut self, counter: Option<NonZeroU32>) -> anyhow::Result<&mut Self> {
+        self.gc_zeal = counter;
+        Ok(self)
     }
 
     /// Sets whether modules may use exceptions as they were before WebAssembly 3.0: `try`, `catch`, `catch_all`,

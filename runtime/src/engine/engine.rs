@@ -18,7 +18,7 @@ use minirt_compiler::module::{
 use minirt_compiler::{CompileError, Compiler, Feature, Metering};
 use std::borrow::Cow;
 use std::mem::ManuallyDrop;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -49,6 +49,7 @@ struct EngineInner {
     profiler: ProfilingStrategy,
     max_wasm_stack: usize,
     backtrace_frames: Option<NonZeroUsize>,
+    gc_zeal: Option<NonZeroU32>,
     metering: Metering,
     epoch: Epoch,
 }
@@ -154,6 +155,7 @@ impl Engine {
             profiler: config.profiler,
             max_wasm_stack: config.max_wasm_stack,
             backtrace_frames: config.backtrace_frames,
+            gc_zeal: config.gc_zeal,
             metering: config.settings.metering,
             epoch: Epoch(AtomicU64::new(0)),
         });
@@ -277,6 +279,11 @@ impl Engine {
 
     pub(crate) fn memory_init_cow(&self) -> bool {
         self.inner.memory_init_cow
+    }
+
+    /// Returns after how many allocations stores collect to find faults, if they do.
+    pub(crate) fn gc_zeal(&self) -> Option<NonZeroU32> {
+        self.inner.gc_zeal
     }
 
     pub(crate) fn backtrace_frames(&self) -> Option<NonZeroUsize> {

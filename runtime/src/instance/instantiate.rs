@@ -78,6 +78,7 @@ fn instantiate_as(
         && data.closures.as_ref().map(Arc::as_ptr) == closures.map(Arc::as_ptr)
         && imports.len() == prototype.info().imports.len();
     data.role = role;
+    data.is_attached = !prototype.info().needs_heap();
     let fits = if already_imported { Ok(()) } else { check_imports(store, prototype, imports) };
     fits.and_then(|()| store.check_quota(&data))?;
     crate::call::fault::install();
@@ -100,6 +101,8 @@ fn instantiate_as(
         attach_memories(store, engine, prototype, data)?;
         if let Some(heap) = prototype.heap() {
             attach_heap(store, engine, heap, data)?;
+            // SAFETY: the instance is alive, and nobody else uses its description.
+            unsafe { data.as_mut().is_attached = true }
         }
     }
     run_remaining(store, instance)?;
@@ -143,14 +146,14 @@ fn attach_heap(
         shared.users += 1;
         return move_objects(store, heap, data);
     }
-    let instance = instantiate_as(store, engine, heap, &[], None, Role::Memory)?;
+    let instance = instantiate_as(store, engine, heap, &[], None, Role::Heap)?;
     let memory = Memory { instance, index: 0 }.space(store);
     let (owner, owner_index) = (data.vmctx(), data.index);
-    let mut heap = Heap::new(memory, owner_index, owner);
+    let mut heap = Heap::new(memory, owner_index, owner, store.engine.gc_zeal());
     heap.users = 1;
     store.heap = Some(heap);
     store.publish_heap();
-    Ok(())
+    Ok(heap::publish_limit(store)?)
 }
 
 /// Gives a store a heap if it has none, one that no instance has brought.
@@ -163,11 +166,11 @@ pub(crate) fn ensure_heap(store: &mut StoreInner) -> Result<()> {
     }
     ensure!(store.engine.supertypes() != 0, "structures and arrays are switched off (`Config::wasm_gc`)");
     let module = Module::of_heap(&store.engine)?;
-    let instance = instantiate_as(store, module.engine(), module.prototype(), &[], None, Role::Memory)?;
+    let instance = instantiate_as(store, module.engine(), module.prototype(), &[], None, Role::Heap)?;
     let memory = Memory { instance, index: 0 }.space(store);
-    store.heap = Some(Heap::new(memory, instance.index, memory.owner));
+    store.heap = Some(Heap::new(memory, instance.index, memory.owner, store.engine.gc_zeal()));
     store.publish_heap();
-    Ok(())
+    Ok(heap::publish_limit(store)?)
 }
 
 /// Moves the objects of an instance's image to the heap of its store, and whatever refers to them with them.
@@ -178,7 +181,7 @@ fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -
     let end = objects.end().context("the heap of the image is damaged")?;
     let first = (FIRST - BIAS) as usize;
     // SAFETY: none of the store's code runs that could be at work in the heap, or it waits for the host.
-    let to = unsafe { heap::allocate(store, (end - first) as u64)? }.ok_or(Trap::GcHeapOutOfMemory)?;
+    let to = unsafe { heap::extend(store, (end - first) as u64)? }.ok_or(Trap::GcHeapOutOfMemory)?;
     let Some(Heap { memory, owner, .. }) = store.heap else { unreachable!("the store has one") };
     let distance = (data.vmctx().address() as u64).wrapping_sub(owner.address() as u64);
     let moved = |reference: u64| {

@@ -11,6 +11,7 @@ use crate::module::load::image_parts;
 use crate::module::objects::Objects;
 use crate::module::{Module, PrototypeParts, prototype_of_parts};
 use crate::ops::bulk::memory_read;
+use crate::ops::heap;
 use crate::pool::InstanceData;
 use crate::store::Instance;
 use crate::store::{AsContext, AsContextMut, StoreInner};
@@ -139,6 +140,7 @@ impl Instance {
                 data.slot.mark_dirty();
                 store.engine.pool().reset_in_place(data).context("could not reset the instance")?;
             }
+            heap::restart(store).context("could not reset the instance")?;
         }
         run_remaining(store, *self)
     }
@@ -154,6 +156,10 @@ impl Instance {
         self.ensure_idle(store, "frozen")?;
         self.ensure_own_heap(store, "frozen")?;
         ensure_not_held(store)?;
+        if store.heap.as_ref().is_some_and(|heap| heap.owner_index == self.index) {
+            // SAFETY: none of the store's code is running, and the store is borrowed exclusively.
+            unsafe { heap::tidy(store) }.context("could not collect what the heap does not need")?;
+        }
         check_references(store.instance(self.index))?;
         check_objects(store, self.index)?;
         let extra_memories = self.with_extra_memories(store).skip(1).map(|index| freeze(store, index)).collect();

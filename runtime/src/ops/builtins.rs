@@ -12,6 +12,7 @@ use crate::call::unwind::{new_exception, throw, throw_ref};
 use crate::pool::InstanceData;
 use crate::store::epoch;
 use crate::store::{Failure, Heap, StoreInner};
+use crate::sys::arch::shim_with_frame;
 use crate::vmctx::{View, VmContext};
 use minirt_compiler::Trap;
 use minirt_compiler::for_each_builtin;
@@ -137,11 +138,17 @@ unsafe extern "C" fn table_init(vmctx: VmContext, table: u32, segment: u32, at: 
     failed(unsafe { bulk::table_init(view(vmctx), table, segment, at, from, len) })
 }
 
-unsafe extern "C" fn gc_allocate(vmctx: VmContext, size: u64) -> u64 {
+shim_with_frame! {
+    /// The builtin `GcAllocate`.
+    fn gc_allocate(_vmctx: VmContext, _size: u64) -> u64 => allocate
+}
+
+unsafe extern "C" fn allocate(vmctx: VmContext, size: u64, _: usize, frame: usize) -> u64 {
     // SAFETY: see above.
     let store = unsafe { store(vmctx) };
-    // SAFETY: see above.
-    let made = Failure::catch(|| unsafe { heap::allocate(store, size) });
+    // SAFETY: see above. The frame is that of the shim, which compiled code has called, and it holds references only where
+    // its stack maps say.
+    let made = Failure::catch(|| unsafe { heap::allocate_from(store, size, frame) });
     // SAFETY: as for growth.
     unsafe { (*store.activation).back_to_wasm() };
     match made {

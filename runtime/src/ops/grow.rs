@@ -1,4 +1,4 @@
-//! Grows memories and tables within their store's quota.
+//! Grows memories, tables and heaps within their store's quota.
 //!
 //! Without a limiter, the quota is one comparison.
 
@@ -8,6 +8,8 @@ use crate::store::StoreInner;
 use crate::store::quota::{Growth, maximum_bytes};
 use crate::vmctx::{MemorySpace, TableSpace};
 use anyhow::{Result, anyhow};
+use minirt_compiler::instance::layout::object::HEAP_MAX;
+use minirt_compiler::module::WASM_PAGE;
 
 /// Grows a memory by `delta` pages and returns how many it had; `None` if it cannot grow that far.
 ///
@@ -34,6 +36,25 @@ pub(crate) unsafe fn memory_grow(store: &mut StoreInner, memory: MemorySpace, de
         store.tell_memory_grow_failed(error)?;
     }
     Ok(before)
+}
+
+/// Grows the heap of a store by `delta` pages, and returns whether it could.
+///
+/// # Errors
+/// Returns the limiter's error.
+///
+/// # Safety
+/// As for [`bulk::memory_grow`]; the memory must be that of the store's heap.
+pub(crate) unsafe fn heap_grow(store: &mut StoreInner, memory: MemorySpace, delta: u64) -> Result<bool> {
+    if store.has_limiter() && delta > 0 {
+        let current = memory.len();
+        let desired = current.saturating_add(delta.saturating_mul(WASM_PAGE));
+        if !store.ask_gc_heap_growing(Growth { current, desired, maximum: Some(HEAP_MAX) })? {
+            return Ok(false);
+        }
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { bulk::memory_grow(memory, delta) }.is_some())
 }
 
 /// Grows a table by `delta` elements of `value` and returns how many it had; `None` if it cannot

@@ -1,7 +1,10 @@
 //! Makes objects in a store's heap, and copies into them.
 
-use super::bulk::{check_elements, element, element_segment, in_segment, memory_copy, memory_read, memory_write};
-use super::grow::memory_grow;
+use super::bulk::{
+    check_elements, element, element_segment, in_segment, memory_copy, memory_fill, memory_read, memory_write,
+};
+use super::grow::heap_grow;
+use crate::call::collect::collect;
 use crate::store::{Heap, StoreInner};
 use crate::vmctx::{MemorySpace, View, VmContext, store_reference};
 use anyhow::{Result, ensure};
@@ -21,42 +24,161 @@ unsafe fn control(memory: MemorySpace, at: u64) -> u64 {
 }
 
 /// Makes room for an object of `size` bytes, a multiple of [`object::ALIGN`]. Returns its offset, and `None` if there is no
-/// room.
+/// room. Never collects: what makes an instance holds references that no root has.
 ///
 /// # Errors
 /// Returns the limiter's error.
 ///
 /// # Safety
 /// No Rust reference may point into the heap of the store, and nobody else use the description of its instance.
-pub(crate) unsafe fn allocate(store: &mut StoreInner, size: u64) -> Result<Option<u64>> {
+pub(crate) unsafe fn extend(store: &mut StoreInner, size: u64) -> Result<Option<u64>> {
     let Some(Heap { memory, .. }) = store.heap else { return Ok(None) };
     // SAFETY: the caller's promise.
     unsafe {
-        let next = control(memory, NEXT);
-        let Some(end) = next.checked_add(size).filter(|end| *end <= BIAS + object::HEAP_MAX) else { return Ok(None) };
-        if end > BIAS + memory.len() && !grow(store, memory, end - BIAS)? {
-            return Ok(None);
-        }
-        let written = memory_write(memory, NEXT - BIAS, &end.to_le_bytes());
-        Ok(written.is_ok().then_some(next))
+        let Some(end) = end_of(control(memory, NEXT), size) else { return Ok(None) };
+        let has_room = end <= BIAS + memory.len() || grow(store, memory, end - BIAS)?;
+        Ok(if has_room { take(store, end, size) } else { None })
     }
 }
 
-/// Grows a heap to at least `wanted` bytes, and more if there is room.
+/// Makes room for an object that the host makes, as [`allocate_from`] does.
+///
+/// # Errors
+/// Returns the limiter's error.
+///
+/// # Panics
+/// As [`allocate_from`].
 ///
 /// # Safety
-/// As for [`allocate`].
-unsafe fn grow(store: &mut StoreInner, memory: MemorySpace, wanted: u64) -> Result<bool> {
-    let pages = |bytes: u64| bytes.div_ceil(WASM_PAGE);
-    let (now, least, most) = (pages(memory.len()), pages(wanted), pages(object::HEAP_MAX + 1) - 1);
-    let roomy = least.max(now + now / 2).min(most);
+/// As for [`allocate_from`].
+pub(crate) unsafe fn allocate(store: &mut StoreInner, size: u64) -> Result<Option<u64>> {
+    store.touched = true;
+    // SAFETY: the caller's promise.
+    unsafe { allocate_from(store, size, 0) }
+}
+
+/// Makes room for an object as [`extend`] does, and collects if it is time to, or there is no room otherwise. `frame` is
+/// that of what compiled code has called, or 0 in the host.
+///
+/// After a collection there has to be room for a sixteenth of what is left, too. So what collections cost is in proportion
+/// to what code allocates, also where it is close to its limit.
+///
+/// # Errors
+/// Returns the limiter's error.
+///
+/// # Panics
+/// Panics with the panic of the embedder's code, if a value of the embedder was dropped. There is no object then, and
+/// otherwise the store is as it should be.
+///
+/// # Safety
+/// As for [`extend`] and [`collect()`].
+pub(crate) unsafe fn allocate_from(store: &mut StoreInner, size: u64, frame: usize) -> Result<Option<u64>> {
+    let Some(heap) = &mut store.heap else { return Ok(None) };
+    if size > object::HEAP_MAX {
+        return Ok(None);
+    }
+    let memory = heap.memory;
+    let (now, next) = (heap.count_for_zeal(), heap.next());
+    let mut collected = now || next + size > heap.collect_at;
     // SAFETY: the caller's promise.
     unsafe {
-        let grown = memory_grow(store, memory, roomy - now)?.is_some()
-            || least < roomy && memory_grow(store, memory, least - now)?.is_some();
-        let limit = BIAS + memory.len();
-        Ok(grown && memory_write(memory, LIMIT - BIAS, &limit.to_le_bytes()).is_ok())
+        if collected {
+            drop(collect(store, frame, &mut []));
+        }
+        loop {
+            let (next, live) = store.heap.as_ref().map_or((0, 0), |heap| (heap.next(), heap.live()));
+            let slack = if collected { live / 16 } else { 0 };
+            let wanted = end_of(next, size).map(|end| end + slack - BIAS);
+            let grown = match wanted {
+                Some(wanted) if wanted <= memory.len() => Ok(true),
+                Some(wanted) => grow(store, memory, wanted),
+                None => Ok(false),
+            };
+            match grown {
+                Ok(true) => return Ok(take(store, next + size, size)),
+                _ if !collected => {
+                    drop(collect(store, frame, &mut []));
+                    collected = true;
+                }
+                failed => return failed.map(|_| None),
+            }
+        }
     }
+}
+
+/// Returns where an object ends. `None` if no reference leads there.
+fn end_of(next: u64, size: u64) -> Option<u64> {
+    next.checked_add(size).filter(|end| *end <= BIAS + object::HEAP_MAX)
+}
+
+/// Takes the room of the next object, which ends at `end`.
+///
+/// # Safety
+/// As for [`extend`]; the memory must have the room.
+unsafe fn take(store: &mut StoreInner, end: u64, size: u64) -> Option<u64> {
+    let heap = store.heap.as_mut()?;
+    heap.collect_at = heap.collect_at.max(end);
+    let memory = heap.memory;
+    // SAFETY: the caller's promise.
+    let written = unsafe { memory_write(memory, NEXT - BIAS, &end.to_le_bytes()) };
+    written.ok()?;
+    publish_limit(store).ok()?;
+    Some(end - size)
+}
+
+/// Writes how far code may go on making objects without asking.
+///
+/// # Errors
+/// If the kernel refuses to make it writable.
+pub(crate) fn publish_limit(store: &StoreInner) -> Result<(), Trap> {
+    let Some(heap) = &store.heap else { return Ok(()) };
+    // SAFETY: the heap is alive, and nobody else uses it while the host has the store.
+    unsafe { memory_write(heap.memory, LIMIT - BIAS, &heap.limit().to_le_bytes()) }
+}
+
+/// Notes that the heap is what it is in the image again.
+///
+/// # Errors
+/// As [`publish_limit`].
+pub(crate) fn restart(store: &mut StoreInner) -> Result<(), Trap> {
+    if let Some(heap) = &mut store.heap {
+        heap.restart();
+    }
+    publish_limit(store)
+}
+
+/// Leaves nothing in the heap but the objects that can be reached, without gaps.
+///
+/// # Errors
+/// If the kernel refuses to make it writable.
+///
+/// # Safety
+/// As for [`collect()`], with no code of the store at work.
+pub(crate) unsafe fn tidy(store: &mut StoreInner) -> Result<(), Trap> {
+    let Some(heap) = &mut store.heap else { return Ok(()) };
+    let zeal = heap.suspend_zeal();
+    // SAFETY: the caller's promise.
+    let dead = unsafe { collect(store, 0, &mut []) };
+    let Some(heap) = &mut store.heap else { return Ok(()) };
+    heap.resume_zeal(zeal);
+    let (memory, rest) = (heap.memory, heap.left_behind());
+    // SAFETY: as above.
+    let cleared = unsafe { memory_fill(memory, rest.start - BIAS, 0, rest.end - rest.start) };
+    drop(dead);
+    cleared
+}
+
+/// Grows a heap to at least `wanted` bytes, and as far as it may go without a collection if there is room.
+///
+/// # Safety
+/// As for [`extend`].
+unsafe fn grow(store: &mut StoreInner, memory: MemorySpace, wanted: u64) -> Result<bool> {
+    let pages = |bytes: u64| bytes.div_ceil(WASM_PAGE);
+    let (now, least, most) = (pages(memory.len()), pages(wanted), object::HEAP_MAX / WASM_PAGE);
+    let collect_at = store.heap.as_ref().map_or(0, |heap| heap.collect_at - BIAS);
+    let roomy = least.max(pages(collect_at).min(most));
+    // SAFETY: the caller's promise.
+    unsafe { Ok(heap_grow(store, memory, roomy - now)? || least < roomy && heap_grow(store, memory, least - now)?) }
 }
 
 /// Makes an object that holds values as Wasm sees them. `number` is the engine's for its type. Returns the reference.
@@ -65,7 +187,7 @@ unsafe fn grow(store: &mut StoreInner, memory: MemorySpace, wanted: u64) -> Resu
 /// Returns an error if there is no room, and the limiter's.
 ///
 /// # Safety
-/// As for [`allocate`]; references among the values must be of this store.
+/// As for [`extend`]; references among the values must be of this store.
 pub(crate) unsafe fn new_object(
     store: &mut StoreInner,
     number: u32,
@@ -104,7 +226,7 @@ pub(crate) unsafe fn new_object(
     };
     // SAFETY: the caller's promise.
     unsafe {
-        let reference = allocate(store, parts.size)?.ok_or(Trap::GcHeapOutOfMemory)?;
+        let reference = extend(store, parts.size)?.ok_or(Trap::GcHeapOutOfMemory)?;
         let mut bytes = Vec::new();
         object::append(&mut bytes, parts.size, number, ty, contents).ok_or(Trap::GcHeapOutOfMemory)?;
         let Some(Heap { memory, .. }) = store.heap else { unreachable!("an object was just made in it") };

@@ -33,6 +33,8 @@ pub(crate) enum Role {
     Definition,
     /// One of the memories of an instance, which has counted it.
     Memory,
+    /// The heap of a store.
+    Heap,
 }
 
 /// An instance. It never moves, because its host cell points to it.
@@ -44,6 +46,8 @@ pub(crate) struct InstanceData {
     /// module defines.
     pub(crate) index: u32,
     pub(crate) role: Role,
+    /// Whether the references in its state lead into its store's heap. Not so before it was attached to it.
+    pub(crate) is_attached: bool,
     /// The closures that its imports point to, kept for as long as they do.
     pub(crate) closures: Option<Arc<Closures>>,
     /// Whether all its imports are these closures. The host cell then serves another instance that
@@ -54,7 +58,15 @@ pub(crate) struct InstanceData {
 impl InstanceData {
     /// Makes the description of an instance of `prototype` in a slot that carries its image.
     pub(crate) fn new(slot: Slot, prototype: Arc<Prototype>) -> Box<Self> {
-        Box::new(Self { slot, prototype, index: 0, role: Role::Instance, closures: None, host_only: false })
+        Box::new(Self {
+            slot,
+            prototype,
+            index: 0,
+            role: Role::Instance,
+            is_attached: false,
+            closures: None,
+            host_only: false,
+        })
     }
 
     /// Takes the closures out if the next instance will not import the same.

@@ -4,8 +4,7 @@
 //! kept, until the handler has read it.
 //!
 //! The others are in a list. Code holds references to them by number, and every so often the runtime finds out which ones
-//! can be reached: it marks those that it finds in frames, globals, tables and the embedder's hands (`call::reachable`),
-//! and the rest are freed. A number is not used again for another exception, so a reference that was forgotten would be
+//! can be reached (`call::collect`): it marks those, and the rest are freed. A number is not used again for another exception, so a reference that was forgotten would be
 //! noticed.
 
 use super::handle::ExnReference;
@@ -51,7 +50,7 @@ pub(crate) struct Exception {
     pub(crate) tag: TagNumber,
     /// The values that it carries.
     pub(crate) carried: Vec<Raw>,
-    /// Which of them are references to exceptions.
+    /// Which of them are references that have to be looked at.
     traced: Box<[u32]>,
     /// The return addresses of the functions that it has left, the innermost first: as many as are kept.
     pub(crate) left: Vec<usize>,
@@ -62,6 +61,18 @@ const TAG_BITS: u32 = TAG_MASK.count_ones();
 
 /// All places have a number of this width.
 const _: () = assert!(MOST / OVERHEAD < 1 << (u32::BITS - TAG_BITS));
+
+impl Exception {
+    /// Calls `visit` with each reference that it carries, as code holds it.
+    pub(crate) fn visit(&mut self, mut visit: impl FnMut(&mut u64)) {
+        for index in &self.traced {
+            let value = &mut self.carried[*index as usize];
+            let mut word = value.0 as u64;
+            visit(&mut word);
+            *value = Raw(word.into());
+        }
+    }
+}
 
 /// The most functions of which an exception keeps that it has left them.
 const MOST_LEFT: usize = 64;
@@ -81,6 +92,8 @@ pub(crate) struct Exceptions {
     places: Vec<Place>,
     /// Places without an exception.
     free: Vec<u32>,
+    /// Places of exceptions that were marked and not yet taken.
+    found: Vec<u32>,
     /// About how many bytes the exceptions take.
     bytes: usize,
     /// How many bytes there are to be before somebody looks which are still needed.
@@ -175,20 +188,24 @@ impl Exceptions {
         self.caught.as_ptr()
     }
 
-    /// Marks an exception that is needed, and those that it carries.
+    /// Marks an exception that is needed. [`Self::take_found`] returns it then.
     pub(crate) fn mark(&mut self, reference: ExnReference) {
-        let mut found = vec![reference];
-        while let Some(reference) = found.pop() {
-            let Some(place) = self.places.get_mut(reference.place()) else { continue };
-            if place.marked || place.generation != reference.generation() {
-                continue;
-            }
+        let Some(place) = self.places.get_mut(reference.place()) else { return };
+        if !place.marked && place.generation == reference.generation() && place.exception.is_some() {
             place.marked = true;
-            if let Some(Exception { carried, traced, .. }) = &place.exception {
-                let words = traced.iter().map(|index| carried[*index as usize].0 as u64);
-                found.extend(words.filter_map(ExnReference::from_word));
-            }
+            self.found.push(reference.place() as u32);
         }
+    }
+
+    /// Takes out an exception that was marked, so that what it carries can be looked at. It has to be put back.
+    pub(crate) fn take_found(&mut self) -> Option<(u32, Exception)> {
+        let place = self.found.pop()?;
+        Some((place, self.places[place as usize].exception.take()?))
+    }
+
+    /// Puts back what [`Self::take_found`] has returned.
+    pub(crate) fn put_back(&mut self, place: u32, exception: Exception) {
+        self.places[place as usize].exception = Some(exception);
     }
 
     /// Marks what has been thrown and not yet taken.
@@ -226,6 +243,15 @@ mod tests {
         }
     }
 
+    /// Marks what can be reached from an exception, as a collection does.
+    fn mark(exceptions: &mut Exceptions, reference: ExnReference) {
+        exceptions.mark(reference);
+        while let Some((place, mut exception)) = exceptions.take_found() {
+            exception.visit(|word| ExnReference::from_word(*word).into_iter().for_each(|inner| exceptions.mark(inner)));
+            exceptions.put_back(place, exception);
+        }
+    }
+
     fn add(exceptions: &mut Exceptions, inside: Option<ExnReference>) -> ExnReference {
         let word = inside.map_or(0, ExnReference::word);
         exceptions.add(TAG, &[ValType::I32, ValType::EXNREF], &[Raw(1), Raw(word.into())]).unwrap()
@@ -237,7 +263,7 @@ mod tests {
         let inner = add(&mut exceptions, None);
         let outer = add(&mut exceptions, Some(inner));
         let other = add(&mut exceptions, Some(outer));
-        exceptions.mark(outer);
+        mark(&mut exceptions, outer);
         exceptions.sweep();
         assert_eq!([inner, outer, other].map(|it| exceptions.get(it).is_some()), [true, true, false]);
         exceptions.sweep();
@@ -263,7 +289,7 @@ mod tests {
     fn a_long_chain_is_marked_without_recursion() {
         let mut exceptions = Exceptions::default();
         let last = (0..200_000).fold(None, |inner, _| Some(add(&mut exceptions, inner)));
-        exceptions.mark(last.unwrap());
+        mark(&mut exceptions, last.unwrap());
         exceptions.sweep();
         assert_eq!(exceptions.len(), 200_000);
     }

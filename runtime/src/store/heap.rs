@@ -3,11 +3,23 @@
 //! The first instance of the store whose module has types of structures or arrays brings the heap: the memory of an
 //! instance that has nothing else. All later ones share it. If the embedder makes an object before, its heap is the store's.
 
+use crate::gc::Shapes;
 use crate::types::RegisteredTypes;
 use crate::vmctx::{MemorySpace, VmContext};
-use minirt_compiler::instance::layout::object::{ARRAY_FLAG, BIAS, FIRST, NEXT, Parts, TAG_MASK, parts};
-use minirt_compiler::module::CompositeType;
+use minirt_compiler::instance::layout::object::{ALIGN, ARRAY_FLAG, BIAS, FIRST, NEXT, TAG_MASK};
 use rustc_hash::FxHashMap;
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+/// The least bytes of new objects between two collections: they stay in a processor's cache, and an instance that makes
+/// few objects writes few pages.
+const LEAST: u64 = 512 << 10;
+
+/// The most bytes of a buffer for collections that a heap keeps.
+const KEPT: u64 = 4 << 20;
+
+/// What the place of an object is filled with after it moved, if the engine collects to find faults.
+const POISON: u8 = 0xa5;
 
 /// The heap of a store.
 #[derive(Debug)]
@@ -21,6 +33,20 @@ pub(crate) struct Heap {
     pub(crate) users: u32,
     /// The types of what the embedder has made, which keep their numbers as long as the store.
     types: FxHashMap<u32, RegisteredTypes>,
+    /// Where the objects of the image end. Those never move.
+    pub(crate) image_end: u64,
+    /// Where the others start.
+    pub(crate) start: u64,
+    /// Where objects ended after the last collection, and at most until now.
+    live_end: u64,
+    highest: u64,
+    /// How far objects may reach before the next collection.
+    pub(crate) collect_at: u64,
+    /// If the engine collects to find faults: after how many allocations, and how many of them are left.
+    zeal: Option<(NonZeroU32, u32)>,
+    shapes: Shapes,
+    /// A buffer for the next collection.
+    buffer: Vec<u64>,
 }
 
 /// The start of an object.
@@ -34,10 +60,6 @@ pub(crate) struct ObjectHeader {
 }
 
 impl Heap {
-    pub(crate) fn new(memory: MemorySpace, owner_index: u32, owner: VmContext) -> Self {
-        Self { memory, owner_index, owner, users: 0, types: FxHashMap::default() }
-    }
-
     /// Keeps a type known as long as the store. `hold` is asked for a reference to it, at most once.
     pub(crate) fn hold(&mut self, number: u32, hold: impl FnOnce() -> RegisteredTypes) {
         self.types.entry(number).or_insert_with(hold);
@@ -68,20 +90,129 @@ impl Heap {
         Some(ObjectHeader { ty: ty & !ARRAY_FLAG, is_array: ty & ARRAY_FLAG != 0, len })
     }
 
-    /// Calls `visit` with the offset and the parts of each object, until one of them cannot be. `ty` gives what a type's
-    /// number stands for.
-    pub(crate) fn visit<'t>(
-        &self,
-        ty: impl Fn(u32) -> Option<&'t CompositeType>,
-        mut visit: impl FnMut(u64, &Parts<'t>),
-    ) {
-        let (mut at, end) = (FIRST, self.word(NEXT).unwrap_or(FIRST));
-        while at < end {
-            let Some(header) = u32::try_from(at).ok().and_then(|at| self.header(at)) else { return };
-            let Some(ty) = ty(header.ty).filter(|ty| ty.as_func().is_none()) else { return };
-            let parts = parts(ty, header.len);
-            visit(at, &parts);
-            at += parts.size;
+    /// Describes the heap in a memory that nobody has used yet. `owner` is the instance that brought it. `zeal` says after
+    /// how many allocations to collect, if that is to find faults.
+    pub(crate) fn new(memory: MemorySpace, owner_index: u32, owner: VmContext, zeal: Option<NonZeroU32>) -> Self {
+        let mut heap = Self {
+            memory,
+            owner_index,
+            owner,
+            users: 0,
+            types: FxHashMap::default(),
+            image_end: FIRST,
+            start: FIRST,
+            live_end: FIRST,
+            highest: FIRST,
+            collect_at: FIRST,
+            zeal: zeal.map(|every| (every, every.get())),
+            shapes: Shapes::default(),
+            buffer: Vec::new(),
+        };
+        heap.restart();
+        heap
+    }
+
+    /// Notes that the memory is what it is in the image.
+    pub(crate) fn restart(&mut self) {
+        self.image_end = self.next();
+        (self.start, self.live_end, self.highest) = (self.image_end, self.image_end, self.image_end);
+        self.set_pace(0);
+    }
+
+    /// Returns where the next object is going to be.
+    pub(crate) fn next(&self) -> u64 {
+        self.word(NEXT).unwrap_or(FIRST)
+    }
+
+    /// Returns how far code may go on making objects without asking.
+    pub(crate) fn limit(&self) -> u64 {
+        match self.zeal {
+            None => self.collect_at.min(BIAS + self.memory.len()),
+            Some(_) => 0,
+        }
+    }
+
+    /// Counts an allocation. Returns whether the engine wants a collection to find faults.
+    pub(crate) fn count_for_zeal(&mut self) -> bool {
+        let Some((every, left)) = &mut self.zeal else { return false };
+        *left -= 1;
+        let now = *left == 0;
+        if now {
+            *left = every.get();
+        }
+        now
+    }
+
+    /// Returns by how many bytes the next collection moves all objects back, to find faults: never twice by as many.
+    pub(crate) fn shift(&self) -> u64 {
+        let moved = self.start != self.image_end + ALIGN;
+        if self.zeal.is_none() {
+            0
+        } else if moved {
+            ALIGN
+        } else {
+            2 * ALIGN
+        }
+    }
+
+    /// Ends collecting to find faults, for a while. Returns what [`Self::resume_zeal`] needs.
+    pub(crate) fn suspend_zeal(&mut self) -> Option<(NonZeroU32, u32)> {
+        self.zeal.take()
+    }
+
+    /// Resumes collecting to find faults.
+    pub(crate) fn resume_zeal(&mut self, zeal: Option<(NonZeroU32, u32)>) {
+        self.zeal = zeal;
+    }
+
+    /// Returns how many bytes of objects are known to be needed, besides those of the image.
+    pub(crate) fn live(&self) -> u64 {
+        self.live_end - self.start
+    }
+
+    /// Returns the offsets of what objects have left behind that moved since the memory was as in the image.
+    pub(crate) fn left_behind(&self) -> Range<u64> {
+        self.next()..self.highest.max(self.next())
+    }
+
+    /// Decides when to collect the next time. `scanned` is how many bytes the last collection had to look at besides the
+    /// objects that it moved. It is paid for by at least a quarter as many bytes of new objects, and each byte that it
+    /// moved by two.
+    pub(crate) fn set_pace(&mut self, scanned: u64) {
+        self.collect_at = self.next() + LEAST.max(2 * self.live()).max(scanned / 4);
+    }
+
+    /// Notes that the objects at `from` were moved to what is now `start..end`.
+    ///
+    /// # Safety
+    /// The memory must be writable there, and nobody else use it.
+    pub(crate) unsafe fn collected(&mut self, from: Range<u64>, start: u64, end: u64) {
+        if from.is_empty() {
+            return;
+        }
+        self.highest = self.highest.max(from.end).max(end);
+        (self.start, self.live_end) = (start, end);
+        // SAFETY: the caller's promise; where the next object goes has been written when the first one was made.
+        unsafe {
+            *self.base().wrapping_add(NEXT as usize).cast::<u64>() = end;
+            if self.zeal.is_some() {
+                let at = |offset: u64| self.base().wrapping_add(offset as usize);
+                at(from.start).write_bytes(POISON, (start - from.start) as usize);
+                at(end).write_bytes(POISON, from.end.saturating_sub(end) as usize);
+            }
+        }
+    }
+
+    /// Takes out what a collection works with.
+    pub(crate) fn take_tools(&mut self) -> (Shapes, Vec<u64>) {
+        (std::mem::take(&mut self.shapes), std::mem::take(&mut self.buffer))
+    }
+
+    /// Puts that back, unless it is large.
+    pub(crate) fn put_tools(&mut self, shapes: Shapes, buffer: Vec<u64>) {
+        self.shapes = shapes;
+        if buffer.capacity() as u64 * ALIGN <= KEPT {
+            self.buffer = buffer;
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum LimitExceeded {
     MemorySize(u64),
     /// A table would start with this many elements.
     TableSize(u64),
+    /// The heap of a store would start with this many bytes.
+    GcHeapSize(u64),
 }
 
 impl fmt::Display for LimitExceeded {
@@ -38,6 +40,9 @@ impl fmt::Display for LimitExceeded {
             }
             Self::MemorySize(pages) => write!(f, "memory minimum size of {pages} pages exceeds memory limits"),
             Self::TableSize(elements) => write!(f, "table minimum size of {elements} elements exceeds table limits"),
+            Self::GcHeapSize(bytes) => {
+                write!(f, "a heap of {bytes} bytes for a module's first objects exceeds heap limits")
+            }
         }
     }
 }
@@ -51,7 +56,9 @@ impl std::error::Error for LimitExceeded {}
 /// - when code (`memory.grow`, `table.grow`) or the embedder grows a memory or table, except by
 ///   zero;
 /// - about the initial size of each memory and table that an instance or the embedder defines.
-///   Imported ones were asked about when they were defined.
+///   Imported ones were asked about when they were defined;
+/// - about the store's heap, for structures and arrays: before it has its first size, and when it
+///   grows because a collection leaves too little room.
 pub trait ResourceLimiter {
     /// Returns whether a memory of `current` bytes may grow to `desired` bytes. `current` is 0 for
     /// a new memory. `maximum` is what the memory's type allows, in bytes; growing beyond it fails
@@ -96,6 +103,19 @@ pub trait ResourceLimiter {
         Ok(())
     }
 
+    /// Returns whether the heap for structures and arrays may grow from `current` to `desired`
+    /// bytes. `current` is 0 for a new heap. The default implementation asks
+    /// [`memory_growing`](Self::memory_growing), as wasmtime does.
+    ///
+    /// After `Ok(false)`, code collects and asks again, for less. If it still needs more than it
+    /// has, it traps with [`Trap::GcHeapOutOfMemory`](crate::Trap::GcHeapOutOfMemory).
+    ///
+    /// # Errors
+    /// An error stops the code that wanted to make an object, unless a collection makes room for it.
+    fn gc_heap_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        self.memory_growing(current, desired, maximum)
+    }
+
     /// Returns how many instances may be made in the store. Default: 10,000.
     fn instances(&self) -> usize {
         DEFAULT_COUNT
@@ -132,6 +152,7 @@ pub trait ResourceLimiter {
 pub struct StoreLimits {
     memory_size: Option<usize>,
     table_elements: Option<usize>,
+    gc_heap_size: Option<usize>,
     instances: usize,
     tables: usize,
     memories: usize,
@@ -143,6 +164,7 @@ impl Default for StoreLimits {
         Self {
             memory_size: None,
             table_elements: None,
+            gc_heap_size: None,
             instances: DEFAULT_COUNT,
             tables: DEFAULT_COUNT,
             memories: DEFAULT_COUNT,
@@ -172,6 +194,14 @@ impl StoreLimitsBuilder {
     #[must_use]
     pub fn table_elements(mut self, elements: usize) -> Self {
         self.0.table_elements = Some(elements);
+        self
+    }
+
+    /// Sets how many bytes the store's heap may have, for structures and arrays. A collection takes
+    /// as much again for a moment as there are live objects. Default: as many as each memory.
+    #[must_use]
+    pub fn gc_heap_size(mut self, bytes: usize) -> Self {
+        self.0.gc_heap_size = Some(bytes);
         self
     }
 
@@ -242,6 +272,10 @@ impl ResourceLimiter for StoreLimits {
 
     fn table_grow_failed(&mut self, error: Error) -> Result<()> {
         self.failed("table", error)
+    }
+
+    fn gc_heap_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        self.decide("the heap", desired, "bytes", self.gc_heap_size.or(self.memory_size), maximum)
     }
 
     fn instances(&self) -> usize {

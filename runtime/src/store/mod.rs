@@ -5,7 +5,7 @@
 
 mod handle;
 mod roots;
-mod host_values;
+pub(crate) mod host_values;
 pub(crate) mod exceptions;
 mod limiter;
 mod extras;

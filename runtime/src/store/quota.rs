@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 impl Counts {
     fn of(data: &InstanceData) -> Self {
         let info = data.prototype.info();
-        if data.role == Role::Memory {
+        if matches!(data.role, Role::Memory | Role::Heap) {
             return Self::default();
         }
         Self {
@@ -132,7 +132,10 @@ impl StoreInner {
             let MemoryPlace::Slot { size } = view.layout.memory(index as u32) else { continue };
             // SAFETY: the slot is bound to the image, and the size is part of the state.
             let desired = unsafe { *view.vmctx.at::<u64>(size) };
-            self.ask_about_new_memory(ty, desired)?;
+            match data.role {
+                Role::Heap => self.ask_about_new_heap(ty, desired)?,
+                Role::Instance | Role::Definition | Role::Memory => self.ask_about_new_memory(ty, desired)?,
+            }
         }
         for (index, ty) in view.module.tables.iter().enumerate() {
             let TablePlace::State { size, .. } = view.layout.table(index as u32) else { continue };
@@ -153,6 +156,13 @@ impl StoreInner {
         Ok(())
     }
 
+    /// Asks about a heap that is to have `desired` bytes.
+    fn ask_about_new_heap(&mut self, ty: &MemoryType, desired: u64) -> Result<()> {
+        let allowed = self.ask_gc_heap_growing(Growth { current: 0, desired, maximum: maximum_bytes(ty) })?;
+        ensure!(allowed, LimitExceeded::GcHeapSize(desired));
+        Ok(())
+    }
+
     /// Asks about a table that is to have `desired` elements.
     ///
     /// # Errors
@@ -166,6 +176,11 @@ impl StoreInner {
     /// Asks the limiter whether a memory may grow. Sizes are in bytes.
     pub(crate) fn ask_memory_growing(&mut self, growth: Growth) -> Result<bool> {
         self.ask(|limiter| growth.ask(|now, then, most| limiter.memory_growing(now, then, most))).unwrap_or(Ok(true))
+    }
+
+    /// Asks the limiter whether the store's heap may grow. Sizes are in bytes.
+    pub(crate) fn ask_gc_heap_growing(&mut self, growth: Growth) -> Result<bool> {
+        self.ask(|limiter| growth.ask(|now, then, most| limiter.gc_heap_growing(now, then, most))).unwrap_or(Ok(true))
     }
 
     /// Asks the limiter whether a table may grow. Sizes are in elements.

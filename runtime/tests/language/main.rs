@@ -4,6 +4,7 @@
 mod common;
 mod atomics;
 mod bad_input;
+mod collector;
 mod exceptions;
 mod gc;
 mod gc_host;

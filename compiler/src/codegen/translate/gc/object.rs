@@ -81,19 +81,19 @@ impl Translator<'_, '_> {
             (StorageType::I8, Extension::Unsigned) => ins.uload8(I32, flags, address, offset),
             (StorageType::I16, Extension::Signed) => ins.sload16(I32, flags, address, offset),
             (StorageType::I16, Extension::Unsigned) => ins.uload16(I32, flags, address, offset),
-            (StorageType::ValType(ValType::Ref(ty)), _) => match ty.heap.kind() {
-                RefKind::Any | RefKind::Extern => ins.uload32(flags, address, offset),
-                RefKind::Exn => {
-                    let exception = ins.load(I64, flags, address, offset);
-                    self.trace(ValType::Ref(ty), exception);
-                    exception
-                }
-                kind @ RefKind::Func => {
-                    let stored = ins.load(I64, flags, address, offset);
-                    let owner = self.load_heap_word(header::HEAP_OWNER);
-                    self.decode_reference(kind, stored, owner)
-                }
-            },
+            (StorageType::ValType(ValType::Ref(ty)), _) => {
+                let reference = match ty.heap.kind() {
+                    RefKind::Any | RefKind::Extern => ins.uload32(flags, address, offset),
+                    RefKind::Exn => ins.load(I64, flags, address, offset),
+                    kind @ RefKind::Func => {
+                        let stored = ins.load(I64, flags, address, offset);
+                        let owner = self.load_heap_word(header::HEAP_OWNER);
+                        self.decode_reference(kind, stored, owner)
+                    }
+                };
+                self.trace(ValType::Ref(ty), reference);
+                reference
+            }
             (StorageType::ValType(ty), _) => ins.load(value_type(ty), flags, address, offset),
         }
     }
@@ -145,6 +145,8 @@ impl Translator<'_, '_> {
 
     /// Makes an object of a type and size, which is a multiple of [`ALIGN`] and less than 2^40. Returns the reference and
     /// the address. Its fields and elements can hold anything. `length` is an array's.
+    ///
+    /// This may collect, and so move every other object: addresses that were computed before are not right any more.
     pub(super) fn allocate(&mut self, ty: u32, size: Value, length: Option<Value>) -> (Value, Value) {
         let heap = self.heap();
         let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.heap_control));
@@ -168,6 +170,7 @@ impl Translator<'_, '_> {
         self.jump(done, &[made]);
         self.continue_in(done);
         let reference = self.b.block_params(done)[0];
+        self.b.declare_value_needs_stack_map(reference);
         let object = self.b.ins().iadd(heap, reference);
         let number = self.type_number(ty);
         let mut header = self.b.ins().uextend(I64, number);

@@ -1,0 +1,145 @@
+//! Collects what a store does not need any more: objects, exceptions, and values of the embedder.
+//!
+//! All three are found together, because they hold references to each other. Objects that are reachable move to the start
+//! of the heap; those of the image stay where they are. The others are marked, and what is not marked is freed.
+
+use super::roots::{visit_frames, visit_state};
+use crate::gc::{Evacuated, Evacuation, Others};
+use crate::pool::InstanceData;
+use crate::store::host_values::{HostValue, HostValues};
+use crate::store::{Exceptions, ExnReference, Heap, StoreInner};
+use minirt_compiler::instance::layout::object::{ALIGN, BIAS, EXCEPTION_TAG, FIRST, HOST_TAG, TAG_MASK};
+use minirt_compiler::module::CompositeType;
+use minirt_compiler::module::canonical::NumberedTypes;
+use std::ops::Range;
+
+/// What is found besides objects.
+struct Found {
+    exceptions: Option<Box<Exceptions>>,
+    host_values: HostValues,
+}
+
+impl Others for Found {
+    fn note(&mut self, word: u64) {
+        match (word as u32 & TAG_MASK, &mut self.exceptions) {
+            (HOST_TAG, _) => self.host_values.mark(word),
+            (EXCEPTION_TAG, Some(exceptions)) => {
+                ExnReference::from_word(word).into_iter().for_each(|reference| exceptions.mark(reference));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where the objects of a heap are that move, and where they go.
+struct Plan {
+    base: *mut u8,
+    from: Range<u64>,
+    start: u64,
+}
+
+impl Plan {
+    /// A plan to move nothing.
+    fn none(base: *mut u8, end: u64) -> Self {
+        Self { base, from: end..end, start: end }
+    }
+
+    /// # Safety
+    /// The heap must be alive, and nobody else use the description of its instance.
+    unsafe fn of(heap: &Heap) -> Self {
+        let from = heap.image_end..heap.next();
+        let (base, shift) = (heap.base(), heap.shift());
+        let start = from.start + shift;
+        let end = from.end + shift;
+        // What moves further back than it was may come to pages that nobody has written.
+        let fits = |end: u64| end <= BIAS + heap.memory.len();
+        if shift != 0 && !from.is_empty() && fits(end) {
+            let bytes = (end - from.start) as usize;
+            // SAFETY: the caller's promise.
+            let data = unsafe { InstanceData::of(heap.memory.owner) };
+            if data.slot.make_writable(base.wrapping_add(from.start as usize), bytes).is_ok() {
+                return Self { base, from, start };
+            }
+        }
+        Self { base, start: from.start, from }
+    }
+}
+
+/// Collects. `frame` is that of what compiled code has called, or 0 in the host. `others` are references, as code holds
+/// them, that are needed besides; they are changed where what they lead to moves.
+///
+/// Returns the embedder's values that are not needed any more. Dropping them runs the embedder's code, which may panic.
+///
+/// # Safety
+/// The store's activations must be on the stack. If there is a frame, it must be that of a function that keeps frame
+/// pointers and was called by compiled code of the innermost activation. No reference to an object may be anywhere but in
+/// roots and `others`, and no Rust reference point into the heap.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut [u64]) -> Vec<HostValue> {
+    let mut heap = store.heap.take();
+    let found = Found { exceptions: store.exceptions.take(), host_values: std::mem::take(&mut store.host_values) };
+    let (mut shapes, buffer) = heap.as_mut().map_or_else(Default::default, Heap::take_tools);
+    // SAFETY: the heap is this store's, whose code does not run now.
+    let plan = heap.as_ref().map_or(Plan::none(std::ptr::null_mut(), 0), |heap| unsafe { Plan::of(heap) });
+    let engine = &store.engine;
+    let describe = |number| -> Option<CompositeType> { engine.types().get(number).map(|def| def.composite.clone()) };
+    let Plan { base, from, start } = plan;
+    let pinned = FIRST..from.start;
+    // SAFETY: the heap is readable up to its next object, and from the end of the image on it was written since it was
+    // made, or made writable by the plan.
+    let begun = unsafe { Evacuation::begin(base, from.clone(), start, buffer, &mut shapes, describe, found) };
+    let mut evacuation = match begun {
+        Ok(evacuation) => evacuation,
+        Err(found) => {
+            // There is no memory to move them to. Nothing was looked at yet, and all stays.
+            if let Some(heap) = &mut heap {
+                heap.set_pace(0);
+                heap.put_tools(shapes, Vec::new());
+            }
+            (store.heap, store.exceptions, store.host_values) = (heap, found.exceptions, found.host_values);
+            return Vec::new();
+        }
+    };
+    let mut roots = 0;
+    {
+        let mut visit = |word: &mut u64| {
+            roots += 1;
+            evacuation.word(word);
+        };
+        others.iter_mut().for_each(&mut visit);
+        store.roots.get_mut().visit(&mut visit);
+        // SAFETY: instances are alive, and none of the store's code runs now. The rest is the caller's promise.
+        unsafe {
+            store.instances.iter().for_each(|instance| visit_state(*instance, &mut visit));
+            visit_frames(store.activation, frame, &mut visit);
+        }
+    }
+    if let Some(exceptions) = &mut evacuation.others.exceptions {
+        exceptions.mark_pending();
+    }
+    let scanned = pinned.end.saturating_sub(pinned.start);
+    evacuation.scan_pinned(pinned);
+    loop {
+        evacuation.scan();
+        let exceptions = evacuation.others.exceptions.as_mut();
+        let Some((place, mut exception)) = exceptions.and_then(|exceptions| exceptions.take_found()) else { break };
+        exception.visit(|word| evacuation.word(word));
+        if let Some(exceptions) = &mut evacuation.others.exceptions {
+            exceptions.put_back(place, exception);
+        }
+    }
+    let Evacuated { end, buffer, others: mut found } = evacuation.finish();
+    if let Some(heap) = &mut heap {
+        // SAFETY: the heap is this store's. Where objects were, it is writable.
+        unsafe { heap.collected(from, start, end) }
+        heap.set_pace(scanned + roots * ALIGN);
+        heap.put_tools(shapes, buffer);
+    }
+    if let Some(exceptions) = &mut found.exceptions {
+        exceptions.sweep();
+    }
+    let dead = found.host_values.sweep();
+    (store.heap, store.exceptions, store.host_values) = (heap, found.exceptions, found.host_values);
+    dead
+}

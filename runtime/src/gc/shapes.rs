@@ -1,0 +1,168 @@
+//! Shapes of objects: how large they are, and where in them references are.
+
+use minirt_compiler::instance::layout::object::{ALIGN, FIELDS, field_offsets, storage_size};
+use minirt_compiler::module::{CompositeType, RefKind, StorageType, ValType};
+use rustc_hash::FxHashMap;
+
+/// What a part of an object holds, as far as a collector cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Nothing that it has to look at.
+    Nothing,
+    /// A reference of 32 bits.
+    Reference,
+    /// A reference to an exception, of 64 bits.
+    Exception,
+}
+
+impl Holds {
+    fn of(ty: StorageType) -> Self {
+        match ty {
+            StorageType::ValType(ValType::Ref(ty)) if ty.heap.is_traced() => match ty.heap.kind() {
+                RefKind::Any | RefKind::Extern => Self::Reference,
+                RefKind::Exn => Self::Exception,
+                RefKind::Func => Self::Nothing,
+            },
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// The shape of the objects of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Of a structure.
+    Struct {
+        /// Its size, in words of 64 bits.
+        words: u32,
+        /// Its references: their places in the list of offsets. Those of 32 bits come first.
+        first: u32,
+        /// Where those to exceptions start.
+        exceptions: u32,
+        /// Where they end.
+        end: u32,
+    },
+    /// Of an array.
+    Array {
+        /// The size of an element, in bytes.
+        element: u32,
+        /// What each element holds.
+        holds: Holds,
+    },
+}
+
+impl Shape {
+    /// Returns how many words an object has. `len` is an array's length.
+    pub(super) fn words(self, len: u32) -> u64 {
+        match self {
+            Self::Struct { words, .. } => words.into(),
+            Self::Array { element, .. } => (FIELDS + u64::from(len) * u64::from(element)).div_ceil(ALIGN),
+        }
+    }
+}
+
+/// The shapes of the types whose objects were seen in a heap. A type keeps its number as long as there are objects of it.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes {
+    known: FxHashMap<u32, Shape>,
+    /// Where structures hold references, as distances from the object in bytes.
+    offsets: Vec<u32>,
+    /// The type that was asked for last.
+    last: Option<(u32, Shape)>,
+}
+
+impl Shapes {
+    /// Returns the shape of a type, by the engine's number for it. `describe` gives the type if it is not known yet.
+    #[inline]
+    pub(super) fn find(&mut self, number: u32, describe: impl FnOnce(u32) -> Option<CompositeType>) -> Option<Shape> {
+        match self.last {
+            Some((last, shape)) if last == number => Some(shape),
+            _ => {
+                let shape = match self.known.get(&number) {
+                    Some(shape) => *shape,
+                    None => self.add(number, &describe(number)?)?,
+                };
+                self.last = Some((number, shape));
+                Some(shape)
+            }
+        }
+    }
+
+    /// Returns a place of a structure's references: a distance from the object in bytes.
+    #[inline]
+    pub(super) fn offset(&self, place: u32) -> u32 {
+        self.offsets[place as usize]
+    }
+
+    #[cold]
+    fn add(&mut self, number: u32, ty: &CompositeType) -> Option<Shape> {
+        let shape = match ty {
+            CompositeType::Func(_) => return None,
+            CompositeType::Array(ty) => {
+                let element = ty.element_type();
+                Shape::Array { element: storage_size(element) as u32, holds: Holds::of(element) }
+            }
+            CompositeType::Struct(ty) => {
+                let offsets = field_offsets(ty);
+                let held = |wanted: Holds| {
+                    let fields = ty.fields().iter().zip(&offsets);
+                    let held = fields.filter(move |(field, _)| Holds::of(field.element) == wanted);
+                    held.map(|(_, offset)| *offset as u32)
+                };
+                let first = self.offsets.len() as u32;
+                self.offsets.extend(held(Holds::Reference));
+                let exceptions = self.offsets.len() as u32;
+                self.offsets.extend(held(Holds::Exception));
+                let end = self.offsets.len() as u32;
+                Shape::Struct { words: (offsets[ty.fields().len()] / ALIGN) as u32, first, exceptions, end }
+            }
+        };
+        self.known.insert(number, shape);
+        Some(shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minirt_compiler::module::{ArrayType, FieldType, HeapType, Mutability, RefType, StructType};
+
+    fn reference(heap: HeapType) -> StorageType {
+        ValType::Ref(RefType::new(true, heap)).into()
+    }
+
+    fn field(element: StorageType) -> FieldType {
+        FieldType::new(Mutability::Var, element)
+    }
+
+    #[test]
+    fn a_structure_has_its_references_where_the_layout_puts_them() {
+        let fields = [
+            reference(HeapType::Exn),
+            StorageType::I8,
+            reference(HeapType::Any),
+            reference(HeapType::Func),
+            reference(HeapType::I31),
+            reference(HeapType::Extern),
+        ];
+        let ty = CompositeType::Struct(StructType::new(fields.map(field)));
+        let mut shapes = Shapes::default();
+        let shape = shapes.find(7, |_| Some(ty)).unwrap();
+        let Shape::Struct { words, first, exceptions, end } = shape else { panic!("{shape:?}") };
+        assert_eq!(words, 5);
+        let offsets = |range: std::ops::Range<u32>| range.map(|place| shapes.offset(place)).collect::<Vec<_>>();
+        assert_eq!((offsets(first..exceptions), offsets(exceptions..end)), (vec![20, 36], vec![8]));
+        assert_eq!(shapes.find(7, |_| unreachable!("it is known")), Some(shape));
+        assert_eq!(shapes.find(8, |_| None), None);
+    }
+
+    #[test]
+    fn the_size_of_an_array_never_wraps() {
+        let vectors = ArrayType::new(field(ValType::V128.into()));
+        let shape = Shapes::default().find(1, |_| Some(CompositeType::Array(vectors))).unwrap();
+        assert_eq!([0, 1, u32::MAX].map(|len| shape.words(len)), [1, 3, 1 + 2 * u64::from(u32::MAX)]);
+        let bytes = ArrayType::new(field(StorageType::I8));
+        let shape = Shapes::default().find(1, |_| Some(CompositeType::Array(bytes))).unwrap();
+        assert_eq!([0, 1, 8, 9].map(|len| shape.words(len)), [1, 2, 2, 3]);
+    }
+}
