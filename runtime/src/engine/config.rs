@@ -227,10 +227,11 @@ impl Config {
         self.feature(Feature::FunctionReferences, enable)
     }
 
-    /// Sets whether modules may use structures, arrays and the references that lead to them. Default: `false`, because
-    /// this is not finished: nothing is collected yet, so objects live as long as their store, and code that goes on
-    /// making them traps with [`Trap::GcHeapOutOfMemory`](crate::Trap::GcHeapOutOfMemory) in the end. Without typed
-    /// function references, there are none.
+    /// Sets whether modules may use structures, arrays and the references that lead to them. Default: `false`,
+    /// because the collector is new. Without typed function references, there are none.
+    ///
+    /// What nothing refers to is collected. Code that makes more than fits, or than its store's limiter allows, traps with
+    /// [`Trap::GcHeapOutOfMemory`](crate::Trap::GcHeapOutOfMemory).
     pub fn wasm_gc(&mut self, enable: bool) -> &mut Self {
         self.feature(Feature::Gc, enable)
     }
