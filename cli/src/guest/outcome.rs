@@ -43,6 +43,9 @@ impl Outcome {
         let help = match trap {
             Some(Trap::OutOfFuel) => "give it more with -W fuel=N",
             Some(Trap::Interrupt) => timeout::HELP,
+            Some(Trap::GcHeapOutOfMemory) => {
+                "it keeps more objects than fit: at most 4 GiB, or what -W max-gc-heap-size=N allows"
+            }
             Some(Trap::StackOverflow) => "its recursion is too deep, or give it more with -W max-wasm-stack=BYTES",
             None if let Some(help) = system::help(error) => help,
             _ if details.is_empty() => "none of its functions was running: one of its segments does not fit",
