@@ -69,6 +69,8 @@
 //! - **host cell**: the start of a slot, where absolute addresses are allowed: store and imports.
 //! - **hot set**: the pages that a module's instances are known to write.
 //! - **image**: the state and memory that every instance of a module starts with.
+//! - **root**: a reference that the embedder holds ([`Rooted`], [`OwnedRooted`]), so that what it
+//!   leads to is not collected.
 //! - **reset**: putting back what an instance wrote.
 //! - **slot**: the address space of one instance, reused from one to the next.
 //! - **snapshot**: what an instance holds at some moment, as an image for others.

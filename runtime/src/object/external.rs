@@ -1,16 +1,24 @@
 //! Represents values of the host that Wasm has references to.
 
+use crate::call::unwind;
 use crate::store::{AnyRef, AsContext, AsContextMut, ExternRef, Rooted, StoreContext, StoreContextMut};
 use anyhow::{Result, format_err};
 use std::any::Any;
 
 impl ExternRef {
-    /// Creates a reference to a value, for Wasm to hold.
+    /// Creates a reference to a value, for Wasm to hold. If there are many, those that nothing refers
+    /// to are dropped first, as by [`Store::gc`](crate::Store::gc).
     ///
     /// # Errors
     /// Returns an error if the store has 2^29 values already.
+    ///
+    /// # Panics
+    /// Panics with the panic of a value that is dropped.
     pub fn new<V: Any + Send + Sync>(mut store: impl AsContextMut, value: V) -> Result<Rooted<Self>> {
         let store = &mut store.as_context_mut().0.inner;
+        if store.host_values.is_time_to_look() {
+            unwind::collect(store);
+        }
         let word = store.host_values.add(Box::new(value));
         let word = word.map_err(|_| format_err!("the store has too many values of the host: 2^29"))?;
         Ok(Rooted::of(store.root_mut(word)))

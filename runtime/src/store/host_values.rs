@@ -12,6 +12,9 @@ const TAG_BITS: u32 = TAG_MASK.count_ones();
 /// The most values of a store: a reference has 32 bits.
 const MOST: usize = 1 << (u32::BITS - TAG_BITS);
 
+/// How many values there are to be at least before somebody looks which of them are needed.
+const FEW: usize = 1024;
+
 /// A value of the embedder.
 pub(crate) type HostValue = Box<dyn Any + Send + Sync>;
 
@@ -23,6 +26,8 @@ pub(crate) struct HostValues {
     free: Vec<u32>,
     /// Which values a collector has found: one bit for each.
     marks: Vec<u64>,
+    /// How many values there are to be before somebody looks which of them are needed.
+    enough: usize,
 }
 
 /// Returns the number in a reference. `None` if it is not one to a value of the embedder.
@@ -31,6 +36,11 @@ fn number(word: u64) -> Option<usize> {
 }
 
 impl HostValues {
+    /// Returns whether it is time to look which values are still needed, before one is added.
+    pub(crate) fn is_time_to_look(&self) -> bool {
+        self.len() >= self.enough.max(FEW)
+    }
+
     /// Adds a value, and returns the reference to it as Wasm holds it. Gives the value back if there
     /// are too many.
     pub(crate) fn add(&mut self, value: HostValue) -> Result<u64, HostValue> {
@@ -62,7 +72,6 @@ impl HostValues {
     }
 
     /// Notes that there is a reference to a value. Any other word means nothing here.
-    #[allow(dead_code, reason = "a collector calls it")]
     pub(crate) fn mark(&mut self, word: u64) {
         let Some(number) = number(word).filter(|number| *number < self.values.len()) else { return };
         let words = self.values.len().div_ceil(64);
@@ -74,7 +83,6 @@ impl HostValues {
 
     /// Takes out all values that are not marked. The caller drops them when the store can bear the
     /// embedder's code, which may panic.
-    #[allow(dead_code, reason = "a collector calls it")]
     #[must_use = "dropping the values runs the embedder's code"]
     pub(crate) fn sweep(&mut self) -> Vec<HostValue> {
         let marks = std::mem::take(&mut self.marks);
@@ -87,6 +95,7 @@ impl HostValues {
                 self.free.push(number);
             }
         }
+        self.enough = 2 * self.len();
         dead
     }
 }

@@ -113,8 +113,14 @@ fn artifacts_keep_types() {
     let artifact = engine.precompile_module(text.as_bytes()).unwrap();
     // SAFETY: the artifact was made a line above.
     let [loaded, module] = [unsafe { Module::deserialize(&engine, artifact) }, Module::new(&engine, text)];
+    let (loaded, module) = (loaded.unwrap(), module.unwrap());
     let ty = |module: &Module| module.exports().next().unwrap().ty();
-    assert_eq!(ty(&loaded.unwrap()), ty(&module.unwrap()));
+    assert_eq!(ty(&loaded), ty(&module));
+    // Names, too.
+    let ExternType::Global(global) = ty(&loaded) else { panic!("it is a global") };
+    let HeapType::ConcreteArray(number) = global.content.unwrap_ref().heap else { panic!("it is an array") };
+    assert_eq!((loaded.type_name(number), module.type_name(number)), (Some("b"), Some("b")));
+    assert_eq!(loaded.type_name(number + 1_000_000), None);
 }
 
 #[test]

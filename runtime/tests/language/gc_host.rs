@@ -7,12 +7,16 @@ use minirt::{
     RootScope, Rooted, StorageType, Store, StoreLimits, StoreLimitsBuilder, StructRef, StructRefPre, StructType, Table,
     TableType, Trap, Val, ValType,
 };
+use std::num::NonZeroU32;
 
 const VAR: Mutability = Mutability::Var;
 const CONST: Mutability = Mutability::Const;
 
+/// An engine that collects at each allocation.
 fn engine() -> Engine {
-    Engine::new(Config::new().wasm_gc(true)).unwrap()
+    let mut config = Config::new();
+    config.wasm_gc(true).gc_zeal_alloc_counter(NonZeroU32::new(1)).unwrap();
+    Engine::new(&config).unwrap()
 }
 
 fn store() -> Store<()> {

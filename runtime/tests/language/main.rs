@@ -8,6 +8,7 @@ mod collector;
 mod exceptions;
 mod gc;
 mod gc_host;
+mod gc_random;
 mod legacy_exceptions;
 mod memories;
 mod objects;

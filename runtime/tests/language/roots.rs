@@ -8,6 +8,8 @@ use minirt::{
 };
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -15,8 +17,11 @@ const ENDED: &str = "after the call or scope for which the host had it";
 const OTHER: &str = "belongs to another store";
 const GONE: &str = "its heap was reset";
 
+/// An engine that collects at each allocation.
 fn engine() -> Engine {
-    Engine::new(Config::new().wasm_gc(true)).unwrap()
+    let mut config = Config::new();
+    config.wasm_gc(true).gc_zeal_alloc_counter(NonZeroU32::new(1)).unwrap();
+    Engine::new(&config).unwrap()
 }
 
 fn number(mut store: impl AsContextMut, n: i32) -> Rooted<StructRef> {
@@ -270,6 +275,67 @@ fn values_of_the_host_go_with_their_store() {
     assert_eq!(count.load(SeqCst), 10);
     drop(store);
     assert_eq!(count.load(SeqCst), 0);
+}
+
+#[test]
+fn values_of_the_host_go_when_nothing_refers_to_them() {
+    let engine = Engine::default();
+    let text = r#"(module (global (export "g") (mut externref) (ref.null extern))
+        (table (export "t") 2 externref))"#;
+    let mut store = Store::new(&engine, ());
+    let it = Instance::new(&mut store, &Module::new(&engine, text).unwrap(), &[]).unwrap();
+    let (global, table) = (it.get_global(&store, "g").unwrap(), it.get_table(&store, "t").unwrap());
+    let count = Arc::default();
+    let owned = {
+        let mut scope = RootScope::new(&mut store);
+        let [one, other, third] = [(); 3].map(|()| ExternRef::new(&mut scope, Counted::new(&count)).unwrap());
+        global.set(&mut scope, one.into()).unwrap();
+        table.set(&mut scope, 1, other.into()).unwrap();
+        third.to_owned_rooted(&mut scope).unwrap()
+    };
+    let mut most = 0;
+    for _ in 0..100_000 {
+        let mut scope = RootScope::new(&mut store);
+        ExternRef::new(&mut scope, Counted::new(&count)).unwrap();
+        most = most.max(count.load(SeqCst));
+    }
+    assert!(most < 5000, "there were up to {most}");
+    let left = |store: &mut Store<()>| {
+        store.gc();
+        count.load(SeqCst)
+    };
+    assert_eq!(left(&mut store), 3);
+    assert!(owned.data(&store).unwrap().unwrap().is::<Counted>());
+    drop(owned);
+    assert_eq!(left(&mut store), 2);
+    table.set(&mut store, 1, minirt::Ref::Extern(None)).unwrap();
+    assert_eq!(left(&mut store), 1);
+    assert!(global.get(&store).unwrap_externref().unwrap().data(&store).unwrap().unwrap().is::<Counted>());
+    global.set(&mut store, Val::null_extern_ref()).unwrap();
+    assert_eq!(left(&mut store), 1, "the reference that was just read holds it");
+    drop(store);
+    assert_eq!(count.load(SeqCst), 0);
+}
+
+struct Panics;
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        panic!("it is dropped");
+    }
+}
+
+#[test]
+fn a_value_may_panic_when_it_is_dropped_and_the_store_goes_on() {
+    let mut store = Store::new(&Engine::default(), ());
+    let kept = ExternRef::new(&mut store, 7_u32).unwrap();
+    ExternRef::new(&mut RootScope::new(&mut store), Panics).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| store.gc())).is_err());
+    store.gc();
+    let next = ExternRef::new(&mut store, 8_u32).unwrap();
+    for (value, expected) in [(kept, 7), (next, 8_u32)] {
+        assert_eq!(value.data(&store).unwrap().unwrap().downcast_ref(), Some(&expected));
+    }
 }
 
 #[test]
