@@ -6,7 +6,7 @@
 
 use minirt::{Engine, Linker, Module, Result, Store};
 
-/// What plugins share: a memory, and a function that takes room in it.
+/// The library that plugins share: a memory, and a function that takes room in it.
 const LIBRARY: &str = r#"(module
   (memory (export "memory") 1)
   (global $next (mut i32) (i32.const 0))

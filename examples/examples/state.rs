@@ -7,7 +7,7 @@
 
 use minirt::{Caller, Engine, Linker, Module, Result, Store};
 
-/// What the host keeps for one guest.
+/// The data that the host keeps for one guest.
 struct Account {
     owner: &'static str,
     balance: i64,

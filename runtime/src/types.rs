@@ -27,10 +27,10 @@ const CHUNK: usize = 1024;
 
 /// The types of an engine.
 #[derive(Default)]
-pub(crate) struct TypeRegistry(RwLock<Table>);
+pub(crate) struct TypeRegistry(RwLock<TypeTable>);
 
 #[derive(Default)]
-struct Table {
+struct TypeTable {
     groups: HashMap<Arc<Group>, Arc<Registered>>,
     types: FxHashMap<u32, Entry>,
     /// The number that is tried next. After the last one, numbers start again: a number that is free was free for long.
@@ -58,7 +58,7 @@ struct Registered {
     first: u32,
     /// References to its types. They are added while the table is locked, if only for reading.
     references: AtomicUsize,
-    /// Whether it is in `Table::unused`.
+    /// Whether it is in `TypeTable::unused`.
     is_queued: AtomicBool,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct RegisteredTypes {
 }
 
 /// The types of a registry, to be looked at. As long as this lives, no type gets a number.
-pub(crate) struct Types<'a>(RwLockReadGuard<'a, Table>);
+pub(crate) struct Types<'a>(RwLockReadGuard<'a, TypeTable>);
 
 impl TypeRegistry {
     /// Makes a registry whose types compiled code can cast to.
@@ -77,7 +77,7 @@ impl TypeRegistry {
     /// # Errors
     /// Returns an error if there is no address space for the table that code looks in.
     pub(crate) fn with_supertypes() -> Result<Self> {
-        let table = Table { supertypes: Some(SupertypeTable::new()?), ..Table::default() };
+        let table = TypeTable { supertypes: Some(SupertypeTable::new()?), ..TypeTable::default() };
         Ok(Self(RwLock::new(table)))
     }
 
@@ -99,7 +99,7 @@ impl TypeRegistry {
         Types(self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+    fn write(&self) -> RwLockWriteGuard<'_, TypeTable> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -215,7 +215,7 @@ impl TypeRegistry {
     }
 }
 
-impl Table {
+impl TypeTable {
     /// Adds references to a group, which gets numbers if it is new.
     ///
     /// # Errors

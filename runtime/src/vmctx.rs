@@ -121,8 +121,8 @@ pub(crate) struct GlobalImport {
     pub(crate) owner: VmContext,
 }
 
-/// What a store allows its code (`layout::allowance`): its fuel, its epoch deadline, and how far down it may use the
-/// stack.
+/// The allowance of a store's code (`layout::allowance`): its fuel, its epoch deadline, and how far
+/// down it may use the stack.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Allowance {

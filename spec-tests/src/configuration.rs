@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use minirt::{Config, Engine, Inlining, OptLevel};
 use std::num::NonZeroU32;
 
-/// What can be varied between runs. The scripts' outcome must not depend on it.
+/// The settings that vary between runs. The scripts' outcome must not depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Configuration {
     /// Whether instances start from copy-on-write images; otherwise their memory is filled by copying.

@@ -10,7 +10,7 @@ use wast::lexer::Lexer;
 use wast::parser::{ParseBuffer, parse};
 use wast::{QuoteWat, QuoteWatTest, WastDirective, WastExecute, WastRet, Wat};
 
-/// What a directive demands, and what happened instead.
+/// The demand of a directive, and the outcome that differs.
 #[derive(Debug)]
 pub(crate) struct Mismatch {
     pub(crate) expected: String,

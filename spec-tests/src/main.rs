@@ -22,7 +22,7 @@ suites v1 to v3 and proposals.
   --gc-zeal           collect at every allocation of a structure or array
   --table             write the results of the carried suites to RESULTS.md";
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Default)]
 struct Options {
     configuration: Configuration,

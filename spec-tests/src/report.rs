@@ -42,9 +42,9 @@ pub struct Place {
 pub struct Failure {
     /// Where; `None` if the file could not even be read.
     pub place: Option<Place>,
-    /// What the script demands.
+    /// The demand of the script.
     pub expected: String,
-    /// What happened.
+    /// The outcome.
     pub got: String,
 }
 

@@ -11,13 +11,13 @@ use std::collections::HashMap;
 use wast::token::Id;
 use wast::{WastExecute, WastInvoke};
 
-/// What one script has made so far.
+/// The instances and modules that one script has made so far.
 pub(crate) struct Session {
     engine: Engine,
     pub(crate) store: Store<()>,
     /// `spectest` and everything registered.
     linker: Linker<()>,
-    /// What actions without a name mean: the last module's instance, or none if that module failed.
+    /// The target of actions without a name: the last module's instance, or none if that module failed.
     current: Option<Instance>,
     instances: HashMap<String, Instance>,
     /// Modules that are there to be instantiated by name; the empty name is the last of them.

@@ -19,7 +19,7 @@ pub struct Source {
     pub skip: Option<&'static str>,
     /// What marks the directives that are not run: they have one of these texts in them.
     pub leave_out: &'static [&'static str],
-    /// What was there when its assertions were written: some say that modules which use more are not valid.
+    /// The features at the time of its assertions: some say that modules which use more are not valid.
     pub era: Era,
 }
 

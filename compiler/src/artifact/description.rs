@@ -6,6 +6,7 @@ use super::header::PAGE;
 use super::wire::{Damaged, Inline, Reader, Wire, Writer, structs};
 use crate::base::bytes::{Bytes, RecordTable};
 use crate::base::sorted_table::SortedTable;
+use crate::base::sparse::SparseBytes;
 use crate::instance::call_sites::CallSites;
 use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, InlinedCode, TrapSite};
 use crate::instance::compiled::Compiled;
@@ -200,7 +201,7 @@ impl ImageOnFile {
         let InitialImage { state, memory: _, memory_size, extra_memories, heap, remaining } = image;
         Self {
             state_len: state.len(),
-            state: not_zero(state),
+            state: state.runs().into_iter().map(|(at, run)| (at, Inline(run.into()))).collect(),
             memory_size: *memory_size,
             extra_memories: extra_memories.clone(),
             heap: heap.clone(),
@@ -215,24 +216,13 @@ impl ImageOnFile {
         if !(layout.state_size..=layout.state_room).contains(&(state_len as u64)) {
             return None;
         }
-        let mut state = vec![0; state_len];
+        let mut state = SparseBytes::new(state_len);
         for (at, Inline(bytes)) in runs {
-            state.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(&bytes);
+            at.checked_add(bytes.len()).filter(|end| *end <= state_len)?;
+            state.put(at, &bytes);
         }
         Some(InitialImage { state, memory, memory_size, extra_memories, heap, remaining })
     }
-}
-
-/// Returns the pages of a state that are not zeros, in runs. Between tables there can be megabytes of zeros.
-fn not_zero(state: &[u8]) -> Vec<(usize, Inline)> {
-    let mut runs: Vec<(usize, Vec<u8>)> = Vec::new();
-    for (index, page) in state.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
-        match runs.last_mut() {
-            Some((at, run)) if *at + run.len() == index * PAGE => run.extend_from_slice(page),
-            _ => runs.push((index * PAGE, page.to_vec())),
-        }
-    }
-    runs.into_iter().map(|(at, run)| (at, Inline(run.into()))).collect()
 }
 
 impl MemoryPlan {

@@ -7,6 +7,7 @@ use super::header::{self, PAGE, Sections};
 use super::wire::Writer;
 use super::*;
 use crate::base::bytes::Bytes;
+use crate::base::sparse::SparseBytes;
 use crate::instance::compiled::Compiled;
 use crate::instance::image::Remaining;
 use crate::settings::Metering;
@@ -110,12 +111,20 @@ fn a_module_without_code_can_be_written_too() {
     assert_eq!(read(COMPILER.serialize(&compiled), true).unwrap().compiled, compiled);
 }
 
+/// Returns the same bytes, with zeros behind them.
+fn resized(state: &SparseBytes, len: usize) -> SparseBytes {
+    let mut resized = SparseBytes::new(len);
+    state.runs().iter().for_each(|(at, run)| resized.put(*at, run));
+    resized
+}
+
 #[test]
 fn a_snapshot_keeps_what_has_grown() {
     let mut compiled = compiled(RICH);
     let image = &mut compiled.image;
-    image.state.resize(compiled.layout.state_room as usize, 0);
-    *image.state.last_mut().unwrap() = 7;
+    let room = compiled.layout.state_room as usize;
+    image.state = resized(&image.state, room);
+    image.state.put(room - 1, &[7]);
     (image.memory_size, image.remaining) = (100 * crate::module::WASM_PAGE, Remaining::of_snapshot());
     assert_eq!(read(COMPILER.serialize(&compiled), true).unwrap().compiled, compiled);
 }
@@ -236,7 +245,7 @@ fn what_code_relies_on_is_always_checked_even_where_it_is_used_in_place() {
     let compiled = compiled(SMALL);
     let metadata = sections(&written(SMALL)).metadata;
     let file = written(SMALL);
-    for part in [&compiled.code.tables.funcs.as_bytes()[..], &compiled.image.state[..8]] {
+    for part in [&compiled.code.tables.funcs.as_bytes()[..], &compiled.image.state.get::<8>(0)] {
         assert!(file[metadata.clone()].windows(part.len()).any(|window| window == part));
     }
 }
@@ -360,8 +369,8 @@ fn what_lies_outside_is_refused() {
     refused(|c| c.module.data[0].bytes = 0..1000, "its description");
     refused(|c| c.module.num_imported_globals = u32::MAX, "its description");
     refused(|c| c.module.memories[0].page_size_log2 = 200, "its description");
-    refused(|c| c.image.state.clear(), "its state");
-    refused(|c| c.image.state.resize(c.layout.state_room as usize + 1, 0), "its state");
+    refused(|c| c.image.state = SparseBytes::default(), "its state");
+    refused(|c| c.image.state = resized(&c.image.state, c.layout.state_room as usize + 1), "its state");
 }
 
 #[test]

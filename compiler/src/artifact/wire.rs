@@ -3,7 +3,7 @@
 //!
 //! Small values follow each other in the *metadata*. What is large and only used in part
 //! ([`Bytes`]) is set aside in the *bulk*, and the metadata says where. Reading uses it in place.
-//! What is as large, but must be right because code relies on it, stays in the metadata
+//! Values that are as large, but must be right because code relies on them, stay in the metadata
 //! ([`Inline`]).
 //!
 //! Numbers take as many bytes as they need: most are small indices and lengths.

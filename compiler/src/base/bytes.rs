@@ -83,22 +83,30 @@ pub trait Record: Copy {
 /// Bytes of a record.
 const RECORD: usize = 8;
 
-/// Records, one after the other, little-endian. Looking one up neither allocates nor panics,
-/// whatever the bytes are, so a signal handler can do it.
+/// Records in bytes, in the format `F`. Looking one up neither allocates nor panics, whatever the
+/// bytes are, so a signal handler can do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordTable<T> {
-    bytes: Bytes,
-    records: PhantomData<T>,
+pub struct PackedTable<T, F> {
+    pub(super) bytes: Bytes,
+    records: PhantomData<(T, F)>,
 }
 
-impl<T> Default for RecordTable<T> {
+/// The format of records that follow each other, little-endian. An incomplete one at the end is
+/// ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {}
+
+/// Records, one after the other.
+pub type RecordTable<T> = PackedTable<T, Plain>;
+
+impl<T, F> Default for PackedTable<T, F> {
     fn default() -> Self {
-        Self { bytes: Bytes::default(), records: PhantomData }
+        Self::from_bytes(Bytes::default())
     }
 }
 
-impl<T: Record> RecordTable<T> {
-    /// Returns the table in these bytes. An incomplete record at their end is ignored.
+impl<T, F> PackedTable<T, F> {
+    /// Returns the table in these bytes.
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self { bytes, records: PhantomData }
     }
@@ -107,7 +115,9 @@ impl<T: Record> RecordTable<T> {
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
+}
 
+impl<T: Record> PackedTable<T, Plain> {
     /// Returns how many records there are.
     pub fn len(&self) -> usize {
         self.bytes.len() / RECORD
@@ -151,11 +161,11 @@ impl<T: Record> FromIterator<T> for RecordTable<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[derive(Clone, Copy, Debug, PartialEq)]
-    struct Pair(u32, u32);
+    pub(in crate::base) struct Pair(pub(in crate::base) u32, pub(in crate::base) u32);
 
     impl Record for Pair {
         fn pack(self) -> [u32; 2] {

@@ -7,4 +7,5 @@ pub mod trap;
 pub mod printable;
 pub mod error;
 pub mod bytes;
+pub mod sparse;
 pub mod sorted_table;

@@ -4,11 +4,10 @@
 //! are, they would be as large as the code. Neighbours differ little, so most differences fit a
 //! byte.
 
-use super::bytes::{Bytes, Record};
-use std::marker::PhantomData;
+use super::bytes::{PackedTable, Record};
 
-/// Records that are sorted by the first of their two numbers, in blocks. Looking one up reads one
-/// block. It neither allocates nor panics, whatever the bytes are, so a signal handler can do it.
+/// The format of a [`SortedTable`]: blocks, in which each record but the first is the difference
+/// from the one before.
 ///
 /// ```text
 ///  +--------------+---------------------------------+----------------------------------------+
@@ -17,11 +16,11 @@ use std::marker::PhantomData;
 ///  |              | start (three u32)               |                                        |
 ///  +--------------+---------------------------------+----------------------------------------+
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SortedTable<T> {
-    bytes: Bytes,
-    records: PhantomData<T>,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Differences {}
+
+/// Records that are sorted by the first of their two numbers. Looking one up reads one block.
+pub type SortedTable<T> = PackedTable<T, Differences>;
 
 /// Records in a block. A look-up reads half of them on average.
 const BLOCK: usize = 64;
@@ -38,23 +37,7 @@ struct Block {
     start: usize,
 }
 
-impl<T> Default for SortedTable<T> {
-    fn default() -> Self {
-        Self { bytes: Bytes::default(), records: PhantomData }
-    }
-}
-
-impl<T: Record> SortedTable<T> {
-    /// Returns the table in these bytes.
-    pub fn from_bytes(bytes: Bytes) -> Self {
-        Self { bytes, records: PhantomData }
-    }
-
-    /// Returns the bytes that it is in.
-    pub fn as_bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
+impl<T: Record> PackedTable<T, Differences> {
     /// Returns the last record whose first number is at most `key`.
     pub fn at_or_before(&self, key: u32) -> Option<T> {
         let (mut low, mut high) = (0, self.blocks());
@@ -157,19 +140,8 @@ impl<T: Record> FromIterator<T> for SortedTable<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bytes::tests::Pair;
     use super::*;
-
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    struct Pair(u32, u32);
-
-    impl Record for Pair {
-        fn pack(self) -> [u32; 2] {
-            [self.0, self.1]
-        }
-        fn unpack([a, b]: [u32; 2]) -> Self {
-            Self(a, b)
-        }
-    }
 
     /// A generator of numbers that look random (xorshift).
     fn random() -> impl FnMut(u32) -> u32 {

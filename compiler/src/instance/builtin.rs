@@ -19,7 +19,8 @@ pub const GROWTH_REFUSED: i64 = -1;
 /// The result of the builtins for them if the embedder failed: compiled code traps.
 pub const GROWTH_FAILED: i64 = -2;
 
-/// What a host function returns to its exit trampoline if it failed. No function is at this address.
+/// The result of a host function to its exit trampoline if it failed. No function is at this
+/// address.
 pub const HOST_FAILED: i64 = 1;
 /// The result of allocations if the embedder failed: compiled code traps.
 pub const ALLOCATION_FAILED: u64 = 1;

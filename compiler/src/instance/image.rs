@@ -5,13 +5,14 @@
 //! [`Remaining`] ones are the runtime's, each time.
 
 use crate::base::bytes::Bytes;
+use crate::base::sparse::SparseBytes;
 
 /// The contents of every fresh instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InitialImage {
     /// The state, from `Layout`'s first byte of state on: as long as `Layout::state_size`.
     /// Funcref records lack what only a process knows: code and entry addresses, and type ids.
-    pub state: Vec<u8>,
+    pub state: SparseBytes,
     /// The first memory that the module defines, where it is not zero: whole host pages, sorted,
     /// apart from each other.
     pub memory: Vec<Extent>,

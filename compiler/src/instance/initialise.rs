@@ -13,6 +13,7 @@ use super::image::{Extent, InitialImage, MemoryImage, Remaining};
 use super::layout::{
     DropFlag, ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record, object,
 };
+use crate::base::sparse::SparseBytes;
 use crate::module::{
     ConstExpr, Contents, ElementItems, MemoryType, ModuleInfo, RefKind, SegmentMode, Surroundings, ValType, WASM_PAGE,
 };
@@ -36,7 +37,7 @@ const HEAP_ROOM: u64 = 32 << 10;
 
 /// Computes the image of a module's instances.
 pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
-    let state = vec![0; layout.state_size as usize];
+    let state = SparseBytes::new(layout.state_size as usize);
     let own = info.memories.get(info.num_imported_memories as usize);
     let memory_size = own.map_or(0, |memory| memory.initial_bytes().next_multiple_of(HOST_PAGE));
     let remaining = Remaining { start: info.start, ..Remaining::default() };
@@ -90,7 +91,7 @@ impl Builder<'_> {
     fn put(&mut self, at: i32, bytes: &[u8]) {
         let start = i64::from(HOST) + self.layout.host_size as i64;
         let from = (i64::from(at) - start) as usize;
-        self.image.state[from..from + bytes.len()].copy_from_slice(bytes);
+        self.image.state.put(from, bytes);
     }
 
     fn put_word(&mut self, at: i32, word: u64) {
@@ -101,7 +102,8 @@ impl Builder<'_> {
     fn drop_segment(&mut self, flag: Option<DropFlag>) {
         if let Some(DropFlag { at, mask }) = flag {
             let byte = (i64::from(at) - i64::from(HOST)) as usize - self.layout.host_size as usize;
-            self.image.state[byte] |= mask;
+            let [before] = self.image.state.get(byte);
+            self.image.state.put(byte, &[before | mask]);
         }
     }
 
@@ -185,7 +187,7 @@ impl Builder<'_> {
             match (self.evaluate(init), self.layout.table(*table)) {
                 (Some(0), TablePlace::State { .. }) => {}
                 (Some(value), TablePlace::State { base, .. }) if elements <= FILL_MAX => {
-                    (0..elements).for_each(|i| self.put_word(element(base, i), value as u64));
+                    self.put(base, &(value as u64).to_le_bytes().repeat(elements as usize));
                 }
                 _ => self.image.remaining.tables.push(*table),
             }
@@ -201,19 +203,19 @@ impl Builder<'_> {
                     if self.image.remaining.first_element.is_some() {
                         continue;
                     }
-                    let Some(entries) = self.static_elements(i, *target, offset) else {
+                    let Some((at, entries)) = self.static_elements(i, *target, offset) else {
                         self.image.remaining.first_element = Some(i as u32);
                         continue;
                     };
-                    entries.into_iter().for_each(|(at, value)| self.put_word(at, value));
+                    self.put(at, &entries);
                     self.drop_segment(self.layout.element_dropped(i as u32));
                 }
             }
         }
     }
 
-    /// Returns where a segment's elements go and what they are, if both are the same in every instance.
-    fn static_elements(&mut self, segment: usize, table: u32, offset: &ConstExpr) -> Option<Vec<(i32, u64)>> {
+    /// Returns where a segment's elements go and their bytes, if both are the same in every instance.
+    fn static_elements(&mut self, segment: usize, table: u32, offset: &ConstExpr) -> Option<(i32, Vec<u8>)> {
         let TablePlace::State { base, .. } = self.layout.table(table) else { return None };
         if self.image.remaining.tables.contains(&table) {
             return None;
@@ -237,7 +239,7 @@ impl Builder<'_> {
         if values.is_none() {
             self.objects.truncate(before);
         }
-        Some((at..).map(|at| element(base, at)).zip(values?).collect())
+        Some((element(base, at), values?.into_iter().flat_map(u64::to_le_bytes).collect()))
     }
 
     fn publishes(&self) -> bool {

@@ -37,7 +37,7 @@ pub enum ConstOp {
     ExternConvertAny,
 }
 
-/// What a new object holds: values as Wasm sees them.
+/// The contents of a new object: values as Wasm sees them.
 #[derive(Clone, Copy, Debug)]
 pub enum Contents<'a> {
     /// These, one for each field or element.
@@ -48,7 +48,7 @@ pub enum Contents<'a> {
     Repeat(u128, u32),
 }
 
-/// What constant expressions depend on.
+/// The surroundings of constant expressions: everything that they depend on.
 pub trait Surroundings {
     /// Returns a reference to a function, if that is known.
     fn func(&mut self, index: u32) -> Option<u128>;

@@ -32,12 +32,12 @@ impl Missing {
     }
 }
 
-/// What it takes to make sense of what wasmparser has read.
+/// The context that wasmparser's types need: the module's types and features.
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a> {
     /// The module's types so far. Those of the group that is being read are there, if not yet what they consist of.
     pub(crate) types: &'a [TypeDef],
-    /// What modules may use.
+    /// The features that modules may use.
     pub(crate) features: Features,
 }
 
@@ -264,7 +264,7 @@ impl FromParser<wasmparser::BlockType> for BlockType {
     }
 }
 
-/// What `try_table` catches of the exceptions that its body throws, in order.
+/// The clauses of a `try_table`, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TryTable {
     pub(crate) ty: BlockType,

@@ -87,7 +87,7 @@ families! {
         Nop Drop Select TypedSelect { ty: ValType }
         Unreachable Br { relative_depth: u32 } BrIf { relative_depth: u32 } BrTable { targets: BrTable<'a> } Return
     }
-    /// What throws exceptions.
+    /// Instructions that throw exceptions.
     Exception { Throw { tag_index: u32 } ThrowRef Rethrow { relative_depth: u32 } }
     /// Calls.
     Call {

@@ -4,8 +4,9 @@
 //! noted. This is a tool for people who examine a program: it costs a fault and a system call for
 //! each page that is written.
 
-use super::image::{Image, to_bytes, to_pages};
+use super::image::{Image, MEMORY_AT, to_bytes, to_pages};
 use super::page_set::Page;
+use super::tracking;
 use crate::sys::mapping::{Access, PAGE, Reservation};
 use minirt_compiler::instance::layout::SLOT_SIZE;
 use rustix::io::Result;
@@ -39,17 +40,6 @@ pub(super) struct Attribution {
     log: Vec<(Page, Writer)>,
 }
 
-/// The outcome of a write to some pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Noted {
-    /// None of them was write-protected.
-    Nothing,
-    /// They are writable now.
-    Written,
-    /// The kernel refuses to make them writable.
-    Refused,
-}
-
 impl Attribution {
     pub(super) fn new(find_writer: FindWriter) -> Self {
         let words = (SLOT_SIZE as usize / PAGE).div_ceil(64);
@@ -58,9 +48,10 @@ impl Attribution {
     }
 
     /// Write-protects everything but the head of a clean slot that carries `image`, for a new run.
+    /// If the kernel refuses, this run has no known writers.
     ///
     /// # Errors
-    /// When the kernel refuses; some of the pages may be write-protected then.
+    /// When the kernel does not let that be undone; some of the pages may be write-protected then.
     ///
     /// # Safety
     /// Nobody may hold a reference into the slot.
@@ -71,7 +62,9 @@ impl Attribution {
         (self.active, self.complete) = (true, true);
         for range in image.protectable() {
             // SAFETY: the caller's promise.
-            unsafe { self.protect(space, range) }?;
+            if unsafe { self.protect(space, range) }.is_err() {
+                return self.end(space, image, image.memory);
+            }
         }
         Ok(())
     }
@@ -94,19 +87,26 @@ impl Attribution {
         self.active
     }
 
-    /// Notes a write to `pages` by `writer`, or else by whatever host code is running, and makes
-    /// those writable that are in `parts` and were not. Safe to call in a signal handler if the
-    /// writer is given.
-    pub(super) fn write(
+    /// Notes a write to `pages` by `writer`, or else by whatever host code is running. Makes those
+    /// writable that were not, and returns whether there were any. `accessible` counts the bytes of
+    /// memory. Safe to call in a signal handler if the writer is given.
+    ///
+    /// # Errors
+    /// When the kernel refuses, also to make everything writable: what is writable is not known then.
+    #[cold]
+    pub(super) fn allow_write(
         &mut self,
         space: &Reservation,
-        parts: &[Range<usize>; 3],
+        image: &Image,
+        accessible: usize,
         pages: Range<Page>,
         writer: Option<Writer>,
-    ) -> Noted {
-        let mut noted = Noted::Nothing;
+    ) -> Result<bool> {
+        let mut noted = false;
         let mut writer = writer;
-        for part in parts.iter().map(to_pages) {
+        let [tables, memory] = image.protectable();
+        let grown = memory.end..MEMORY_AT + accessible;
+        for part in [tables, memory, grown].iter().map(to_pages) {
             for page in pages.start.max(part.start)..pages.end.min(part.end) {
                 let bit = 1 << (page % 64);
                 if !self.active || self.written[page as usize / 64] & bit != 0 {
@@ -114,7 +114,7 @@ impl Attribution {
                 }
                 // SAFETY: it gives more access to what is mapped.
                 if unsafe { space.protect(to_bytes(&(page..page + 1)), Access::ReadWrite) }.is_err() {
-                    return Noted::Refused;
+                    return self.end(space, image, accessible).map(|()| true);
                 }
                 let writer = *writer.get_or_insert_with(|| (self.find_writer)());
                 // There is room for each page once, and never more than that is needed.
@@ -122,15 +122,26 @@ impl Attribution {
                     self.written[page as usize / 64] |= bit;
                     self.log.push((page, writer));
                 }
-                noted = Noted::Written;
+                noted = true;
             }
         }
-        noted
+        Ok(noted)
     }
 
-    /// Notes that everything is writable from now on, and who writes is not known.
-    pub(super) fn end(&mut self) {
+    /// Makes everything writable that is accessible. Writes from now on have no known writer.
+    ///
+    /// # Errors
+    /// When the kernel refuses: what is writable is not known then.
+    #[cold]
+    pub(super) fn end(&mut self, space: &Reservation, image: &Image, accessible: usize) -> Result<()> {
+        tracking::lift_protection(space, image)?;
+        let grown = image.memory().end..MEMORY_AT + accessible;
+        if !grown.is_empty() {
+            // SAFETY: it gives more access to what is mapped.
+            unsafe { space.protect(grown, Access::ReadWrite) }?;
+        }
         (self.active, self.complete) = (false, false);
+        Ok(())
     }
 
     /// Returns whether all writes of this run were seen.

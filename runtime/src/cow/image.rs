@@ -10,6 +10,7 @@ use super::policy::Habits;
 use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
 use minirt_compiler::base::bytes::Bytes;
+use minirt_compiler::base::sparse::SparseBytes;
 use minirt_compiler::instance::image::Extent;
 use minirt_compiler::instance::layout::{MEMORY, VMCTX};
 use rustix::io::{Errno, Result};
@@ -78,7 +79,7 @@ pub(crate) struct Files {
 pub(crate) struct ImageParts {
     /// Where the state starts.
     pub(crate) state_at: usize,
-    pub(crate) state: Vec<u8>,
+    pub(crate) state: SparseBytes,
     /// The part of the state in front of what never changes.
     pub(crate) mutable: Range<usize>,
     /// The part after that: tables, with their room.
@@ -114,8 +115,8 @@ impl Image {
         let behind = (tables.start & !(PAGE - 1)).max(head_end)..tables.end.next_multiple_of(PAGE);
         let tables = if behind.is_empty() { room..room } else { behind };
         let content = |start: usize, bytes: Bytes| Content { range: start..start + bytes.len(), bytes };
-        let (state_len, state) =
-            (state.len(), runs(&state).map(|run| content(state_at + run.start, state[run].to_vec().into())).collect());
+        let state_len = state.len();
+        let state = state.runs().into_iter().map(|(at, run)| content(state_at + at, run.into())).collect();
         let extents = extents.into_iter().map(|e| content(MEMORY_AT + e.offset as usize, e.bytes)).collect();
         let head = [mutable, in_head];
         let (files, habits) = (Err(NoFiles::Unwanted), Habits::default());
@@ -124,12 +125,12 @@ impl Image {
 
     /// Returns the parts in which images of one program differ: the state, the memory where it is
     /// not zero, and the size of the memory.
-    pub(crate) fn parts(&self) -> (Vec<u8>, Vec<Extent>, usize) {
+    pub(crate) fn parts(&self) -> (SparseBytes, Vec<Extent>, usize) {
         let in_memory = |e: &Content| Extent { offset: (e.range.start - MEMORY_AT) as u64, bytes: e.bytes.clone() };
-        let mut state = vec![0; self.state_len];
+        let mut state = SparseBytes::new(self.state_len);
         let start = self.head[0].start;
         for part in &self.state {
-            state[part.range.start - start..part.range.end - start].copy_from_slice(&part.bytes);
+            state.put(part.range.start - start, &part.bytes);
         }
         (state, self.extents.iter().map(in_memory).collect(), self.memory)
     }
@@ -243,19 +244,4 @@ pub(super) fn to_pages(bytes: &Range<usize>) -> Range<Page> {
 /// Returns the bytes of a range of pages, both counted from the slot's start.
 pub(super) fn to_bytes(pages: &Range<Page>) -> Range<usize> {
     pages.start as usize * PAGE..pages.end as usize * PAGE
-}
-
-/// Returns the stretches of some bytes that are not whole pages of zeros.
-fn runs(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let chunks: Vec<bool> = bytes.chunks(PAGE).map(|chunk| chunk.iter().any(|byte| *byte != 0)).collect();
-    let mut at = 0;
-    let runs: Vec<Range<usize>> = chunks
-        .chunk_by(|a, b| a == b)
-        .filter_map(|same| {
-            let start = at;
-            at += same.len();
-            same[0].then(|| start * PAGE..(at * PAGE).min(bytes.len()))
-        })
-        .collect();
-    runs.into_iter()
 }

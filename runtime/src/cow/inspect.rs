@@ -1,10 +1,12 @@
 //! Reads a slot without changing it, for snapshots and statistics.
 
 use super::attribution::{Attribution, Writer};
-use super::image::{Image, MEMORY_AT, to_bytes, to_pages};
+use super::contents::Contents;
+use super::image::{Content, Image, MEMORY_AT, to_bytes, to_pages};
 use super::page_set::{Page, PageSet};
 use crate::sys::mapping::{PAGE, Reservation};
 use crate::sys::pagemap;
+use minirt_compiler::base::sparse::SparseBytes;
 use minirt_compiler::instance::image::Extent;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
@@ -91,7 +93,7 @@ pub(crate) struct SlotRun {
 type KnownRun = (Range<Page>, Option<pagemap::Kind>);
 
 /// The parts of a slot that can be inspected.
-pub(super) struct SlotView<'a> {
+pub(crate) struct SlotView<'a> {
     pub(super) space: &'a Reservation,
     pub(super) image: Option<&'a Image>,
     /// Bytes of memory that are accessible.
@@ -103,13 +105,20 @@ pub(super) struct SlotView<'a> {
 
 impl SlotView<'_> {
     /// Copies the slot's contents, as parts of another image: the state in `state`, and the memory.
-    pub(super) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
+    pub(crate) fn capture(&self, state: Range<usize>) -> (SparseBytes, Vec<Extent>) {
         // SAFETY: state and accessible memory are readable. Nobody writes them, because the caller
         // has the store.
         let bytes =
             |range: Range<usize>| unsafe { std::slice::from_raw_parts(self.space.at(range.start), range.len()) };
+        let mut captured = SparseBytes::new(state.len());
+        for page in self.perhaps_not_zero(&state, |image| &image.state) {
+            let page = to_bytes(&(page..page + 1));
+            let part = page.start.max(state.start)..page.end.min(state.end);
+            captured.put(part.start - state.start, bytes(part));
+        }
         let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
-        for page in self.perhaps_not_zero() {
+        let memory = MEMORY_AT..MEMORY_AT + self.accessible;
+        for page in self.perhaps_not_zero(&memory, |image| &image.extents) {
             let now = bytes(to_bytes(&(page..page + 1)));
             let offset = (page as usize * PAGE - MEMORY_AT) as u64;
             match extents.last_mut() {
@@ -119,24 +128,25 @@ impl SlotView<'_> {
             }
         }
         let extents = extents.into_iter().map(|(offset, bytes)| Extent { offset, bytes: bytes.into() }).collect();
-        (bytes(state).to_vec(), extents)
+        (captured, extents)
     }
 
-    /// Returns the pages of memory that can be other than zero, in order: the image's, and those
-    /// that were written.
-    fn perhaps_not_zero(&self) -> Vec<Page> {
-        let memory = MEMORY_AT..MEMORY_AT + self.accessible;
+    /// Returns the pages of a range that can be other than zero, in order: those where the image has
+    /// `contents`, and those that were written.
+    fn perhaps_not_zero(&self, range: &Range<usize>, contents: fn(&Image) -> &Vec<Content>) -> Vec<Page> {
+        let touched = |bytes: &Range<usize>| (bytes.start / PAGE) as Page..bytes.end.div_ceil(PAGE) as Page;
+        let all = touched(range);
         let mut runs = Vec::new();
         let base = self.space.addresses().start;
-        let written = pagemap::written(base + memory.start..base + memory.end, 0, 0, |run| {
+        let bytes = to_bytes(&all);
+        let written = pagemap::written(base + bytes.start..base + bytes.end, 0, 0, |run| {
             runs.push(to_pages(&(run.start - base..run.end - base)));
         });
         if written.is_err() {
-            return to_pages(&memory).collect();
+            return all.collect();
         }
-        let extents = self.image.into_iter().flat_map(|image| &image.extents);
-        runs.extend(extents.map(|e| to_pages(&e.range)));
-        let mut pages: Vec<Page> = runs.into_iter().flatten().collect();
+        runs.extend(self.image.into_iter().flat_map(contents).map(|part| touched(&part.range)));
+        let mut pages: Vec<Page> = runs.into_iter().flatten().filter(|page| all.contains(page)).collect();
         pages.sort_unstable();
         pages.dedup();
         pages
@@ -144,7 +154,7 @@ impl SlotView<'_> {
 
     /// Counts the pages of state (with the host cell) and memory by their kind. `memory_only`
     /// leaves the state out.
-    pub(super) fn page_stats(&self, memory_only: bool) -> PageStats {
+    pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
         let state = 0..self.image.filter(|_| !memory_only).map_or(0, |image| image.room);
         let mut stats = PageStats { untouched: ((state.len() + memory.len()) / PAGE) as u64, ..PageStats::default() };
@@ -165,7 +175,10 @@ impl SlotView<'_> {
     }
 
     /// Lists the pages of a part, in runs.
-    pub(super) fn pages(&self, part: Part) -> Result<SlotPages, pagemap::Unavailable> {
+    ///
+    /// # Errors
+    /// When the kernel cannot say.
+    pub(crate) fn pages(&self, part: Part) -> Result<SlotPages, pagemap::Unavailable> {
         let bytes = match part {
             Part::State => 0..self.image.map_or(0, |image| image.room),
             Part::Memory => MEMORY_AT..MEMORY_AT + self.accessible,
@@ -235,13 +248,9 @@ impl SlotView<'_> {
     /// Returns the kind of a private page, by comparing it with the image.
     fn private(&self, page: Page) -> PageKind {
         let Some(image) = self.image else { return PageKind::Changed };
-        let mut differs = false;
-        image.contents(to_bytes(&(page..page + 1)), |at, len, bytes| {
-            // SAFETY: the page is readable. Nobody writes it, because the caller has the store.
-            let now = unsafe { std::slice::from_raw_parts(self.space.at(at), len) };
-            differs |= bytes.map_or_else(|| now.iter().any(|byte| *byte != 0), |bytes| now != bytes);
-        });
-        if differs { PageKind::Changed } else { PageKind::Equal }
+        // SAFETY: the page is readable. Nobody writes it, because the caller has the store.
+        let equal = unsafe { Contents { space: self.space, image }.equals(page) };
+        if equal { PageKind::Equal } else { PageKind::Changed }
     }
 }
 

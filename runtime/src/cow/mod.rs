@@ -54,6 +54,7 @@ mod page_set;
 mod budget;
 mod policy;
 mod image;
+mod contents;
 mod tracking;
 mod attribution;
 mod inspect;
@@ -61,25 +62,22 @@ mod inspect;
 pub(crate) use attribution::{FindWriter, Writer};
 pub(crate) use image::{Image, ImageParts, NoFiles};
 pub use inspect::{PageKind, PageStats};
-pub(crate) use inspect::{Part, SlotPages, SlotRun};
+pub(crate) use inspect::{Part, SlotRun, SlotView};
 pub use policy::ResetStrategy;
 
 use crate::sys::mapping::{Access, PAGE, Reservation};
 use crate::sys::memfd::ImageFile;
-use crate::sys::pagemap;
 use crate::vmctx::VmContext;
-use attribution::{Attribution, Noted};
-use budget::MappingBudget;
-use image::{MEMORY_AT, to_bytes, to_pages};
-use inspect::SlotView;
-use minirt_compiler::instance::image::Extent;
+use attribution::Attribution;
+use contents::{Contents, Scanned};
+use image::{MEMORY_AT, to_bytes};
 use minirt_compiler::instance::layout::{MEMORY_RESERVED, SLOT_SIZE, VMCTX};
 use page_set::Page;
-use policy::{Advice, Pacing, Room, TrackingPlan, count};
+use policy::count;
 use rustix::io::{Errno, Result};
 use std::ops::Range;
 use std::sync::Arc;
-use tracking::Tracking;
+use tracking::{Adaptation, Tracking, room};
 
 /// The address space of one instance, and which image it carries.
 #[derive(Debug)]
@@ -90,15 +88,11 @@ pub(crate) struct Slot {
     image: Option<Arc<Image>>,
     /// Bytes of memory that are accessible now: at least the image's initial size.
     accessible: usize,
-    /// `None` if everything accessible is writable.
-    tracking: Option<Tracking>,
-    /// The tracking that ended in this run. It is freed at the next reset, because a signal handler
-    /// cannot free.
-    ended_tracking: Option<Tracking>,
+    /// Which writes are tracked, and what earlier runs have taught.
+    adaptation: Adaptation,
     /// Who wrote which page first, if the engine was asked to note that. The slot is not tracked
     /// then.
     attribution: Option<Attribution>,
-    pacing: Pacing,
     residue: Residue,
 }
 
@@ -160,10 +154,8 @@ impl Slot {
             state: State::Blank,
             image: None,
             accessible: 0,
-            tracking: None,
-            ended_tracking: None,
+            adaptation: Adaptation::new(),
             attribution: None,
-            pacing: Pacing::new(),
             residue: Residue::default(),
         })
     }
@@ -202,6 +194,17 @@ impl Slot {
         self.residue.own_pages
     }
 
+    /// Returns the slot for reading.
+    pub(crate) fn view(&self) -> SlotView<'_> {
+        SlotView {
+            space: &self.space,
+            image: self.image.as_deref(),
+            accessible: self.accessible,
+            hot: self.adaptation.tracking.as_ref().map(Tracking::writable),
+            attribution: self.attribution.as_ref(),
+        }
+    }
+
     // Bind.
 
     /// Makes this slot clean and carry `image`.
@@ -221,7 +224,7 @@ impl Slot {
     fn bind_blank(&mut self, image: &Arc<Image>, strategy: ResetStrategy, with_guard: bool) -> Result<()> {
         self.state = State::Poisoned; // Until all is done.
         let bound = self.map(image, with_guard).and_then(|()| match self.attribution {
-            None => self.track_expected(image, strategy),
+            None => self.adaptation.begin(&self.space, image, strategy),
             Some(_) => self.begin_attribution(image),
         });
         match bound {
@@ -254,24 +257,11 @@ impl Slot {
             } else {
                 self.space.map_zeros(0..image.room, Access::ReadWrite)?;
                 self.space.map_zeros(image.memory(), Access::ReadWrite)?;
-                self.copy_in(image);
+                self.contents(image).fill();
             }
         }
         self.accessible = image.memory;
         Ok(())
-    }
-
-    /// Fills fresh zeros from the image.
-    ///
-    /// # Safety
-    /// State and initial memory must be mapped writable, and nothing may refer into them.
-    unsafe fn copy_in(&self, image: &Image) {
-        for extent in image.state.iter().chain(&image.extents) {
-            let at = self.space.at(extent.range.start);
-            // SAFETY: `at` checks the start; the compiler made the extents to fit state and memory,
-            // which are mapped.
-            unsafe { std::ptr::copy_nonoverlapping(extent.bytes.as_ptr(), at, extent.bytes.len()) }
-        }
     }
 
     // While the instance lives.
@@ -314,17 +304,13 @@ impl Slot {
         }
     }
 
-    /// Handles a write at `address` that has faulted. If the page is write-protected because the
-    /// slot is tracked, makes it writable and returns true: the write can be tried again. `pc` is
-    /// the instruction. Safe to call in a signal handler.
+    /// Handles a write at `address` that has faulted. If the page is write-protected, makes it
+    /// writable and returns true: the write can be tried again. `pc` is the instruction. Safe to
+    /// call in a signal handler.
     pub(crate) fn handle_write_fault(&mut self, address: usize, pc: usize) -> bool {
         let Some(at) = address.checked_sub(self.addresses().start) else { return false };
         let page = (at / PAGE) as Page;
-        if self.attribution.is_some() {
-            return self.attribute(page..page + 1, Some(Writer { pc, host: false })).unwrap_or(false);
-        }
-        let protected = self.protected_part(page..page + 1);
-        !protected.is_empty() && self.write_outside_hot_set(protected).is_ok()
+        self.allow_write(page..page + 1, Some(Writer { pc, host: false })).unwrap_or(false)
     }
 
     /// Makes `bytes` bytes at an address writable, for host code and system calls: their writes do
@@ -334,16 +320,11 @@ impl Slot {
     /// When the kernel refuses.
     #[inline]
     pub(crate) fn make_writable(&mut self, address: *const u8, bytes: usize) -> Result<()> {
-        if (self.tracking.is_none() && self.attribution.is_none()) || bytes == 0 {
+        if self.is_writable() || bytes == 0 {
             return Ok(());
         }
         let at = address as usize - self.addresses().start;
-        let pages = (at / PAGE) as Page..(at + bytes).div_ceil(PAGE) as Page;
-        if self.attribution.is_some() {
-            return self.attribute(pages, None).map(|_| ());
-        }
-        let protected = self.protected_part(pages);
-        if protected.is_empty() { Ok(()) } else { self.write_outside_hot_set(protected) }
+        self.allow_write((at / PAGE) as Page..(at + bytes).div_ceil(PAGE) as Page, None).map(|_| ())
     }
 
     /// Makes all of the memory writable, for anybody, the kernel included. No write faults until
@@ -353,111 +334,36 @@ impl Slot {
     /// When the kernel refuses.
     #[inline]
     pub(crate) fn make_all_writable(&mut self) -> Result<()> {
-        if self.tracking.is_none() && self.attribution.is_none() { Ok(()) } else { self.lift_protection() }
+        if self.is_writable() { Ok(()) } else { self.lift_protection() }
+    }
+
+    /// Returns whether all that is accessible is known to be writable.
+    #[inline]
+    fn is_writable(&self) -> bool {
+        self.adaptation.tracking.is_none() && self.attribution.is_none()
+    }
+
+    /// Makes pages writable that are write-protected, and returns whether any was. `writer` is
+    /// `None` if host code writes. Safe to call in a signal handler if it is given.
+    fn allow_write(&mut self, pages: Range<Page>, writer: Option<Writer>) -> Result<bool> {
+        let Some(image) = &self.image else { return Ok(false) };
+        let allowed = match &mut self.attribution {
+            None => self.adaptation.allow_write(&self.space, image, pages),
+            Some(attribution) => attribution.allow_write(&self.space, image, self.accessible, pages, writer),
+        };
+        // A part may be writable that no reset would look at.
+        allowed.inspect_err(|_| self.state = State::Poisoned)
     }
 
     #[cold]
     fn lift_protection(&mut self) -> Result<()> {
-        let Some(image) = self.image.clone() else { return Ok(()) };
-        if self.attribution.is_some() {
-            return self.end_attribution(&image);
-        }
-        self.stop_tracking(&image)?;
-        // Once in a while this does not matter. If it happens often, tracking is not worth its
-        // system calls.
-        self.pacing.all_made_writable(&image.habits);
-        Ok(())
-    }
-
-    /// Returns the part of `pages` that is read-only because the slot is tracked, with what may lie
-    /// between.
-    fn protected_part(&self, pages: Range<Page>) -> Range<Page> {
-        match (&self.image, &self.tracking) {
-            (Some(image), Some(tracking)) => tracking.protected_part(image, pages),
-            _ => 0..0,
-        }
-    }
-
-    /// Makes pages writable that no run was expected to write. After too many such writes in a run,
-    /// makes all pages writable.
-    #[cold]
-    fn write_outside_hot_set(&mut self, pages: Range<Page>) -> Result<()> {
-        let (Some(tracking), Some(image)) = (&mut self.tracking, &self.image) else { return Ok(()) };
-        if tracking.add(&self.space, pages) {
-            return Ok(());
-        }
-        let image = Arc::clone(image);
-        self.stop_tracking(&image)?;
-        self.pacing.give_up_tracking();
-        Ok(())
-    }
-
-    /// Makes everything writable that is accessible. Safe to call in a signal handler, once for
-    /// each run.
-    fn stop_tracking(&mut self, image: &Image) -> Result<()> {
-        // Until all is done, a part may be writable that no reset would look at.
-        let state = std::mem::replace(&mut self.state, State::Poisoned);
-        Tracking::end(&self.space, image)?;
-        self.state = state;
-        self.ended_tracking = self.tracking.take();
-        Ok(())
-    }
-
-    /// Notes who writes to some pages, and makes them writable. Returns whether any was
-    /// write-protected. Safe to call in a signal handler if the writer is given.
-    #[cold]
-    fn attribute(&mut self, pages: Range<Page>, writer: Option<Writer>) -> Result<bool> {
-        let (Some(attribution), Some(image)) = (&mut self.attribution, &self.image) else { return Ok(false) };
-        let [tables, memory] = image.protectable();
-        let grown = memory.end..MEMORY_AT + self.accessible;
-        match attribution.write(&self.space, &[tables, memory, grown], pages, writer) {
-            Noted::Nothing => Ok(false),
-            Noted::Written => Ok(true),
-            Noted::Refused => {
-                let image = Arc::clone(image);
-                self.end_attribution(&image).map(|()| true)
-            }
-        }
-    }
-
-    /// Makes everything writable that is accessible. Writes from now on have no known writer.
-    #[cold]
-    fn end_attribution(&mut self, image: &Image) -> Result<()> {
-        let state = std::mem::replace(&mut self.state, State::Poisoned);
-        Tracking::end(&self.space, image)?;
-        let grown = image.memory().end..MEMORY_AT + self.accessible;
-        if !grown.is_empty() {
-            // SAFETY: it gives more access to what is mapped.
-            unsafe { self.space.protect(grown, Access::ReadWrite) }?;
-        }
-        self.attribution.as_mut().into_iter().for_each(Attribution::end);
-        self.state = state;
-        Ok(())
-    }
-
-    /// Write-protects all but the head of a clean slot. If the kernel refuses, this run has no
-    /// known writers.
-    fn begin_attribution(&mut self, image: &Image) -> Result<()> {
-        let Some(attribution) = &mut self.attribution else { return Ok(()) };
-        // SAFETY: the slot has no tenant, so nothing refers into it.
-        match unsafe { attribution.begin(&self.space, image) } {
-            Ok(()) => Ok(()),
-            Err(_) => self.end_attribution(image),
-        }
-    }
-
-    /// Resets a slot whose writes are attributed, like an untracked one, and write-protects it
-    /// again.
-    #[cold]
-    fn reset_attributed(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
-        let strategy = match rules.strategy {
-            ResetStrategy::Discard => ResetStrategy::Discard,
-            _ => ResetStrategy::Scan,
+        let Some(image) = &self.image else { return Ok(()) };
+        let lifted = match &mut self.attribution {
+            None => self.adaptation.make_all_writable(&self.space, image),
+            Some(attribution) => attribution.end(&self.space, image, self.accessible),
         };
-        self.end_attribution(image)?;
-        let kind = self.reset_to(image, ResetRules { strategy, ..rules })?;
-        self.begin_attribution(image)?;
-        Ok(kind)
+        // As above.
+        lifted.inspect_err(|_| self.state = State::Poisoned)
     }
 
     // Reset.
@@ -480,7 +386,7 @@ impl Slot {
             Some(_) => self.reset_attributed(&image, rules)?,
         };
         self.image = Some(image);
-        self.ended_tracking = None;
+        self.adaptation.free_ended();
         self.state = State::Clean;
         Ok(kind)
     }
@@ -490,33 +396,15 @@ impl Slot {
         // always writable. (Copying nothing is slow on some processors.)
         let head = image.head.iter().filter(|part| !part.is_empty());
         // SAFETY: as above.
-        unsafe { head.for_each(|part| self.restore(image, part.clone())) };
+        unsafe { head.for_each(|part| self.contents(image).restore(part.clone())) };
         if self.accessible > image.memory || self.residue.grown_pages > rules.resident_budget {
             self.reset_grown(image, rules)?;
         }
         let rules = ResetRules { resident_budget: rules.resident_budget - self.residue.grown_pages, ..rules };
-        match self.tracking.take_if(|tracking| !tracking.plan().regions) {
+        match self.adaptation.tracking.take_if(|tracking| !tracking.plan().regions) {
             Some(tracking) => self.reset_hot_set(image, tracking, rules),
             None => self.reset_scanned(image, rules),
         }
-    }
-
-    /// Copies a range back from the image.
-    ///
-    /// # Safety
-    /// The range must be mapped writable, and nothing refer into it.
-    #[inline]
-    unsafe fn restore(&self, image: &Image, range: Range<usize>) {
-        image.contents(range, |at, len, bytes| {
-            let at = self.space.at(at);
-            // SAFETY: the caller's promise; `contents` keeps to the range.
-            unsafe {
-                match bytes {
-                    Some(bytes) => std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, len),
-                    None => std::ptr::write_bytes(at, 0, len),
-                }
-            }
-        });
     }
 
     /// Resets a tracked slot, in which nothing outside the hot set can have been written.
@@ -524,23 +412,24 @@ impl Slot {
         let hot = tracking.writable();
         let pages = hot.pages();
         if pages > rules.resident_budget {
-            self.tracking = Some(tracking);
+            self.adaptation.tracking = Some(tracking);
             return self.discard(image);
         }
-        let compare = self.pacing.verification.tick(self.residue.pages, pages);
+        let compare = self.adaptation.pacing.verification.tick(self.residue.pages, pages);
         let unwritten = if compare { self.unwritten(image, hot.iter()) } else { Vec::new() };
         for run in hot.iter() {
             // SAFETY: the hot set is mapped writable, and the slot has no tenant.
-            unsafe { self.restore(image, to_bytes(&run)) }
+            unsafe { self.contents(image).restore(to_bytes(&run)) }
         }
         self.residue.pages = pages;
         let missed = tracking.misses() > 0;
-        let stale = if compare { self.pacing.verification.conclude(pages, unwritten) } else { Vec::new() };
+        self.adaptation.tracking = Some(tracking);
+        let verification = &mut self.adaptation.pacing.verification;
+        let stale = if compare { verification.conclude(pages, unwritten) } else { Vec::new() };
         if missed || !stale.is_empty() {
-            self.learn_from_tracked(image, tracking, &stale, rules.strategy)?;
+            self.adapt_tracked(image, &stale, rules.strategy)?;
         } else {
-            self.pacing.tick_without_miss();
-            self.tracking = Some(tracking);
+            self.adaptation.pacing.tick_without_miss();
         }
         Ok(ResetKind::HotSet)
     }
@@ -555,56 +444,56 @@ impl Slot {
         if self.residue.pages > rules.resident_budget {
             return self.discard(image);
         }
-        let ask = self.tracking.is_none() && self.pacing.tick_untracked() && rules.strategy != ResetStrategy::Scan;
-        let missed = self.tracking.as_ref().is_some_and(|tracking| tracking.misses() > 0);
-        if self.tracking.is_some() && !missed {
-            self.pacing.tick_without_miss();
+        let Adaptation { tracking, pacing, .. } = &mut self.adaptation;
+        let ask = tracking.is_none() && pacing.tick_untracked() && rules.strategy != ResetStrategy::Scan;
+        let missed = tracking.as_ref().is_some_and(|tracking| tracking.misses() > 0);
+        if tracking.is_some() && !missed {
+            pacing.tick_without_miss();
         }
-        let compare = self.pacing.verification.tick(before, self.residue.pages);
+        let compare = pacing.verification.tick(before, self.residue.pages);
         let unwritten = if compare || ask { self.unwritten(image, written.iter().cloned()) } else { Vec::new() };
         for run in &written {
             // SAFETY: the kernel lists only pages that were writable, and still are; the slot has
             // no tenant.
-            unsafe { self.restore(image, to_bytes(run)) }
+            unsafe { self.contents(image).restore(to_bytes(run)) }
         }
         if ask {
             let written = policy::difference(&written, &unwritten);
-            let advice = image.habits.observed(&written, self.pacing.gave_up_again(), room(image, rules.strategy));
+            let strike = self.adaptation.pacing.gave_up_again();
+            let advice = image.habits.observed(&written, strike, room(image, rules.strategy));
             self.give_up_pages(image, &unwritten)?;
-            self.follow(image, advice)?;
-        } else if let Some(tracking) = self.tracking.take_if(|_| missed) {
-            self.learn_from_tracked(image, tracking, &[], rules.strategy)?;
+            self.adaptation.follow(&self.space, image, advice)?;
+        } else if missed {
+            self.adapt_tracked(image, &[], rules.strategy)?;
         } else if compare {
-            let stale = self.pacing.verification.conclude(self.residue.pages, unwritten);
+            let stale = self.adaptation.pacing.verification.conclude(self.residue.pages, unwritten);
             self.give_up_pages(image, &stale)?;
-            self.shrink_regions(image, &policy::difference(&written, &stale), rules.strategy)?;
+            let written = policy::difference(&written, &stale);
+            self.adaptation.shrink_regions(&self.space, image, &written, rules.strategy)?;
         }
         Ok(ResetKind::Scan)
     }
 
-    /// Makes regions smaller if a check has found that runs write only `written` of their pages.
-    fn shrink_regions(&mut self, image: &Image, written: &[Range<Page>], strategy: ResetStrategy) -> Result<()> {
-        let checked = self.tracking.as_ref().filter(|_| self.pacing.verification.is_over());
-        let advice = checked.and_then(|it| image.habits.shrunk(it.plan(), written, room(image, strategy)));
-        advice.map_or(Ok(()), |advice| self.follow(image, advice))
-    }
-
-    /// Lists the pages that were written, in all that is writable but the head and grown memory.
-    fn scan_writable(&self, image: &Image, into: &mut Vec<Range<Page>>) -> Scanned {
-        match &self.tracking {
-            Some(tracking) => tracking.writable().iter().try_for_each(|run| self.scan(image, to_bytes(&run), into)),
-            None => image.protectable().into_iter().try_for_each(|range| self.scan(image, range, into)),
+    /// Resets a slot whose writes are attributed, like an untracked one, and write-protects it
+    /// again.
+    #[cold]
+    fn reset_attributed(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
+        let strategy = match rules.strategy {
+            ResetStrategy::Discard => ResetStrategy::Discard,
+            _ => ResetStrategy::Scan,
+        };
+        if let Some(attribution) = &mut self.attribution {
+            attribution.end(&self.space, image, self.accessible)?;
         }
+        let kind = self.reset_to(image, ResetRules { strategy, ..rules })?;
+        self.begin_attribution(image)?;
+        Ok(kind)
     }
 
-    /// Lists the pages of a range that were written.
-    fn scan(&self, image: &Image, range: Range<usize>, into: &mut Vec<Range<Page>>) -> Scanned {
-        let base = self.addresses().start;
-        // There were no more runs than pages the last time.
-        let expected = self.residue.pages;
-        pagemap::written(base + range.start..base + range.end, base + image.zeros_from(), expected, |run| {
-            into.push(to_pages(&(run.start - base..run.end - base)));
-        })
+    /// Write-protects all but the head of a clean slot.
+    fn begin_attribution(&mut self, image: &Image) -> Result<()> {
+        // SAFETY: the slot has no tenant, so nothing refers into it.
+        self.attribution.as_mut().map_or(Ok(()), |attribution| unsafe { attribution.begin(&self.space, image) })
     }
 
     /// Gives all private pages back to the kernel. The image shows again, and zeros where it has no
@@ -617,13 +506,13 @@ impl Slot {
         if image.files.is_err() {
             // Without files there are only zeros behind the pages. The image's part of them has to
             // be writable.
-            Tracking::end(&self.space, image)?;
-            self.tracking = None;
+            tracking::lift_protection(&self.space, image)?;
+            self.adaptation.tracking = None;
             // SAFETY: state and initial memory are mapped writable, and the slot has no tenant.
-            unsafe { self.copy_in(image) };
+            unsafe { self.contents(image).fill() };
         }
         self.residue.pages = 0;
-        if let Some(tracking) = &mut self.tracking {
+        if let Some(tracking) = &mut self.adaptation.tracking {
             tracking.forget_misses();
         }
         Ok(ResetKind::Discard)
@@ -635,15 +524,19 @@ impl Slot {
         let grown = image.memory().end..MEMORY_AT + self.accessible;
         let reached = grown.start..grown.end.max(self.residue.grown_end);
         let mut written = Vec::new();
-        let scanned =
-            rules.strategy != ResetStrategy::Discard && self.scan(image, reached.clone(), &mut written).is_ok();
+        let scanned = rules.strategy != ResetStrategy::Discard
+            && self.contents(image).scan(reached.clone(), self.residue.pages, &mut written).is_ok();
         let pages = count(&written);
         let keep = scanned && pages <= rules.resident_budget;
         // SAFETY: the slot has no tenant, and grown memory is mapped writable.
         unsafe {
             if keep {
                 let here = |run: &Range<Page>| to_bytes(run).start..to_bytes(run).end.min(grown.end);
-                written.iter().map(here).filter(|run| !run.is_empty()).for_each(|run| self.restore(image, run));
+                written
+                    .iter()
+                    .map(here)
+                    .filter(|run| !run.is_empty())
+                    .for_each(|run| self.contents(image).restore(run));
             } else {
                 self.space.discard(reached.clone())?;
             }
@@ -655,57 +548,35 @@ impl Slot {
         Ok(())
     }
 
+    /// Lists the pages that were written, in all that is writable but the head and grown memory.
+    fn scan_writable(&self, image: &Image, into: &mut Vec<Range<Page>>) -> Scanned {
+        // There were no more runs than pages the last time.
+        let (contents, expected) = (self.contents(image), self.residue.pages);
+        match &self.adaptation.tracking {
+            Some(tracking) => {
+                tracking.writable().iter().try_for_each(|run| contents.scan(to_bytes(&run), expected, into))
+            }
+            None => image.protectable().into_iter().try_for_each(|range| contents.scan(range, expected, into)),
+        }
+    }
+
     /// Returns the pages of some runs that equal the image.
     fn unwritten(&self, image: &Image, runs: impl Iterator<Item = Range<Page>>) -> Vec<Range<Page>> {
-        let mut unwritten: Vec<Range<Page>> = Vec::new();
-        for page in runs.flatten().filter(|page| !self.differs(image, *page)) {
-            match unwritten.last_mut() {
-                Some(last) if last.end == page => last.end += 1,
-                _ => unwritten.push(page..page + 1),
-            }
-        }
-        unwritten
+        // SAFETY: the slot has no tenant, and the runs are readable.
+        unsafe { self.contents(image).equal(runs) }
     }
 
-    fn differs(&self, image: &Image, page: Page) -> bool {
-        let mut differs = false;
-        image.contents(to_bytes(&(page..page + 1)), |at, len, bytes| {
-            // SAFETY: the page is readable, and nobody writes it: the slot has no tenant.
-            let now = unsafe { std::slice::from_raw_parts(self.space.at(at), len) };
-            differs |= bytes.map_or_else(|| now.iter().any(|byte| *byte != 0), |bytes| now != bytes);
-        });
-        differs
-    }
-
-    // How to track the next run.
-
-    fn track_expected(&mut self, image: &Image, strategy: ResetStrategy) -> Result<()> {
-        self.pacing = Pacing::new();
-        match strategy {
-            ResetStrategy::Scan | ResetStrategy::Discard => Ok(()),
-            _ => image.habits.expected().map_or(Ok(()), |plan| self.track(image, plan)),
-        }
+    fn contents<'a>(&'a self, image: &'a Image) -> Contents<'a> {
+        Contents { space: &self.space, image }
     }
 
     /// Learns from a tracked run that wrote outside the hot set, or from `stale` pages that runs no
     /// longer write.
     #[cold]
-    fn learn_from_tracked(
-        &mut self,
-        image: &Image,
-        tracking: Tracking,
-        stale: &[Range<Page>],
-        strategy: ResetStrategy,
-    ) -> Result<()> {
-        let advice = if stale.is_empty() {
-            image.habits.missed(tracking.plan(), self.pacing.missed_recently(), room(image, strategy))
-        } else {
-            let hot: Vec<Range<Page>> = tracking.writable().iter().collect();
-            image.habits.narrowed(&policy::difference(&hot, stale), room(image, strategy))
-        };
-        self.tracking = Some(tracking);
+    fn adapt_tracked(&mut self, image: &Image, stale: &[Range<Page>], strategy: ResetStrategy) -> Result<()> {
+        let advice = self.adaptation.learn(image, stale, strategy);
         self.give_up_pages(image, stale)?;
-        self.follow(image, advice)
+        advice.map_or(Ok(()), |advice| self.adaptation.follow(&self.space, image, advice))
     }
 
     /// Gives private pages back that equal the image. Where the image is not a file, they stay:
@@ -721,69 +592,6 @@ impl Slot {
         Ok(())
     }
 
-    fn follow(&mut self, image: &Image, advice: Advice) -> Result<()> {
-        self.pacing.begin_anew();
-        match advice {
-            Advice::Track(plan) => self.track(image, plan),
-            Advice::Scan { resets } => {
-                self.pacing.stay_untracked(resets);
-                if self.tracking.is_some() { self.stop_tracking(image) } else { Ok(()) }
-            }
-        }
-    }
-
-    /// Write-protects everything but the plan's pages. The slot must be clean, or about to be.
-    fn track(&mut self, image: &Image, plan: TrackingPlan) -> Result<()> {
-        if let Some(tracking) = &mut self.tracking {
-            if tracking.go_on(&plan) {
-                return Ok(());
-            }
-            self.stop_tracking(image)?;
-        }
-        // SAFETY: the slot has no tenant, so nothing refers into it, and everything is writable
-        // without tracking.
-        match unsafe { Tracking::begin(&self.space, image, plan) } {
-            Ok(Some(tracking)) => self.tracking = Some(tracking),
-            Ok(None) => self.pacing.lack_mappings(),
-            Err(_) => {
-                self.pacing.lack_mappings();
-                self.stop_tracking(image)?;
-            }
-        }
-        Ok(())
-    }
-
-    // Inspect.
-
-    fn view(&self) -> SlotView<'_> {
-        SlotView {
-            space: &self.space,
-            image: self.image.as_deref(),
-            accessible: self.accessible,
-            hot: self.tracking.as_ref().map(Tracking::writable),
-            attribution: self.attribution.as_ref(),
-        }
-    }
-
-    /// Copies the slot's contents, as parts of another image: the state in `state`, and the memory.
-    pub(crate) fn capture(&self, state: Range<usize>) -> (Vec<u8>, Vec<Extent>) {
-        self.view().capture(state)
-    }
-
-    /// Counts the pages of state (with the host cell) and memory by their kind. `memory_only`
-    /// leaves the state out.
-    pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
-        self.view().page_stats(memory_only)
-    }
-
-    /// Lists the pages of a part, in runs.
-    ///
-    /// # Errors
-    /// When the kernel cannot say.
-    pub(crate) fn pages(&self, part: Part) -> std::result::Result<SlotPages, pagemap::Unavailable> {
-        self.view().pages(part)
-    }
-
     // Unmap.
 
     /// Makes a slot blank, whatever is mapped in it. Afterwards no image is mapped, and the slot
@@ -797,22 +605,11 @@ impl Slot {
         unsafe { self.space.map_zeros(0..SLOT_SIZE as usize, Access::None) }?;
         self.image = None;
         self.accessible = 0;
-        self.tracking = None;
-        self.ended_tracking = None;
-        self.pacing = Pacing::new();
+        self.adaptation = Adaptation::new();
         self.residue = Residue::default();
         self.state = State::Blank;
         Ok(())
     }
-}
-
-/// The outcome of asking the kernel about pages.
-type Scanned = std::result::Result<(), pagemap::Unavailable>;
-
-/// Returns how much an image and the process allow a plan.
-fn room(image: &Image, strategy: ResetStrategy) -> Room {
-    let pages = image.protectable().iter().map(|range| range.len() / PAGE).sum();
-    Room { pages, mappings: MappingBudget::left(), strategy }
 }
 
 #[cfg(test)]

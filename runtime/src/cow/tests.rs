@@ -2,9 +2,10 @@
 
 mod swaps;
 
-use super::image::ImageParts;
+use super::image::{ImageParts, to_pages};
 use super::*;
 use ResetStrategy::{Adaptive, Discard, HotSet, Scan};
+use minirt_compiler::base::sparse::SparseBytes;
 use minirt_compiler::instance::image::Extent;
 
 const STRATEGIES: [ResetStrategy; 4] = [Adaptive, HotSet, Scan, Discard];
@@ -22,7 +23,7 @@ fn each(mut test: impl FnMut(ResetStrategy, bool)) {
 fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> {
     let parts = ImageParts {
         state_at: 64,
-        state: vec![7; PAGE + 300 - 64],
+        state: SparseBytes::from(&[7; PAGE + 300 - 64][..]),
         mutable: 64..164,
         tables: 1000..3 * PAGE,
         room: 3 * PAGE,
@@ -169,7 +170,10 @@ fn a_second_slot_of_an_image_is_tracked_from_the_start() {
     reset(&mut first, Adaptive);
     let mut second = bound(&image, Adaptive);
     write(&mut second, MEMORY_AT + PAGE, 1);
-    assert_eq!((second.tracking.as_ref().unwrap().misses(), reset(&mut second, Adaptive)), (0, ResetKind::HotSet));
+    assert_eq!(
+        (second.adaptation.tracking.as_ref().unwrap().misses(), reset(&mut second, Adaptive)),
+        (0, ResetKind::HotSet)
+    );
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn a_growing_run_claims_no_more_mappings_than_it_takes() {
     for page in 0..100 {
         write(&mut slot, MEMORY_AT + page * PAGE, 1);
         reset(&mut slot, HotSet);
-        if let Some(tracking) = &slot.tracking {
+        if let Some(tracking) = &slot.adaptation.tracking {
             tracked += 1;
             assert!(tracking.mappings() <= tracking::mappings(tracking.writable()), "{tracking:?}");
         }
@@ -254,7 +258,7 @@ fn pages_too_scattered_to_list_are_scanned_for_in_regions_alone() {
         (0..500).for_each(|i| write(&mut slot, MEMORY_AT + (i * 8 + round % 3) * PAGE, 1));
         assert_eq!(reset(&mut slot, Adaptive), ResetKind::Scan);
         assert_clean(&slot, &[page_of(1, 0)], 20_000);
-        let plan = slot.tracking.as_ref().unwrap().plan();
+        let plan = slot.adaptation.tracking.as_ref().unwrap().plan();
         assert!(plan.regions && plan.writable.pages() < 5000, "{plan:?}");
     }
     // A write outside the regions faults once, is undone, and widens them.
@@ -264,7 +268,8 @@ fn pages_too_scattered_to_list_are_scanned_for_in_regions_alone() {
         assert_clean(&slot, &[page_of(1, 0)], 20_000);
     }
     assert!(
-        slot.tracking
+        slot.adaptation
+            .tracking
             .as_ref()
             .unwrap()
             .writable()
@@ -397,7 +402,7 @@ fn a_forced_hot_set_is_one_however_scattered_the_pages_are() {
     for _ in 0..10 {
         (0..500).for_each(|i| write(&mut slot, MEMORY_AT + i * 39 * PAGE, 1));
         reset(&mut slot, HotSet);
-        assert!(slot.tracking.is_some());
+        assert!(slot.adaptation.tracking.is_some());
         assert_clean(&slot, &[], 20_000);
     }
 }
@@ -420,7 +425,7 @@ fn a_page_that_is_written_now_and_then_does_not_make_the_set_flap() {
     let mut faults = 0;
     for round in 0..2000 {
         (0..40).for_each(|page| write(&mut slot, MEMORY_AT + (page * 5 + round % 2) * PAGE, 1));
-        faults += slot.tracking.as_ref().map_or(0, Tracking::misses);
+        faults += slot.adaptation.tracking.as_ref().map_or(0, Tracking::misses);
         reset(&mut slot, Adaptive);
     }
     assert!(faults < 100, "{faults} faults in 2,000 runs");
@@ -455,9 +460,9 @@ fn a_write_fault_is_handled_without_allocating_or_freeing() {
         assert!(slot.handle_write_fault(slot.space.at(MEMORY_AT + (100 + 2 * page) * PAGE) as usize, 0));
     }
     // One too many ended tracking; what it held is freed by the reset, not by the handler.
-    assert!(slot.tracking.is_none() && slot.ended_tracking.is_some());
+    assert!(slot.adaptation.tracking.is_none() && slot.adaptation.has_ended());
     reset(&mut slot, Adaptive);
-    assert!(slot.ended_tracking.is_none());
+    assert!(!slot.adaptation.has_ended());
 }
 
 #[test]

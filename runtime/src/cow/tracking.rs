@@ -4,12 +4,16 @@
 //! The head, grown memory and the plan's pages are writable. A write to any other page faults, and
 //! the page joins the plan. So all differences from the image lie in the head, in grown memory, or
 //! in the plan's pages.
+//!
+//! [`Tracking`] is what holds in one run. [`Adaptation`] follows the policy's advice from run to
+//! run. Where one of its functions fails, a part of the slot may be write-protected, or writable and
+//! not tracked: the slot is poisoned then.
 
 use super::budget::MappingBudget;
 use super::image::{Image, to_bytes, to_pages};
 use super::page_set::{Page, PageSet};
-use super::policy::{MISSES, TrackingPlan};
-use crate::sys::mapping::{Access, Reservation};
+use super::policy::{self, Advice, MISSES, Pacing, ResetStrategy, Room, TrackingPlan};
+use crate::sys::mapping::{Access, PAGE, Reservation};
 use rustix::io::Result;
 use std::ops::Range;
 
@@ -110,24 +114,163 @@ impl Tracking {
             && make_writable(&pages).is_ok()
             && self.plan.writable.insert(pages)
     }
+}
 
-    /// Makes everything writable again that tracking had protected. The mappings are given back
-    /// when `self` is dropped.
-    ///
-    /// # Errors
-    /// When the kernel refuses: what is writable is not known then.
-    pub(super) fn end(space: &Reservation, image: &Image) -> Result<()> {
-        for range in image.protectable() {
-            // SAFETY: it gives more access to what is mapped. It joins mappings, so it takes no new
-            // one.
-            unsafe { space.protect(range, Access::ReadWrite) }?;
-        }
-        Ok(())
+/// Makes everything writable again that tracking protects. The mappings are given back when the
+/// [`Tracking`] is dropped.
+///
+/// # Errors
+/// When the kernel refuses: what is writable is not known then.
+pub(super) fn lift_protection(space: &Reservation, image: &Image) -> Result<()> {
+    for range in image.protectable() {
+        // SAFETY: it gives more access to what is mapped. It joins mappings, so it takes no new
+        // one.
+        unsafe { space.protect(range, Access::ReadWrite) }?;
     }
+    Ok(())
 }
 
 /// Returns the most mappings that a set of writable pages adds. It cuts out each run; state and
 /// memory have two already.
 pub(super) fn mappings(writable: &PageSet) -> usize {
     2 * writable.len() + 1
+}
+
+/// How a slot's writes are tracked in this run, and when that is thought over.
+#[derive(Debug)]
+pub(super) struct Adaptation {
+    /// `None` if everything accessible is writable.
+    pub(super) tracking: Option<Tracking>,
+    /// The tracking that ended in this run. It is freed at the next reset, because a signal handler
+    /// cannot free.
+    ended: Option<Tracking>,
+    pub(super) pacing: Pacing,
+}
+
+impl Adaptation {
+    pub(super) fn new() -> Self {
+        Self { tracking: None, ended: None, pacing: Pacing::new() }
+    }
+
+    /// Begins with what instances of an image are known to write. The slot must be clean, without
+    /// tenant, and everything accessible in it writable.
+    pub(super) fn begin(&mut self, space: &Reservation, image: &Image, strategy: ResetStrategy) -> Result<()> {
+        *self = Self::new();
+        match strategy {
+            ResetStrategy::Scan | ResetStrategy::Discard => Ok(()),
+            _ => image.habits.expected().map_or(Ok(()), |plan| self.track(space, image, plan)),
+        }
+    }
+
+    /// Teaches the policy what a tracked run has shown: that it wrote outside the hot set, or that
+    /// runs no longer write some `stale` pages. Returns advice for the next runs.
+    pub(super) fn learn(&self, image: &Image, stale: &[Range<Page>], strategy: ResetStrategy) -> Option<Advice> {
+        let tracking = self.tracking.as_ref()?;
+        if stale.is_empty() {
+            return Some(image.habits.missed(tracking.plan(), self.pacing.missed_recently(), room(image, strategy)));
+        }
+        let hot: Vec<Range<Page>> = tracking.writable().iter().collect();
+        Some(image.habits.narrowed(&policy::difference(&hot, stale), room(image, strategy)))
+    }
+
+    /// Follows advice from the next run on. The slot must be clean but for that, without tenant.
+    pub(super) fn follow(&mut self, space: &Reservation, image: &Image, advice: Advice) -> Result<()> {
+        self.pacing.begin_anew();
+        match advice {
+            Advice::Track(plan) => self.track(space, image, plan),
+            Advice::Scan { resets } => {
+                self.pacing.stay_untracked(resets);
+                if self.tracking.is_some() { self.stop_tracking(space, image) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Makes regions smaller if a check has found that runs write only `written` of their pages. The
+    /// slot must be clean but for that, without tenant.
+    pub(super) fn shrink_regions(
+        &mut self,
+        space: &Reservation,
+        image: &Image,
+        written: &[Range<Page>],
+        strategy: ResetStrategy,
+    ) -> Result<()> {
+        let checked = self.tracking.as_ref().filter(|_| self.pacing.verification.is_over());
+        let advice = checked.and_then(|it| image.habits.shrunk(it.plan(), written, room(image, strategy)));
+        advice.map_or(Ok(()), |advice| self.follow(space, image, advice))
+    }
+
+    /// Write-protects everything but the plan's pages.
+    fn track(&mut self, space: &Reservation, image: &Image, plan: TrackingPlan) -> Result<()> {
+        if let Some(tracking) = &mut self.tracking {
+            if tracking.go_on(&plan) {
+                return Ok(());
+            }
+            self.stop_tracking(space, image)?;
+        }
+        // SAFETY: the slot has no tenant, so nothing refers into it, and everything is writable
+        // without tracking.
+        match unsafe { Tracking::begin(space, image, plan) } {
+            Ok(Some(tracking)) => self.tracking = Some(tracking),
+            Ok(None) => self.pacing.lack_mappings(),
+            Err(_) => {
+                self.pacing.lack_mappings();
+                self.stop_tracking(space, image)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes pages writable that tracking protects, and returns whether any was. They join the hot
+    /// set. After too many such writes in a run, makes everything writable. Safe to call in a signal
+    /// handler.
+    #[inline]
+    pub(super) fn allow_write(&mut self, space: &Reservation, image: &Image, pages: Range<Page>) -> Result<bool> {
+        let Some(tracking) = &mut self.tracking else { return Ok(false) };
+        let protected = tracking.protected_part(image, pages);
+        if protected.is_empty() {
+            return Ok(false);
+        }
+        if !tracking.add(space, protected) {
+            self.stop_tracking(space, image)?;
+            self.pacing.give_up_tracking();
+        }
+        Ok(true)
+    }
+
+    /// Makes everything writable until the next reset, for a host that wants all of the memory.
+    pub(super) fn make_all_writable(&mut self, space: &Reservation, image: &Image) -> Result<()> {
+        if self.tracking.is_some() {
+            self.stop_tracking(space, image)?;
+            // Once in a while this does not matter. If it happens often, tracking is not worth its
+            // system calls.
+            self.pacing.all_made_writable(&image.habits);
+        }
+        Ok(())
+    }
+
+    /// Makes everything writable that tracking protects. Safe to call in a signal handler, once for
+    /// each run.
+    #[cold]
+    fn stop_tracking(&mut self, space: &Reservation, image: &Image) -> Result<()> {
+        lift_protection(space, image)?;
+        self.ended = self.tracking.take();
+        Ok(())
+    }
+
+    /// Frees what [`Adaptation::stop_tracking`] could not.
+    #[inline]
+    pub(super) fn free_ended(&mut self) {
+        self.ended = None;
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+}
+
+/// Returns how much an image and the process allow a plan.
+pub(super) fn room(image: &Image, strategy: ResetStrategy) -> Room {
+    let pages = image.protectable().iter().map(|range| range.len() / PAGE).sum();
+    Room { pages, mappings: MappingBudget::left(), strategy }
 }

@@ -168,7 +168,7 @@ fn region(
     let data = store.instance(index);
     let part = if memory.is_some() { Part::Memory } else { Part::State };
     let unavailable = |_| anyhow!("the kernel cannot list an instance's pages (Linux can since version 6.7)");
-    let pages = data.slot.pages(part).map_err(unavailable)?;
+    let pages = data.slot.view().pages(part).map_err(unavailable)?;
     let mut runs: Vec<PageRun> = pages.runs.into_iter().map(|run| names.run(run)).collect();
     if let Some((_, ty)) = memory {
         let accessible = runs.last().map_or(0, |run| run.pages.end);

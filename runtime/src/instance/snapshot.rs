@@ -172,7 +172,7 @@ impl Instance {
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let store = &store.as_context().0.inner;
         self.store.assert_same_store(store.id);
-        let pages = self.with_extra_memories(store).map(|index| store.instance(index).slot.page_stats(false));
+        let pages = self.with_extra_memories(store).map(|index| store.instance(index).slot.view().page_stats(false));
         pages.fold(PageStats::default(), PageStats::plus)
     }
 
@@ -229,7 +229,7 @@ fn freeze(store: &StoreInner, index: u32) -> PrototypeParts {
     let data = store.instance(index);
     let prototype = &data.prototype;
     let parts = image_parts(prototype.layout());
-    let (state, extents) = data.slot.capture(parts.state_at..state_end(data));
+    let (state, extents) = data.slot.view().capture(parts.state_at..state_end(data));
     let image = ImageParts { state, extents, memory: data.slot.memory_size(), ..parts };
     PrototypeParts { program: prototype.program.clone(), image, remaining: Remaining::of_snapshot() }
 }

@@ -27,7 +27,7 @@ impl Module {
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let prototype = self.prototype();
         let (mut state, memory, size) = prototype.image.parts();
-        process_parts(prototype.info(), prototype.layout(), |at, len| state[at..at + len].fill(0));
+        process_parts(prototype.info(), prototype.layout(), |at, len| state.put(at, &[0; 8][..len]));
         let image = InitialImage {
             state,
             memory,
@@ -132,6 +132,5 @@ fn memory_image(prototype: &Prototype) -> MemoryImage {
     let (state, extents, _) = prototype.image.parts();
     let MemoryPlace::Slot { size } = prototype.layout().memory(0) else { unreachable!("it is the first") };
     let at = (i64::from(size) - i64::from(HOST) - prototype.layout().host_size as i64) as usize;
-    let size = state[at..at + 8].try_into().expect("eight bytes");
-    MemoryImage { size: u64::from_le_bytes(size), extents }
+    MemoryImage { size: u64::from_le_bytes(state.get(at)), extents }
 }

@@ -12,6 +12,7 @@ use crate::sys::mapping::PAGE;
 use crate::sys::memfd::ImageFile;
 use crate::types::RegisteredTypes;
 use anyhow::{Context, Result};
+use minirt_compiler::base::sparse::SparseBytes;
 use minirt_compiler::instance::empty_heap;
 use minirt_compiler::instance::image::{InitialImage, MemoryImage};
 use minirt_compiler::instance::layout::object::HEAP_MAX;
@@ -90,7 +91,7 @@ impl Module {
     }
 }
 
-/// What instances hold at the start, as the compiler or an artifact has it.
+/// The contents of instances at the start, as the compiler or an artifact has them.
 pub(super) struct Start {
     pub(super) image: InitialImage,
     /// A file that has the first memory.
@@ -206,11 +207,11 @@ fn register_types(engine: &Engine, info: &ModuleInfo) -> Result<RegisteredTypes>
 }
 
 /// Fills these places: with type numbers, and in funcref records with the addresses of code.
-fn complete_state(state: &mut [u8], info: &ModuleInfo, layout: &Layout, code: &LoadedCode, ids: &[u32]) {
+fn complete_state(state: &mut SparseBytes, info: &ModuleInfo, layout: &Layout, code: &LoadedCode, ids: &[u32]) {
     let start = i64::from(HOST) + layout.host_size as i64;
     let mut put = |at: i32, bytes: &[u8]| {
         let from = (i64::from(at) - start) as usize;
-        state[from..from + bytes.len()].copy_from_slice(bytes);
+        state.put(from, bytes);
     };
     for (ty, id) in (0..info.types.len() as u32).zip(ids) {
         put(layout.type_id(ty), &id.to_le_bytes());

@@ -225,7 +225,7 @@ impl Memory {
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let space = self.space(&store.as_context().0.inner);
         // SAFETY: the owner is alive, and its description is only read while the store is borrowed.
-        unsafe { InstanceData::shared(space.owner) }.slot.page_stats(true)
+        unsafe { InstanceData::shared(space.owner) }.slot.view().page_stats(true)
     }
 
     /// Adds `delta` pages of zeros, and returns how many pages there were.

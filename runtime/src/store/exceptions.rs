@@ -23,7 +23,7 @@ const SMALL: usize = 64 << 10;
 /// may be twice as long as it has to be, and what the allocator adds to each part.
 const OVERHEAD: usize = 256;
 
-/// What makes a tag the same as another: where it is defined. Numbers of one store mean nothing to others.
+/// The identity of a tag: where it is defined. Numbers of one store mean nothing to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct TagNumber(u64);
@@ -98,7 +98,7 @@ pub(crate) struct Exceptions {
     bytes: usize,
     /// How many bytes there are to be before somebody looks which are still needed.
     enough: usize,
-    /// What the last exception carried that was caught without a reference to it.
+    /// The values of the last exception that was caught without a reference to it.
     caught: Vec<Raw>,
     /// The exception that the host has thrown, or that no handler has taken.
     pub(crate) pending: Option<ExnReference>,

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 use super::inject;
+use super::limits::limit_of;
 use super::mapping::FileView;
 use memfd::{FileSeal, MemfdOptions};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,7 +40,7 @@ impl ImageFile {
     /// Returns an error if the kernel refuses: `FBIG` if the process may not have files of this
     /// size, `MFILE` if it has few descriptors left.
     pub(crate) fn sealed<'a>(len: usize, parts: impl IntoIterator<Item = (usize, &'a [u8])>) -> Result<Self> {
-        if len as u64 > limit_of(libc::RLIMIT_FSIZE) {
+        if len as u64 > limit_or_none(libc::RLIMIT_FSIZE) {
             return Err(Errno::FBIG); // Trying would not fail: it would end the process with a signal (SIGXFSZ).
         }
         #[cfg(test)]
@@ -47,7 +48,7 @@ impl ImageFile {
         let options = MemfdOptions::new().allow_sealing(true).close_on_exec(true);
         let file = options.create("minirt-image").map_err(errno)?;
         // It has the lowest free number, so as many others are open at least.
-        let most = limit_of(libc::RLIMIT_NOFILE);
+        let most = limit_or_none(libc::RLIMIT_NOFILE);
         if file.as_file().as_raw_fd() as u64 >= most - most / LEFT_TO_OTHERS {
             return Err(Errno::MFILE);
         }
@@ -102,14 +103,9 @@ impl ImageFile {
     }
 }
 
-/// Returns how much of a resource this process may have. Nobody knows where a filter denies the
-/// question; then the answer is that there is no limit. (rustix takes it for a question that cannot
-/// fail.)
-fn limit_of(resource: libc::__rlimit_resource_t) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the structure outlives the call.
-    let answered = unsafe { libc::getrlimit(resource, &mut limit) } == 0;
-    if answered { limit.rlim_cur } else { u64::MAX }
+/// Returns the limit of a resource. Where a filter denies the question, there is none.
+fn limit_or_none(resource: libc::__rlimit_resource_t) -> u64 {
+    limit_of(resource).ok().flatten().unwrap_or(u64::MAX)
 }
 
 /// Returns what the kernel said.

@@ -7,6 +7,7 @@
 pub(crate) mod arch;
 #[cfg(test)]
 pub(crate) mod inject;
+pub(crate) mod limits;
 pub(crate) mod callers;
 pub(crate) mod mapping;
 pub(crate) mod fork;

@@ -3,6 +3,7 @@
 //! A thread's own stack is the C library's to know. Any other (a fiber's) is memory that somebody
 //! has mapped: the kernel is asked what is accessible around an address on it.
 
+use super::limits::limit_of;
 use super::mapping::PAGE;
 use super::proc_file::MAPPINGS;
 use std::ops::Range;
@@ -25,22 +26,18 @@ pub(crate) fn of_this_thread() -> Range<usize> {
 /// Returns the addresses that the main thread's stack can have. The C library asks /proc, which may
 /// be missing.
 fn of_process() -> Range<usize> {
-    /// Where there is no limit.
+    /// Where there is no limit, or nobody may know it.
     const USUAL: u64 = 8 << 20;
     /// The most that is believed. The kernel keeps 128 MiB below the top of the stack free when a
     /// program begins, or more if the limit is higher then. If it is raised later, something may be
     /// mapped in what it promises.
     const MOST: u64 = 64 << 20;
-    let mut limit = libc::rlimit { rlim_cur: USUAL, rlim_max: USUAL };
-    // SAFETY: the structure outlives the call. The other call reads what the kernel has left to the
-    // process.
-    let name = unsafe {
-        libc::getrlimit(libc::RLIMIT_STACK, &mut limit);
-        libc::getauxval(libc::AT_EXECFN) as usize
-    };
+    // SAFETY: the call reads what the kernel has left to the process.
+    let name = unsafe { libc::getauxval(libc::AT_EXECFN) as usize };
     // The program's name stands at the end of the stack.
     let end = name.next_multiple_of(PAGE);
-    let size = if limit.rlim_cur == libc::RLIM_INFINITY { USUAL } else { limit.rlim_cur.min(MOST) };
+    let limit = limit_of(libc::RLIMIT_STACK).ok().flatten();
+    let size = limit.map_or(USUAL, |bytes| bytes.min(MOST));
     end.saturating_sub(size as usize)..end
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Runtimes {
     wasmi: Option<wasmi::Engine>,
 }
 
-/// What was done with a module, or with all.
+/// The counts of a module, or of all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) modules: u64,
@@ -37,10 +37,10 @@ pub(crate) struct Counts {
     pub(crate) snapshots: u64,
 }
 
-/// What became of one module.
+/// The outcome of one module.
 pub(crate) struct Checked {
     pub(crate) counts: Counts,
-    /// What wasmi alone does.
+    /// A peculiarity of wasmi alone.
     pub(crate) note: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Runtimes {
     }
 
     /// # Errors
-    /// What differs.
+    /// Returns the counts, or the first difference.
     pub(crate) fn check(&self, seed: u64, wasm: &[u8]) -> Result<Checked> {
         let mut checked = Checked { counts: Counts { modules: 1, ..Counts::default() }, note: None };
         let counts = &mut checked.counts;

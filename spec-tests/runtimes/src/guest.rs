@@ -31,10 +31,10 @@ pub enum HowToWrite {
     Slice,
 }
 
-/// What a function of the host returns for its arguments: values of these types.
+/// The results of a function of the host for its arguments: values of these types.
 pub type Answer = Box<dyn Fn(&[Value], &[Type]) -> Vec<Value> + Send + Sync>;
 
-/// What modules import. Memories and tables are new and empty.
+/// The imports of modules. Memories and tables are new and empty.
 pub trait Host {
     /// Returns the function that is imported by these names.
     fn function(&self, module: &str, name: &str) -> Answer;

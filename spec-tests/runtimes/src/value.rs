@@ -1,4 +1,4 @@
-//! What runtimes are compared by: values, outcomes of calls, and what an instance holds. Knows no
+//! Defines what runtimes are compared by: values, outcomes of calls, and what an instance holds. Knows no
 //! runtime.
 
 use std::fmt;
@@ -89,7 +89,7 @@ impl Outcome {
     }
 }
 
-/// What one export holds.
+/// The contents of one export.
 #[derive(Clone, PartialEq)]
 pub enum Content {
     /// A global's value.
@@ -110,7 +110,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// What an instance holds, as far as it is exported, which is all of it: by export, in the module's
+/// The contents of an instance, as far as it is exported, which is all of it: by export, in the module's
 /// order.
 pub type State = Vec<(String, Content)>;
 

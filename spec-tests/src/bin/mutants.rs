@@ -28,7 +28,7 @@ const SUBJECTS: [(&str, &str); 11] = [
     ("compiler/src/codegen/translate/meter.rs", "--lib --test limits"),
 ];
 
-/// What is replaced by what. A line with several of them is several places.
+/// The replacements. A line with several of them is several places.
 const CHANGES: [(&str, &str); 27] = [
     (" < ", " <= "),
     (" <= ", " < "),
@@ -79,7 +79,7 @@ struct Mutant {
     becomes: String,
 }
 
-/// What became of a mutant.
+/// The fate of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// It is no program.

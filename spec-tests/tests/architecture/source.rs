@@ -11,9 +11,9 @@ pub(crate) struct Content {
     /// The modules that it declares, in the order of the text. Those without a body are files of
     /// their own.
     pub(crate) modules: Vec<Declared>,
-    /// What it defines: the names of functions, types, macros, ...
+    /// Its definitions: the names of functions, types, macros, ...
     pub(crate) items: Vec<String>,
-    /// What `use` brings in, by the name that it gets here.
+    /// The imports by `use`, by the name that it gets here.
     pub(crate) imports: Vec<Import>,
     /// The paths of at least two segments in everything else.
     pub(crate) paths: Vec<Path>,
@@ -21,7 +21,7 @@ pub(crate) struct Content {
     pub(crate) impls: Vec<Impl>,
 }
 
-/// What an `impl` block adds to a type, and what it takes from other blocks of the same type.
+/// An `impl` block: what it adds to a type, and takes from other blocks of the same type.
 #[derive(Debug)]
 pub(crate) struct Impl {
     /// The type's path; empty for types that have none, like references.

@@ -29,7 +29,7 @@ struct Module {
     content: Content,
 }
 
-/// What a name refers to inside a module.
+/// The meaning of a name inside a module.
 enum Found<'a> {
     Child(usize),
     Import(&'a Import),

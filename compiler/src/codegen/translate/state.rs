@@ -1,4 +1,5 @@
-//! What is known while one function body is translated, and the loads, stores and calls that every family needs.
+//! Holds the state of translating one function body, and emits the loads, stores and calls that
+//! every family needs.
 //!
 //! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
 
@@ -24,7 +25,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use wasmparser::FunctionBody;
 
-/// What all bodies of a module have in common.
+/// The context that all bodies of a module share.
 pub(crate) struct ModuleContext<'a> {
     pub(crate) info: &'a ModuleInfo,
     pub(crate) layout: &'a Layout,
@@ -65,7 +66,7 @@ pub(super) struct Translator<'m, 'b> {
     /// Where the values of exceptions are when they are thrown.
     pub(super) carried: Option<StackSlot>,
     pub(super) body: &'m FunctionBody<'m>,
-    /// What each legacy `try` of the body catches, once there was one.
+    /// The clauses of each legacy `try` of the body, once there was one.
     pub(super) tries: Option<Rc<[TryShape]>>,
     /// How many of them have begun.
     pub(super) tries_begun: usize,
@@ -83,7 +84,7 @@ pub(super) struct OwnMemory {
     pub(super) accesses: usize,
 }
 
-/// What is known while metered code is translated.
+/// The state of metering.
 pub(super) struct Meter {
     /// Address of the store's allowance.
     pub(super) allowance: Value,
@@ -91,7 +92,7 @@ pub(super) struct Meter {
     pub(super) region: AliasRegion,
     /// The stretch that instructions are added to, if they are paid for.
     pub(super) stretch: Option<Stretch>,
-    /// What code calls at a deadline, once something calls it.
+    /// The builtin for deadlines, once something calls it.
     pub(super) new_epoch: Option<FuncRef>,
 }
 
@@ -114,7 +115,7 @@ pub(super) struct Frame {
     pub(super) results: usize,
     /// Height of the operand stack below its parameters.
     pub(super) base: usize,
-    /// What may catch an exception that is thrown inside.
+    /// The handlers of exceptions that are thrown inside.
     pub(super) handlers: Handlers,
 }
 
@@ -141,7 +142,7 @@ pub(super) enum FrameKind {
     /// A legacy `catch` or `catch_all`, with the clauses that follow.
     Catch {
         clauses: Range<usize>,
-        /// What it has caught, if a `rethrow` needs it.
+        /// The exception that it has caught, if a `rethrow` needs it.
         exception: Option<Value>,
     },
 }
@@ -159,7 +160,7 @@ pub(super) struct Regions {
     pub(super) memory: AliasRegion,
     /// Fields and elements of objects.
     pub(super) objects: AliasRegion,
-    /// What of objects never changes: their types, and the lengths of arrays.
+    /// The parts of objects that never change: their types, and the lengths of arrays.
     pub(super) object_headers: AliasRegion,
     /// Where the next object will be.
     pub(super) heap_control: AliasRegion,

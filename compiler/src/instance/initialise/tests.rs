@@ -13,7 +13,7 @@ fn compiled(wat: &str) -> Compiled {
 impl Compiled {
     fn word(&self, at: i32) -> i64 {
         let from = (i64::from(at) - i64::from(HOST)) as usize - self.layout.host_size as usize;
-        i64::from_le_bytes(self.image.state[from..from + 8].try_into().unwrap())
+        i64::from_le_bytes(self.image.state.get(from))
     }
 
     fn global(&self, global: u32) -> i64 {
@@ -33,7 +33,7 @@ impl Compiled {
     fn dropped(&self, flag: Option<DropFlag>) -> bool {
         flag.is_none_or(|DropFlag { at, mask }| {
             let byte = (i64::from(at) - i64::from(HOST)) as usize - self.layout.host_size as usize;
-            self.image.state[byte] & mask != 0
+            self.image.state.get::<1>(byte)[0] & mask != 0
         })
     }
 
@@ -433,4 +433,18 @@ fn objects_that_depend_on_imports_or_are_too_large_are_made_for_each_instance() 
     assert_eq!(next - object::FIRST, 8 + 16, "only what is whole is there");
     assert!(with_objects("(module (type (struct)))").image.heap.is_some());
     assert!(compiled("(module (type (func)))").image.heap.is_none());
+}
+
+#[test]
+fn a_large_table_with_few_elements_costs_what_they_take() {
+    let module = compiled(
+        "(module (table 10000000 funcref) (func $f)
+           (elem (i32.const 3) func $f) (elem (i32.const 5000000) func $f) (elem (i32.const 9999999) func $f))",
+    );
+    assert!(module.image.remaining.is_initialised());
+    assert_eq!(module.image.state.len() as u64, module.layout.state_size);
+    assert!(module.image.state.len() > 80_000_000);
+    let kept: usize = module.image.state.runs().iter().map(|(_, run)| run.len()).sum();
+    assert!(kept < 6 * 4096, "{kept} bytes");
+    assert_eq!([2, 3, 5_000_000, 9_999_999].map(|i| module.element(0, i) != 0), [false, true, true, true]);
 }

@@ -31,8 +31,8 @@ pub mod header {
     pub const SIZE: u64 = CACHE_LINE;
 }
 
-/// What a store allows its code, as distances from where it is. Only metered code looks at fuel and epochs
-/// ([`Metering`](crate::Metering)).
+/// The allowance of a store: what its code may use, as distances from where it is. Only metered code
+/// looks at fuel and epochs ([`Metering`](crate::Metering)).
 pub mod allowance {
     /// Units of fuel that are left, 64 bits and signed. Below 0, code has used more than there was.
     pub const FUEL: i32 = 0;

@@ -115,7 +115,7 @@ pub fn parts(ty: &CompositeType, len: u32) -> Parts<'_> {
     }
 }
 
-/// What an object consists of.
+/// The parts of an object.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// Its size in bytes.

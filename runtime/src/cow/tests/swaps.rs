@@ -77,7 +77,7 @@ impl Subject {
         let mutable = STATE_AT..STATE_AT + 64 + random.below(100);
         let parts = ImageParts {
             state_at: STATE_AT,
-            state: state[STATE_AT..].to_vec(),
+            state: SparseBytes::from(&state[STATE_AT..]),
             mutable,
             tables: 1000 + random.below(PAGE)..room,
             room,
@@ -147,9 +147,7 @@ fn live(slot: &mut Slot, subject: &Subject, random: &mut Random) -> Result<()> {
 /// A write of `len` bytes, by the host or as a guest's store that faults.
 fn put(slot: &mut Slot, at: usize, len: usize) -> Result<()> {
     if len == 1 && at.is_multiple_of(3) {
-        let page = (at / PAGE) as Page;
-        let protected = !slot.protected_part(page..page + 1).is_empty();
-        if protected && !slot.handle_write_fault(slot.space.at(at) as usize, 0) {
+        if is_protected(slot, (at / PAGE) as Page) && !slot.handle_write_fault(slot.space.at(at) as usize, 0) {
             return Err(Errno::ACCESS); // A guest traps there.
         }
     } else {
@@ -158,6 +156,13 @@ fn put(slot: &mut Slot, at: usize, len: usize) -> Result<()> {
     // SAFETY: memory and tables are accessible, and writable now.
     unsafe { std::ptr::write_bytes(slot.space.at(at), 0xcc, len) };
     Ok(())
+}
+
+fn is_protected(slot: &Slot, page: Page) -> bool {
+    match (&slot.image, &slot.adaptation.tracking) {
+        (Some(image), Some(tracking)) => !tracking.protected_part(image, page..page + 1).is_empty(),
+        _ => false,
+    }
 }
 
 fn take_turns(strategy: ResetStrategy, mapped: bool) {
@@ -201,7 +206,7 @@ fn take_turns(strategy: ResetStrategy, mapped: bool) {
                 let kept = slot.resident_pages();
                 assert!(kind == ResetKind::Nothing || kept <= resident_budget, "{kind:?}: {:?}", slot.residue);
             }
-            regions += u32::from(slot.tracking.as_ref().is_some_and(|tracking| tracking.plan().regions));
+            regions += u32::from(slot.adaptation.tracking.as_ref().is_some_and(|tracking| tracking.plan().regions));
             outcome = lived.and(reset.map(drop));
         }
         // Calls may go on failing while the slot is put away.
