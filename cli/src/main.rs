@@ -36,8 +36,8 @@ fn main() -> ExitCode {
 /// Returns how many bytes of stack a command gives its guest.
 fn guest_stack(command: &Command) -> usize {
     let options = match command {
-        Command::Run(options) => &options.wasm[..],
-        Command::Show(options) => &options.wasm[..],
+        Command::Run(options) => &options.guest.wasm[..],
+        Command::Show(options) => &options.guest.wasm[..],
         _ => &[],
     };
     wasm_options::max_wasm_stack(options)

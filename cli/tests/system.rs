@@ -47,6 +47,40 @@ fn what_the_system_refuses_is_named_by_its_cause() {
     assert!(said.contains("address space") && said.contains("ulimit -v") && !said.contains("--preload"), "{said}");
 }
 
+/// Denies system calls to this thread and the programs that it starts.
+fn deny(calls: &[i64]) {
+    use seccompiler::{SeccompAction, SeccompFilter};
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let denied = SeccompAction::Errno(rustix::io::Errno::PERM.raw_os_error().cast_unsigned());
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, arch).unwrap();
+    let program: seccompiler::BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+#[test]
+fn where_limits_may_not_be_asked_for_guests_run_and_are_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let run = || {
+        std::thread::scope(|scope| {
+            let in_thread = scope.spawn(|| {
+                deny(&[libc::SYS_prlimit64]);
+                let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
+                let command = command.args(["run", "guests/hello.wat"]).current_dir(TESTS);
+                command.env("XDG_CACHE_HOME", home.path()).env_remove("MINIRT_CACHE").output().unwrap()
+            });
+            in_thread.join().unwrap()
+        })
+    };
+    for _ in 0..2 {
+        let output = run();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
+    }
+    let kept = std::fs::read_dir(home.path().join("minirt")).unwrap().count();
+    assert_eq!(kept, 1, "the module was compiled once");
+}
+
 #[test]
 fn a_full_disk_is_not_blamed_on_the_name_of_the_file() {
     let output = Command::new(env!("CARGO_BIN_EXE_minirt"))

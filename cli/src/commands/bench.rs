@@ -88,7 +88,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Outcome> {
     Ok(print(&tables.map(|(title, rows)| table(title, rows)).join("\n"))?)
 }
 
-/// What a request calls, and what was called before.
+/// The call of a request, and the calls before it.
 struct Calls {
     before: Vec<String>,
     call: Call,
@@ -130,7 +130,7 @@ fn succeeded(outcome: Result<(), Outcome>, file: &Path) -> Result<(), Outcome> {
     }
 }
 
-/// What one request took.
+/// The time and system calls of one request.
 #[derive(Default)]
 struct Sample {
     whole: Vec<Duration>,

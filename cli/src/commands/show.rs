@@ -9,15 +9,38 @@ use crate::output::artifact_file;
 use crate::output::printable;
 use crate::output::report::{Report, note, print_styled};
 use crate::show::facts::Facts;
-use crate::show::life::Subject;
+use crate::show::life::{BeforeEnd, Life, Subject};
 use crate::show::writers::Writers;
 use crate::show::{advice, class, costs, page, text};
 use minirt::Config;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// For how long instances are watched, if there were two.
 const TIME: Duration = Duration::from_secs(5);
+
+/// Where and how the facts are shown.
+#[derive(Clone)]
+struct Output {
+    html: Option<PathBuf>,
+    svg: Option<PathBuf>,
+    width: Option<u16>,
+    times: bool,
+}
+
+impl Output {
+    fn write(&self, facts: &Facts) -> Result<(), Report> {
+        match (&self.html, &self.svg) {
+            (Some(out), _) => write(out, &page::page(facts)),
+            (None, Some(out)) => write(out, &page::picture(facts)),
+            (None, None) => {
+                let width = self.width.or_else(terminal_width).unwrap_or(80).max(60);
+                print_styled(&text::text(facts, width.into(), self.times))
+            }
+        }
+    }
+}
 
 /// Shows the module that the command line names.
 ///
@@ -25,15 +48,9 @@ const TIME: Duration = Duration::from_secs(5);
 /// Returns what ends its instances early, after what was seen of them; or an error if it cannot be loaded, or what is
 /// shown cannot be written.
 pub(crate) fn show(args: &ShowArgs) -> Result<(), Outcome> {
-    let (facts, end) = watch(args)?;
-    match (&args.html, &args.svg) {
-        (Some(out), _) => write(out, &page::page(&facts))?,
-        (None, Some(out)) => write(out, &page::picture(&facts))?,
-        (None, None) => {
-            let width = args.width.or_else(terminal_width).unwrap_or(80).max(60);
-            print_styled(&text::text(&facts, width.into(), !args.no_times))?;
-        }
-    }
+    let output = Output { html: args.html.clone(), svg: args.svg.clone(), width: args.width, times: !args.no_times };
+    let (facts, end) = watch(args, &output)?;
+    output.write(&facts)?;
     match end {
         Some(Outcome::Exit(code)) => {
             note(&format!("the guest exits with the code {code}"));
@@ -45,18 +62,15 @@ pub(crate) fn show(args: &ShowArgs) -> Result<(), Outcome> {
 }
 
 /// Finds out all there is to show, and what ended an instance early.
-fn watch(args: &ShowArgs) -> Result<(Facts, Option<Outcome>), Outcome> {
-    let input = Input::open(args.file())?;
-    let source = Source { trusted: args.allow_precompiled, cache: Cache::open(args.no_cache)? };
+fn watch(args: &ShowArgs, output: &Output) -> Result<(Facts, Option<Outcome>), Outcome> {
+    let input = Input::open(args.guest.file())?;
+    let source = Source { trusted: args.guest.allow_precompiled, cache: Cache::open(args.guest.no_cache)? };
     let subject = Subject::load(args, &input, &source, &mut Config::new())?;
     let info = subject.module.image_info();
     let image = class::of_image(&info);
-    let writers = {
-        let attributing = Subject::load(args, &input, &source, Config::new().attribute_writes(true))?;
-        let life = attributing.live(&image)?;
-        let during: Vec<String> = life.stages.iter().map(|stage| stage.after.clone()).collect();
-        Writers::of(&during.into_iter().zip(&life.maps).collect::<Vec<_>>())
-    };
+    let who = shown(args.guest.file());
+    let until_now = Facts::of_image(who, image.clone(), advice::missing(&info));
+    let subject = subject.before_end(before_end(output.clone(), until_now.clone()));
     let (mut lives, mut chosen) = (Vec::new(), "nothing");
     let start = Instant::now();
     while lives.len() < args.runs as usize && (lives.len() < 2 || start.elapsed() < TIME) {
@@ -68,18 +82,33 @@ fn watch(args: &ShowArgs) -> Result<(Facts, Option<Outcome>), Outcome> {
             break;
         }
     }
+    let writers = {
+        let attributing = Subject::load(args, &input, &source, Config::new().attribute_writes(true))?;
+        let life = attributing.live(&image)?;
+        let during: Vec<String> = life.stages.iter().map(|stage| stage.after.clone()).collect();
+        Writers::of(&during.into_iter().zip(&life.maps).collect::<Vec<_>>())
+    };
     let why = costs::why(chosen, &lives);
     let end = lives.last_mut().and_then(|life| life.end.take());
     let measured = !args.no_times && end.is_none();
     let costs = if measured { costs::measure(args, &input, &source)? } else { Vec::new() };
     let advice = if end.is_none() { advice::advice(args, &subject, &writers, measured) } else { Vec::new() };
-    let missing = advice::missing(&info);
     let ended = end.as_ref().map(|end| match end {
         Outcome::Exit(code) => format!("The guest exited with the code {code}."),
         Outcome::Report(report) => report.plain(),
     });
-    let who = shown(args.file());
-    Ok((Facts { who, image, lives, writers, chosen, why, costs, missing, advice, ended }, end))
+    Ok((Facts { lives, writers, chosen, why, costs, advice, ended, ..until_now }, end))
+}
+
+/// Shows what was seen of a guest that cannot be stopped.
+fn before_end(output: Output, until_now: Facts) -> BeforeEnd {
+    Arc::new(move |seen, report| {
+        let lives = seen.into_iter().map(Life::until_now).collect();
+        let facts = Facts { lives, ended: Some(report.plain()), ..until_now.clone() };
+        if let Err(unwritten) = output.write(&facts) {
+            unwritten.end();
+        }
+    })
 }
 
 /// Writes a file that appears when it is complete.

@@ -33,7 +33,7 @@ pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Outcome> {
     Ok(())
 }
 
-/// What to say about an initialiser, the function `name`, that did not return.
+/// Returns a report about an initialiser, the function `name`, that did not return.
 pub(super) fn unready(file: &Path, name: &str, outcome: Outcome) -> Outcome {
     let Outcome::Exit(code) = outcome else { return outcome };
     let because = format!("`{}` exits with code {code}, and an initialiser has to return", printable::name(name));
@@ -41,7 +41,7 @@ pub(super) fn unready(file: &Path, name: &str, outcome: Outcome) -> Outcome {
     report.with_code(if code == 0 { ERROR } else { code }).into()
 }
 
-/// What to say about an instance of which no snapshot can be taken.
+/// Returns a report about an instance of which no snapshot can be taken.
 pub(super) fn not_frozen(file: &Path, error: &minirt::Error) -> Report {
     let help = "have the initialiser keep no references that come from outside";
     Report::new(format!("{} cannot be frozen", shown(file)), format!("{error:#}"), help)

@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What a store carries.
+/// The data of a store.
 pub(crate) struct Host {
     wasi: WasiCtx,
     limits: StoreLimits,

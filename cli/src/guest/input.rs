@@ -1,4 +1,5 @@
-//! What the file on the command line holds. It is opened once and read once, because it can be a pipe.
+//! Reads the file on the command line, and tells artifacts from modules. The file is opened once and
+//! read once, because it can be a pipe.
 
 use super::system;
 use crate::options::size;
@@ -10,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::Path;
 
-/// What every binary module starts with (specification, section 5.5.16).
+/// The first bytes of every binary module (specification, section 5.5.16).
 const MAGIC: &[u8] = b"\0asm";
 
 /// How many bytes decide what a file is.

@@ -13,3 +13,4 @@ pub(crate) mod timeout;
 pub(crate) mod outcome;
 pub(crate) mod host;
 pub(crate) mod unknown_imports;
+pub(crate) mod preloads;

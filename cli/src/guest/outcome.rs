@@ -11,7 +11,7 @@ use minirt::{Error, FrameInfo, ThrownException, Trap, WasmBacktrace};
 const MOST_FRAMES: usize = 24;
 
 /// The reason why a command stops early.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// The guest exits with this code.
     Exit(u8),

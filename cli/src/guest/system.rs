@@ -1,4 +1,4 @@
-//! What to do about what the operating system refuses.
+//! Explains what to do when the operating system refuses something.
 
 use minirt::Error;
 use rustix::io::Errno;

@@ -21,14 +21,19 @@ pub(crate) struct Timer {
 }
 
 /// Starts the clock for all code of an engine, which this thread will run. Messages name the guest
-/// `who`.
+/// `who`. `before_end` gets the message before the process ends, if the guest does not.
 ///
 /// # Errors
 /// Returns an error if no thread can be started.
-pub(crate) fn start(engine: &Engine, who: &str, time: Duration) -> std::io::Result<Timer> {
+pub(crate) fn start(
+    engine: &Engine,
+    who: &str,
+    time: Duration,
+    before_end: impl FnOnce(&Report) + Send + 'static,
+) -> std::io::Result<Timer> {
     let (running, over) = channel();
     let clock = Clock { engine: engine.clone(), who: who.to_owned(), guest: gettid(), time };
-    thread::Builder::new().name("timeout".to_owned()).spawn(move || clock.run(&over))?;
+    thread::Builder::new().name("timeout".to_owned()).spawn(move || clock.run(&over, before_end))?;
     Ok(Timer { _running: running })
 }
 
@@ -41,14 +46,16 @@ struct Clock {
 }
 
 impl Clock {
-    fn run(&self, over: &Receiver<()>) {
+    fn run(&self, over: &Receiver<()>, before_end: impl FnOnce(&Report)) {
         let passed = |time| over.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
         if !passed(self.time) {
             return;
         }
         self.engine.increment_epoch();
         if passed(GRACE) {
-            stuck(&self.who, self.time, Activity::of(self.guest)).end();
+            let report = stuck(&self.who, self.time, Activity::of(self.guest));
+            before_end(&report);
+            report.end();
             // Nothing of the guest's output is buffered here. What minirt has buffered is written
             // at an exit.
             std::process::exit(TRAP.into());

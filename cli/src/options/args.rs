@@ -1,4 +1,4 @@
-//! What the command line says, as inert data: nothing here opens, reads or runs anything.
+//! Defines the command line, as inert data: nothing here opens, reads or runs anything.
 
 use super::grants::{self, Dir, EnvVar, Preload};
 use super::wasm_options::{self, WasmOption};
@@ -20,7 +20,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// A command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a module: its `_start`, or with --invoke any function it exports
@@ -62,12 +62,12 @@ pub(crate) struct ManArgs {
 /// The options of `minirt cache`.
 #[derive(Args, Debug)]
 pub(crate) struct CacheArgs {
-    /// What to do with it; without a word, show all about it
+    /// The action; without a word, show all about it
     #[arg(value_name = "ACTION")]
     pub(crate) action: Option<CacheAction>,
 }
 
-/// What to do with the cache.
+/// An action on the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CacheAction {
     /// Print where it is
@@ -78,7 +78,7 @@ pub(crate) enum CacheAction {
     Clear,
 }
 
-/// What a guest is given of the host.
+/// The parts of the host that a guest is given.
 #[derive(Args, Debug)]
 pub(crate) struct HostArgs {
     /// Give the guest a directory of the host, under the name GUEST or else HOST; repeatable
@@ -92,6 +92,47 @@ pub(crate) struct HostArgs {
     /// Give the guest this name for itself, its first argument, instead of the file's
     #[arg(long, value_name = "NAME")]
     pub(crate) argv0: Option<OsString>,
+}
+
+/// The options of commands that run a guest, and the words from FILE on.
+#[derive(Args, Debug)]
+pub(crate) struct GuestArgs {
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+
+    /// Instantiate FILE first and offer its exports for import under NAME; repeatable, in order
+    #[arg(long = "preload", value_name = "NAME=FILE", value_parser = OsStringValueParser::new().try_map(|text| grants::parse_preload(&text)))]
+    pub(crate) preloads: Vec<Preload>,
+
+    /// Limit what the guest may use, or switch features: see below; repeatable
+    #[arg(short = 'W', value_name = "NAME[=VALUE]", value_delimiter = ',')]
+    pub(crate) wasm: Vec<WasmOption>,
+
+    /// Compile the module even if it has been compiled before, and do not keep the result (as MINIRT_CACHE=off does)
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Trust FILE, and what is preloaded, if it is an artifact: it is machine code, and runs as it is
+    #[arg(long)]
+    pub(crate) allow_precompiled: bool,
+
+    /// The module (binary or text, `-` for standard input), and from there on the guest's arguments
+    // One list, because only then do flags after FILE belong to the guest.
+    #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
+    words: Vec<OsString>,
+}
+
+impl GuestArgs {
+    /// Returns the module.
+    pub(crate) fn file(&self) -> &Path {
+        // clap has seen that there is at least one word.
+        Path::new(&self.words[0])
+    }
+
+    /// Returns the arguments for the guest.
+    pub(crate) fn guest_args(&self) -> &[OsString] {
+        &self.words[1..]
+    }
 }
 
 /// The options of `minirt compile`.
@@ -207,9 +248,6 @@ pub(crate) struct BenchArgs {
 #[derive(Args, Debug)]
 #[command(override_usage = "minirt show [OPTIONS] FILE [ARGS]...", after_help = wasm_options::help())]
 pub(crate) struct ShowArgs {
-    #[command(flatten)]
-    pub(crate) host: HostArgs,
-
     /// Call this exported function with ARGS instead of `_start`; repeatable, in order
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Vec<String>,
@@ -234,62 +272,17 @@ pub(crate) struct ShowArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(60..))]
     pub(crate) width: Option<u16>,
 
-    /// Limit what the guest may use: see below; repeatable
-    #[arg(short = 'W', value_name = "NAME[=VALUE]", value_delimiter = ',')]
-    pub(crate) wasm: Vec<WasmOption>,
-
-    /// Compile the module even if it has been compiled before, and do not keep the result
-    #[arg(long)]
-    pub(crate) no_cache: bool,
-
-    /// Trust FILE if it is an artifact
-    #[arg(long)]
-    pub(crate) allow_precompiled: bool,
-
-    /// The module (binary or text, `-` for standard input), and from there on the guest's arguments
-    #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
-    words: Vec<OsString>,
-}
-
-impl ShowArgs {
-    /// Returns the module to show.
-    pub(crate) fn file(&self) -> &Path {
-        // clap has seen that there is at least one word.
-        Path::new(&self.words[0])
-    }
-
-    /// Returns the arguments for the guest.
-    pub(crate) fn guest_args(&self) -> &[OsString] {
-        &self.words[1..]
-    }
+    #[command(flatten)]
+    pub(crate) guest: GuestArgs,
 }
 
 /// The options of `minirt run`.
 #[derive(Args, Debug)]
 #[command(override_usage = "minirt run [OPTIONS] FILE [ARGS]...", after_help = wasm_options::help())]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) host: HostArgs,
-
     /// Call this exported function with ARGS, and print its results, one a line; if it takes none, ARGS are the guest's alone
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
-
-    /// Instantiate FILE first and offer its exports for import under NAME; repeatable, in order
-    #[arg(long = "preload", value_name = "NAME=FILE", value_parser = OsStringValueParser::new().try_map(|text| grants::parse_preload(&text)))]
-    pub(crate) preloads: Vec<Preload>,
-
-    /// Limit what the guest may use, or switch features: see below; repeatable
-    #[arg(short = 'W', value_name = "NAME[=VALUE]", value_delimiter = ',')]
-    pub(crate) wasm: Vec<WasmOption>,
-
-    /// Compile the module even if it has been compiled before, and do not keep the result (as MINIRT_CACHE=off does)
-    #[arg(long)]
-    pub(crate) no_cache: bool,
-
-    /// Trust FILE, and what is preloaded, if it is an artifact: it is machine code, and runs as it is
-    #[arg(long)]
-    pub(crate) allow_precompiled: bool,
 
     /// Tell the profiler `perf` the names of the guest's functions, in a file where it looks for them
     #[arg(long, value_name = "HOW")]
@@ -299,23 +292,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) no_images: bool,
 
-    /// The module (binary or text, `-` for standard input), and from there on the guest's arguments
-    // One list, because only then do flags after FILE belong to the guest.
-    #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
-    words: Vec<OsString>,
-}
-
-impl RunArgs {
-    /// Returns the module to run.
-    pub(crate) fn file(&self) -> &Path {
-        // clap has seen that there is at least one word.
-        Path::new(&self.words[0])
-    }
-
-    /// Returns the arguments for the guest.
-    pub(crate) fn guest_args(&self) -> &[OsString] {
-        &self.words[1..]
-    }
+    #[command(flatten)]
+    pub(crate) guest: GuestArgs,
 }
 
 #[cfg(test)]
@@ -341,7 +319,7 @@ mod tests {
     fn flags_after_the_file_belong_to_the_guest() {
         let args = run(&["--invoke", "f", "a.wasm", "--invoke", "g", "--help", "-5", "--", "x"]);
         assert_eq!(args.invoke.as_deref(), Some("f"));
-        assert_eq!(args.file(), Path::new("a.wasm"));
-        assert_eq!(args.guest_args(), ["--invoke", "g", "--help", "-5", "--", "x"]);
+        assert_eq!(args.guest.file(), Path::new("a.wasm"));
+        assert_eq!(args.guest.guest_args(), ["--invoke", "g", "--help", "-5", "--", "x"]);
     }
 }

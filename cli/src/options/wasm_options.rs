@@ -192,6 +192,11 @@ pub(crate) fn unknown_imports_default(options: &[WasmOption]) -> bool {
     last(options, pick) == Some(true)
 }
 
+/// Returns whether the user says what unknown imports are.
+pub(crate) fn unknown_imports(options: &[WasmOption]) -> bool {
+    unknown_imports_trap(options) || unknown_imports_default(options)
+}
+
 /// Returns the limits of a store, as the options say.
 pub(crate) fn limits(options: &[WasmOption]) -> StoreLimits {
     let mut limits = StoreLimitsBuilder::new();

@@ -1,4 +1,4 @@
-//! What an error looks like: what happened, why, and what to do about it; and the exit code that goes with it.
+//! Prints errors: what happened, why, and what to do about it; and has the exit code of each.
 //!
 //! It does not know what can go wrong.
 
@@ -32,7 +32,7 @@ pub(crate) fn set_color(choice: ColorChoice) {
 }
 
 /// An error as the user sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Report {
     what: String,
     because: String,

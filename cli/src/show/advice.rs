@@ -1,4 +1,4 @@
-//! What a module's image lacks, why, and what would help: measured where it can be.
+//! Finds out what a module's image lacks, why, and what would help: measured where it can be.
 
 use super::costs::{pages_of, times};
 use super::life::Subject;
@@ -8,7 +8,8 @@ use crate::output::printable;
 use minirt::{ExternType, ImageInfo, Module};
 use std::time::Duration;
 
-/// The names of functions that get a module ready, as toolchains export them.
+/// The names of functions that get a module ready, as toolchains export them. Others are found by
+/// being called before the last call.
 const INITIALIZERS: [&str; 5] =
     ["_initialize", "__wasm_call_ctors", "wizer-initialize", "wizer.initialize", "initialize"];
 
@@ -28,7 +29,7 @@ pub(crate) fn missing(info: &ImageInfo) -> Vec<String> {
 
 /// Returns what would help. With `measured`, how much is measured.
 pub(crate) fn advice(args: &ShowArgs, subject: &Subject<'_>, writers: &Writers, measured: bool) -> Vec<Advice> {
-    let (info, file) = (subject.module.image_info(), printable::path(args.file()));
+    let (info, file) = (subject.module.image_info(), printable::path(args.guest.file()));
     let mut all = Vec::new();
     if subject.module.is_snapshot() {
         return all;
@@ -41,7 +42,7 @@ pub(crate) fn advice(args: &ShowArgs, subject: &Subject<'_>, writers: &Writers, 
         );
         all.push(Advice { text, gain: gain(None) });
     }
-    for name in INITIALIZERS.into_iter().filter(|name| is_initializer(&subject.module, name)) {
+    for name in initializers(subject) {
         let during = writers.list.iter().filter(|writer| writer.during == name || writer.name == name);
         let pages: u64 = during.map(|writer| writer.pages).sum();
         if pages > 0 {
@@ -64,6 +65,20 @@ pub(crate) fn advice(args: &ShowArgs, subject: &Subject<'_>, writers: &Writers, 
     all
 }
 
+/// Returns the functions that could be called before a snapshot, each once: what is called before
+/// the last call, and what has a usual name.
+fn initializers<'a>(subject: &'a Subject<'_>) -> Vec<&'a str> {
+    let calls: Vec<&str> = subject.calls().collect();
+    let before = calls.split_last().map_or(&[][..], |(_, before)| before);
+    let mut names: Vec<&str> = Vec::new();
+    for name in before.iter().copied().chain(INITIALIZERS) {
+        if !names.contains(&name) && is_initializer(&subject.module, name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 fn is_initializer(module: &Module, name: &str) -> bool {
     matches!(module.get_export(name), Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty())
 }
@@ -78,7 +93,9 @@ fn gain(args: &ShowArgs, subject: &Subject<'_>, init: Option<&str>) -> Option<(D
     }
     let snapshot = instance.snapshot(&mut store).ok()?;
     drop(store);
-    let frozen = Subject::of(args, subject.engine.clone(), snapshot.module().clone()).ok()?.without(init);
+    let frozen = Subject::of(args, subject.engine.clone(), snapshot.module().clone(), subject.preloads.clone())
+        .ok()?
+        .without(init);
     let (_, now) = times(subject).ok()?;
     let (_, then) = times(&frozen).ok()?;
     Some((now, then))

@@ -1,4 +1,4 @@
-//! What a page is, in the terms of a picture: from the library's map to classes with letters and colours.
+//! Classifies pages for a picture: from the library's map to classes with letters and colours.
 //!
 //! A page that the instance does not have to itself is shown by what is behind it, the image or zeros, and not by
 //! whether it is mapped at this moment: the kernel maps neighbours of what is read, as it likes.
@@ -10,7 +10,8 @@ use std::ops::Range;
 /// Bytes in a page of the host.
 pub(crate) const PAGE: u64 = 4096;
 
-/// What a page is. The order is that of importance: where one cell stands for many pages, it shows the last.
+/// The class of a page. The order is that of importance: where one cell stands for many pages, it
+/// shows the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
     Inaccessible,

@@ -23,7 +23,7 @@ const WAYS: [(&str, ResetStrategy, bool); 4] = [
 const TIME: Duration = Duration::from_millis(150);
 const LIVES: std::ops::RangeInclusive<usize> = 5..=500;
 
-/// What a way costs.
+/// The costs of a way of resetting.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
     pub(crate) way: &'static str,
@@ -76,14 +76,21 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// Stands for ways that differ: from memory to memory, or among the instances in a store.
+const SEVERAL: &str = "several ways";
+
 /// Returns the way in which the last of some lives was reset: the statistics of its engine before and after.
 pub(crate) fn chosen(before: &EngineStats, after: &EngineStats) -> &'static str {
-    let more = |count: fn(&EngineStats) -> u64| count(after) > count(before);
-    match () {
-        () if more(|stats| stats.resets_discard) => "discard",
-        () if more(|stats| stats.resets_scan) => "scan",
-        () if more(|stats| stats.resets_hot_set) => "hot set",
-        () => "nothing",
+    let ways: [(&str, fn(&EngineStats) -> u64); 3] = [
+        ("discard", |stats| stats.resets_discard),
+        ("scan", |stats| stats.resets_scan),
+        ("hot set", |stats| stats.resets_hot_set),
+    ];
+    let mut more = ways.iter().filter(|(_, count)| count(after) > count(before)).map(|(way, _)| *way);
+    match (more.next(), more.next()) {
+        (None, _) => "nothing",
+        (Some(way), None) => way,
+        (Some(_), Some(_)) => SEVERAL,
     }
 }
 
@@ -114,6 +121,9 @@ pub(crate) fn why(chosen: &str, lives: &[Life]) -> String {
         "scan" => "no set of pages is small enough to be worth protecting all others".to_owned(),
         "discard" => {
             format!("it is told to, the kernel cannot list pages, or {} are too many to be kept", size(written))
+        }
+        SEVERAL => {
+            "its memories, or it and the instances that it imports from, are each reset as suits them".to_owned()
         }
         _ => "no code of it has run, so there is nothing to reset".to_owned(),
     }

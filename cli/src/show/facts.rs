@@ -8,7 +8,7 @@ use super::writers::Writers;
 use minirt::RegionKind;
 
 /// How the instances of a module live.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Facts {
     /// The module, as messages name it.
     pub(crate) who: String,
@@ -19,16 +19,24 @@ pub(crate) struct Facts {
     /// The way in which the last instance was reset, and why.
     pub(crate) chosen: &'static str,
     pub(crate) why: String,
-    /// What each way costs, if that was measured.
+    /// The costs of each way of resetting, if they were measured.
     pub(crate) costs: Vec<Cost>,
-    /// What could not be in the image.
+    /// The steps and bytes that could not be in the image, with the reasons.
     pub(crate) missing: Vec<String>,
     pub(crate) advice: Vec<Advice>,
-    /// What ended the last instance before its end, in a sentence.
+    /// A sentence about the premature end of the last instance.
     pub(crate) ended: Option<String>,
 }
 
 impl Facts {
+    /// Returns what is known of a module before any instance has lived.
+    pub(crate) fn of_image(who: String, image: Vec<Region>, missing: Vec<String>) -> Self {
+        let (chosen, why) = ("nothing", "nothing has run".to_owned());
+        let writers = Writers::default();
+        let (lives, costs, advice) = (Vec::new(), Vec::new(), Vec::new());
+        Self { who, image, lives, writers, chosen, why, costs, missing, advice, ended: None }
+    }
+
     /// Returns all moments that were watched.
     pub(crate) fn stages(&self) -> impl Iterator<Item = &Stage> {
         self.lives.iter().flat_map(|life| &life.stages)

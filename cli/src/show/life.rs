@@ -7,13 +7,15 @@ use crate::guest::entry::{self, Call};
 use crate::guest::host::{self, Host};
 use crate::guest::input::{Input, shown};
 use crate::guest::outcome::Outcome;
+use crate::guest::preloads::{self, Preloads};
 use crate::guest::source::Source;
 use crate::guest::timeout::{self, Timer};
 use crate::options::args::ShowArgs;
 use crate::options::wasm_options;
 use crate::output::printable;
 use crate::output::report::Report;
-use minirt::{Config, Engine, Instance, InstancePre, Module, PageMap, Store};
+use minirt::{Config, Engine, Instance, InstancePre, Linker, Module, PageMap, Store};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The time of a call, if the command line does not say: a guest may never return.
@@ -24,26 +26,42 @@ pub(crate) struct Subject<'a> {
     args: &'a ShowArgs,
     pub(crate) engine: Engine,
     pub(crate) module: Module,
-    pre: InstancePre<Host>,
+    pub(crate) preloads: Preloads<'a>,
+    linker: Linker<Host>,
+    /// The module with its imports, if these are the same in every store.
+    pre: Option<InstancePre<Host>>,
     calls: Vec<Call>,
+    /// The stages of all lives so far.
+    seen: Arc<Mutex<Vec<Vec<Stage>>>>,
+    before_end: Option<BeforeEnd>,
 }
+
+/// Is told what was seen before the process ends, because a guest does not.
+pub(crate) type BeforeEnd = Arc<dyn Fn(Vec<Vec<Stage>>, &Report) + Send + Sync>;
 
 /// A moment in the life of an instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
-    /// What has just happened.
+    /// The event before it.
     pub(crate) after: String,
     pub(crate) regions: Vec<Region>,
 }
 
 /// The life of an instance.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) stages: Vec<Stage>,
-    /// What the library said at each stage.
+    /// The library's map of each stage.
     pub(crate) maps: Vec<PageMap>,
     /// Why it ended early, if it did.
     pub(crate) end: Option<Outcome>,
+}
+
+impl Life {
+    /// Returns a life of which no more is known than these stages.
+    pub(crate) fn until_now(stages: Vec<Stage>) -> Self {
+        Self { stages, maps: Vec::new(), end: None }
+    }
 }
 
 impl<'a> Subject<'a> {
@@ -57,28 +75,53 @@ impl<'a> Subject<'a> {
         source: &Source,
         config: &mut Config,
     ) -> Result<Self, Outcome> {
-        wasm_options::configure(config, &args.wasm);
-        // A guest that never returns has to be stopped. An artifact has been made with or without what that takes; if it
-        // is without, the whole program ends.
+        wasm_options::configure(config, &args.guest.wasm);
         if !input.is_artifact() {
-            config.epoch_interruption(true);
+            return Self::load_as(args, input, source, config.epoch_interruption(true));
         }
+        // An artifact has been made with or without what it takes to stop a guest that never
+        // returns. If it is without, the process ends (`before_end`).
+        Self::load_as(args, input, source, config.epoch_interruption(false))
+            .or_else(|refused| Self::load_as(args, input, source, config.epoch_interruption(true)).map_err(|_| refused))
+    }
+
+    fn load_as(args: &'a ShowArgs, input: &Input, source: &Source, config: &mut Config) -> Result<Self, Outcome> {
+        let guest = &args.guest;
         let engine = host::engine_for(input, config)?;
         let again = input.again().map_err(|error| {
-            Report::new(format!("{} cannot be read again", shown(args.file())), error.to_string(), "check the file")
+            Report::new(format!("{} cannot be read again", shown(guest.file())), error.to_string(), "check the file")
         })?;
-        let module = source.module(&engine, args.file(), again)?;
-        Self::of(args, engine, module)
+        let module = source.module(&engine, guest.file(), again)?;
+        let preloads = Preloads::load(guest, &engine, source)?;
+        Self::of(args, engine, module, preloads)
     }
 
     /// Uses a module of an engine: the one that was loaded, or a snapshot.
     ///
     /// # Errors
     /// Returns an error if its imports are not there, or it has no function to call.
-    pub(crate) fn of(args: &'a ShowArgs, engine: Engine, module: Module) -> Result<Self, Outcome> {
-        let pre = host::prepare(&host::linker(&engine)?, &module, args.file())?;
+    pub(crate) fn of(
+        args: &'a ShowArgs,
+        engine: Engine,
+        module: Module,
+        preloads: Preloads<'a>,
+    ) -> Result<Self, Outcome> {
+        let linker = host::linker(&engine)?;
+        let same = preloads.is_empty() && !wasm_options::unknown_imports(&args.guest.wasm);
+        let pre = if same { Some(host::prepare(&linker, &module, args.guest.file())?) } else { None };
         let calls = calls(args, &module)?;
-        Ok(Self { args, engine, module, pre, calls })
+        let seen = Arc::default();
+        Ok(Self { args, engine, module, preloads, linker, pre, calls, seen, before_end: None })
+    }
+
+    /// Has this called before the process ends, because a guest does not.
+    pub(crate) fn before_end(self, before_end: BeforeEnd) -> Self {
+        Self { before_end: Some(before_end), ..self }
+    }
+
+    /// Returns the functions that are called, in order.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &str> {
+        self.calls.iter().map(|call| call.name.as_str())
     }
 
     /// Does the same without calling a function that has been called already.
@@ -92,18 +135,24 @@ impl<'a> Subject<'a> {
     /// # Errors
     /// Returns an error if the guest cannot be given what the command line says.
     pub(crate) fn store(&self) -> Result<Store<Host>, Report> {
-        let mut store = host::silent_store(&self.engine, &self.args.host, self.args.file(), self.args.guest_args())?;
-        host::limit(&mut store, &self.args.wasm)?;
+        let guest = &self.args.guest;
+        let mut store = host::silent_store(&self.engine, &guest.host, guest.file(), guest.guest_args())?;
+        host::limit(&mut store, &guest.wasm)?;
         Ok(store)
     }
 
-    /// Creates an instance.
+    /// Creates an instance, after instances of what is preloaded.
     ///
     /// # Errors
     /// Returns what ends it before its beginning.
     pub(crate) fn instantiate(&self, store: &mut Store<Host>) -> Result<Instance, Outcome> {
-        let _timer = self.timer()?;
-        self.pre.instantiate(store).map_err(|error| Outcome::of(&shown(self.args.file()), &error))
+        let (_timer, guest) = (self.timer()?, &self.args.guest);
+        if let Some(pre) = &self.pre {
+            return pre.instantiate(store).map_err(|error| Outcome::of(&shown(guest.file()), &error));
+        }
+        let mut linker = self.linker.clone();
+        self.preloads.offer(&mut linker, store)?;
+        preloads::link(&linker, store, &self.module, guest.file(), guest)
     }
 
     /// Calls what is called in an instance, and then `after` with the name of each function.
@@ -118,7 +167,7 @@ impl<'a> Subject<'a> {
     ) -> Result<(), Outcome> {
         for call in &self.calls {
             let timer = self.timer()?;
-            let done = host::invoke(store, instance, &call.name, &call.arguments, call.results, self.args.file());
+            let done = host::invoke(store, instance, &call.name, &call.arguments, call.results, self.args.guest.file());
             drop(timer);
             let done = match done {
                 Err(Outcome::Exit(0)) => Ok(()),
@@ -131,8 +180,13 @@ impl<'a> Subject<'a> {
     }
 
     fn timer(&self) -> Result<Timer, Report> {
-        let time = wasm_options::timeout(&self.args.wasm).unwrap_or(TIME);
-        timeout::start(&self.engine, &shown(self.args.file()), time).map_err(|error| {
+        let time = wasm_options::timeout(&self.args.guest.wasm).unwrap_or(TIME);
+        let (seen, before_end) = (Arc::clone(&self.seen), self.before_end.clone());
+        let before_end = move |report: &Report| {
+            let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+            before_end.iter().for_each(|before_end| before_end(seen.clone(), report));
+        };
+        timeout::start(&self.engine, &shown(self.args.guest.file()), time, before_end).map_err(|error| {
             Report::new("the guest's time cannot be measured", error.to_string(), "allow minirt to start a thread")
         })
     }
@@ -142,7 +196,9 @@ impl<'a> Subject<'a> {
     /// # Errors
     /// Returns an error if its pages cannot be looked at.
     pub(crate) fn live(&self, image: &[Region]) -> Result<Life, Report> {
-        let mut life = Life { stages: Vec::new(), maps: Vec::new(), end: None };
+        let mut life = Life::until_now(Vec::new());
+        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen().push(Vec::new());
         let mut store = self.store()?;
         let instance = match self.instantiate(&mut store) {
             Ok(instance) => instance,
@@ -151,7 +207,9 @@ impl<'a> Subject<'a> {
         let mut failure = None;
         let mut look = |store: &mut Store<Host>, after: String| match instance.page_map(&*store) {
             Ok(map) => {
-                life.stages.push(Stage { after, regions: class::of_map(&map, image) });
+                let stage = Stage { after, regions: class::of_map(&map, image) };
+                seen().last_mut().into_iter().for_each(|stages| stages.push(stage.clone()));
+                life.stages.push(stage);
                 life.maps.push(map);
             }
             Err(error) => failure = Some(error),
@@ -178,7 +236,7 @@ fn calls(args: &ShowArgs, module: &Module) -> Result<Vec<Call>, Report> {
         if args.invoke.is_empty() { vec![None] } else { args.invoke.iter().map(|name| Some(name.as_str())).collect() };
     let mut calls = Vec::new();
     for name in names {
-        let entry = match entry::choose(module, args.file(), name, args.guest_args()) {
+        let entry = match entry::choose(module, args.guest.file(), name, args.guest.guest_args()) {
             // A module without functions still has an image and an instance.
             Err(_) if name.is_none() && module.exports().all(|export| export.ty().func().is_none()) => break,
             chosen => chosen?,

@@ -1,4 +1,4 @@
-//! What an instance's pages are in the course of its life: watched, measured, and drawn.
+//! Watches an instance's pages in the course of its life, measures, and draws them.
 
 pub(crate) mod class;
 pub(crate) mod life;

@@ -7,7 +7,7 @@ use super::class::{Class, PAGE, Region, bytes, name};
 use super::costs::{Cost, pages_of};
 use super::facts::{Facts, region};
 use super::life::Stage;
-use super::text::us;
+use super::text::{SEPARATE, us};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use minirt::RegionKind;
 use std::fmt::Write;
@@ -248,6 +248,7 @@ fn writers(facts: &Facts) -> Markup {
                     }
                 }
             }
+            p { (SEPARATE) }
             @if !facts.writers.complete { p { "Not all writes were seen." } }
         }
     }

@@ -16,6 +16,10 @@ const COUNTS: usize = 32;
 /// The most functions that are listed.
 const MOST: usize = 20;
 
+/// Where first writers are known from.
+pub(crate) const SEPARATE: &str =
+    "Seen in a run of its own, in which each page was write-protected until its first write.";
+
 const TITLE: Style = Style::new().bold();
 
 /// Returns all as lines of at most `width` characters, but for names and sentences.
@@ -100,6 +104,7 @@ fn writers(out: &mut String, facts: &Facts) -> std::fmt::Result {
     if list.len() > MOST {
         writeln!(out, "... and {} more", list.len() - MOST)?;
     }
+    writeln!(out, "{SEPARATE}")?;
     if !facts.writers.complete {
         writeln!(out, "Not all writes were seen: the process has no mappings left, or the host had all of a memory.")?;
     }

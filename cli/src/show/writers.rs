@@ -20,7 +20,7 @@ pub(crate) struct Writer {
 pub(crate) type WrittenRun = (std::ops::Range<u64>, usize);
 
 /// Who wrote what in one run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Writers {
     /// Those who wrote most first.
     pub(crate) list: Vec<Writer>,

@@ -287,7 +287,7 @@ fn the_second_slot_of_scattered_runs_copies_no_more_than_the_first() {
             (0..500).for_each(|i| write(slot, MEMORY_AT + i * 8 * PAGE, 9));
             reset(slot, Adaptive);
             assert_clean(slot, &[page_of(1, 0)], 20_000);
-            let plan = slot.tracking.as_ref().unwrap().plan();
+            let plan = slot.adaptation.tracking.as_ref().unwrap().plan();
             assert!(plan.regions && plan.writable.pages() < 5000, "{round}: {plan:?}");
             assert_eq!(slot.resident_pages(), 500);
         }
@@ -308,7 +308,7 @@ fn the_host_may_ask_for_all_of_a_memory_whose_pages_are_in_regions() {
         assert_eq!(slot.resident_pages(), 500, "{round}");
     }
     assert_clean(&slot, &[page_of(1, 0)], 20_000);
-    assert!(slot.tracking.as_ref().unwrap().plan().regions);
+    assert!(slot.adaptation.tracking.as_ref().unwrap().plan().regions);
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn writes_outside_regions_now_and_then_neither_end_tracking_nor_make_regions_man
             write(&mut slot, MEMORY_AT + (4_500 + round * 4) * PAGE, 1);
         }
         reset(&mut slot, Adaptive);
-        let regions = slot.tracking.as_ref().filter(|tracking| tracking.plan().regions);
+        let regions = slot.adaptation.tracking.as_ref().filter(|tracking| tracking.plan().regions);
         most = most.max(regions.map_or(0, |tracking| tracking.writable().len()));
         tracked += u32::from(regions.is_some());
     }
@@ -345,7 +345,7 @@ fn regions_shrink_to_what_is_written() {
         reset(&mut slot, Adaptive);
     }
     assert_clean(&slot, &[], 20_000);
-    let plan = slot.tracking.as_ref().unwrap().plan();
+    let plan = slot.adaptation.tracking.as_ref().unwrap().plan();
     assert!(plan.writable.pages() < 5000 && slot.resident_pages() == 500, "{plan:?}, {:?}", slot.residue);
 }
 

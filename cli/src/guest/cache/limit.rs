@@ -5,6 +5,7 @@ use crate::options::size;
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::time::Duration;
 
 /// The environment variable with which the user sets the limit.
 pub(crate) const VARIABLE: &str = "MINIRT_CACHE_SIZE";
@@ -13,6 +14,10 @@ pub(crate) const VARIABLE: &str = "MINIRT_CACHE_SIZE";
 const MOST: u64 = 4 << 30;
 /// By default the cache takes at most one part in this many of the disk.
 const SHARE: u64 = 10;
+
+/// How long it is remembered that an entry was removed, and how many of them at most: the last ones.
+const REMEMBER: Duration = Duration::from_hours(24 * 30);
+const MOST_REMEMBERED: usize = 1000;
 
 /// The size of the cache, as the user wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +74,17 @@ pub(super) fn to_evict(mut entries: Vec<Entry>, limit: u64) -> Vec<Entry> {
     entries.into_iter().take_while(|entry| too_many(entry)).collect()
 }
 
+/// Returns the memories of removed entries that have to go: those that are too old or too many.
+pub(super) fn to_forget(mut evicted: Vec<Entry>) -> Vec<Entry> {
+    evicted.sort();
+    let too_many = evicted.len().saturating_sub(MOST_REMEMBERED);
+    let too_old = |entry: &Entry| entry.used.elapsed().is_ok_and(|age| age > REMEMBER);
+    evicted.into_iter().enumerate().filter(|(i, it)| *i < too_many || too_old(it)).map(|(_, it)| it).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{MOST, share, to_evict};
+    use super::{MOST, MOST_REMEMBERED, REMEMBER, share, to_evict, to_forget};
     use crate::guest::cache::folder::Entry;
     use std::time::{Duration, SystemTime};
 
@@ -99,5 +112,17 @@ mod tests {
         assert_eq!(gone(200), ["old"]);
         assert_eq!(gone(199), ["old", "middle"]);
         assert_eq!(gone(0), ["old", "middle", "new"]);
+    }
+
+    #[test]
+    fn what_was_removed_is_remembered_for_a_while_but_not_without_end() {
+        let now = SystemTime::now();
+        let entry = |age: Duration| Entry { used: now - age, bytes: 0, name: format!("{age:?}").into() };
+        let minutes = |n: usize| Duration::from_mins(n as u64);
+        let forgotten = |ages: &mut dyn Iterator<Item = Duration>| to_forget(ages.map(entry).collect()).len();
+        assert_eq!(forgotten(&mut [REMEMBER + minutes(1), minutes(5)].into_iter()), 1);
+        assert_eq!(forgotten(&mut (0..MOST_REMEMBERED + 7).map(minutes)), 7);
+        let oldest = to_forget((0..=MOST_REMEMBERED).map(minutes).map(entry).collect());
+        assert_eq!(oldest[0].used, now - minutes(MOST_REMEMBERED));
     }
 }

@@ -22,9 +22,9 @@ use crate::output::printable;
 use crate::output::report::{Report, USAGE, note};
 use folder::Folder;
 use key::key;
-use limit::{Limit, VARIABLE, to_evict};
+use limit::{Limit, VARIABLE, to_evict, to_forget};
 use minirt::{Engine, Module};
-use rustix::process::{Resource, getrlimit};
+use rlimit::{INFINITY, Resource};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -35,8 +35,6 @@ use std::time::{Duration, Instant, SystemTime};
 const SUFFIX: &str = ".cwasm";
 /// The ending of the name of the empty file that a removed entry leaves, after its key.
 const EVICTED: &str = ".evicted";
-/// How long such a file stays.
-const REMEMBER: Duration = Duration::from_hours(24 * 30);
 
 /// How old the time of an entry's last use may be. Writing it at each start would take longer than
 /// many guests.
@@ -44,6 +42,10 @@ const USED: Duration = Duration::from_hours(1);
 
 /// The bytes of an artifact from which on the user is told what happens to it.
 const LARGE: u64 = 16 << 20;
+
+/// The time of compiling from which on the user is told that it was spent again, however small the
+/// artifact is.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The cache of a user.
 #[derive(Debug)]
@@ -161,8 +163,9 @@ impl Cache {
         if bytes > limit {
             return Ok(if bytes >= LARGE { Notice::TooLarge { artifact: bytes, limit } } else { Notice::Nothing });
         }
-        // Writing beyond this limit would not fail, but kill.
-        if bytes > getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX) {
+        // Writing beyond this limit would not fail, but kill. Where a filter denies the question,
+        // the usual answer is taken: there is no limit.
+        if bytes > Resource::FSIZE.get_soft().unwrap_or(INFINITY) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let unfinished = format!("{key}.{}", std::process::id());
@@ -175,7 +178,7 @@ impl Cache {
         }
         let again = self.folder.remove(format!("{key}{EVICTED}"));
         let evicted = self.trim(limit)?;
-        Ok(if again && bytes >= LARGE { Notice::Again { took } } else { evicted })
+        Ok(if again && is_costly(bytes, took) { Notice::Again { took } } else { evicted })
     }
 
     /// Removes what was not used for the longest time, until no more than `limit` bytes are left.
@@ -184,20 +187,17 @@ impl Cache {
         let entries = self.folder.entries()?;
         let (evicted, entries): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|entry| entry.name.to_string_lossy().ends_with(EVICTED));
-        for entry in evicted.into_iter().filter(|entry| entry.used.elapsed().is_ok_and(|age| age > REMEMBER)) {
+        for entry in to_forget(evicted) {
             self.folder.remove(&entry.name);
         }
         for entry in to_evict(entries, limit) {
-            if !self.folder.remove(&entry.name) {
-                continue;
-            }
-            if let Some(key) =
-                entry.name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).filter(|_| entry.bytes >= LARGE)
-            {
+            let key = entry.name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+            let (true, Some(key)) = (self.folder.remove(&entry.name), key) else { continue };
+            if entry.bytes >= LARGE {
                 (modules, bytes) = (modules + 1, bytes + entry.bytes);
-                // Without it, the user is not told when the module is compiled again.
-                let _ = File::create_new(self.folder.path(format!("{key}{EVICTED}")));
             }
+            // Without it, the user is not told when the module is compiled again.
+            let _ = File::create_new(self.folder.path(format!("{key}{EVICTED}")));
         }
         Ok(if modules > 0 { Notice::Evicted { modules, bytes, limit } } else { Notice::Nothing })
     }
@@ -228,6 +228,11 @@ impl Cache {
     fn entry(&self, key: &str) -> PathBuf {
         self.folder.path(format!("{key}{SUFFIX}"))
     }
+}
+
+/// Returns whether it is worth a word that a module was compiled again.
+fn is_costly(artifact: u64, took: Duration) -> bool {
+    artifact >= LARGE || took >= SLOW
 }
 
 /// Returns the limit that the user's environment sets.
@@ -268,5 +273,18 @@ impl Notice {
                 size(bytes)
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LARGE, SLOW, is_costly};
+    use std::time::Duration;
+
+    #[test]
+    fn a_module_is_worth_a_word_if_it_is_large_or_took_long() {
+        assert!(is_costly(LARGE, Duration::ZERO));
+        assert!(is_costly(1, SLOW), "small, but slow to compile");
+        assert!(!is_costly(LARGE - 1, SLOW - Duration::from_millis(1)));
     }
 }

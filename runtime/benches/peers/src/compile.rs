@@ -11,40 +11,12 @@ use std::path::Path;
 /// of SIMD instructions.
 const GUESTS: [&str; 3] = ["lisp", "kernels", "vectors"];
 
-/// Returns modules of one large function, with their names.
-fn large_functions() -> Result<Vec<(String, Vec<u8>)>> {
-    /// Loads, one after the other: three instructions each.
-    const LOADS: usize = 100_000;
-    /// Calls with many values, of which nine in ten go through memory.
-    const CALLS: usize = 500;
-    const VALUES: usize = 200;
-    let loads: String = (0..LOADS).map(|i| format!("(drop (i32.load (i32.const {})))", i % 60_000)).collect();
-    let loads = format!("(module (memory 1) (func (export \"run\") {loads}))");
-    let types = " i32".repeat(VALUES);
-    let call = format!("{}(call $f){}", "(i32.const 7)".repeat(VALUES), "(drop)".repeat(VALUES));
-    let results = "(i32.const 1)".repeat(VALUES);
-    let calls = format!(
-        "(module (func $f (param{types}) (result{types}) {results}) (func (export \"run\") {}))",
-        call.repeat(CALLS)
-    );
-    let named =
-        [(format!("{LOADS} loads in one function"), loads), (format!("{CALLS} calls with {VALUES} values"), calls)];
-    named.into_iter().map(|(name, text)| Ok((name, wat::parse_str(text)?))).collect()
-}
-
-fn guests() -> Result<Vec<(String, Vec<u8>)>> {
-    let read = |guest: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../../examples/guests/{guest}.wasm"));
-        let wasm = std::fs::read(&path).with_context(|| format!("could not read `{}`", path.display()))?;
-        Ok((guest.to_owned(), wasm))
-    };
-    GUESTS.into_iter().map(read).collect()
-}
-
 pub(crate) fn measure(pace: &Pace) -> Result<()> {
     let peers = peers()?;
     let mut sheet = Sheet::new(&["guest", "figure"], NAMES.into_iter().chain(RATIOS));
-    for (guest, wasm) in guests()?.into_iter().chain(large_functions()?) {
+    for guest in GUESTS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../../examples/guests/{guest}.wasm"));
+        let wasm = std::fs::read(&path).with_context(|| format!("could not read `{}`", path.display()))?;
         let row = |figure: &str| [format!("{guest}, {} KiB", wasm.len() >> 10), figure.to_owned()];
         let sizes = peers.iter().map(|peer| Ok(peer.compile(&wasm)?.map(|bytes| bytes as f64)));
         let sizes: Vec<Option<f64>> = sizes.collect::<Result<_>>()?;
