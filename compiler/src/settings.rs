@@ -77,29 +77,23 @@ impl Default for Settings {
     }
 }
 
-/// The features that modules may use: by default, all that minirt has in full. Each can be switched
-/// off, to hold modules to an earlier version of the specification. Garbage collection is not
-/// finished, and off unless it is switched on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The features that modules may use: by default, all that minirt has. Each can be switched off, to
+/// hold modules to an earlier version of the specification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Features {
     /// One bit for each feature that is switched off.
     off: u64,
 }
 
-impl Default for Features {
-    fn default() -> Self {
-        Self { off: 1 << Feature::Gc as u32 }
-    }
-}
-
 impl Features {
     /// The features that can be switched off.
-    pub const SWITCHES: [Feature; 14] = [
+    pub const SWITCHES: [Feature; 15] = [
         Feature::BulkMemory,
         Feature::CustomPageSizes,
         Feature::Exceptions,
         Feature::ExtendedConst,
         Feature::FunctionReferences,
+        Feature::Gc,
         Feature::LegacyExceptions,
         Feature::Memory64,
         Feature::MultiMemory,
@@ -134,8 +128,8 @@ impl Features {
     pub(crate) fn explain(self, error: CompileError) -> CompileError {
         let CompileErrorKind::Unsupported(missing) = error.kind() else { return error };
         let switch = match missing {
-            // wasmparser knows some of it as garbage collection.
-            Feature::Gc => Feature::FunctionReferences,
+            // wasmparser knows some of them as garbage collection.
+            Feature::Gc if !self.has(Feature::FunctionReferences) => Feature::FunctionReferences,
             feature => feature,
         };
         if self.has(switch) { error } else { CompileError::disabled(switch, error.offset().unwrap_or_default()) }

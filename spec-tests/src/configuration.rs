@@ -61,8 +61,7 @@ impl Configuration {
         config.memory_init_cow(self.images).cranelift_opt_level(self.opt_level);
         config.gc_zeal_alloc_counter(NonZeroU32::new(1).filter(|_| self.zeal))?;
         config.consume_fuel(self.metered).epoch_interruption(self.metered).compiler_inlining(self.inlining);
-        // Off by default, because it is not finished.
-        let version3 = Engine::new(config.wasm_gc(true))?;
+        let version3 = Engine::new(&config)?;
         let memory64 = Engine::new(config.wasm_gc(false).wasm_multi_memory(false))?;
         let version2 = Engine::new(config.wasm_memory64(false).wasm_function_references(false))?;
         Ok(Engines { version3, memory64, version2 })

@@ -9,9 +9,8 @@ pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
 const HEAD: &str = "# Assertions of the official suites\n\n\
     Written by `cargo run -p minirt-spec-tests -- --table`; the test `suite` checks it.\n\n\
-    Skipped files ask for what a later version of the specification has changed. Garbage collection\n\
-    is on, which it is not by default. Everything else is run as it stands, but for `threads`,\n\
-    because minirt has no shared memories:\n\n\
+    Skipped files ask for what a later version of the specification has changed. Everything else is\n\
+    run as it stands, but for `threads`, because minirt has no shared memories:\n\n\
     - `atomic.wast` is run with `shared` taken out of its memories: what it asserts of atomic\n  \
       instructions holds without, too. Its two assertions that `wait` returns are skipped: where\n  \
       memory is not shared, it traps. `runtime/tests/language/atomics.rs` tests that.\n\

@@ -79,7 +79,7 @@ const KNOWN: [Known; 15] = {
         ("legacy-exceptions", "y|n", "exceptions as before WebAssembly 3.0; otherwise y", |v| {
             switch(v).map(W::LegacyExceptions)
         }),
-        ("gc", "y|n", "structures and arrays; otherwise n", |v| switch(v).map(W::Gc)),
+        ("gc", "y|n", "structures and arrays; otherwise y", |v| switch(v).map(W::Gc)),
     ]
 };
 

@@ -83,7 +83,7 @@ features! {
     /// extend each other.
     FunctionReferences = "function-references", "typed function references (function-references)";
     /// Structures, arrays and the references that lead to them.
-    Gc = "gc", "garbage collection (gc)";
+    Gc = "gc", "structures and arrays (gc)";
     /// Exceptions as they were before WebAssembly 3.0.
     LegacyExceptions = "legacy-exceptions", "legacy exceptions";
     /// Memories and tables with 64-bit addresses.

@@ -207,12 +207,14 @@ mod tests {
     fn refused(wat: &str) -> CompileErrorKind {
         let compiler = Compiler::new(&Settings::default()).unwrap();
         let bytes = wat::parse_str(wat).unwrap();
-        let parsed = parse(&bytes, Features::default()).unwrap();
+        let mut features = Features::default();
+        features.set(Feature::Gc, false);
+        let parsed = parse(&bytes, features).unwrap();
         let (info, layout) = (&parsed.info, &Layout::new(&parsed.info).unwrap());
         let module = compiler.context(info, layout);
         let mut pieces = pieces(info, compiler.metering);
         pieces.insert(0, Piece::Body(u32::MAX));
-        let limits = Limits::none(info);
+        let limits = Limits { features, ..Limits::none(info) };
         let Err(error) = compile(&module, &pieces, parsed.bodies, limits, false) else { panic!("a body is missing") };
         error.kind()
     }

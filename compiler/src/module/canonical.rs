@@ -125,8 +125,9 @@ impl Renumber for ExternType {
 /// Marks a number as a place in the group itself. Numbers for types stay below.
 const WITHIN: u32 = 1 << 31;
 
-/// How many numbers for types there can be.
-pub const NUMBERS: u32 = WITHIN;
+/// How many numbers for types there can be. An engine reserves 32 bytes of addresses for each, 4 GiB in all. The
+/// descriptions of half as many types would take more than 10 GiB.
+pub const NUMBERS: u32 = 1 << 27;
 
 /// A recursive group of types, in the form in which equal groups are equal: types of the same group go by their place
 /// in it, and all others by their numbers.

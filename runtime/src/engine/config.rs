@@ -227,8 +227,8 @@ impl Config {
         self.feature(Feature::FunctionReferences, enable)
     }
 
-    /// Sets whether modules may use structures, arrays and the references that lead to them. Default: `false`,
-    /// because the collector is new. Without typed function references, there are none.
+    /// Sets whether modules may use structures, arrays and the references that lead to them. Default: `true`.
+    /// Without typed function references, there are none.
     ///
     /// What nothing refers to is collected. Code that makes more than fits, or than its store's limiter allows, traps with
     /// [`Trap::GcHeapOutOfMemory`](crate::Trap::GcHeapOutOfMemory).

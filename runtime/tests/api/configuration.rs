@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 type Switch = fn(&mut Config, bool) -> &mut Config;
 
 /// Each switch, the feature that it is for, and a module that needs it.
-const SWITCHES: [(Switch, Feature, &str); 12] = [
+const SWITCHES: [(Switch, Feature, &str); 13] = [
     (Config::wasm_bulk_memory, Feature::BulkMemory, r#"(module (data "x"))"#),
     (Config::wasm_custom_page_sizes, Feature::CustomPageSizes, "(module (memory 1 (pagesize 1)))"),
     (
@@ -15,6 +15,7 @@ const SWITCHES: [(Switch, Feature, &str); 12] = [
         "(module (global i64 (i64.mul (i64.const 2) (i64.const 3))))",
     ),
     (Config::wasm_function_references, Feature::FunctionReferences, "(module (func (param (ref extern))))"),
+    (Config::wasm_gc, Feature::Gc, "(module (type (struct)))"),
     (Config::wasm_memory64, Feature::Memory64, "(module (memory i64 1))"),
     (Config::wasm_multi_memory, Feature::MultiMemory, "(module (memory 1) (memory 1))"),
     (Config::wasm_multi_value, Feature::MultiValue, "(module (func (result i32 i32) unreachable))"),

@@ -408,7 +408,7 @@ fn what_does_not_fit_is_an_error_that_says_what_and_where() {
 
     let mut elsewhere = Store::new(&self::engine(), ());
     assert!(message(ArrayRef::new(&mut elsewhere, &pre, &Val::I32(0), 1)).contains("another engine"));
-    let mut off = Store::new(&Engine::default(), ());
+    let mut off = Store::new(&Engine::new(Config::new().wasm_gc(false)).unwrap(), ());
     let pre = StructRefPre::new(&off, StructType::new([]));
     assert!(message(StructRef::new(&mut off, &pre, &[])).contains("switched off"));
 }

@@ -9,8 +9,15 @@ fn validate(bytes: &[u8], features: Features) -> Result<(), CompileError> {
     parse(bytes, features).and_then(|parsed| bodies(parsed.bodies, Limits { features, ..Limits::none(&parsed.info) }))
 }
 
+/// All features but structures and arrays.
+fn without_gc() -> Features {
+    let mut features = Features::default();
+    features.set(Feature::Gc, false);
+    features
+}
+
 fn error(bytes: &[u8]) -> CompileError {
-    validate(bytes, Features::default()).expect_err("these bytes must be refused")
+    validate(bytes, without_gc()).expect_err("these bytes must be refused")
 }
 
 fn kind(bytes: &[u8]) -> CompileErrorKind {
@@ -87,8 +94,7 @@ fn a_component_is_told_that_it_is_one() {
 
 #[test]
 fn types_of_structures_and_arrays_are_kept_where_they_may_be_used() {
-    let mut features = Features::default();
-    features.set(Feature::Gc, true);
+    let features = Features::default();
     let text = "(module (rec (type $a (sub (struct (field i8 (mut i16) (ref null $b) eqref))))
         (type $b (sub final (array (mut (ref $a)))))) (type $c (sub $a (struct (field i8 (mut i16) (ref null $b) i31ref))))
         (func (param (ref $c)) (local (ref null $b)) (block (result (ref null $c)) (local.get 0)) (drop)))";
@@ -174,6 +180,9 @@ fn a_feature_that_is_switched_off_is_named() {
         (FunctionReferences, "(module (func (param (ref func))))"),
         (FunctionReferences, "(module (table 1 (ref func) (ref.func 0)) (func))"),
         (FunctionReferences, "(module (rec (type (func)) (type (func))))"),
+        (Gc, "(module (type (struct)))"),
+        (Gc, "(module (func (param anyref)))"),
+        (Gc, "(module (func (drop (ref.i31 (i32.const 1)))))"),
         (LegacyExceptions, "(module (func try catch_all end))"),
         (LegacyExceptions, "(module (func try delegate 0))"),
         (Memory64, "(module (memory i64 1))"),
@@ -218,7 +227,7 @@ fn a_feature_goes_with_the_one_that_it_builds_on() {
     features.set(Feature::ReferenceTypes, false);
     features.set(Feature::Exceptions, false);
     let has = Features::SWITCHES.into_iter().filter(|feature| features.has(*feature));
-    assert_eq!(has.count(), Features::SWITCHES.len() - 6);
+    assert_eq!(has.count(), Features::SWITCHES.len() - 7);
     assert!(!features.has(Feature::RelaxedSimd) && !features.has(Feature::FunctionReferences));
     assert!(!features.has(Feature::LegacyExceptions));
 }
