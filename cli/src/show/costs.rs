@@ -81,7 +81,8 @@ const SEVERAL: &str = "several ways";
 
 /// Returns the way in which the last of some lives was reset: the statistics of its engine before and after.
 pub(crate) fn chosen(before: &EngineStats, after: &EngineStats) -> &'static str {
-    let ways: [(&str, fn(&EngineStats) -> u64); 3] = [
+    type Count = fn(&EngineStats) -> u64;
+    let ways: [(&str, Count); 3] = [
         ("discard", |stats| stats.resets_discard),
         ("scan", |stats| stats.resets_scan),
         ("hot set", |stats| stats.resets_hot_set),
