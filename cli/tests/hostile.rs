@@ -1,4 +1,5 @@
-//! Modules that mean harm, or are only unusually large: messages stay short, and refusals take no time.
+//! Modules that mean harm, or are only unusually large: messages stay short, and refusals take no
+//! time.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +8,8 @@ use std::process::Command;
 use std::time::Instant;
 use tempfile::TempDir;
 
-/// A process that is killed after 20 seconds of processor time, which no other process can take from it.
+/// A process that is killed after 20 seconds of processor time, which no other process can take
+/// from it.
 fn minirt() -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -t 20; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_minirt")]).env("MINIRT_CACHE", "off");

@@ -1,4 +1,5 @@
-//! What the operating system refuses: a guest has what it was given, or the message names the cause.
+//! What the operating system refuses: a guest has what it was given, or the message names the
+//! cause.
 
 #![forbid(unsafe_code)]
 

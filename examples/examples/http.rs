@@ -1,5 +1,6 @@
-//! A small HTTP server whose every answer comes from an instance that has never seen another request: of a function that
-//! starts at once, or of a site that has prepared itself before, and starts from a snapshot.
+//! A small HTTP server whose every answer comes from an instance that has never seen another
+//! request: of a function that starts at once, or of a site that has prepared itself before, and
+//! starts from a snapshot.
 //!
 //! ```sh
 //! cargo run --release -p minirt-examples --example http                        # asks itself some questions, and ends
@@ -23,7 +24,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The function that is served. It finds the request's path at 0x1000, and leaves its answer at 0x2000.
+/// The function that is served. It finds the request's path at 0x1000, and leaves its answer at
+/// 0x2000.
 const FUNCTION: &str = r#"(module
   (memory (export "memory") 2)
   (data (i32.const 0x100) "visit number 0 of this instance\n")
@@ -81,8 +83,8 @@ impl Function {
     }
 }
 
-/// A guest in C that parses some hundred templates before it serves. That happened once: instances start from a snapshot
-/// of what it left, so a request pays for its page alone.
+/// A guest in C that parses some hundred templates before it serves. That happened once: instances
+/// start from a snapshot of what it left, so a request pays for its page alone.
 struct Site {
     engine: Engine,
     pre: InstancePre<()>,
@@ -94,7 +96,8 @@ impl Site {
     fn new(engine: &Engine) -> Result<Self> {
         let module = Module::new(engine, include_bytes!("../guests/requests/page.wasm"))?;
         let mut linker = Linker::new(engine);
-        // Its C library imports functions that write and end a program. This guest calls none of them.
+        // Its C library imports functions that write and end a program. This guest calls none of
+        // them.
         linker.define_unknown_imports_as_traps(&module)?;
         let mut store = store(engine);
         let instance = linker.instantiate(&mut store, &module)?;

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Returns what an example prints. Cargo builds examples with the tests of their package, but not for `--test` alone.
+/// Returns what an example prints. Cargo builds examples with the tests of their package, but not
+/// for `--test` alone.
 fn output(name: &str) -> String {
     let test: PathBuf = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(|deps| deps.parent()).unwrap();

@@ -1,8 +1,8 @@
 //! Gives the compiler's layout Rust types: what stands where, seen from vmctx.
 //!
 //! Compiled code and this crate share memory through [`VmContext`]. The compiler owns the offsets
-//! (`minirt_compiler::instance::layout`). The structures here mirror them, and are checked against them when this file
-//! is compiled. Nothing here knows the life of an instance.
+//! (`minirt_compiler::instance::layout`). The structures here mirror them, and are checked against
+//! them when this file is compiled. Nothing here knows the life of an instance.
 
 use minirt_compiler::instance::layout::{
     ELEMENT_SIZE, VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
@@ -19,14 +19,15 @@ use std::sync::atomic::AtomicU64;
 #[repr(transparent)]
 pub(crate) struct Raw(pub(crate) u128);
 
-/// The pointer that compiled code holds into an instance's slot. Everything is at a distance from it, and nothing at
-/// it.
+/// The pointer that compiled code holds into an instance's slot. Everything is at a distance from
+/// it, and nothing at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct VmContext(pub(crate) NonNull<u8>);
 
 impl VmContext {
-    /// Returns the address at a distance that the layout gives. Code that dereferences it says why that is sound.
+    /// Returns the address at a distance that the layout gives. Code that dereferences it says why
+    /// that is sound.
     #[inline]
     pub(crate) fn at<T>(self, distance: i32) -> *mut T {
         self.0.as_ptr().wrapping_offset(distance as isize).cast()
@@ -59,9 +60,9 @@ impl FuncRecord {
     }
 }
 
-/// An exit trampoline calls this with the context, the arguments (results replace them) and its own frame. Returns 0;
-/// `HOST_FAILED` after leaving a failure in the store; or the address of the function that throws the store's pending
-/// exception.
+/// An exit trampoline calls this with the context, the arguments (results replace them) and its own
+/// frame. Returns 0; `HOST_FAILED` after leaving a failure in the store; or the address of the
+/// function that throws the store's pending exception.
 pub(crate) type HostCall = unsafe extern "C" fn(*const HostContext, *mut Raw, *const usize) -> u64;
 
 /// A host function gets this in place of a vmctx (`layout::host_context`).
@@ -86,8 +87,9 @@ pub(crate) struct FuncImport {
     pub(crate) host: std::mem::MaybeUninit<HostContext>,
 }
 
-/// Where a memory or table is and who defines it, however many instances it was imported through. The host cell has one
-/// for each that is imported (`layout::import_space`). `E` is the type of its elements.
+/// Where a memory or table is and who defines it, however many instances it was imported through.
+/// The host cell has one for each that is imported (`layout::import_space`). `E` is the type of its
+/// elements.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Space<E> {
@@ -237,8 +239,8 @@ impl View<'_> {
                 owner: self.vmctx,
                 index,
             },
-            // SAFETY: the entry lies in the host cell, and was written when the instance was made: the caller's
-            // promise.
+            // SAFETY: the entry lies in the host cell, and was written when the instance was made:
+            // the caller's promise.
             MemoryPlace::Import(entry) => unsafe { *self.vmctx.at(entry) },
         }
     }
@@ -273,8 +275,9 @@ impl View<'_> {
     }
 }
 
-/// Returns a reference as the state keeps it. A funcref becomes a distance from its owner's vmctx, so that the state
-/// does not depend on where the slot is. All others are numbers anyway. 0 is null.
+/// Returns a reference as the state keeps it. A funcref becomes a distance from its owner's vmctx,
+/// so that the state does not depend on where the slot is. All others are numbers anyway. 0 is
+/// null.
 pub(crate) fn store_reference(kind: RefKind, value: u64, owner: VmContext) -> u64 {
     match kind {
         RefKind::Func if value != 0 => value.wrapping_sub(owner.address() as u64),
@@ -322,7 +325,8 @@ impl Header {
         vmctx.at(header::SUPERTYPES)
     }
 
-    /// Returns where the address of the allowance is. It is the store's as well, which begins with it.
+    /// Returns where the address of the allowance is. It is the store's as well, which begins with
+    /// it.
     #[inline]
     pub(crate) fn allowance(vmctx: VmContext) -> *mut *mut Allowance {
         vmctx.at(header::ALLOWANCE)

@@ -116,8 +116,9 @@ fn throws(result: anyhow::Result<Vec<Val>>) -> Verdict {
     }
 }
 
-/// Returns whether minirt's text for a trap is what a script expects. Scripts say less (`uninitialized`) or more
-/// (`uninitialized element 7`) than the reason alone, so one of the two must begin with the other.
+/// Returns whether minirt's text for a trap is what a script expects. Scripts say less
+/// (`uninitialized`) or more (`uninitialized element 7`) than the reason alone, so one of the two
+/// must begin with the other.
 fn same_trap(text: &str, expected: &str) -> bool {
     // minirt does not tell null references to structures and arrays apart.
     let expected = match expected {
@@ -127,7 +128,8 @@ fn same_trap(text: &str, expected: &str) -> bool {
     !expected.is_empty() && (text.starts_with(expected) || expected.starts_with(text))
 }
 
-/// Checks that a module is refused. `wast` parses the script's text, so what it refuses counts, too.
+/// Checks that a module is refused. `wast` parses the script's text, so what it refuses counts,
+/// too.
 fn invalid(session: &Session, wat: &mut QuoteWat<'_>, message: &str) -> Verdict {
     let expected = format!("an invalid module: {message}");
     match encoded(wat) {
@@ -155,8 +157,8 @@ fn refused(session: &Session, wasm: &[u8], expected: &str) -> Verdict {
     }
 }
 
-/// Returns whether the fault is the module's. Features that the version of the specification does not have are switched
-/// off.
+/// Returns whether the fault is the module's. Features that the version of the specification does
+/// not have are switched off.
 fn breaks_a_rule(kind: CompileErrorKind) -> bool {
     use CompileErrorKind::{Disabled, Malformed, Unsupported};
     matches!(kind, Malformed { .. } | Unsupported(_) | Disabled(_))

@@ -65,7 +65,8 @@ fn assertions(directives: &[WastDirective<'_>]) -> usize {
     directives.iter().filter(|directive| is_assertion(directive)).count()
 }
 
-/// Returns the directives that are to be run, and counts the assertions among the others as skipped.
+/// Returns the directives that are to be run, and counts the assertions among the others as
+/// skipped.
 fn chosen<'a>(
     text: &str,
     directives: Vec<WastDirective<'a>>,

@@ -17,7 +17,8 @@ pub(crate) struct Session {
     pub(crate) store: Store<()>,
     /// `spectest` and everything registered.
     linker: Linker<()>,
-    /// The target of actions without a name: the last module's instance, or none if that module failed.
+    /// The target of actions without a name: the last module's instance, or none if that module
+    /// failed.
     current: Option<Instance>,
     instances: HashMap<String, Instance>,
     /// Modules that are there to be instantiated by name; the empty name is the last of them.

@@ -3,7 +3,8 @@
 //! copies and such collections, calls are replaced by the code of their function wherever that is
 //! possible; without optimisation otherwise, nowhere.
 //!
-//! A file passes if nothing in it fails and as many assertions pass and are skipped as `RESULTS.md` says.
+//! A file passes if nothing in it fails and as many assertions pass and are skipped as `RESULTS.md`
+//! says.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! `minirt show`: what the pages of a module's instances are, from the image to the next run, and what that costs.
+//! `minirt show`: what the pages of a module's instances are, from the image to the next run, and
+//! what that costs.
 
 use crate::guest::cache::Cache;
 use crate::guest::input::{Input, shown};
@@ -45,8 +46,8 @@ impl Output {
 /// Shows the module that the command line names.
 ///
 /// # Errors
-/// Returns what ends its instances early, after what was seen of them; or an error if it cannot be loaded, or what is
-/// shown cannot be written.
+/// Returns what ends its instances early, after what was seen of them; or an error if it cannot be
+/// loaded, or what is shown cannot be written.
 pub(crate) fn show(args: &ShowArgs) -> Result<(), Outcome> {
     let output = Output { html: args.html.clone(), svg: args.svg.clone(), width: args.width, times: !args.no_times };
     let (facts, end) = watch(args, &output)?;

@@ -15,7 +15,8 @@ use std::path::Path;
 /// Initialises the module that the command line names, and writes the artifact.
 ///
 /// # Errors
-/// Returns what ends the initialiser before its end, or an error if the artifact cannot be made or written.
+/// Returns what ends the initialiser before its end, or an error if the artifact cannot be made or
+/// written.
 pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<(), Outcome> {
     let engine = host::engine()?;
     let module = Source::files(args.allow_precompiled).load(&engine, &args.file)?;

@@ -1,5 +1,5 @@
-//! Reads the file on the command line, and tells artifacts from modules. The file is opened once and
-//! read once, because it can be a pipe.
+//! Reads the file on the command line, and tells artifacts from modules. The file is opened once
+//! and read once, because it can be a pipe.
 
 use super::system;
 use crate::options::size;
@@ -17,8 +17,8 @@ const MAGIC: &[u8] = b"\0asm";
 /// How many bytes decide what a file is.
 const START: usize = 4096;
 
-/// The most bytes of a module or a streamed artifact. Pipes and devices can be endless. Offsets in modules have 32
-/// bits, and this is far above what any compiler could take.
+/// The most bytes of a module or a streamed artifact. Pipes and devices can be endless. Offsets in
+/// modules have 32 bits, and this is far above what any compiler could take.
 const MOST: u64 = 2 << 30;
 
 /// A file as it was found.
@@ -33,7 +33,8 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// Opens a file, and reads it unless it is an artifact that can be mapped. `-` is standard input.
+    /// Opens a file, and reads it unless it is an artifact that can be mapped. `-` is standard
+    /// input.
     ///
     /// # Errors
     /// Returns an error if it cannot be read, or is neither a module nor an artifact.

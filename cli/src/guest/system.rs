@@ -4,7 +4,8 @@ use minirt::Error;
 use rustix::io::Errno;
 use std::io;
 
-/// Returns what to do about an error that comes from the operating system, or `None` if it comes from elsewhere.
+/// Returns what to do about an error that comes from the operating system, or `None` if it comes
+/// from elsewhere.
 pub(crate) fn help(error: &Error) -> Option<&'static str> {
     let errno = error.chain().find_map(|cause| {
         let system = cause.downcast_ref::<io::Error>().and_then(Errno::from_io_error);

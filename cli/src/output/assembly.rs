@@ -70,8 +70,9 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
-    /// Returns an entry of the address map as people read it, in a function that starts at `start`: the byte of the
-    /// module, and the instruction there. Code that belongs to none has both at the function's start alone.
+    /// Returns an entry of the address map as people read it, in a function that starts at `start`:
+    /// the byte of the module, and the instruction there. Code that belongs to none has both at the
+    /// function's start alone.
     fn instruction(&self, entry: usize, start: usize) -> (String, String) {
         let (offset, wasm) = self.map[entry];
         let first = self.map.partition_point(|(at, _)| *at < start);
@@ -119,7 +120,8 @@ struct Line {
     calls: Option<usize>,
 }
 
-/// Returns the instructions in `code`, which is at `offset` of the module's code, and its data as words.
+/// Returns the instructions in `code`, which is at `offset` of the module's code, and its data as
+/// words.
 fn disassemble(code: &[u8], offset: usize) -> Vec<Line> {
     use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, IntelFormatter, Mnemonic, OpKind};
     let mut formatter = IntelFormatter::new();
@@ -159,8 +161,8 @@ fn disassemble(code: &[u8], offset: usize) -> Vec<Line> {
     lines
 }
 
-/// Returns where the jump table ends that starts at a place in the code. Each of its words is the distance from there
-/// to a target. The nearest target is right behind it.
+/// Returns where the jump table ends that starts at a place in the code. Each of its words is the
+/// distance from there to a target. The nearest target is right behind it.
 fn jump_table_end(code: &[u8], table: usize) -> usize {
     let mut end = code.len();
     let mut at = table;

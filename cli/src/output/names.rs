@@ -8,8 +8,8 @@ const MOST: usize = 20;
 /// The most types of parameters or results that a signature shows.
 const MOST_TYPES: usize = 16;
 
-/// The most bytes of names that are compared with each other to find a similar one. The time for a pair of names is
-/// the product of their lengths.
+/// The most bytes of names that are compared with each other to find a similar one. The time for a
+/// pair of names is the product of their lengths.
 const LONGEST: usize = 100;
 /// The most names that are compared. A module can export a million.
 const CANDIDATES: usize = 10_000;
@@ -24,7 +24,8 @@ pub(crate) fn signature(name: &str, ty: &FuncType, module: Option<&Module>) -> S
     }
 }
 
-/// Returns a type as it is printed: structures and arrays by the names that the module has for them.
+/// Returns a type as it is printed: structures and arrays by the names that the module has for
+/// them.
 pub(crate) fn type_name(ty: &ValType, module: Option<&Module>) -> String {
     let ValType::Ref(RefType { nullable, heap }) = ty else { return ty.to_string() };
     let name = match heap {
@@ -64,8 +65,8 @@ pub(crate) fn listed(functions: &[(String, FuncType)], module: &Module) -> Vec<S
     lines
 }
 
-/// Returns the name that was probably meant: the one with the fewest edits, if these are few. Long names are not
-/// compared, nor are more than the first ten thousand.
+/// Returns the name that was probably meant: the one with the fewest edits, if these are few. Long
+/// names are not compared, nor are more than the first ten thousand.
 pub(crate) fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > LONGEST {
         return None;

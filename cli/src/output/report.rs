@@ -13,7 +13,8 @@ use std::process::ExitCode;
 pub(crate) const ERROR: u8 = 1;
 /// The exit code when the command line is invalid.
 pub(crate) const USAGE: u8 = 2;
-/// The exit code when the guest traps, or throws what nothing catches: what a shell shows for a process that aborted.
+/// The exit code when the guest traps, or throws what nothing catches: what a shell shows for a
+/// process that aborted.
 pub(crate) const TRAP: u8 = 134;
 
 /// The style of the word before what happened.
@@ -21,7 +22,8 @@ const ALARM: Style = AnsiColor::Red.on_default().bold();
 /// The style of the words before the reason and the help.
 const LABEL: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Decides when to use colours. Until it is called, and with `auto`, the terminal, NO_COLOR and CLICOLOR_FORCE decide.
+/// Decides when to use colours. Until it is called, and with `auto`, the terminal, NO_COLOR and
+/// CLICOLOR_FORCE decide.
 pub(crate) fn set_color(choice: ColorChoice) {
     let choice = match choice {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
@@ -86,7 +88,8 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(anstream::stderr(), "{LABEL}minirt:{LABEL:#} {}", printable::text(text));
 }
 
-/// Prints text with styles to standard output, and returns the exit code. A reader that is gone is not an error.
+/// Prints text with styles to standard output, and returns the exit code. A reader that is gone is
+/// not an error.
 pub(crate) fn say(text: &str) -> ExitCode {
     match printed(anstream::stdout().lock(), text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

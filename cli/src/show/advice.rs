@@ -83,8 +83,8 @@ fn is_initializer(module: &Module, name: &str) -> bool {
     matches!(module.get_export(name), Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty())
 }
 
-/// Measures the life of instances of the module, and of a snapshot that was taken after `init`. `None` if there can be
-/// no snapshot.
+/// Measures the life of instances of the module, and of a snapshot that was taken after `init`.
+/// `None` if there can be no snapshot.
 fn gain(args: &ShowArgs, subject: &Subject<'_>, init: Option<&str>) -> Option<(Duration, Duration)> {
     let mut store = subject.store().ok()?;
     let instance = subject.instantiate(&mut store).ok()?;

@@ -42,7 +42,8 @@ impl Facts {
         self.lives.iter().flat_map(|life| &life.stages)
     }
 
-    /// Returns the regions with the number of pages that a picture of each needs: the most that it ever had.
+    /// Returns the regions with the number of pages that a picture of each needs: the most that it
+    /// ever had.
     pub(crate) fn sizes(&self) -> Vec<(RegionKind, u64)> {
         let moments = || std::iter::once(&self.image).chain(self.stages().map(|stage| &stage.regions));
         let most = |kind: RegionKind| {

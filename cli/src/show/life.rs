@@ -68,7 +68,8 @@ impl<'a> Subject<'a> {
     /// Loads the module for an engine with this configuration, and decides what to call.
     ///
     /// # Errors
-    /// Returns an error if it cannot be loaded, its imports are not there, or it has no function to call.
+    /// Returns an error if it cannot be loaded, its imports are not there, or it has no function to
+    /// call.
     pub(crate) fn load(
         args: &'a ShowArgs,
         input: &Input,

@@ -2,9 +2,9 @@
 //! itself.
 //!
 //! Cranelift does the work; this decides where. The code of such a function is translated once more
-//! for all its callers. It runs in the caller's frame, so it leaves no frame of its own. That can be
-//! noticed by nobody but backtraces, because a function that calls nothing is innermost in them. So
-//! each of its instructions remembers which function it is from, and which call it stands for.
+//! for all its callers. It runs in the caller's frame, so it leaves no frame of its own. That can
+//! be noticed by nobody but backtraces, because a function that calls nothing is innermost in them.
+//! So each of its instructions remembers which function it is from, and which call it stands for.
 //!
 //! Code with fuel pays for such a function as it does elsewhere. With epochs, every function may
 //! call the runtime, so none is replaced.

@@ -150,8 +150,8 @@ impl CodeTables {
         Some(self.address_map.at_or_before(offset)?.wasm)
     }
 
-    /// Returns the byte offset in the module of the call that the code at this offset stands for, if
-    /// it is that of another function.
+    /// Returns the byte offset in the module of the call that the code at this offset stands for,
+    /// if it is that of another function.
     pub fn inlined_call(&self, offset: u32) -> Option<u32> {
         Some(self.inlined.at_or_before(offset)?.call).filter(|call| *call != NO_CALL)
     }

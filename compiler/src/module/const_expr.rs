@@ -54,7 +54,8 @@ pub trait Surroundings {
     fn func(&mut self, index: u32) -> Option<u128>;
     /// Returns the value of a global, if that is known.
     fn global(&mut self, index: u32) -> Option<u128>;
-    /// Makes an object of the type with this index, and returns a reference to it. `None` if that is not possible.
+    /// Makes an object of the type with this index, and returns a reference to it. `None` if that
+    /// is not possible.
     fn object(&mut self, ty: u32, contents: Contents<'_>) -> Option<u128>;
 }
 
@@ -76,8 +77,8 @@ impl ConstExpr {
         })
     }
 
-    /// Returns its value (specification, section 4.4.11), given the types of the module and what it depends on. `None`
-    /// if something of that is not known.
+    /// Returns its value (specification, section 4.4.11), given the types of the module and what it
+    /// depends on. `None` if something of that is not known.
     pub fn evaluate(&self, types: &[TypeDef], surroundings: &mut impl Surroundings) -> Option<u128> {
         let mut stack = Vec::with_capacity(1);
         for op in &self.0 {

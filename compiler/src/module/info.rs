@@ -1,8 +1,8 @@
 //! Holds the plain description of a module, in terms of the specification alone.
 //!
-//! Everything later (layout, image, code, the runtime's type checks, `minirt inspect`) reads this and
-//! nothing of the binary. No type of wasmparser or Cranelift appears here, and nothing about where
-//! things sit in memory.
+//! Everything later (layout, image, code, the runtime's type checks, `minirt inspect`) reads this
+//! and nothing of the binary. No type of wasmparser or Cranelift appears here, and nothing about
+//! where things sit in memory.
 
 use super::composite::{CompositeType, TypeDef};
 use super::const_expr::ConstExpr;
@@ -48,8 +48,8 @@ pub struct Export {
 pub struct FuncDecl {
     /// Its type, an index into [`ModuleInfo::types`].
     pub ty: u32,
-    /// Whether a reference to it can exist: it is exported, an element, in a global or named by `ref.func`.
-    /// Only such functions have a funcref record.
+    /// Whether a reference to it can exist: it is exported, an element, in a global or named by
+    /// `ref.func`. Only such functions have a funcref record.
     pub escapes: bool,
     /// Where its body starts, as a byte offset into the module. 0 for an import.
     pub body: u32,
@@ -117,8 +117,8 @@ impl ElementItems {
         self.len() == 0
     }
 
-    /// Returns the values of the elements from `start` on, given what stands for a function and the value of an
-    /// expression.
+    /// Returns the values of the elements from `start` on, given what stands for a function and the
+    /// value of an expression.
     pub fn values<V>(
         &self,
         start: usize,
@@ -145,7 +145,8 @@ pub struct DataSegment {
 
 /// A whole module, described.
 ///
-/// In every index space the imports come first, as in the specification; `num_imported_*` says how many.
+/// In every index space the imports come first, as in the specification; `num_imported_*` says how
+/// many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModuleInfo {
     /// Its name, if its name section gives one.
@@ -184,7 +185,8 @@ pub struct ModuleInfo {
     pub num_imported_tags: u32,
     /// Initial values of the defined globals, in order.
     pub global_inits: Vec<ConstExpr>,
-    /// The first values of defined tables where they are not null: the table's index, and the value.
+    /// The first values of defined tables where they are not null: the table's index, and the
+    /// value.
     pub table_inits: Vec<(u32, ConstExpr)>,
     /// Element segments, in order. A compiled module has only those that its instances can use.
     pub elements: Vec<ElementSegment>,
@@ -217,12 +219,14 @@ impl ModuleInfo {
         self.type_at(self.funcs[func as usize].ty)
     }
 
-    /// Returns the function type of the tag with this index: its parameters are what exceptions carry.
+    /// Returns the function type of the tag with this index: its parameters are what exceptions
+    /// carry.
     pub fn tag_type(&self, tag: u32) -> &FuncType {
         self.type_at(self.tags[tag as usize])
     }
 
-    /// Returns whether it defines a type of structures or arrays, so that its instances need a heap.
+    /// Returns whether it defines a type of structures or arrays, so that its instances need a
+    /// heap.
     pub fn needs_heap(&self) -> bool {
         self.types.iter().any(|ty| ty.composite.as_func().is_none())
     }
@@ -278,7 +282,8 @@ impl ModuleInfo {
         self.data.get(found)
     }
 
-    /// Forgets all segments but those for which the functions return true, and the bytes of data that are left unused.
+    /// Forgets all segments but those for which the functions return true, and the bytes of data
+    /// that are left unused.
     pub fn retain_segments(&mut self, element: impl Fn(&ElementSegment) -> bool, data: impl Fn(&DataSegment) -> bool) {
         self.elements.retain(element);
         let before = self.data.len();

@@ -1,6 +1,7 @@
 //! Describes a module as the specification does: from bytes to a validated, plain description.
 //!
-//! From `convert` on, files know wasmparser. Nothing here knows Cranelift, or where anything is in memory.
+//! From `convert` on, files know wasmparser. Nothing here knows Cranelift, or where anything is in
+//! memory.
 
 mod types;
 mod externs;

@@ -1,4 +1,5 @@
-//! Measures what it costs to note who writes each page first: one run writes some pages, then there is a reset.
+//! Measures what it costs to note who writes each page first: one run writes some pages, then there
+//! is a reset.
 //!
 //! ```sh
 //! cargo bench -p minirt --bench drive_attribution -- 1000

@@ -164,8 +164,9 @@ impl WasmBacktrace {
         innermost.frames.into_iter().next()
     }
 
-    /// Adds the function whose code an address is in. If the code there stands for a call, that is the function which
-    /// is called, and its caller is added as well. Adds nothing for an address in a trampoline.
+    /// Adds the function whose code an address is in. If the code there stands for a call, that is
+    /// the function which is called, and its caller is added as well. Adds nothing for an address
+    /// in a trampoline.
     fn push(&mut self, store: &StoreInner, address: usize) {
         // A store can have many instances, and a call is mostly in few modules: those that it was
         // in before come first.

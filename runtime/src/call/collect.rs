@@ -1,7 +1,8 @@
 //! Collects what a store does not need any more: objects, exceptions, and values of the embedder.
 //!
-//! All three are found together, because they hold references to each other. Objects that are reachable move to the start
-//! of the heap; those of the image stay where they are. The others are marked, and what is not marked is freed.
+//! All three are found together, because they hold references to each other. Objects that are
+//! reachable move to the start of the heap; those of the image stay where they are. The others are
+//! marked, and what is not marked is freed.
 
 use super::roots::{visit_frames, visit_state};
 use crate::gc::{Evacuated, Evacuation, Others};
@@ -65,15 +66,18 @@ impl Plan {
     }
 }
 
-/// Collects. `frame` is that of what compiled code has called, or 0 in the host. `others` are references, as code holds
-/// them, that are needed besides; they are changed where what they lead to moves.
+/// Collects. `frame` is that of what compiled code has called, or 0 in the host. `others` are
+/// references, as code holds them, that are needed besides; they are changed where what they lead
+/// to moves.
 ///
-/// Returns the embedder's values that are not needed any more. Dropping them runs the embedder's code, which may panic.
+/// Returns the embedder's values that are not needed any more. Dropping them runs the embedder's
+/// code, which may panic.
 ///
 /// # Safety
-/// The store's activations must be on the stack. If there is a frame, it must be that of a function that keeps frame
-/// pointers and was called by compiled code of the innermost activation. No reference to an object may be anywhere but in
-/// roots and `others`, and no Rust reference point into the heap.
+/// The store's activations must be on the stack. If there is a frame, it must be that of a function
+/// that keeps frame pointers and was called by compiled code of the innermost activation. No
+/// reference to an object may be anywhere but in roots and `others`, and no Rust reference point
+/// into the heap.
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut [u64]) -> Vec<HostValue> {
@@ -86,8 +90,8 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
     let describe = |number| -> Option<CompositeType> { engine.types().get(number).map(|def| def.composite.clone()) };
     let Plan { base, from, start } = plan;
     let pinned = FIRST..from.start;
-    // SAFETY: the heap is readable up to its next object, and from the end of the image on it was written since it was
-    // made, or made writable by the plan.
+    // SAFETY: the heap is readable up to its next object, and from the end of the image on it was
+    // written since it was made, or made writable by the plan.
     let begun = unsafe { Evacuation::begin(base, from.clone(), start, buffer, &mut shapes, describe, found) };
     let mut evacuation = match begun {
         Ok(evacuation) => evacuation,
@@ -109,7 +113,8 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
         };
         others.iter_mut().for_each(&mut visit);
         store.roots.get_mut().visit(&mut visit);
-        // SAFETY: instances are alive, and none of the store's code runs now. The rest is the caller's promise.
+        // SAFETY: instances are alive, and none of the store's code runs now. The rest is the
+        // caller's promise.
         unsafe {
             store.instances.iter().for_each(|instance| visit_state(*instance, &mut visit));
             visit_frames(store.activation, frame, &mut visit);

@@ -1,8 +1,9 @@
 //! Roots: where a store holds references outside of its heap and its exceptions.
 //!
-//! Compiled code says in its stack maps where it holds references during each call. So all of them are found in the
-//! frames from the innermost one to the entry trampoline, for each call that is at work in the store. Others are in
-//! globals, tables and the kept values of element segments. Those of the embedder are in the store's own table.
+//! Compiled code says in its stack maps where it holds references during each call. So all of them
+//! are found in the frames from the innermost one to the entry trampoline, for each call that is at
+//! work in the store. Others are in globals, tables and the kept values of element segments. Those
+//! of the embedder are in the store's own table.
 
 use super::frames::callers;
 use crate::code::registry::{self, Text};
@@ -11,8 +12,9 @@ use crate::store::Activation;
 use minirt_compiler::instance::layout::{GlobalPlace, TablePlace};
 use std::ptr::NonNull;
 
-/// Visits what an instance holds in its globals, tables and element segments. A reference is a word of 64 bits, as code
-/// holds it, in a page that may not be writable unless it was written since the last reset.
+/// Visits what an instance holds in its globals, tables and element segments. A reference is a word
+/// of 64 bits, as code holds it, in a page that may not be writable unless it was written since the
+/// last reset.
 ///
 /// # Safety
 /// The instance must be alive, and nobody else use its state.
@@ -23,7 +25,8 @@ pub(super) unsafe fn visit_state(instance: NonNull<InstanceData>, visit: &mut im
         return;
     }
     let view = data.view();
-    // SAFETY: globals, tables and the values of element segments are part of the state; tables are as long as they say.
+    // SAFETY: globals, tables and the values of element segments are part of the state; tables are
+    // as long as they say.
     let mut visit_all = |at: i32, len: usize| unsafe {
         std::slice::from_raw_parts_mut(view.vmctx.at::<u64>(at), len).iter_mut().for_each(&mut *visit);
     };
@@ -47,12 +50,13 @@ pub(super) unsafe fn visit_state(instance: NonNull<InstanceData>, visit: &mut im
     }
 }
 
-/// Visits what the frames of compiled code hold, of all calls from `activation` on outwards. `frame` is that of what the
-/// innermost one's code has called, or 0 if that was the host.
+/// Visits what the frames of compiled code hold, of all calls from `activation` on outwards.
+/// `frame` is that of what the innermost one's code has called, or 0 if that was the host.
 ///
 /// # Safety
-/// The activations must be on the stack, and their store's innermost ones. If there is a frame, it must be that of a
-/// function that keeps frame pointers and was called by compiled code of the innermost activation.
+/// The activations must be on the stack, and their store's innermost ones. If there is a frame, it
+/// must be that of a function that keeps frame pointers and was called by compiled code of the
+/// innermost activation.
 pub(super) unsafe fn visit_frames(
     mut activation: *const Activation,
     mut frame: usize,
@@ -68,11 +72,13 @@ pub(super) unsafe fn visit_frames(
         }
         (activation, frame) = (active.previous, 0);
     }
-    // SAFETY: compiled code keeps a reference there while it waits, as it says, and reads it again when it goes on.
+    // SAFETY: compiled code keeps a reference there while it waits, as it says, and reads it again
+    // when it goes on.
     found.into_iter().for_each(|word| visit(unsafe { &mut *word }));
 }
 
-/// Finds where the callers of the function with a frame hold references, up to the entry trampoline's frame.
+/// Finds where the callers of the function with a frame hold references, up to the entry
+/// trampoline's frame.
 ///
 /// # Safety
 /// As for [`callers`].

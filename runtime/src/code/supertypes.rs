@@ -1,6 +1,8 @@
-//! Keeps the supertypes of an engine's types where compiled code can read them: in one table, by the numbers of types.
+//! Keeps the supertypes of an engine's types where compiled code can read them: in one table, by
+//! the numbers of types.
 //!
-//! The table is a reservation for all numbers that there can be. Only the parts that have been written are accessible.
+//! The table is a reservation for all numbers that there can be. Only the parts that have been
+//! written are accessible.
 
 use crate::sys::mapping::{Access, Reservation};
 use anyhow::{Context, Result};
@@ -36,7 +38,8 @@ impl SupertypeTable {
         self.reservation.base().as_ptr().expose_provenance()
     }
 
-    /// Writes the entry of a type: the types that it extends, beginning with the one that extends none, and itself.
+    /// Writes the entry of a type: the types that it extends, beginning with the one that extends
+    /// none, and itself.
     ///
     /// # Errors
     /// Returns an error if there is no memory for it.
@@ -52,7 +55,8 @@ impl SupertypeTable {
         let types = types.chain(std::iter::repeat(NONE));
         for (index, ty) in (0..DEPTH as usize).zip(types) {
             let entry = self.reservation.at(at + size_of::<u32>() * index).cast::<AtomicU32>();
-            // SAFETY: the entry is accessible and aligned. Compiled code only reads it, and only for types that it knows.
+            // SAFETY: the entry is accessible and aligned. Compiled code only reads it, and only
+            // for types that it knows.
             unsafe { &*entry }.store(ty, Relaxed);
         }
         Ok(())

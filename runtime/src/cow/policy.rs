@@ -178,8 +178,8 @@ impl Verification {
         Self { countdown: Self::FIRST, interval: Self::FIRST, early, early_checks, rounds: 0, unwritten: Vec::new() }
     }
 
-    /// Counts a reset after which `kept` pages are kept, instead of `before`. Says whether it should
-    /// compare.
+    /// Counts a reset after which `kept` pages are kept, instead of `before`. Says whether it
+    /// should compare.
     #[inline]
     pub(super) fn tick(&mut self, before: usize, kept: usize) -> bool {
         let due = self.countdown == 0;

@@ -6,8 +6,8 @@
 //! in the plan's pages.
 //!
 //! [`Tracking`] is what holds in one run. [`Adaptation`] follows the policy's advice from run to
-//! run. Where one of its functions fails, a part of the slot may be write-protected, or writable and
-//! not tracked: the slot is poisoned then.
+//! run. Where one of its functions fails, a part of the slot may be write-protected, or writable
+//! and not tracked: the slot is poisoned then.
 
 use super::budget::MappingBudget;
 use super::image::{Image, to_bytes, to_pages};
@@ -185,8 +185,8 @@ impl Adaptation {
         }
     }
 
-    /// Makes regions smaller if a check has found that runs write only `written` of their pages. The
-    /// slot must be clean but for that, without tenant.
+    /// Makes regions smaller if a check has found that runs write only `written` of their pages.
+    /// The slot must be clean but for that, without tenant.
     pub(super) fn shrink_regions(
         &mut self,
         space: &Reservation,
@@ -221,8 +221,8 @@ impl Adaptation {
     }
 
     /// Makes pages writable that tracking protects, and returns whether any was. They join the hot
-    /// set. After too many such writes in a run, makes everything writable. Safe to call in a signal
-    /// handler.
+    /// set. After too many such writes in a run, makes everything writable. Safe to call in a
+    /// signal handler.
     #[inline]
     pub(super) fn allow_write(&mut self, space: &Reservation, image: &Image, pages: Range<Page>) -> Result<bool> {
         let Some(tracking) = &mut self.tracking else { return Ok(false) };

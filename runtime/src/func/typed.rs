@@ -16,8 +16,8 @@ const MAX_TYPED: usize = 16;
 
 impl Func {
     /// Checks the function's type once, for fast calls: every `P` must fit its parameters, and its
-    /// results must fit `R`. Arguments that are references of a more general type than the parameter
-    /// are checked at each call.
+    /// results must fit `R`. Arguments that are references of a more general type than the
+    /// parameter are checked at each call.
     ///
     /// # Errors
     /// Returns an error if the function has another type. The error shows both.

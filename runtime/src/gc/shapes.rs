@@ -61,7 +61,8 @@ impl Shape {
     }
 }
 
-/// The shapes of the types whose objects were seen in a heap. A type keeps its number as long as there are objects of it.
+/// The shapes of the types whose objects were seen in a heap. A type keeps its number as long as
+/// there are objects of it.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes {
     known: FxHashMap<u32, Shape>,
@@ -72,7 +73,8 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
-    /// Returns the shape of a type, by the engine's number for it. `describe` gives the type if it is not known yet.
+    /// Returns the shape of a type, by the engine's number for it. `describe` gives the type if it
+    /// is not known yet.
     #[inline]
     pub(super) fn find(&mut self, number: u32, describe: impl FnOnce(u32) -> Option<CompositeType>) -> Option<Shape> {
         match self.last {

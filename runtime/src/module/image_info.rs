@@ -173,7 +173,8 @@ impl<'a> Values<'a> {
         values
     }
 
-    /// Returns the value of an expression; `None` if it depends on an import. Functions and objects count as 0.
+    /// Returns the value of an expression; `None` if it depends on an import. Functions and objects
+    /// count as 0.
     fn of(&self, expr: &ConstExpr) -> Option<u128> {
         expr.evaluate(&self.info.types, &mut &*self)
     }

@@ -74,8 +74,8 @@ impl std::fmt::Debug for Module {
 
 impl Module {
     /// Returns the name that the module's name section gives to the type with one of the engine's
-    /// numbers ([`Engine::type_number`]), such as `$point`, without the `$`. It is the guest's choice:
-    /// print it as [`Printable`](crate::Printable).
+    /// numbers ([`Engine::type_number`]), such as `$point`, without the `$`. It is the guest's
+    /// choice: print it as [`Printable`](crate::Printable).
     pub fn type_name(&self, number: u32) -> Option<&str> {
         self.prototype().type_name(number)
     }

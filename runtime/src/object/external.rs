@@ -6,8 +6,8 @@ use anyhow::{Result, format_err};
 use std::any::Any;
 
 impl ExternRef {
-    /// Creates a reference to a value, for Wasm to hold. If there are many, those that nothing refers
-    /// to are dropped first, as by [`Store::gc`](crate::Store::gc).
+    /// Creates a reference to a value, for Wasm to hold. If there are many, those that nothing
+    /// refers to are dropped first, as by [`Store::gc`](crate::Store::gc).
     ///
     /// # Errors
     /// Returns an error if the store has 2^29 values already.
@@ -34,8 +34,8 @@ impl ExternRef {
         Ok(Rooted::of(store.root(store.word(any.root)?)))
     }
 
-    /// Returns the value. `None` if the reference is the guest's own: made by `extern.convert_any` of
-    /// something that is not the host's.
+    /// Returns the value. `None` if the reference is the guest's own: made by `extern.convert_any`
+    /// of something that is not the host's.
     ///
     /// # Errors
     /// Returns an error if the reference belongs to another store, or may not be used any more

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure, format_err};
 use minirt_compiler::instance::layout::object::{field_offset, field_offsets};
 use minirt_compiler::module::{FieldType, StructType};
 
-/// The type of structures that the embedder makes, ready for use. It serves all stores of an engine.
+/// The type of structures that the embedder makes, ready for use. It serves all stores of an
+/// engine.
 #[derive(Debug)]
 pub struct StructRefPre(Allocator<StructType>);
 

@@ -24,7 +24,8 @@ impl<O: FnMut(u32, Contents<'_>) -> Option<u128>> Surroundings for Live<'_, O> {
     }
 }
 
-/// Returns the value of a constant expression in an instance, as Wasm sees it. It must make no objects.
+/// Returns the value of a constant expression in an instance, as Wasm sees it. It must make no
+/// objects.
 ///
 /// # Safety
 /// The view's imports must be written, and the globals that the expression names be initialised.
@@ -34,7 +35,8 @@ pub(crate) unsafe fn evaluate(view: View<'_>, expr: &ConstExpr) -> u128 {
     value.expect("the expression is valid, and makes no objects")
 }
 
-/// Does the same, and makes objects with `object`, given the index of the type. `None` if `object` returns that.
+/// Does the same, and makes objects with `object`, given the index of the type. `None` if `object`
+/// returns that.
 ///
 /// # Safety
 /// As for [`evaluate`].

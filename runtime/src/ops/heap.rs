@@ -23,14 +23,16 @@ unsafe fn control(memory: MemorySpace, at: u64) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// Makes room for an object of `size` bytes, a multiple of [`object::ALIGN`]. Returns its offset, and `None` if there is no
-/// room. Never collects: what makes an instance holds references that no root has.
+/// Makes room for an object of `size` bytes, a multiple of [`object::ALIGN`]. Returns its offset,
+/// and `None` if there is no room. Never collects: what makes an instance holds references that no
+/// root has.
 ///
 /// # Errors
 /// Returns the limiter's error.
 ///
 /// # Safety
-/// No Rust reference may point into the heap of the store, and nobody else use the description of its instance.
+/// No Rust reference may point into the heap of the store, and nobody else use the description of
+/// its instance.
 pub(crate) unsafe fn extend(store: &mut StoreInner, size: u64) -> Result<Option<u64>> {
     let Some(Heap { memory, .. }) = store.heap else { return Ok(None) };
     // SAFETY: the caller's promise.
@@ -57,18 +59,18 @@ pub(crate) unsafe fn allocate(store: &mut StoreInner, size: u64) -> Result<Optio
     unsafe { allocate_from(store, size, 0) }
 }
 
-/// Makes room for an object as [`extend`] does, and collects if it is time to, or there is no room otherwise. `frame` is
-/// that of what compiled code has called, or 0 in the host.
+/// Makes room for an object as [`extend`] does, and collects if it is time to, or there is no room
+/// otherwise. `frame` is that of what compiled code has called, or 0 in the host.
 ///
-/// After a collection there has to be room for a sixteenth of what is left, too. So what collections cost is in proportion
-/// to what code allocates, also where it is close to its limit.
+/// After a collection there has to be room for a sixteenth of what is left, too. So what
+/// collections cost is in proportion to what code allocates, also where it is close to its limit.
 ///
 /// # Errors
 /// Returns the limiter's error.
 ///
 /// # Panics
-/// Panics with the panic of the embedder's code, if a value of the embedder was dropped. There is no object then, and
-/// otherwise the store is as it should be.
+/// Panics with the panic of the embedder's code, if a value of the embedder was dropped. There is
+/// no object then, and otherwise the store is as it should be.
 ///
 /// # Safety
 /// As for [`extend`] and [`collect()`].
@@ -168,7 +170,8 @@ pub(crate) unsafe fn tidy(store: &mut StoreInner) -> Result<(), Trap> {
     cleared
 }
 
-/// Grows a heap to at least `wanted` bytes, and as far as it may go without a collection if there is room.
+/// Grows a heap to at least `wanted` bytes, and as far as it may go without a collection if there
+/// is room.
 ///
 /// # Safety
 /// As for [`extend`].
@@ -181,7 +184,8 @@ unsafe fn grow(store: &mut StoreInner, memory: MemorySpace, wanted: u64) -> Resu
     unsafe { Ok(heap_grow(store, memory, roomy - now)? || least < roomy && heap_grow(store, memory, least - now)?) }
 }
 
-/// Makes an object that holds values as Wasm sees them. `number` is the engine's for its type. Returns the reference.
+/// Makes an object that holds values as Wasm sees them. `number` is the engine's for its type.
+/// Returns the reference.
 ///
 /// # Errors
 /// Returns an error if there is no room, and the limiter's.

@@ -1,7 +1,7 @@
 //! Holds what all instances of a module share: description, layout, code and image.
 //!
-//! A module has one, and so has every snapshot: the same description and code with another image. Users hold it through
-//! a `Module`; instances keep it alive on their own.
+//! A module has one, and so has every snapshot: the same description and code with another image.
+//! Users hold it through a `Module`; instances keep it alive on their own.
 
 use crate::code::LoadedCode;
 use crate::cow::Image;
@@ -21,8 +21,8 @@ pub(crate) struct Prototype {
     pub(crate) program: Arc<Program>,
     pub(crate) image: Arc<Image>,
     pub(crate) remaining: Remaining,
-    /// For each memory that the module defines besides the first, and behind them for the heap if it needs one, what an
-    /// instance with nothing but that is made from.
+    /// For each memory that the module defines besides the first, and behind them for the heap if
+    /// it needs one, what an instance with nothing but that is made from.
     pub(crate) extra_memories: Vec<Arc<Self>>,
     /// The handle that embedders hold, as long as one of them does.
     pub(crate) handle: OnceLock<Weak<dyn Any + Send + Sync>>,
@@ -36,8 +36,9 @@ pub(crate) struct Program {
     pub(crate) info: ModuleInfo,
     pub(crate) layout: Layout,
     pub(crate) code: Arc<LoadedCode>,
-    /// The engine's number for each type. Where the embedder defines something, the description has no types, but names
-    /// them by the engine's numbers from the start: then these are the ones that it names.
+    /// The engine's number for each type. Where the embedder defines something, the description has
+    /// no types, but names them by the engine's numbers from the start: then these are the ones
+    /// that it names.
     pub(crate) types: RegisteredTypes,
 }
 

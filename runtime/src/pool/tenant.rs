@@ -46,7 +46,8 @@ pub(crate) struct InstanceData {
     /// module defines.
     pub(crate) index: u32,
     pub(crate) role: Role,
-    /// Whether the references in its state lead into its store's heap. Not so before it was attached to it.
+    /// Whether the references in its state lead into its store's heap. Not so before it was
+    /// attached to it.
     pub(crate) is_attached: bool,
     /// The closures that its imports point to, kept for as long as they do.
     pub(crate) closures: Option<Arc<Closures>>,

@@ -1,7 +1,8 @@
 //! Describes the heap of a store: where its structures and arrays are.
 //!
-//! The first instance of the store whose module has types of structures or arrays brings the heap: the memory of an
-//! instance that has nothing else. All later ones share it. If the embedder makes an object before, its heap is the store's.
+//! The first instance of the store whose module has types of structures or arrays brings the heap:
+//! the memory of an instance that has nothing else. All later ones share it. If the embedder makes
+//! an object before, its heap is the store's.
 
 use crate::gc::Shapes;
 use crate::types::RegisteredTypes;
@@ -11,21 +12,23 @@ use rustc_hash::FxHashMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-/// The least bytes of new objects between two collections: they stay in a processor's cache, and an instance that makes
-/// few objects writes few pages.
+/// The least bytes of new objects between two collections: they stay in a processor's cache, and an
+/// instance that makes few objects writes few pages.
 const LEAST: u64 = 512 << 10;
 
 /// The most bytes of a buffer for collections that a heap keeps.
 const KEPT: u64 = 4 << 20;
 
-/// What the place of an object is filled with after it moved, if the engine collects to find faults.
+/// What the place of an object is filled with after it moved, if the engine collects to find
+/// faults.
 const POISON: u8 = 0xa5;
 
 /// The heap of a store.
 #[derive(Debug)]
 pub(crate) struct Heap {
     pub(crate) memory: MemorySpace,
-    /// The instance that brought it, by its place in the store. The instance of the memory is behind it.
+    /// The instance that brought it, by its place in the store. The instance of the memory is
+    /// behind it.
     pub(crate) owner_index: u32,
     /// References to functions in objects are distances from here.
     pub(crate) owner: VmContext,
@@ -42,7 +45,8 @@ pub(crate) struct Heap {
     highest: u64,
     /// How far objects may reach before the next collection.
     pub(crate) collect_at: u64,
-    /// If the engine collects to find faults: after how many allocations, and how many of them are left.
+    /// If the engine collects to find faults: after how many allocations, and how many of them are
+    /// left.
     zeal: Option<(NonZeroU32, u32)>,
     shapes: Shapes,
     /// A buffer for the next collection.
@@ -60,7 +64,8 @@ pub(crate) struct ObjectHeader {
 }
 
 impl Heap {
-    /// Keeps a type known as long as the store. `hold` is asked for a reference to it, at most once.
+    /// Keeps a type known as long as the store. `hold` is asked for a reference to it, at most
+    /// once.
     pub(crate) fn hold(&mut self, number: u32, hold: impl FnOnce() -> RegisteredTypes) {
         self.types.entry(number).or_insert_with(hold);
     }
@@ -70,13 +75,15 @@ impl Heap {
         self.memory.base.wrapping_sub(BIAS as usize)
     }
 
-    /// Returns the 64 bits at an offset, which has to be a multiple of 8. `None` if they are not within the heap.
+    /// Returns the 64 bits at an offset, which has to be a multiple of 8. `None` if they are not
+    /// within the heap.
     pub(crate) fn word(&self, offset: u64) -> Option<u64> {
         let end = BIAS + self.memory.len();
         if offset < BIAS || offset.checked_add(8)? > end || !offset.is_multiple_of(8) {
             return None;
         }
-        // SAFETY: the word is within the memory, which belongs to a live instance, and it is aligned.
+        // SAFETY: the word is within the memory, which belongs to a live instance, and it is
+        // aligned.
         Some(unsafe { *self.base().wrapping_add(offset as usize).cast::<u64>() })
     }
 
@@ -90,8 +97,8 @@ impl Heap {
         Some(ObjectHeader { ty: ty & !ARRAY_FLAG, is_array: ty & ARRAY_FLAG != 0, len })
     }
 
-    /// Describes the heap in a memory that nobody has used yet. `owner` is the instance that brought it. `zeal` says after
-    /// how many allocations to collect, if that is to find faults.
+    /// Describes the heap in a memory that nobody has used yet. `owner` is the instance that
+    /// brought it. `zeal` says after how many allocations to collect, if that is to find faults.
     pub(crate) fn new(memory: MemorySpace, owner_index: u32, owner: VmContext, zeal: Option<NonZeroU32>) -> Self {
         let mut heap = Self {
             memory,
@@ -143,7 +150,8 @@ impl Heap {
         now
     }
 
-    /// Returns by how many bytes the next collection moves all objects back, to find faults: never twice by as many.
+    /// Returns by how many bytes the next collection moves all objects back, to find faults: never
+    /// twice by as many.
     pub(crate) fn shift(&self) -> u64 {
         let moved = self.start != self.image_end + ALIGN;
         if self.zeal.is_none() {
@@ -170,14 +178,15 @@ impl Heap {
         self.live_end - self.start
     }
 
-    /// Returns the offsets of what objects have left behind that moved since the memory was as in the image.
+    /// Returns the offsets of what objects have left behind that moved since the memory was as in
+    /// the image.
     pub(crate) fn left_behind(&self) -> Range<u64> {
         self.next()..self.highest.max(self.next())
     }
 
-    /// Decides when to collect the next time. `scanned` is how many bytes the last collection had to look at besides the
-    /// objects that it moved. It is paid for by at least a quarter as many bytes of new objects, and each byte that it
-    /// moved by two.
+    /// Decides when to collect the next time. `scanned` is how many bytes the last collection had
+    /// to look at besides the objects that it moved. It is paid for by at least a quarter as many
+    /// bytes of new objects, and each byte that it moved by two.
     pub(crate) fn set_pace(&mut self, scanned: u64) {
         self.collect_at = self.next() + LEAST.max(2 * self.live()).max(scanned / 4);
     }
@@ -192,7 +201,8 @@ impl Heap {
         }
         self.highest = self.highest.max(from.end).max(end);
         (self.start, self.live_end) = (start, end);
-        // SAFETY: the caller's promise; where the next object goes has been written when the first one was made.
+        // SAFETY: the caller's promise; where the next object goes has been written when the first
+        // one was made.
         unsafe {
             *self.base().wrapping_add(NEXT as usize).cast::<u64>() = end;
             if self.zeal.is_some() {

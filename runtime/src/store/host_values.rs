@@ -41,8 +41,8 @@ impl HostValues {
         self.len() >= self.enough.max(FEW)
     }
 
-    /// Adds a value, and returns the reference to it as Wasm holds it. Gives the value back if there
-    /// are too many.
+    /// Adds a value, and returns the reference to it as Wasm holds it. Gives the value back if
+    /// there are too many.
     pub(crate) fn add(&mut self, value: HostValue) -> Result<u64, HostValue> {
         let number = match self.free.pop() {
             Some(number) => number,

@@ -175,7 +175,8 @@ impl RootSet {
         self.scoped.len()
     }
 
-    /// Ends a scope that began when there were so many scoped entries. Scopes inside it end with it.
+    /// Ends a scope that began when there were so many scoped entries. Scopes inside it end with
+    /// it.
     #[inline]
     pub(crate) fn end_scope(&mut self, scope: usize) {
         if self.scoped.len() > scope {
@@ -188,8 +189,8 @@ impl RootSet {
         self.scoped.reserve(additional);
     }
 
-    /// Calls `visit` with each reference that the embedder holds, to be read or replaced by the same
-    /// object's new one. None is null or a small integer.
+    /// Calls `visit` with each reference that the embedder holds, to be read or replaced by the
+    /// same object's new one. None is null or a small integer.
     pub(crate) fn visit(&mut self, mut visit: impl FnMut(&mut u64)) {
         self.drop_unowned();
         let owned = self.owned.iter_mut().flatten().map(|owned| &mut owned.entry);

@@ -1,8 +1,8 @@
 //! Owns everything that lives and dies together: a store.
 //!
-//! Instances, host functions and host values are made in a store and stay until it is dropped. Handles are names for
-//! them. Since nothing in a store goes away before the store does, one instance may point to another without counting
-//! references.
+//! Instances, host functions and host values are made in a store and stay until it is dropped.
+//! Handles are names for them. Since nothing in a store goes away before the store does, one
+//! instance may point to another without counting references.
 
 use super::activation::Activation;
 use super::by_address::ByAddress;
@@ -33,9 +33,11 @@ use std::sync::Arc;
 ///
 /// Dropping a store ends all its instances and makes their slots ready for the next ones.
 pub struct Store<T> {
-    // Host cells hold addresses of the contents, so they must never move: a Box that is not used as one.
+    // Host cells hold addresses of the contents, so they must never move: a Box that is not used as
+    // one.
     data: NonNull<StoreData<T>>,
-    // Host functions know `T` and write it, so a store's `T` is exactly that, and no other lifetime will do.
+    // Host functions know `T` and write it, so a store's `T` is exactly that, and no other lifetime
+    // will do.
     invariant: PhantomData<fn(T) -> T>,
 }
 
@@ -69,7 +71,8 @@ pub(crate) struct StoreInner {
     pub(crate) depth: u32,
     /// The stack that the limit in the allowance is for.
     pub(crate) stack: StackLimit,
-    /// The addresses of a stack on which it is called, as the embedder has said; none if it has not.
+    /// The addresses of a stack on which it is called, as the embedder has said; none if it has
+    /// not.
     pub(crate) announced_stack: Range<usize>,
     /// Whether any instance may differ from its image: code ran, or the host wrote.
     pub(crate) touched: bool,
@@ -92,7 +95,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Runs a closure of the embedder's in the middle of a call from Wasm, through which nothing may unwind.
+    /// Runs a closure of the embedder's in the middle of a call from Wasm, through which nothing
+    /// may unwind.
     #[inline]
     pub(crate) fn catch<R>(run: impl FnOnce() -> Result<R>) -> Result<R, Self> {
         match catch_unwind(AssertUnwindSafe(run)) {
@@ -168,7 +172,8 @@ impl StoreInner {
         self.stack = stack;
     }
 
-    /// Returns the store's address, for its instances and host functions to find it by while it is lent to a call.
+    /// Returns the store's address, for its instances and host functions to find it by while it is
+    /// lent to a call.
     #[inline]
     pub(crate) fn address(&mut self) -> usize {
         std::ptr::from_mut(self).expose_provenance()
@@ -192,7 +197,8 @@ impl StoreInner {
     /// The context must be that of a function in a store that is alive.
     #[inline]
     pub(crate) unsafe fn of_host_function(context: *const HostContext) -> NonNull<Self> {
-        // SAFETY: the caller's promise. A function that no instance imports is one that was made in the store.
+        // SAFETY: the caller's promise. A function that no instance imports is one that was made in
+        // the store.
         unsafe {
             match (*context).importer {
                 Some(importer) => Self::of(importer),
@@ -214,7 +220,8 @@ impl StoreInner {
         }
     }
 
-    /// Writes the addresses of the heap, if there is one, to a host cell. Otherwise whatever code does there faults.
+    /// Writes the addresses of the heap, if there is one, to a host cell. Otherwise whatever code
+    /// does there faults.
     ///
     /// # Safety
     /// The host cell must be mapped, and nobody else use it.
@@ -262,8 +269,8 @@ impl StoreInner {
     }
 }
 
-// SAFETY: the pointers in a store are to what it owns, and none of its code runs while it can be moved, since
-// a running call borrows it.
+// SAFETY: the pointers in a store are to what it owns, and none of its code runs while it can be
+// moved, since a running call borrows it.
 unsafe impl Send for StoreInner {}
 // SAFETY: a shared store is only read.
 unsafe impl Sync for StoreInner {}

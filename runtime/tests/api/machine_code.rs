@@ -36,7 +36,8 @@ fn the_address_map_leads_from_code_to_instructions() {
     assert!(opcodes.contains(&0x6e), "i32.div_u has code: {opcodes:x?}");
 }
 
-/// Returns the lines of the file for `perf` whose functions are in the text of a module: offset, size and name.
+/// Returns the lines of the file for `perf` whose functions are in the text of a module: offset,
+/// size and name.
 fn perf_map(module: &Module) -> Vec<(usize, usize, String)> {
     let text = module.text();
     let map = std::fs::read_to_string(format!("/tmp/perf-{}.map", std::process::id())).unwrap();

@@ -1,6 +1,8 @@
-//! The collector: what code holds stays what it is wherever a collection happens, and what nobody holds goes.
+//! The collector: what code holds stays what it is wherever a collection happens, and what nobody
+//! holds goes.
 //!
-//! Every collection of an engine with zeal moves all objects that can move, and overwrites the places where they were.
+//! Every collection of an engine with zeal moves all objects that can move, and overwrites the
+//! places where they were.
 
 use crate::common::{STRATEGIES, call, call_i32, config, trap};
 use minirt::{
@@ -31,7 +33,8 @@ fn engines() -> Vec<(String, Engine)> {
     all
 }
 
-/// A host whose function `gc` collects, and whose function `back` calls the guest's export `inner`, which may collect.
+/// A host whose function `gc` collects, and whose function `back` calls the guest's export `inner`,
+/// which may collect.
 fn linker(engine: &Engine) -> Linker<()> {
     let mut linker = Linker::new(engine);
     linker
@@ -48,7 +51,8 @@ fn linker(engine: &Engine) -> Linker<()> {
     linker
 }
 
-/// Runs `run` of a module in each engine, several times in several stores, and checks what it returns.
+/// Runs `run` of a module in each engine, several times in several stores, and checks what it
+/// returns.
 fn check(text: &str, arguments: &[i32], expected: i32) {
     for (name, engine) in engines() {
         let module = Module::new(&engine, text).unwrap();
@@ -126,7 +130,8 @@ fn operands_below_a_call_are_kept() {
     );
 }
 
-/// Frames of two calls from the host, one inside the other, hold references while the host collects.
+/// Frames of two calls from the host, one inside the other, hold references while the host
+/// collects.
 #[test]
 fn a_collection_in_a_host_function_finds_the_frames_of_all_calls() {
     check(
@@ -339,7 +344,8 @@ fn exceptions_carry_references_and_objects_hold_exceptions() {
     );
 }
 
-/// So many exceptions that the list of them is full again and again, while each carries a live object.
+/// So many exceptions that the list of them is full again and again, while each carries a live
+/// object.
 #[test]
 fn exceptions_that_are_many_are_collected_with_what_they_carry() {
     check(

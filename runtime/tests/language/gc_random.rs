@@ -1,4 +1,5 @@
-//! Objects of the host and the guest, made, changed and forgotten at random, beside a model of them.
+//! Objects of the host and the guest, made, changed and forgotten at random, beside a model of
+//! them.
 
 use minirt::{
     AnyRef, Config, Engine, ExternRef, FieldType, HeapType, Instance, Module, Mutability, OwnedRooted, RefType,

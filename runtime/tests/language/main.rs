@@ -1,4 +1,5 @@
-//! What WebAssembly says that code does: its instructions, types and traps, and which modules are refused.
+//! What WebAssembly says that code does: its instructions, types and traps, and which modules are
+//! refused.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Defines what runtimes are compared by: values, outcomes of calls, and what an instance holds. Knows no
-//! runtime.
+//! Defines what runtimes are compared by: values, outcomes of calls, and what an instance holds.
+//! Knows no runtime.
 
 use std::fmt;
 
@@ -110,8 +110,8 @@ impl fmt::Debug for Content {
     }
 }
 
-/// The contents of an instance, as far as it is exported, which is all of it: by export, in the module's
-/// order.
+/// The contents of an instance, as far as it is exported, which is all of it: by export, in the
+/// module's order.
 pub type State = Vec<(String, Content)>;
 
 /// Returns the first difference between two states in words.

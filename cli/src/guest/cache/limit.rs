@@ -15,7 +15,8 @@ const MOST: u64 = 4 << 30;
 /// By default the cache takes at most one part in this many of the disk.
 const SHARE: u64 = 10;
 
-/// How long it is remembered that an entry was removed, and how many of them at most: the last ones.
+/// How long it is remembered that an entry was removed, and how many of them at most: the last
+/// ones.
 const REMEMBER: Duration = Duration::from_hours(24 * 30);
 const MOST_REMEMBERED: usize = 1000;
 

@@ -47,8 +47,8 @@ pub(crate) fn translate<'m>(
     Ok(())
 }
 
-/// Makes the prologue compare the stack pointer with the limit of the store. Stores change it often, and may have many
-/// instances.
+/// Makes the prologue compare the stack pointer with the limit of the store. Stores change it
+/// often, and may have many instances.
 fn set_stack_limit(target: &mut Function) {
     let vmctx = target.create_global_value(GlobalValueData::VMContext);
     let flags = target.dfg.mem_flags.insert(MemFlagsData::trusted()).expect("the first flags of a function");

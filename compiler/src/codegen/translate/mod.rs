@@ -1,8 +1,9 @@
 //! One function body to Cranelift IR.
 //!
-//! `state` holds what is known on the way, and `branch` the ways between blocks. The files from `numeric` on add the
-//! instructions, a family each ([`Instruction`](crate::module::instruction::Instruction) lists the families).
-//! Nothing here knows other functions' bodies, or what becomes of the IR.
+//! `state` holds what is known on the way, and `branch` the ways between blocks. The files from
+//! `numeric` on add the instructions, a family each
+//! ([`Instruction`](crate::module::instruction::Instruction) lists the families). Nothing here
+//! knows other functions' bodies, or what becomes of the IR.
 
 mod clause;
 mod tries;

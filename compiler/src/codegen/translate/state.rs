@@ -1,7 +1,8 @@
 //! Holds the state of translating one function body, and emits the loads, stores and calls that
 //! every family needs.
 //!
-//! The other files of this folder add the instructions, a family each, as methods of [`Translator`].
+//! The other files of this folder add the instructions, a family each, as methods of
+//! [`Translator`].
 
 use super::clause::{Clause, Handlers};
 use super::tries::TryShape;
@@ -240,16 +241,17 @@ impl<'m, 'b> Translator<'m, 'b> {
         self.locals.push(variable);
     }
 
-    /// Notes that a value of this type is a reference that the runtime has to find, if it is one: it is in the stack map
-    /// of each call during which the function holds it. All values of such types have to be noted where they are made.
+    /// Notes that a value of this type is a reference that the runtime has to find, if it is one:
+    /// it is in the stack map of each call during which the function holds it. All values of such
+    /// types have to be noted where they are made.
     pub(super) fn trace(&mut self, ty: ValType, value: Value) {
         if ty.is_traced() {
             self.b.declare_value_needs_stack_map(value);
         }
     }
 
-    /// Loads something of the instance that never changes while code runs. The load can be moved and merged with
-    /// others.
+    /// Loads something of the instance that never changes while code runs. The load can be moved
+    /// and merged with others.
     pub(super) fn load_constant(&mut self, ty: Type, base: Value, offset: i32, region: AliasRegion) -> Value {
         let flags = MemFlagsData::trusted().with_readonly().with_can_move().with_alias_region(Some(region));
         self.b.ins().load(ty, flags, base, offset)
@@ -286,7 +288,8 @@ impl<'m, 'b> Translator<'m, 'b> {
         }
     }
 
-    /// Returns a reference as the state keeps it: a funcref is the distance from its owner's vmctx. Null stays 0.
+    /// Returns a reference as the state keeps it: a funcref is the distance from its owner's vmctx.
+    /// Null stays 0.
     pub(super) fn encode_reference(&mut self, kind: RefKind, reference: Value, owner: Value) -> Value {
         match kind {
             RefKind::Func => {
@@ -331,7 +334,8 @@ impl<'m, 'b> Translator<'m, 'b> {
         self.b.inst_results(call)[0]
     }
 
-    /// Calls a function of the runtime that makes something grow. It can ask the embedder, and so can fail.
+    /// Calls a function of the runtime that makes something grow. It can ask the embedder, and so
+    /// can fail.
     pub(super) fn call_growth(&mut self, builtin: Builtin, arguments: &[Value]) -> Value {
         let before = self.call_builtin(builtin, arguments);
         let failed = self.b.ins().icmp_imm_s(IntCC::Equal, before, GROWTH_FAILED);

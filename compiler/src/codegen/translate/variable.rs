@@ -59,7 +59,8 @@ impl Translator<'_, '_> {
         let GlobalType { content, mutable } = self.module.info.globals[global as usize];
         let cell = self.cell(global);
         let (ty, region) = (value_type(content), self.regions.globals);
-        // A collector may move what a reference leads to, and then even a global that nothing sets changes.
+        // A collector may move what a reference leads to, and then even a global that nothing sets
+        // changes.
         let moves = matches!(content, ValType::Ref(ty) if ty.heap.kind() != RefKind::Func);
         let value = if mutable || moves {
             self.load(ty, cell.base, cell.displacement, region)

@@ -18,10 +18,11 @@ pub mod header {
     pub const ALLOWANCE: i32 = HOST + 8;
     /// Pointer to the runtime's own description of the instance.
     pub const INSTANCE: i32 = HOST + 16;
-    /// The base of the store's heap ([`object`](super::super::object)). Without a heap, it is vmctx, where all accesses
-    /// fault.
+    /// The base of the store's heap ([`object`](super::super::object)). Without a heap, it is
+    /// vmctx, where all accesses fault.
     pub const HEAP: i32 = HOST + 24;
-    /// vmctx of the instance that brought the heap: references to functions in objects are distances from there.
+    /// vmctx of the instance that brought the heap: references to functions in objects are
+    /// distances from there.
     pub const HEAP_OWNER: i32 = HOST + 32;
     /// Pointer to the engine's table of supertypes ([`supertypes`](super::supertypes)).
     pub const SUPERTYPES: i32 = HOST + 40;
@@ -31,8 +32,8 @@ pub mod header {
     pub const SIZE: u64 = CACHE_LINE;
 }
 
-/// The allowance of a store: what its code may use, as distances from where it is. Only metered code
-/// looks at fuel and epochs ([`Metering`](crate::Metering)).
+/// The allowance of a store: what its code may use, as distances from where it is. Only metered
+/// code looks at fuel and epochs ([`Metering`](crate::Metering)).
 pub mod allowance {
     /// Units of fuel that are left, 64 bits and signed. Below 0, code has used more than there was.
     pub const FUEL: i32 = 0;
@@ -55,19 +56,21 @@ pub mod activation {
     pub const STACK: i32 = 8;
     /// Address of the code that resumes there.
     pub const HANDLER: i32 = 16;
-    /// Where the trampoline's caller leaves the activation's address, as a distance from the trampoline's frame pointer.
-    /// It is the first argument that has no register, and lies above the saved frame pointer and the return address.
+    /// Where the trampoline's caller leaves the activation's address, as a distance from the
+    /// trampoline's frame pointer. It is the first argument that has no register, and lies above
+    /// the saved frame pointer and the return address.
     pub const FROM_FRAME: i32 = 16;
 }
 
-/// The engine's table of supertypes: for each type, by its number, the numbers of those that it extends.
+/// The engine's table of supertypes: for each type, by its number, the numbers of those that it
+/// extends.
 pub mod supertypes {
     /// Bytes of an entry, and its binary logarithm.
     pub const ENTRY_SIZE: u64 = 1 << ENTRY_SIZE_LOG2;
     /// See [`ENTRY_SIZE`].
     pub const ENTRY_SIZE_LOG2: u32 = 5;
-    /// How many numbers an entry has, 32 bits each. The first is that of the type that extends none; the type itself is
-    /// the last one. If there are more, only these are in the table.
+    /// How many numbers an entry has, 32 bits each. The first is that of the type that extends
+    /// none; the type itself is the last one. If there are more, only these are in the table.
     pub const DEPTH: u32 = 8;
     /// Stands where there are fewer. No type has it.
     pub const NONE: u32 = u32::MAX;
@@ -78,7 +81,8 @@ pub const VALUE_SIZE: u64 = 16;
 
 /// A function as something to point at: where references lead, and what an indirect call reads.
 ///
-/// Records of defined functions are part of the state; those of imported ones open their [`import_func`] entry.
+/// Records of defined functions are part of the state; those of imported ones open their
+/// [`import_func`] entry.
 pub mod func_record {
     /// Address of the machine code (tail calling convention).
     pub const CODE: i32 = 0;

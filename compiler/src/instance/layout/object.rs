@@ -1,8 +1,8 @@
 //! Lays out objects: what stands where in a structure or array, and what references to them are.
 //!
-//! All structures and arrays of a store are in its *heap*: the linear memory of an instance that has nothing else.
-//! Offsets count from the heap's *base*, which lies [`BIAS`] bytes before that memory, in its guard. So an access through
-//! null faults, whatever the field.
+//! All structures and arrays of a store are in its *heap*: the linear memory of an instance that
+//! has nothing else. Offsets count from the heap's *base*, which lies [`BIAS`] bytes before that
+//! memory, in its guard. So an access through null faults, whatever the field.
 //!
 //! ```text
 //!  base              base + BIAS                                    base + 4 GiB
@@ -12,20 +12,23 @@
 //!  ^ reference 0                                         no reference leads beyond
 //! ```
 //!
-//! A reference is a 32-bit number, held in 64 bits except within objects. 0 is null. The lowest bits say what else it is:
-//! 1 for an `i31`, whose value is above it; [`HOST_TAG`] for a value of the host; and 0 for an object, whose offset it is.
+//! A reference is a 32-bit number, held in 64 bits except within objects. 0 is null. The lowest
+//! bits say what else it is: 1 for an `i31`, whose value is above it; [`HOST_TAG`] for a value of
+//! the host; and 0 for an object, whose offset it is.
 //!
-//! An object starts with 8 bytes. The first four are its type's number in the engine, with [`ARRAY_FLAG`] for an array; in
-//! the image of a module that is not loaded they have the type's canonical index. The others are an array's length. Fields
-//! are in the order in which they are declared, each aligned to its size. So those of a supertype are where they are in
-//! its subtypes. Nothing in an object depends on where the heap is: a reference to a function is the distance from the
-//! vmctx of the instance that brought the heap.
+//! An object starts with 8 bytes. The first four are its type's number in the engine, with
+//! [`ARRAY_FLAG`] for an array; in the image of a module that is not loaded they have the type's
+//! canonical index. The others are an array's length. Fields are in the order in which they are
+//! declared, each aligned to its size. So those of a supertype are where they are in its subtypes.
+//! Nothing in an object depends on where the heap is: a reference to a function is the distance
+//! from the vmctx of the instance that brought the heap.
 
 use super::slot::MEMORY_RESERVED;
 use crate::module::{ArrayType, CompositeType, Contents, FieldType, RefKind, StorageType, StructType, ValType};
 use std::ops::Range;
 
-/// Bytes from the base of a heap to its first accessible byte. No field of a structure is further away than that.
+/// Bytes from the base of a heap to its first accessible byte. No field of a structure is further
+/// away than that.
 pub const BIAS: u64 = 1 << 20;
 /// The most bytes of a heap. The offset of each has 32 bits.
 pub const HEAP_MAX: u64 = MEMORY_RESERVED - BIAS;
@@ -54,7 +57,8 @@ pub const HOST_TAG: u32 = 2;
 /// The lowest bits of a reference to an exception. It never is where one of the others can be.
 pub const EXCEPTION_TAG: u32 = 4;
 
-/// Returns the bytes that a field or element takes. It is aligned to as many, but for vectors, which are aligned to 8.
+/// Returns the bytes that a field or element takes. It is aligned to as many, but for vectors,
+/// which are aligned to 8.
 pub const fn storage_size(ty: StorageType) -> u64 {
     match ty {
         StorageType::I8 => 1,
@@ -99,8 +103,8 @@ pub fn array_size(ty: &ArrayType, len: u32) -> u64 {
     (FIELDS + u64::from(len) * storage_size(ty.element_type())).next_multiple_of(ALIGN)
 }
 
-/// Returns the places of what an object holds and their types, and behind them the size of the whole. `len` is the
-/// length of an array.
+/// Returns the places of what an object holds and their types, and behind them the size of the
+/// whole. `len` is the length of an array.
 pub fn parts(ty: &CompositeType, len: u32) -> Parts<'_> {
     match ty {
         CompositeType::Struct(ty) => {
@@ -144,8 +148,8 @@ impl Parts<'_> {
     }
 }
 
-/// Appends an object to others, as they are in a heap: `number` is that of its type. `None` if it needs more than `room`
-/// bytes.
+/// Appends an object to others, as they are in a heap: `number` is that of its type. `None` if it
+/// needs more than `room` bytes.
 pub fn append(objects: &mut Vec<u8>, room: u64, number: u32, ty: &CompositeType, contents: Contents<'_>) -> Option<()> {
     let (flag, len) = match (ty, contents) {
         (CompositeType::Array(_), Contents::Values(values)) => (ARRAY_FLAG, values.len() as u32),

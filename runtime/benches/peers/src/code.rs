@@ -1,4 +1,5 @@
-//! Programs from beginning to end: how fast their code is, how long it takes to compile, how large it is.
+//! Programs from beginning to end: how fast their code is, how long it takes to compile, how large
+//! it is.
 
 use crate::machines::{on_minirt, on_wasmtime};
 use crate::race::{Pace, pin, processors};

@@ -1,4 +1,5 @@
-//! Translates instructions that make arrays, and those on single elements (specification, section 4.4.4).
+//! Translates instructions that make arrays, and those on single elements (specification, section
+//! 4.4.4).
 
 use super::object::Extension;
 use crate::base::trap::Trap;
@@ -85,7 +86,8 @@ impl Translator<'_, '_> {
         self.push(reference);
     }
 
-    /// Makes an array from a part of a segment. What is out of bounds there is so before anything is made.
+    /// Makes an array from a part of a segment. What is out of bounds there is so before anything
+    /// is made.
     fn array_new_segment(&mut self, builtin: Builtin, ty: u32, segment: u32) {
         let (length, from) = (self.pop(), self.pop());
         let zero = self.b.ins().iconst(I64, 0);
@@ -106,8 +108,9 @@ impl Translator<'_, '_> {
         self.push(value);
     }
 
-    /// Returns the address [`FIELDS`] bytes before an element, and the base of the heap if the index is out of bounds,
-    /// where all accesses fault. Traps if the array is null. As for tables, no branch decides this.
+    /// Returns the address [`FIELDS`] bytes before an element, and the base of the heap if the
+    /// index is out of bounds, where all accesses fault. Traps if the array is null. As for tables,
+    /// no branch decides this.
     fn element_address(&mut self, ty: StorageType, reference: Value, index: Value) -> Value {
         let object = self.object(reference);
         let length = self.array_length(object);

@@ -53,8 +53,8 @@ impl Translator<'_, '_> {
         self.init_elements(builtin, ty, segment, [reference, at, from, count]);
     }
 
-    /// Calls the builtin that copies a part of a segment: to which array, where in it, from where in the segment, how
-    /// much.
+    /// Calls the builtin that copies a part of a segment: to which array, where in it, from where
+    /// in the segment, how much.
     pub(super) fn init_elements(&mut self, builtin: Builtin, ty: u32, segment: u32, [to, at, from, count]: [Value; 4]) {
         let trap = match builtin {
             Builtin::ArrayInitElem => Trap::TableOutOfBounds,
@@ -65,7 +65,8 @@ impl Translator<'_, '_> {
         self.call_checked(builtin, &[to, segment, size, at, from, count], trap);
     }
 
-    /// Returns the address of the first of `count` elements. Traps if not all of them are in the array, or it is null.
+    /// Returns the address of the first of `count` elements. Traps if not all of them are in the
+    /// array, or it is null.
     fn elements_in_bounds(&mut self, ty: StorageType, reference: Value, at: Value, count: Value) -> Value {
         let object = self.object(reference);
         let length = self.array_length(object);

@@ -1,8 +1,8 @@
 //! Translates casts, and branches on them (specification, section 4.4.4).
 //!
-//! Whether an object has a type is one comparison if no type can extend it. Otherwise the engine's table has the types
-//! that the object's type extends, by how many others each extends in turn: that is one more load. Only types that
-//! extend many others are asked about out of line.
+//! Whether an object has a type is one comparison if no type can extend it. Otherwise the engine's
+//! table has the types that the object's type extends, by how many others each extends in turn:
+//! that is one more load. Only types that extend many others are asked about out of line.
 
 use crate::base::trap::Trap;
 use crate::codegen::translate::branch::block_args;

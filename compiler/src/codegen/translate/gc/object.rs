@@ -1,7 +1,7 @@
 //! Translates what all objects have in common: how they are found, read, written and made.
 //!
-//! A reference is 64 bits wide here, and its upper half is 0. An object is at `heap + reference`, and null is in the
-//! guard before the heap. So the access to a field is the check for null.
+//! A reference is 64 bits wide here, and its upper half is 0. An object is at `heap + reference`,
+//! and null is in the guard before the heap. So the access to a field is the check for null.
 
 use crate::base::trap::Trap;
 use crate::codegen::abi::{trap_code, value_type};
@@ -27,8 +27,8 @@ impl Translator<'_, '_> {
         self.load_heap_word(header::HEAP)
     }
 
-    /// Loads a word of the host cell that says where the heap is. A module that brings none can get one during any call:
-    /// with another instance of its store.
+    /// Loads a word of the host cell that says where the heap is. A module that brings none can get
+    /// one during any call: with another instance of its store.
     fn load_heap_word(&mut self, at: i32) -> Value {
         if self.module.info.needs_heap() {
             self.load_constant(I64, self.vmctx, at, self.regions.host)
@@ -109,7 +109,8 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Stores what [`Self::encode_part`] returned to a field or element. `trap` is as in [`Self::load_part`].
+    /// Stores what [`Self::encode_part`] returned to a field or element. `trap` is as in
+    /// [`Self::load_part`].
     pub(super) fn store_part(
         &mut self,
         ty: StorageType,
@@ -143,10 +144,12 @@ impl Translator<'_, '_> {
         self.load_constant(I32, self.vmctx, self.module.layout.type_id(canonical), self.regions.records)
     }
 
-    /// Makes an object of a type and size, which is a multiple of [`ALIGN`] and less than 2^40. Returns the reference and
-    /// the address. Its fields and elements can hold anything. `length` is an array's.
+    /// Makes an object of a type and size, which is a multiple of [`ALIGN`] and less than 2^40.
+    /// Returns the reference and the address. Its fields and elements can hold anything. `length`
+    /// is an array's.
     ///
-    /// This may collect, and so move every other object: addresses that were computed before are not right any more.
+    /// This may collect, and so move every other object: addresses that were computed before are
+    /// not right any more.
     pub(super) fn allocate(&mut self, ty: u32, size: Value, length: Option<Value>) -> (Value, Value) {
         let heap = self.heap();
         let flags = MemFlagsData::trusted().with_alias_region(Some(self.regions.heap_control));

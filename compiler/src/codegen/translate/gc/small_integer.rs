@@ -1,5 +1,5 @@
-//! Translates instructions on references that need no object: small integers, conversions and comparisons
-//! (specification, section 4.4.4).
+//! Translates instructions on references that need no object: small integers, conversions and
+//! comparisons (specification, section 4.4.4).
 
 use crate::base::trap::Trap;
 use crate::codegen::translate::state::Translator;

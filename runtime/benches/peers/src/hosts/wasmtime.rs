@@ -1,4 +1,5 @@
-//! wasmtime, in three configurations. Its frozen guests are modules that its own tool, Wizer, pre-initialised.
+//! wasmtime, in three configurations. Its frozen guests are modules that its own tool, Wizer,
+//! pre-initialised.
 
 use crate::guests::Guest;
 use crate::service::{Host, Service, Start, service};
@@ -14,7 +15,8 @@ type Pre = wasmtime::InstancePre<()>;
 
 service!(wasmtime);
 
-/// No memory may be larger than this with the pooling allocator, and so many bytes may stay resident.
+/// No memory may be larger than this with the pooling allocator, and so many bytes may stay
+/// resident.
 const LARGEST: usize = 256 << 20;
 
 fn resets(_: &Engine) -> Option<String> {
@@ -31,7 +33,8 @@ impl Wasmtime {
         Ok(Self { engine: Engine::new(&Config::new())? })
     }
 
-    /// With the pooling allocator; with `scan`, all written pages are found and copied back, and stay resident.
+    /// With the pooling allocator; with `scan`, all written pages are found and copied back, and
+    /// stay resident.
     pub(crate) fn pooling(live: u32, scan: bool) -> Result<Self> {
         let mut pool = PoolingAllocationConfig::new();
         pool.total_core_instances(live).total_memories(live).total_tables(live);

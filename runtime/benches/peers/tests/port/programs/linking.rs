@@ -1,4 +1,5 @@
-//! Modules that use each other, names that are taken, missing or of another type, commands and reactors.
+//! Modules that use each other, names that are taken, missing or of another type, commands and
+//! reactors.
 
 use super::super::api::{Caller, Engine, Extern, Linker, Module, Result, Store, UnknownImportError, Val};
 
