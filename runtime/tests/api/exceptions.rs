@@ -7,6 +7,7 @@ use minirt::{
     TableType, Tag, TagType, ThrownException, Trap, Val, ValType, WasmBacktrace,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 
 fn tag_type(params: &[ValType]) -> TagType {
     TagType::new(FuncType::new(params.iter().copied(), []))
@@ -154,7 +155,7 @@ fn errors_and_traps_of_host_functions_are_not_caught() {
 
 #[test]
 fn an_exception_of_another_store_is_no_exception_here() {
-    let other = std::sync::Mutex::new(guest(|_, _, n| Ok(n)));
+    let other = Mutex::new(guest(|_, _, n| Ok(n)));
     let mut guest = guest(move |mut caller, _, n| {
         let mut other = other.lock().unwrap();
         let it = other.it;
@@ -381,4 +382,43 @@ fn a_store_is_dropped_with_an_exception_in_it_and_the_next_tenant_sees_none() {
             store.throw::<()>(exception).unwrap_err();
         }
     }
+}
+
+/// Throws in the moment in which its store is dropped.
+struct ThrowsWhenDropped {
+    thrown: Option<Error>,
+    seen: Arc<Mutex<String>>,
+}
+
+impl Drop for ThrowsWhenDropped {
+    fn drop(&mut self) {
+        let error = self.thrown.take().unwrap();
+        let thrown = error.downcast_ref::<ThrownException>().unwrap();
+        // Another store knows nothing of it, not even now.
+        let mut other = Store::new(&Engine::default(), ());
+        assert!(!other.has_pending_exception());
+        let own = tag(&mut other);
+        let own = exception(&mut other, &own, 3);
+        assert!(other.throw::<()>(own).is_err());
+        *self.seen.lock().unwrap() = thrown.to_string();
+    }
+}
+
+#[test]
+fn what_was_thrown_can_be_told_while_its_store_is_dropped_and_afterwards() {
+    let seen = Arc::new(Mutex::new(String::new()));
+    let engine = Engine::default();
+    let module = Module::new(
+        &engine,
+        r#"(module (tag $e (export "oops") (param i32)) (func (export "f") (throw $e (i32.const 7))))"#,
+    )
+    .unwrap();
+    let mut store = Store::new(&engine, ThrowsWhenDropped { thrown: None, seen: seen.clone() });
+    let it = Instance::new(&mut store, &module, &[]).unwrap();
+    let f = it.get_typed_func::<(), ()>(&mut store, "f").unwrap();
+    let kept = f.call(&mut store, ()).unwrap_err();
+    store.data_mut().thrown = Some(f.call(&mut store, ()).unwrap_err());
+    drop(store);
+    assert_eq!(*seen.lock().unwrap(), "uncaught exception: `oops` (i32 7)");
+    assert_eq!(kept.downcast_ref::<ThrownException>().unwrap().to_string(), "uncaught exception: `oops` (i32 7)");
 }

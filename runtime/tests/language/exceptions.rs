@@ -344,6 +344,15 @@ fn a_thousand_values_arrive() {
 }
 
 #[test]
+fn more_than_a_thousand_values_are_refused() {
+    let text = format!("(module (tag (param{})))", " i64".repeat(1001));
+    let error = Module::new(&Engine::default(), text).unwrap_err();
+    let error = error.downcast_ref::<CompileError>().unwrap();
+    assert!(error.message().contains("function params size is out of bounds"), "{error}");
+    assert_eq!(error.offset(), Some(13));
+}
+
+#[test]
 fn exceptions_that_nothing_refers_to_go_away() {
     // Without that, it would be more than twice as much as a store may have.
     let (mut store, it) = instance(&Engine::default(), &format!("(module {} {WASTE})", big()));

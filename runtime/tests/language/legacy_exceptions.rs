@@ -284,6 +284,46 @@ fn legacy_and_standard_exceptions_are_the_same_exceptions() {
 }
 
 #[test]
+fn legacy_and_standard_clauses_nest_in_one_function() {
+    let text = format!(
+        r#"(module {THROWER}
+      (func (export "standard inside") (param i32) (result i32)
+        try (result i32)
+          (block $a
+            (block $b (result i32)
+              (try_table (result i32) (catch $a $a) (catch $b $b) (call $thrower (local.get 0)))
+              (return))
+            drop
+            (throw $a))
+          (call $thrower (i32.const 1))
+        catch $a (i32.const 1)
+        catch $b (i32.add (i32.const 2))
+        catch_all (i32.const 3)
+        end)
+      (func (export "legacy inside") (param i32) (result i32)
+        (block $b (result i32)
+          (try_table (result i32) (catch $b $b)
+            try (result i32) (call $thrower (local.get 0))
+            catch $a (throw $b (i32.const 5))
+            catch $b drop (rethrow 0)
+            end))))"#
+    );
+    outcomes(
+        &[
+            ("standard inside", &[3], 7),
+            ("standard inside", &[0], 42),
+            ("standard inside", &[1], 1),
+            ("standard inside", &[2], 3),
+            ("legacy inside", &[3], 7),
+            ("legacy inside", &[0], 5),
+            ("legacy inside", &[1], 40),
+            ("legacy inside", &[2], THROWN),
+        ],
+        &text,
+    );
+}
+
+#[test]
 fn exceptions_that_are_kept_for_a_rethrow_go_away() {
     let values = "(i64.const 0)".repeat(1000);
     let text = format!(
@@ -326,10 +366,76 @@ fn what_is_not_valid_is_refused() {
         "try catch_all (i32.const 1) end",
         "try catch $e delegate 0",
     ] {
-        // Not all of it can be written as text.
-        let Ok(bytes) = wat::parse_str(format!("(module (tag $e) (func {body}))")) else { continue };
-        let error = Module::new(&Engine::default(), bytes).unwrap_err();
+        let error = Module::new(&Engine::default(), format!("(module (tag $e) (func {body}))")).unwrap_err();
         let kind = error.downcast_ref::<CompileError>().unwrap().kind();
         assert!(matches!(kind, CompileErrorKind::Malformed { .. }), "{body}: {error:#}");
     }
+}
+
+/// A module with a tag of no values, and one function with this body.
+fn with_body(body: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0d\x03\x01\0\0\x0a".to_vec();
+    let len = body.len() as u8;
+    bytes.extend([len + 3, 1, len + 1, 0]);
+    bytes.extend(body);
+    bytes
+}
+
+/// What the upstream scripts say of text is true of the binary format, too: readers of text differ in what they take.
+#[test]
+fn clauses_stand_where_they_belong() {
+    const TRY: [u8; 2] = [0x06, 0x40];
+    const CATCH: [u8; 2] = [0x07, 0];
+    const CATCH_ALL: [u8; 1] = [0x19];
+    const DELEGATE: [u8; 2] = [0x18, 0];
+    const END: [u8; 1] = [0x0b];
+    let valid: [&[&[u8]]; 4] = [
+        &[&TRY, &CATCH, &CATCH_ALL, &END, &END],
+        &[&TRY, &CATCH, &CATCH, &END, &END],
+        &[&TRY, &DELEGATE, &END],
+        &[&TRY, &END, &END],
+    ];
+    for body in valid {
+        Module::new(&Engine::default(), with_body(&body.concat())).unwrap();
+    }
+    let wrong: [&[&[u8]]; 9] = [
+        &[&CATCH_ALL, &END],
+        &[&CATCH, &END],
+        &[&TRY, &CATCH_ALL, &CATCH_ALL, &END, &END],
+        &[&TRY, &CATCH_ALL, &CATCH, &END, &END],
+        &[&DELEGATE, &END],
+        &[&TRY, &CATCH, &DELEGATE, &END],
+        &[&TRY, &CATCH_ALL, &DELEGATE, &END],
+        &[&TRY, &DELEGATE, &DELEGATE, &END],
+        &[&TRY, &END],
+    ];
+    for body in wrong {
+        let error = Module::new(&Engine::default(), with_body(&body.concat())).unwrap_err();
+        let kind = error.downcast_ref::<CompileError>().unwrap().kind();
+        assert!(matches!(kind, CompileErrorKind::Malformed { .. }), "{body:x?}: {error:#}");
+    }
+}
+
+/// A number of nested `try`s with a call inside, the clauses of all but the outermost one, and the outermost one's.
+fn nested(depth: usize, clauses: &str, outermost: &str) -> String {
+    format!(
+        r#"(module {THROWER} (global $caught (mut i32) (i32.const 0))
+      (func (export "f") (param i32) (result i32)
+        {} (drop (call $thrower (local.get 0))) {} {outermost} end (global.get $caught)))"#,
+        "try ".repeat(depth),
+        format!("{clauses} end ").repeat(depth - 1)
+    )
+}
+
+#[test]
+fn ten_thousand_nested_tries_are_compiled_and_work() {
+    let text = nested(10_000, "catch $b drop", "catch $a (global.set $caught (i32.const 5))");
+    let (mut store, it) = instance(&Engine::default(), &text);
+    assert_eq!([3, 1, 0].map(|way| call_i32(&mut store, it, "f", &[way]).unwrap()), [0, 0, 5]);
+    assert!(call(&mut store, it, "f", &[Val::I32(2)]).unwrap_err().is::<ThrownException>());
+    // From one to the next.
+    let count = "(global.set $caught (i32.add (global.get $caught) (i32.const 1)))";
+    let text = nested(500, &format!("catch $a {count} (rethrow 0)"), &format!("catch_all {count}"));
+    let (mut store, it) = instance(&Engine::default(), &text);
+    assert_eq!([3, 0, 1].map(|way| call_i32(&mut store, it, "f", &[way]).unwrap()), [0, 500, 501]);
 }
