@@ -11,6 +11,7 @@
 //! cargo run --release -- --list                  # the measurements
 //! cargo run --release -- --only code --programs DIR   # the programs in a folder as well
 //! cargo run --release --features exceptions -- --only exceptions
+//! cargo run --release --features gc -- --only gc
 //! ```
 //!
 //! It prints Markdown, and its progress to standard error. Ratios travel, absolute times do not: compare only
@@ -53,6 +54,8 @@ mod artifact;
 mod snapshot;
 #[cfg(feature = "exceptions")]
 mod exceptions;
+#[cfg(feature = "gc")]
+mod gc;
 mod hosts;
 mod requests;
 mod world;
@@ -95,6 +98,8 @@ fn measure(options: &Options) -> Result<()> {
             Measurement::Code => code::measure(options.programs.as_deref(), &options.pace)?,
             #[cfg(feature = "exceptions")]
             Measurement::Exceptions => exceptions::measure(&options.pace)?,
+            #[cfg(feature = "gc")]
+            Measurement::Gc => gc::measure(&options.pace)?,
         }
     }
     Ok(())

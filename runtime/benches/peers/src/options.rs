@@ -81,6 +81,8 @@ pub(crate) enum Measurement {
     Code,
     #[cfg(feature = "exceptions")]
     Exceptions,
+    #[cfg(feature = "gc")]
+    Gc,
 }
 
 impl Measurement {
@@ -96,6 +98,8 @@ impl Measurement {
         Self::Code,
         #[cfg(feature = "exceptions")]
         Self::Exceptions,
+        #[cfg(feature = "gc")]
+        Self::Gc,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -111,6 +115,8 @@ impl Measurement {
             Self::Code => "code",
             #[cfg(feature = "exceptions")]
             Self::Exceptions => "exceptions",
+            #[cfg(feature = "gc")]
+            Self::Gc => "gc",
         }
     }
 
@@ -127,6 +133,8 @@ impl Measurement {
             Self::Code => "The code of programs",
             #[cfg(feature = "exceptions")]
             Self::Exceptions => "Exceptions: thrown and caught, and code that could",
+            #[cfg(feature = "gc")]
+            Self::Gc => "Structures and arrays: made, collected, used, and in images",
         }
     }
 

@@ -43,6 +43,10 @@ pub(crate) trait Program: Send + Sync {
     /// Returns a store with an instance that has run `touch(1)`.
     fn live(&self) -> Result<Box<dyn Any>>;
 
+    /// Makes a store and an instance, and calls a function without parameters or results once.
+    #[cfg(feature = "gc")]
+    fn call_once(&self, name: &str) -> Result<()>;
+
     /// Calls functions without parameters or results in one instance: each of the copies with this
     /// name, in turn.
     fn calls_of(&self, name: &'static str) -> Result<Lap<'_>>;
@@ -121,6 +125,12 @@ macro_rules! work {
                 let (mut store, instance) = self.instance()?;
                 instance.get_typed_func::<i32, ()>(&mut store, "touch")?.call(&mut store, 1)?;
                 Ok(Box::new(store))
+            }
+
+            #[cfg(feature = "gc")]
+            fn call_once(&self, name: &str) -> anyhow::Result<()> {
+                let (mut store, instance) = self.instance()?;
+                Ok(instance.get_typed_func::<(), ()>(&mut store, name)?.call(&mut store, ())?)
             }
 
             fn calls_of(&self, name: &'static str) -> anyhow::Result<$crate::race::Lap<'_>> {

@@ -17,7 +17,17 @@ pub(crate) struct Minirt {
 
 impl Minirt {
     pub(crate) fn new() -> Result<Self> {
-        let engine = Engine::new(&Config::new())?;
+        Self::configured(&Config::new())
+    }
+
+    /// Returns minirt with structures and arrays.
+    #[cfg(feature = "gc")]
+    pub(crate) fn with_gc() -> Result<Self> {
+        Self::configured(Config::new().wasm_gc(true))
+    }
+
+    fn configured(config: &Config) -> Result<Self> {
+        let engine = Engine::new(config)?;
         let linker = linker(&engine, FuncType::new([ValType::I32], [ValType::I32]))?;
         Ok(Self { engine, linker })
     }
