@@ -5,20 +5,56 @@ use crate::rng::Rng;
 use anyhow::{Context, Result, ensure};
 use arbitrary::Unstructured;
 use wasm_smith::{Config, MemoryOffsetChoices, Module};
+use wasmparser::{Operator, Parser, Payload};
 
 const WASM_PAGE: u64 = 1 << 16;
 
 /// Loops and calls that a start function may spend.
 const START_FUEL: u32 = 1000;
 
-/// Generates the module of a seed, or nothing if the generator runs out of choices.
-pub(crate) fn module(seed: u64) -> Result<Option<Vec<u8>>> {
-    let mut rng = Rng::new(seed, 0);
+/// What distinguishes the numbers that a module with exceptions is made from.
+const WITH_EXCEPTIONS: u64 = 100;
+/// Modules that are made at the most until one throws or catches.
+const ATTEMPTS: u64 = 200;
+
+/// Generates the module of a seed, or nothing if the generator runs out of choices. With
+/// `exceptions`, it is another module, and one that throws or catches.
+pub(crate) fn module(seed: u64, exceptions: bool) -> Result<Option<Vec<u8>>> {
+    if !exceptions {
+        return generate(&mut Rng::new(seed, 0), |config| config);
+    }
+    for attempt in 0..ATTEMPTS {
+        let numbers = &mut Rng::new(seed, WITH_EXCEPTIONS + attempt);
+        let made = generate(numbers, |config| Config { exceptions_enabled: true, min_tags: 1, ..config })?;
+        if let Some(wasm) = made
+            && throws_or_catches(&wasm)?
+        {
+            return Ok(Some(wasm));
+        }
+    }
+    Ok(None)
+}
+
+fn generate(rng: &mut Rng, change: impl FnOnce(Config) -> Config) -> Result<Option<Vec<u8>>> {
     let len = 500 + rng.below(12_000) as usize;
     let entropy = rng.bytes(len);
-    let Ok(mut module) = Module::new(config(&mut rng), &mut Unstructured::new(&entropy)) else { return Ok(None) };
+    let config = change(config(rng));
+    let Ok(mut module) = Module::new(config, &mut Unstructured::new(&entropy)) else { return Ok(None) };
     let fuel = module.ensure_termination(START_FUEL).context("no fuel")?;
     with_export(&module.to_bytes(), FUEL, fuel).map(Some)
+}
+
+/// Returns whether there is an instruction in a module that has to do with exceptions.
+fn throws_or_catches(wasm: &[u8]) -> Result<bool> {
+    for payload in Parser::new(0).parse_all(wasm) {
+        let Payload::CodeSectionEntry(body) = payload? else { continue };
+        for operator in body.get_operators_reader()? {
+            if matches!(operator?, Operator::Throw { .. } | Operator::ThrowRef | Operator::TryTable { .. }) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// WebAssembly 3.0 without garbage collection, and two proposals, as far as wasm-smith makes it:

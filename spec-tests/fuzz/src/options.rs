@@ -4,12 +4,13 @@ use anyhow::{Context, Result, bail};
 use std::ops::Range;
 
 pub(crate) const HELP: &str = "\
-Usage: minirt-fuzz [--count N] [--seed S] [--only SEED] [--threads N] [--without-wasmi]
+Usage: minirt-fuzz [--count N] [--seed S] [--only SEED] [--threads N] [--exceptions] [--without-wasmi]
 
   --count N    the number of modules (default: 1000)
   --seed S     from this seed on (default: 0)
   --only SEED  this one, and its text
   --threads N  at a time (default: as many as there are processors)
+  --exceptions every module throws or catches, and so wasmi takes none of them
   --without-wasmi
                minirt and wasmtime only: some modules crash wasmi 2.0.0, and
                this process with it (seed 100051889, for one)
@@ -19,13 +20,16 @@ pub(crate) struct Options {
     pub(crate) seeds: Range<u64>,
     pub(crate) threads: usize,
     pub(crate) wasmi: bool,
+    /// Whether all modules throw or catch exceptions, and not only those of some seeds.
+    pub(crate) exceptions: bool,
     /// Whether to keep the module in any case.
     pub(crate) keep: bool,
 }
 
 /// `None` when help was asked for.
 pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>> {
-    let (mut count, mut seed, mut only, mut wasmi) = (1000, 0, None, true);
+    let (mut count, mut seed, mut only) = (1000, 0, None);
+    let (mut wasmi, mut exceptions) = (true, false);
     let mut threads = std::thread::available_parallelism().map_or(1, usize::from);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -34,12 +38,14 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Opt
             "--seed" => seed = number(&arg, args.next())?,
             "--only" => only = Some(number(&arg, args.next())?),
             "--threads" => threads = number(&arg, args.next())?.max(1) as usize,
+            "--exceptions" => exceptions = true,
             "--without-wasmi" => wasmi = false,
             other => bail!("what is `{other}`? See --help"),
         }
     }
     let seeds = only.map_or(seed..seed.saturating_add(count), |only| only..only.saturating_add(1));
-    Ok(Some(Options { seeds, threads, wasmi, keep: only.is_some() }))
+    let wasmi = wasmi && !exceptions;
+    Ok(Some(Options { seeds, threads, wasmi, exceptions, keep: only.is_some() }))
 }
 
 fn number(option: &str, value: Option<String>) -> Result<u64> {

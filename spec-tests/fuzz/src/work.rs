@@ -61,7 +61,7 @@ impl Work<'_> {
 
     /// Returns whether to go on.
     fn one(&self, seed: u64) -> bool {
-        let wasm = match generate::module(seed) {
+        let wasm = match generate::module(seed, self.options.exceptions) {
             Ok(Some(wasm)) => wasm,
             Ok(None) => return self.record(seed, Ok(Checked::nothing()), None),
             Err(error) => return self.record(seed, Err(error), None),
