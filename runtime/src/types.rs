@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{HashMap, VecDeque};
 use std::iter::successors;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How many groups of types stay known although nothing refers to them.
@@ -281,8 +281,10 @@ impl TypeTable {
         let mut gone = Vec::new();
         while self.unused.len() > MAX_UNUSED {
             let Some(oldest) = self.unused.pop_front() else { break };
-            oldest.is_queued.store(false, Relaxed);
-            if oldest.references.load(Relaxed) > 0 {
+            // In one order with `Registered::remove`: either this sees that the last reference is
+            // gone, or that sees that the group has to be queued again.
+            oldest.is_queued.store(false, SeqCst);
+            if oldest.references.load(SeqCst) > 0 {
                 continue; // It has come back meanwhile.
             }
             self.groups.remove(&oldest.group);
@@ -307,7 +309,7 @@ impl Registered {
 
     /// Gives a reference back. Returns whether the group has to be queued because that was the last one.
     fn remove(&self) -> bool {
-        self.references.fetch_sub(1, Relaxed) == 1 && !self.is_queued.swap(true, Relaxed)
+        self.references.fetch_sub(1, SeqCst) == 1 && !self.is_queued.swap(true, SeqCst)
     }
 }
 
