@@ -234,6 +234,8 @@ fn flags(settings: &Settings) -> cranelift_codegen::settings::Flags {
         ("is_pic", "false"),
         // Results that do not fit registers go through memory that the caller provides.
         ("enable_multi_ret_implicit_sret", "true"),
+        // Where a function should start depends on its loops.
+        ("machine_code_cfg_info", "true"),
         // The end of the stack is a comparison in the prologue, not a guard page.
         ("enable_probestack", "false"),
     ] {

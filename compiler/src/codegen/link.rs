@@ -36,7 +36,8 @@ pub(crate) fn link(
     pieces: &[Piece],
     compiled: &[CompiledFunction],
 ) -> Result<Code, CompileError> {
-    let room = room(compiled.iter().map(|function| (function.bytes.len(), function.alignment)))?;
+    let room =
+        room(compiled.iter().map(|function| (function.bytes.len() + function.shift as usize, function.alignment)))?;
     check(compiled)?;
     check_profile()?;
     let (text, starts) = place(isa, room, compiled)?;
@@ -105,7 +106,7 @@ fn place(
     compiled: &[CompiledFunction],
 ) -> Result<(Vec<u8>, Vec<u32>), CompileError> {
     let internal = |error: ModuleError| CompileError::internal(format!("linking failed: {error}"));
-    let (buffer, text) = TextBuffer::new(room);
+    let (buffer, text) = TextBuffer::new(room, compiled.iter().map(|function| function.shift).collect());
     // A library call would be asked for its name here, but none passes the check.
     let mut builder = JITBuilder::with_isa(isa.clone(), Box::new(|_| String::new()));
     builder.memory_provider(Box::new(buffer));
@@ -185,6 +186,7 @@ mod tests {
         CompiledFunction {
             bytes: vec![0xe8, 0, 0, 0, 0],
             alignment: 32,
+            shift: 0,
             relocations,
             traps: Vec::new(),
             address_map: Vec::new(),

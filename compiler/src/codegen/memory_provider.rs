@@ -27,15 +27,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 pub(super) struct TextBuffer {
     bytes: Vec<u8>,
     used: usize,
+    /// How many bytes behind a multiple of its alignment each function starts that is left.
+    shifts: std::vec::IntoIter<u32>,
     finished: Sender<Vec<u8>>,
 }
 
 impl TextBuffer {
     /// Returns a buffer of `room` bytes, all zeros, and where the text can be received when it is
     /// linked.
-    pub(super) fn new(room: usize) -> (Self, Receiver<Vec<u8>>) {
+    ///
+    /// `shifts` says for each function, in their order, how many bytes behind a multiple of its
+    /// alignment it starts.
+    pub(super) fn new(room: usize, shifts: Vec<u32>) -> (Self, Receiver<Vec<u8>>) {
         let (finished, text) = channel();
-        (Self { bytes: vec![0; room], used: 0, finished }, text)
+        (Self { bytes: vec![0; room], used: 0, shifts: shifts.into_iter(), finished }, text)
     }
 }
 
@@ -44,7 +49,10 @@ impl JITMemoryProvider for TextBuffer {
     /// Hands out the next `size` bytes. Offsets are aligned, not addresses: the text will be placed
     /// at the start of a page.
     fn allocate(&mut self, size: usize, align: u64, _: JITMemoryKind) -> io::Result<*mut u8> {
-        let start = self.used.checked_next_multiple_of(align as usize);
+        let shift = self.shifts.next().unwrap_or(0) as usize;
+        // The last function may leave enough room before the next multiple.
+        let before = self.used.saturating_sub(shift);
+        let start = before.checked_next_multiple_of(align as usize).and_then(|start| start.checked_add(shift));
         let range = start.and_then(|start| Some((start, start.checked_add(size)?)));
         let Some((start, end)) = range.filter(|(_, end)| *end <= self.bytes.len()) else {
             return Err(io::Error::other(format!("{size} bytes do not fit the buffer of the text")));
@@ -98,7 +106,7 @@ mod tests {
 
     #[test]
     fn offsets_are_aligned_wherever_the_buffer_lies() {
-        let (mut buffer, text) = TextBuffer::new(4096);
+        let (mut buffer, text) = TextBuffer::new(4096, Vec::new());
         let first = allocate(&mut buffer, 5, 1).unwrap();
         let second = allocate(&mut buffer, 7, 1024).unwrap();
         assert_eq!(second.addr() - first.addr(), 1024);
@@ -110,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_an_error() {
-        let (mut buffer, _text) = TextBuffer::new(64);
+        let (mut buffer, _text) = TextBuffer::new(64, Vec::new());
         assert!(allocate(&mut buffer, 65, 1).is_err());
         assert!(allocate(&mut buffer, usize::MAX, 1).is_err());
         assert!(allocate(&mut buffer, 1, 0).is_err());

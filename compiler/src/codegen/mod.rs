@@ -7,6 +7,7 @@ pub(crate) mod translate;
 pub(crate) mod trampoline;
 pub(crate) mod parallel;
 mod inline;
+mod align;
 pub(crate) mod piece;
 pub(crate) mod compile;
 mod memory_provider;

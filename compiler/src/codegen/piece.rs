@@ -2,6 +2,7 @@
 //!
 //! The result is bytes with relocations; `link` puts them together.
 
+use super::align;
 use super::inline::{self, Inlinees, Origin};
 use super::trampoline;
 use super::translate::{ModuleContext, translate};
@@ -15,8 +16,8 @@ use cranelift_codegen::ir::{Function, TrapCode, UserFuncName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::print_errors::pretty_error;
 use cranelift_codegen::{
-    CodegenError, Context, ExceptionContextLoc, Final, FinalizedMachCallSite, FinalizedMachExceptionHandler,
-    MachBufferFinalized,
+    CodegenError, CompiledCode, Context, ExceptionContextLoc, Final, FinalizedMachCallSite,
+    FinalizedMachExceptionHandler, MachBufferFinalized,
 };
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_module::{FuncId, ModuleReloc};
@@ -28,6 +29,8 @@ pub(crate) type Changes = Vec<(u32, u32)>;
 pub(crate) struct CompiledFunction {
     pub(crate) bytes: Vec<u8>,
     pub(crate) alignment: u64,
+    /// How many bytes behind a multiple of its alignment it should start.
+    pub(crate) shift: u32,
     /// The places that the linker has to fill in.
     pub(crate) relocations: Vec<ModuleReloc>,
     /// Offsets in `bytes` of instructions that can trap.
@@ -192,6 +195,7 @@ impl Worker {
             start.map_or_else(Default::default, |start| address_map(buffer, start, &self.origins));
         Ok(CompiledFunction {
             bytes: buffer.data().to_vec(),
+            shift: shift(isa, &code),
             alignment: u64::from(buffer.alignment.max(isa.function_alignment().preferred)),
             relocations,
             traps: buffer.traps().iter().map(|trap| (trap.offset, trap.code)).collect(),
@@ -200,6 +204,16 @@ impl Worker {
             handled: if start.is_some() { handled(buffer)? } else { Vec::new() },
             references: references(buffer),
         })
+    }
+}
+
+/// Returns how many bytes behind a multiple of its alignment a function should start.
+fn shift(isa: &dyn TargetIsa, code: &CompiledCode) -> u32 {
+    match isa.name() {
+        "x64" if !code.bb_edges.is_empty() => {
+            align::shift(&code.bb_starts, code.buffer.data().len() as u32, &code.bb_edges, code.buffer.alignment)
+        }
+        _ => 0,
     }
 }
 
