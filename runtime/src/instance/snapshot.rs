@@ -5,6 +5,7 @@
 
 use super::instantiate::run_remaining;
 use crate::Extern;
+use crate::call::unwind;
 use crate::cow::ImageParts;
 use crate::cow::PageStats;
 use crate::module::load::image_parts;
@@ -186,12 +187,16 @@ impl Instance {
     }
 
     /// Returns an error if something else in the store can hold references to the objects of the instance.
-    fn ensure_own_heap(&self, store: &StoreInner, what: &str) -> Result<()> {
+    fn ensure_own_heap(&self, store: &mut StoreInner, what: &str) -> Result<()> {
         let Some(heap) = &store.heap else { return Ok(()) };
         let group = self.with_extra_memories(store);
         let alone = heap.owner_index == self.index && group == (0..store.instances.len() as u32);
-        let alone = alone && store.exceptions.is_none();
         let needs_heap = store.instance(self.index).prototype.info().needs_heap();
+        if store.exceptions.is_some() {
+            // Most were caught long ago, and nothing refers to them any more.
+            unwind::collect(store);
+        }
+        let alone = alone && store.exceptions.as_ref().is_none_or(|exceptions| exceptions.is_empty());
         ensure!(
             alone || !needs_heap,
             "an instance with structures or arrays cannot be {what} while there is something else in its store: other \

@@ -170,6 +170,11 @@ impl Exceptions {
         place.exception.as_ref().filter(|_| place.generation == reference.generation())
     }
 
+    /// Returns whether there is no exception.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.iter().all(|place| place.exception.is_none())
+    }
+
     /// Notes which functions an exception has left, by their return addresses, and returns where its values are.
     pub(crate) fn caught(&mut self, reference: ExnReference, left: impl Iterator<Item = usize>) -> Option<*const Raw> {
         let place = self.places.get_mut(reference.place())?;

@@ -115,6 +115,28 @@ const USER: &str = r#"(module
         (call $side (ref.as_non_null (array.get $shapes (global.get $both) (local.get 0))))))"#;
 
 #[test]
+fn exceptions_hold_the_heap_only_while_something_refers_to_them() {
+    let text = r#"(module (type $box (struct (field i32))) (tag $e (param (ref $box)))
+      (global $kept (mut exnref) (ref.null exn))
+      (func $throw (throw $e (struct.new $box (i32.const 5))))
+      (func $catch (result exnref) (local $caught exnref)
+        (block $b (result (ref $box) exnref) (try_table (catch_ref $e $b) (call $throw)) (unreachable))
+        (local.set $caught) (drop) (local.get $caught))
+      (func (export "drop") (drop (call $catch)))
+      (func (export "keep") (global.set $kept (call $catch))))"#;
+    let (mut store, it) = instance(&engine(), text);
+    for _ in 0..3 {
+        call(&mut store, it, "drop", &[]).unwrap();
+    }
+    it.snapshot(&mut store).unwrap();
+    call(&mut store, it, "drop", &[]).unwrap();
+    it.reset(&mut store).unwrap();
+    call(&mut store, it, "keep", &[]).unwrap();
+    assert!(it.snapshot(&mut store).unwrap_err().to_string().contains("exceptions"));
+    assert!(it.reset(&mut store).unwrap_err().to_string().contains("exceptions"));
+}
+
+#[test]
 fn a_later_instance_shares_the_heap_of_its_store_and_brings_its_objects_along() {
     let engine = engine();
     let [provider, user] = [PROVIDER, USER].map(|text| Module::new(&engine, text).unwrap());

@@ -4,6 +4,8 @@
 mod common;
 mod artifact;
 mod image_info;
+#[cfg(feature = "wasi")]
+mod kotlin;
 mod page_map;
 #[cfg(feature = "wasi")]
 mod programs;
