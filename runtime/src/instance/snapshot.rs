@@ -192,11 +192,12 @@ impl Instance {
         let group = self.with_extra_memories(store);
         let alone = heap.owner_index == self.index && group == (0..store.instances.len() as u32);
         let needs_heap = store.instance(self.index).prototype.info().needs_heap();
-        if store.exceptions.is_some() {
+        let no_exceptions = |store: &StoreInner| store.exceptions.as_ref().is_none_or(|all| all.is_empty());
+        if needs_heap && !no_exceptions(store) {
             // Most were caught long ago, and nothing refers to them any more.
             unwind::collect(store);
         }
-        let alone = alone && store.exceptions.as_ref().is_none_or(|exceptions| exceptions.is_empty());
+        let alone = alone && no_exceptions(store);
         ensure!(
             alone || !needs_heap,
             "an instance with structures or arrays cannot be {what} while there is something else in its store: other \
