@@ -15,7 +15,7 @@ use minirt_compiler::instance::call_sites::CallSites;
 use minirt_compiler::instance::code::CodeTables;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One text: where it is, and its tables.
 #[derive(Clone)]
@@ -120,12 +120,13 @@ fn lock() -> MutexGuard<'static, ()> {
 
 fn replace(change: impl FnOnce(&mut Vec<Entry>)) {
     fork::register_innermost(|| Box::new(lock()));
-    let _writer = lock();
-    static FORKS: Once = Once::new();
+    // Before the lock is taken: a thread that forks may hold what this needs, and wait for the lock.
+    static FORKS: fork::Once = fork::Once::new();
     // SAFETY: the function is there as long as the process. Without memory for the entry it is not
     // called; then only a child that was forked while another thread was looking something up would
     // wait for that thread.
     FORKS.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(forget_readers)) });
+    let _writer = lock();
     let old = LIST.load(SeqCst);
     // SAFETY: lists are only freed below, under the same lock, so `old` is alive.
     let mut list = unsafe { old.as_ref() }.cloned().unwrap_or_default();

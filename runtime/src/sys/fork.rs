@@ -10,10 +10,47 @@
 //! made.
 
 use super::mapping::PAGE;
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::cell::RefCell;
-use std::sync::atomic::AtomicI32;
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, RwLockWriteGuard, Weak};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLockWriteGuard, Weak};
+
+/// Runs something once in the life of a process, and in its children only if no ancestor has.
+///
+/// The standard library's `Once` waits for the thread that runs it. In a child that was forked
+/// meanwhile there is no such thread, and it would wait for ever. So this one knows the process: a
+/// child runs it again, and what is run must therefore do no harm a second time.
+pub(crate) struct Once(AtomicU64);
+
+/// Nothing has been run.
+const NEW: u64 = 0;
+/// It has been run. Any other number is that of the process in which it is being run.
+const DONE: u64 = u64::MAX;
+
+impl Once {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(NEW))
+    }
+
+    /// Runs it, or waits until it has been run.
+    pub(crate) fn call_once(&self, run: impl FnOnce()) {
+        let here = u64::from(std::process::id());
+        loop {
+            match self.0.load(SeqCst) {
+                DONE => return,
+                now if now == here => std::thread::yield_now(),
+                now => {
+                    if self.0.compare_exchange(now, here, SeqCst, SeqCst).is_ok() {
+                        break;
+                    }
+                }
+            }
+        }
+        run();
+        self.0.store(DONE, SeqCst);
+    }
+}
 
 /// A lock that is held until this is dropped.
 pub(crate) trait Guard {}
@@ -64,6 +101,10 @@ extern "C" fn before() {
     // A thread that is ending has no such data any more. It forks without the locks, as if there
     // were no handlers.
     let _ = HELD.try_with(|held| {
+        // The handlers may be registered twice (`Once`): the first has taken everything.
+        if held.borrow().registered.is_some() {
+            return;
+        }
         let registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
         let owners: Vec<Arc<dyn Locks>> = registered.iter().filter_map(Weak::upgrade).collect();
         let mut guards: Vec<Box<dyn Guard>> = Vec::new();
@@ -94,17 +135,73 @@ extern "C" fn after() {
 /// it was made. `None` where the kernel cannot do that (Linux before 4.14).
 pub(crate) fn zero_in_children(index: usize) -> Option<&'static AtomicI32> {
     type Numbers = [AtomicI32; PAGE / size_of::<AtomicI32>()];
-    static NUMBERS: OnceLock<Option<&'static Numbers>> = OnceLock::new();
-    let numbers = NUMBERS.get_or_init(|| {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: no address is asked for, so the kernel picks a range in which nothing is mapped.
-        // The page is never unmapped, and zeros are numbers; all of their users go through the
-        // atomics.
-        unsafe {
-            let page = mmap_anonymous(std::ptr::null_mut(), PAGE, access, MapFlags::PRIVATE).ok()?;
-            madvise(page, PAGE, Advice::LinuxWipeOnFork).ok()?;
-            Some(&*page.cast::<Numbers>())
+    static NUMBERS: AtomicPtr<Numbers> = AtomicPtr::new(std::ptr::null_mut());
+    let mut numbers = NUMBERS.load(SeqCst);
+    if numbers.is_null() {
+        numbers = wiped_page()?.cast();
+        if let Err(theirs) = NUMBERS.compare_exchange(std::ptr::null_mut(), numbers, SeqCst, SeqCst) {
+            // SAFETY: the page was mapped above, and nobody else knows it.
+            _ = unsafe { munmap(numbers.cast(), PAGE) };
+            numbers = theirs;
         }
-    });
-    numbers.map(|numbers| &numbers[index])
+    }
+    // SAFETY: the page is never unmapped, and zeros are numbers; all of their users go through the
+    // atomics.
+    Some(&unsafe { &*numbers }[index])
+}
+
+/// Maps a page that the kernel empties in children.
+#[cold]
+fn wiped_page() -> Option<*mut c_void> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: no address is asked for, so the kernel picks a range in which nothing is mapped.
+    let page = unsafe { mmap_anonymous(std::ptr::null_mut(), PAGE, access, MapFlags::PRIVATE) }.ok()?;
+    // SAFETY: the page was mapped above, and nobody else knows it.
+    unsafe {
+        match madvise(page, PAGE, Advice::LinuxWipeOnFork) {
+            Ok(()) => Some(page),
+            Err(_) => {
+                _ = munmap(page, PAGE);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_child_does_not_wait_for_what_a_thread_of_its_parent_has_begun() {
+        static ONCE: super::Once = super::Once::new();
+        let (begun, has_begun) = channel();
+        let (end, may_end) = channel();
+        let thread = std::thread::spawn(move || {
+            ONCE.call_once(|| {
+                begun.send(()).unwrap();
+                may_end.recv().unwrap();
+            })
+        });
+        has_begun.recv().unwrap();
+        // SAFETY: the child only touches an atomic and ends. If it hangs, the signal ends it.
+        let child = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::alarm(5);
+                let mut has_run = false;
+                ONCE.call_once(|| has_run = true);
+                ONCE.call_once(|| has_run = false);
+                libc::_exit(if has_run { 0 } else { 1 });
+            }
+            child
+        };
+        let mut status = 0;
+        // SAFETY: the status is written to.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        end.send(()).unwrap();
+        thread.join().unwrap();
+        assert_eq!(status, 0, "{:#x} is a hang", libc::SIGALRM);
+    }
 }

@@ -4,9 +4,8 @@
 //! is kept where no child finds it, however the child was made (`fork`). Where that is not
 //! possible, nobody is asked.
 
-use super::fork::zero_in_children;
+use super::fork::{Once, zero_in_children};
 use std::ffi::CStr;
-use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// One of the files.

@@ -15,8 +15,9 @@
 //! The classifier runs inside a signal handler: it must not allocate, lock or panic.
 
 use super::arch::{self, Position};
+use super::fork;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, Once, OnceLock, TryLockError};
+use std::sync::{Mutex, OnceLock, TryLockError};
 
 /// A fault, as the processor left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +64,12 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Installs the handler, once in the life of the process.
 pub(crate) fn install(classify: Classify) {
-    static ONCE: Once = Once::new();
+    static ONCE: fork::Once = fork::Once::new();
     ONCE.call_once(|| {
         let _ = CLASSIFY.set(classify);
-        (0..SIGNALS.len()).for_each(|index| put_in_front(index, 0));
+        // A child that was forked in the middle of this finds some of them installed.
+        let others = |index: &usize| installed(SIGNALS[*index]).is_some_and(|now| level_of(now.sa_sigaction).is_none());
+        (0..SIGNALS.len()).filter(others).for_each(|index| put_in_front(index, 0));
     });
 }
 
