@@ -170,7 +170,6 @@ fn wiped_page() -> Option<*mut c_void> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::mpsc::channel;
 
     #[test]

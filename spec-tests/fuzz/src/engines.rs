@@ -30,8 +30,9 @@ pub(crate) fn configurations() -> Result<Vec<Configured>> {
                 config.max_wasm_stack(WASM_STACK).parallel_compilation(false).check_artifacts(true);
                 config.consume_fuel(metered).epoch_interruption(metered).compiler_inlining(inlining);
                 let [images, metered] = [images, metered].map(|it| if it { "with" } else { "without" });
-                let about =
-                    format!("{strategy:?}, {images} images, {level:?}, inlining {inlining:?}, {metered} fuel and epochs");
+                let about = format!(
+                    "{strategy:?}, {images} images, {level:?}, inlining {inlining:?}, {metered} fuel and epochs"
+                );
                 all.push(Configured { engine: Engine::new(&config)?, about });
             }
         }
