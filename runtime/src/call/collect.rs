@@ -129,22 +129,32 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
         evacuation.scan();
         let exceptions = evacuation.others.exceptions.as_mut();
         let Some((place, mut exception)) = exceptions.and_then(|exceptions| exceptions.take_found()) else { break };
-        exception.visit(|word| evacuation.word(word));
+        exception.visit(|word| {
+            roots += 1;
+            evacuation.word(word);
+        });
         if let Some(exceptions) = &mut evacuation.others.exceptions {
             exceptions.put_back(place, exception);
         }
     }
     let Evacuated { end, buffer, others: mut found } = evacuation.finish();
+    // Those that were not found are looked at, too.
+    let places = found.exceptions.as_ref().map_or(0, |all| all.places()) + found.host_values.places();
+    let looked_at = scanned + (roots + places as u64) * ALIGN;
     if let Some(heap) = &mut heap {
         // SAFETY: the heap is this store's. Where objects were, it is writable.
         unsafe { heap.collected(from, start, end) }
-        heap.set_pace(scanned + roots * ALIGN);
+        heap.set_pace(looked_at);
         heap.put_tools(shapes, buffer);
     }
+    // Whoever makes exceptions or values of the embedder pays for what was moved as well.
+    let cost = looked_at + (end - start);
     if let Some(exceptions) = &mut found.exceptions {
         exceptions.sweep();
+        exceptions.set_pace(cost);
     }
     let dead = found.host_values.sweep();
+    found.host_values.set_pace(cost);
     (store.heap, store.exceptions, store.host_values) = (heap, found.exceptions, found.host_values);
     dead
 }

@@ -130,7 +130,8 @@ impl Instance {
         let store = &mut store.as_context_mut().0.inner;
         self.ensure_idle(store, "reset")?;
         self.ensure_own_heap(store, "reset")?;
-        if store.heap.is_some() {
+        let owns_heap = self.owns_heap(store);
+        if owns_heap {
             store.roots.get_mut().invalidate(is_object);
         }
         if store.touched {
@@ -141,7 +142,9 @@ impl Instance {
                 data.slot.mark_dirty();
                 store.engine.pool().reset_in_place(data).context("could not reset the instance")?;
             }
-            heap::restart(store).context("could not reset the instance")?;
+            if owns_heap {
+                heap::restart(store).context("could not reset the instance")?;
+            }
         }
         run_remaining(store, *self)
     }
@@ -156,12 +159,13 @@ impl Instance {
         let store = &mut store.as_context_mut().0.inner;
         self.ensure_idle(store, "frozen")?;
         self.ensure_own_heap(store, "frozen")?;
-        ensure_not_held(store)?;
-        if store.heap.as_ref().is_some_and(|heap| heap.owner_index == self.index) {
+        let owns_heap = self.owns_heap(store);
+        if owns_heap {
+            ensure_not_held(store)?;
             // SAFETY: none of the store's code is running, and the store is borrowed exclusively.
             unsafe { heap::tidy(store) }.context("could not collect what the heap does not need")?;
         }
-        check_references(store.instance(self.index))?;
+        check_references(store.instance(self.index), owns_heap)?;
         check_objects(store, self.index)?;
         let extra_memories = self.with_extra_memories(store).skip(1).map(|index| freeze(store, index)).collect();
         let (engine, instance) = (&store.engine, freeze(store, self.index));
@@ -182,8 +186,12 @@ impl Instance {
     pub(super) fn with_extra_memories(&self, store: &StoreInner) -> Range<u32> {
         let info = store.instance(self.index).prototype.info();
         let own = info.memories.len() as u32 - info.num_imported_memories;
-        let heap = store.heap.as_ref().is_some_and(|heap| heap.owner_index == self.index);
-        self.index..self.index + own.max(1) + u32::from(heap)
+        self.index..self.index + own.max(1) + u32::from(self.owns_heap(store))
+    }
+
+    /// Returns whether the instance has brought the heap of its store.
+    fn owns_heap(&self, store: &StoreInner) -> bool {
+        store.heap.as_ref().is_some_and(|heap| heap.owner_index == self.index)
     }
 
     /// Returns an error if something else in the store can hold references to the objects of the instance.
@@ -254,15 +262,16 @@ fn state_end(data: &InstanceData) -> usize {
     tables.fold((layout.host_size + layout.state_size) as usize, usize::max)
 }
 
-/// Checks that all references in the state are to the instance's own functions, or to its imports.
-fn check_references(data: &InstanceData) -> Result<()> {
+/// Checks that all references in the state are to the instance's own functions, or to its imports. `owns_heap` says
+/// whether objects are its own.
+fn check_references(data: &InstanceData, owns_heap: bool) -> Result<()> {
     let (info, layout) = (data.prototype.info(), data.prototype.layout());
     for (index, global) in info.globals.iter().enumerate() {
         if let (ValType::Ref(ty), GlobalPlace::State(at)) = (global.content, layout.global(index as u32)) {
             // SAFETY: the instance is alive, and globals are part of its state.
             let stored = unsafe { *data.vmctx().at::<u64>(at) };
             let name = || describe(data, "global", index, Entity::Global(index as u32));
-            check_reference(ty.heap.kind(), stored).map_err(|what| anyhow!("{} holds {what}", name()))?;
+            check_reference(ty.heap.kind(), stored, owns_heap).map_err(|what| anyhow!("{} holds {what}", name()))?;
         }
     }
     for (index, table) in info.tables.iter().enumerate() {
@@ -274,7 +283,7 @@ fn check_references(data: &InstanceData) -> Result<()> {
         };
         for (at, stored) in elements.iter().enumerate() {
             let name = || describe(data, "table", index, Entity::Table(index as u32));
-            check_reference(table.element.heap.kind(), *stored)
+            check_reference(table.element.heap.kind(), *stored, owns_heap)
                 .map_err(|what| anyhow!("element {at} of {} holds {what}", name()))?;
         }
     }
@@ -301,7 +310,7 @@ fn check_objects(store: &StoreInner, index: u32) -> Result<()> {
                 let size = storage_size(StorageType::ValType(ValType::Ref(ty))) as usize;
                 let mut stored = [0; 8];
                 stored[..size].copy_from_slice(object.get(at as usize..at as usize + size)?);
-                if let Err(what) = check_reference(ty.heap.kind(), u64::from_le_bytes(stored)) {
+                if let Err(what) = check_reference(ty.heap.kind(), u64::from_le_bytes(stored), true) {
                     problem = what;
                     return None;
                 }
@@ -313,7 +322,7 @@ fn check_objects(store: &StoreInner, index: u32) -> Result<()> {
 }
 
 /// Checks a reference as the state keeps it: a funcref is a distance from vmctx.
-fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
+fn check_reference(kind: RefKind, stored: u64, owns_heap: bool) -> Result<(), &'static str> {
     let own = i64::from(HOST)..i64::from(HOST) + STATE_MAX as i64;
     match kind {
         _ if stored == 0 => Ok(()),
@@ -321,6 +330,9 @@ fn check_reference(kind: RefKind, stored: u64) -> Result<(), &'static str> {
         RefKind::Func => Err("a function that belongs to another instance or the host, and cannot be frozen"),
         RefKind::Extern | RefKind::Any if stored as u32 & TAG_MASK == HOST_TAG => {
             Err("a value of the host, which cannot be frozen")
+        }
+        RefKind::Extern | RefKind::Any if is_object(stored) && !owns_heap => {
+            Err("a structure or array of another instance, which cannot be frozen")
         }
         RefKind::Extern | RefKind::Any => Ok(()),
         RefKind::Exn => Err("an exception (exnref), which cannot be frozen"),

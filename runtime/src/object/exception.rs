@@ -128,8 +128,12 @@ impl ExnRef {
 }
 
 impl<T> Store<T> {
-    /// Frees the exceptions to which nothing refers any more. That also happens by itself, when
-    /// there are many.
+    /// Collects the structures, arrays, exceptions and values of the host to which nothing refers any
+    /// more. That also happens by itself, when there are many. It takes time in proportion to what is
+    /// left.
+    ///
+    /// # Panics
+    /// Panics with the panic of a value that is dropped.
     pub fn gc(&mut self) {
         self.as_context_mut().gc();
     }

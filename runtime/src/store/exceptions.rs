@@ -234,6 +234,18 @@ impl Exceptions {
         }
         self.enough = self.bytes.saturating_mul(2);
     }
+
+    /// Decides when to look the next time: not before there are half as many bytes of exceptions as
+    /// the last collection has looked at or moved. So code that throws does not make the store
+    /// collect a large heap all the time.
+    pub(crate) fn set_pace(&mut self, cost: u64) {
+        self.enough = self.enough.max(usize::try_from(cost / 2).unwrap_or(usize::MAX));
+    }
+
+    /// Returns how many places there are, with and without an exception.
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
+    }
 }
 
 #[cfg(test)]

@@ -98,6 +98,17 @@ impl HostValues {
         self.enough = 2 * self.len();
         dead
     }
+
+    /// Decides when to look the next time: not before there is a value for each 256 bytes that the
+    /// last collection has looked at or moved.
+    pub(crate) fn set_pace(&mut self, cost: u64) {
+        self.enough = self.enough.max(usize::try_from(cost / 256).unwrap_or(usize::MAX));
+    }
+
+    /// Returns how many numbers there are, with and without a value.
+    pub(crate) fn places(&self) -> usize {
+        self.values.len()
+    }
 }
 
 impl std::fmt::Debug for HostValues {

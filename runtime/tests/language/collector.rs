@@ -527,6 +527,65 @@ fn a_limiter_that_fails_stops_code_only_after_a_collection() {
     list.run("churn", 1_000_000).unwrap();
 }
 
+/// What has to be looked at or moved is paid for by whatever makes the store collect.
+#[test]
+fn exceptions_and_values_of_the_host_do_not_make_a_store_collect_all_the_time() {
+    let text = r#"(module (type $list (struct (field (ref null $list))))
+        (tag $t) (tag $link (param exnref))
+        (global $list (mut (ref null $list)) (ref.null $list)) (global $chain (mut exnref) (ref.null exn))
+        (func (export "push") (param $n i32)
+            (loop
+                (global.set $list (struct.new $list (global.get $list)))
+                (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+        (func (export "churn") (param $n i32)
+            (loop
+                (drop (struct.new_default $list))
+                (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+        (func (export "throw") (param $n i32)
+            (loop
+                (block $caught (result exnref) (try_table (catch_all_ref $caught) (throw $t)) (unreachable))
+                (drop)
+                (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+        (func (export "chain") (param $n i32)
+            (global.set $list (ref.null $list))
+            (loop
+                (block $caught (result exnref)
+                    (try_table (catch_all_ref $caught) (throw $link (global.get $chain)))
+                    (unreachable))
+                (global.set $chain)
+                (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+    let engine = Engine::new(Config::new().wasm_gc(true)).unwrap();
+    let mut store = Store::new(&engine, ());
+    let it = Instance::new(&mut store, &Module::new(&engine, text).unwrap(), &[]).unwrap();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    // The collection before decides when the next one is, and that drops the value.
+    let collects = |store: &mut Store<()>, name: &str, n: i32| {
+        store.gc();
+        dropped.store(0, Relaxed);
+        ExternRef::new(&mut minirt::RootScope::new(&mut *store), Counted(dropped.clone())).unwrap();
+        if name == "values" {
+            for _ in 0..n {
+                ExternRef::new(&mut minirt::RootScope::new(&mut *store), ()).unwrap();
+            }
+        } else {
+            call(store, it, name, &[Val::I32(n)]).unwrap();
+        }
+        dropped.load(Relaxed) == 1
+    };
+    call(&mut store, it, "push", &[Val::I32(200_000)]).unwrap();
+    call(&mut store, it, "throw", &[Val::I32(1)]).unwrap();
+    // Each takes a quarter of a KiB, and the list 3,200,000 bytes.
+    assert!(!collects(&mut store, "throw", 5_000));
+    assert!(collects(&mut store, "throw", 10_000));
+    assert!(!collects(&mut store, "values", 5_000));
+    assert!(collects(&mut store, "values", 15_000));
+    // A chain of exceptions is looked at link by link.
+    call(&mut store, it, "chain", &[Val::I32(400_000)]).unwrap();
+    call(&mut store, it, "churn", &[Val::I32(500_000)]).unwrap();
+    assert!(!collects(&mut store, "churn", 60_000));
+    assert!(collects(&mut store, "churn", 140_000));
+}
+
 /// Close to its limit, code would collect at every allocation, and get nowhere.
 #[test]
 fn code_close_to_its_limit_traps_instead_of_collecting_all_the_time() {

@@ -2,9 +2,10 @@
 
 use crate::common::{STRATEGIES, call, call_i32, config, trap};
 use minirt::{
-    AnyRef, Config, Engine, ExternRef, Instance, Linker, Module, Ref, RefType, Result, Rooted, Store, StoreLimits,
-    StoreLimitsBuilder, Table, TableType, Trap, Val,
+    AnyRef, Config, Engine, ExternRef, FieldType, Instance, Linker, Module, Mutability, Ref, RefType, Result, Rooted,
+    Store, StoreLimits, StoreLimitsBuilder, StructRef, StructRefPre, StructType, Table, TableType, Trap, Val, ValType,
 };
+use std::num::NonZeroU32;
 
 fn engine() -> Engine {
     Engine::new(Config::new().wasm_gc(true)).unwrap()
@@ -204,6 +205,42 @@ fn a_snapshot_holds_the_live_heap_in_this_process_and_in_a_file() {
             assert_eq!(call_i32(&mut store, it, "sum", &[]).unwrap(), 10_000 + 13);
             call(&mut store, it, "many", &[Val::I32(5_000)]).unwrap();
             assert_eq!(call_i32(&mut store, it, "sum", &[]).unwrap(), 15_000 + 13);
+        }
+    }
+}
+
+/// Whoever has no objects can hold references to those of others, as `anyref` or `externref`.
+#[test]
+fn a_reset_of_an_instance_without_objects_leaves_those_of_others_where_they_are() {
+    let holder = r#"(module (memory 1) (table $t 2 anyref) (global $g (mut externref) (ref.null extern))
+        (func (export "hold") (param externref)
+            (global.set $g (local.get 0))
+            (table.set $t (i32.const 1) (any.convert_extern (local.get 0))))
+        (func (export "holds") (result i32)
+            (i32.eqz (ref.is_null (global.get $g)))))"#;
+    for every in [None, NonZeroU32::new(1)] {
+        let mut config = Config::new();
+        config.wasm_gc(true).gc_zeal_alloc_counter(every).unwrap();
+        let engine = Engine::new(&config).unwrap();
+        let (mut store, list) = instance(&engine, LIST);
+        let holder = Instance::new(&mut store, &Module::new(&engine, holder).unwrap(), &[]).unwrap();
+        call(&mut store, list, "many", &[Val::I32(300)]).unwrap();
+        let ty = StructType::new([FieldType::new(Mutability::Var, ValType::I32)]);
+        let pre = StructRefPre::new(&store, ty);
+        let held = StructRef::new(&mut store, &pre, &[Val::I32(7)]).unwrap();
+        for _ in 0..20 {
+            let external = ExternRef::convert_any(&store, held.to_anyref()).unwrap();
+            call(&mut store, holder, "hold", &[Val::ExternRef(Some(external))]).unwrap();
+            let error = holder.snapshot(&mut store).unwrap_err().to_string();
+            assert!(error.contains("a structure or array of another instance"), "{error}");
+            holder.reset(&mut store).unwrap();
+            assert_eq!(call_i32(&mut store, holder, "holds", &[]).unwrap(), 0);
+            holder.snapshot(&mut store).unwrap();
+            call(&mut store, list, "many", &[Val::I32(300)]).unwrap();
+            let sum = call_i32(&mut store, list, "sum", &[]).unwrap();
+            store.gc();
+            assert_eq!(call_i32(&mut store, list, "sum", &[]).unwrap(), sum);
+            assert_eq!(held.field(&store, 0).unwrap().unwrap_i32(), 7);
         }
     }
 }
