@@ -33,8 +33,17 @@ impl Once {
         Self(AtomicU64::new(NEW))
     }
 
-    /// Runs it, or waits until it has been run.
+    /// Runs it, or waits until it has been run. Each first entry into a store asks, so the usual
+    /// answer takes no system call.
+    #[inline]
     pub(crate) fn call_once(&self, run: impl FnOnce()) {
+        if self.0.load(SeqCst) != DONE {
+            self.call_first(run);
+        }
+    }
+
+    #[cold]
+    fn call_first(&self, run: impl FnOnce()) {
         let here = u64::from(std::process::id());
         loop {
             match self.0.load(SeqCst) {
