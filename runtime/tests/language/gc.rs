@@ -1,5 +1,5 @@
-//! Structures, arrays and what else is `any`. Garbage collection is not finished: this is about
-//! types and small integers.
+//! The types of structures, arrays and small integers, as the embedder sees them. Objects are in
+//! `gc_host` and `collector`.
 
 use minirt::{
     AnyRef, ArrayType, Config, Engine, ExternType, FieldType, Finality, FuncType, Global, GlobalType, HeapType, I31,
