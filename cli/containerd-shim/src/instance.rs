@@ -1,0 +1,106 @@
+//! What containerd asks of a container, from its creation to its end.
+
+use crate::artifact::{self, ArtifactFile};
+use crate::container::{Built, Place, Plan};
+use crate::exit::{self, Watch};
+use crate::node::Node;
+use crate::program::{self, Program};
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use containerd_shimkit::sandbox::sync::WaitableCell;
+use containerd_shimkit::sandbox::{Error, Instance, InstanceConfig};
+use oci_spec::runtime::Spec;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// A container.
+pub(crate) struct Container {
+    place: Place,
+    pid: i32,
+    spec: Spec,
+    config: InstanceConfig,
+    end: WaitableCell<(u32, DateTime<Utc>)>,
+}
+
+impl Instance for Container {
+    async fn new(id: String, config: &InstanceConfig) -> Result<Self, Error> {
+        create(&id, config).await.map_err(|error| {
+            let said = format!("minirt: {error:#}");
+            tell(config.open_stderr().ok(), &said);
+            Error::Any(anyhow::Error::msg(said))
+        })
+    }
+
+    async fn start(&self) -> Result<u32, Error> {
+        // There is an end whatever happens here.
+        let unknown = self.end.set_guard_with(|| (exit::UNKNOWN, Utc::now()));
+        // The log ends when nobody can write to it any more, and there may be a line after the last of the guest.
+        let log = self.config.open_stderr().ok();
+        let watch = Watch::new(self.pid)?;
+        self.place.start()?;
+        let (end, spec) = (self.end.clone(), self.spec.clone());
+        tokio::spawn(async move {
+            let _unknown = unknown;
+            let status = watch.status().await;
+            if let Some(reason) = exit::out_of_memory(&spec, status) {
+                tell(log, &reason);
+            }
+            let _ = end.set((status, Utc::now()));
+        });
+        Ok(self.pid.cast_unsigned())
+    }
+
+    async fn kill(&self, signal: u32) -> Result<(), Error> {
+        Ok(self.place.kill(signal)?)
+    }
+
+    async fn delete(&self) -> Result<(), Error> {
+        Ok(self.place.delete()?)
+    }
+
+    async fn wait(&self) -> (u32, DateTime<Utc>) {
+        *self.end.wait().await
+    }
+}
+
+/// Writes a line to the container's log.
+fn tell(log: Option<File>, line: &str) {
+    log::info!("{line}");
+    if let Some(mut log) = log {
+        let _ = writeln!(log, "{line}");
+    }
+}
+
+async fn create(id: &str, config: &InstanceConfig) -> Result<Container> {
+    let mut spec = Spec::load(config.bundle.join("config.json"))?;
+    spec.canonicalize_rootfs(&config.bundle)?;
+    let rootfs: PathBuf = spec.root().as_ref().context("the specification names no root")?.path().clone();
+    let place = Place::new(id, config)?;
+    let node = Node::connect(&config.containerd_address, &config.namespace).await?;
+    let pid = match program::find(&node, id, &spec, &rootfs).await? {
+        Program::Host => started(place.build(config, Plan::Host)?)?,
+        Program::Module(mut module) => {
+            let name = module.name.clone();
+            let ArtifactFile { file, found } = artifact::get(&node, &mut module).await?;
+            let function = module.function.clone();
+            let plan = |artifact: File| Plan::Guest { artifact: artifact.into(), function: function.clone() };
+            let mut built = place.build(config, plan(file))?;
+            if let (Built::Damaged(reason), Some(found)) = (&built, found) {
+                log::warn!("the artifact of {name} is made again: {reason}");
+                artifact::remove(&node, &found).await?;
+                let ArtifactFile { file, .. } = artifact::get(&node, &mut module).await?;
+                built = place.build(config, plan(file))?;
+            }
+            started(built).with_context(|| format!("{name} cannot be run"))?
+        }
+    };
+    Ok(Container { place, pid, spec, config: config.clone(), end: WaitableCell::new() })
+}
+
+fn started(built: Built) -> Result<i32> {
+    match built {
+        Built::Container { pid } => Ok(pid),
+        Built::Damaged(reason) | Built::Refused(reason) => bail!("{reason}"),
+    }
+}
