@@ -18,7 +18,7 @@ const SECOND: Range<usize> = 20..30;
 const TABLE: Range<usize> = 700..2000;
 const PASSIVE: &[u8] = b"passive";
 /// Tenants on each thread in each configuration, unless the environment says otherwise.
-const TENANTS: u64 = 80;
+const TENANTS: u64 = 40;
 
 /// Bytes that the first memory starts with: over the border of pages, and at its very end.
 const DATA: [(usize, &[u8]); 5] =
