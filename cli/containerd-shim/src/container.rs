@@ -122,8 +122,19 @@ impl Place {
                 Err(error) => return Ok(Built::Refused(format!("{error:#}"))),
             },
         };
+        let mut tries = 1..TRIES;
+        loop {
+            match self.build_container(config, &workload) {
+                Err(error) if is_overtaken(&error) && tries.next().is_some() => log::warn!("once more: {error:#}"),
+                Err(error) => return Ok(Built::Refused(format!("{error:#}"))),
+                Ok(pid) => return Ok(Built::Container { pid }),
+            }
+        }
+    }
+
+    fn build_container(&self, config: &InstanceConfig, workload: &Workload) -> Result<i32> {
         let mut builder = ContainerBuilder::new(self.id.clone(), SyscallType::Linux)
-            .with_executor(workload)
+            .with_executor(workload.clone())
             .with_root_path(self.root.clone())?;
         if let Some(stdin) = open_stdin(&config.stdin)? {
             builder = builder.with_stdin(stdin);
@@ -135,10 +146,20 @@ impl Place {
             builder = builder.with_stderr(stderr);
         }
         let init = builder.as_init(&config.bundle).as_sibling(true).with_systemd(config.config.systemd_cgroup);
-        let container = init.build()?;
-        let pid = container.pid().context("the container has no process")?;
-        Ok(Built::Container { pid: pid.as_raw() })
+        let pid = init.build()?.pid().context("the container has no process")?;
+        Ok(pid.as_raw())
     }
+}
+
+/// How often a container is tried to be made, if libcontainer's processes overtake each other.
+const TRIES: u32 = 5;
+
+/// Whether the container's process was ready before the one that made it could tell that there is
+/// one. libcontainer 0.6 does not expect that, but does it about once in a thousand starts.
+/// It has killed that process by then and removed the container. Its error can only be told from
+/// others by its words.
+fn is_overtaken(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("received unexpected message: InitReady, expected: IntermediateReady")
 }
 
 /// Ends and removes a container whose shim is gone, if that is what containerd asks this process for

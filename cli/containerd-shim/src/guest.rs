@@ -65,8 +65,8 @@ impl Guest {
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
         linker.instantiate_pre(&module)?;
-        let initializes = is_plain(&module, INITIALIZE);
-        if !is_plain(&module, function) && !(function == "_start" && initializes) {
+        let is_reactor = function == "_start" && is_plain(&module, INITIALIZE);
+        if !(is_plain(&module, function) || is_reactor) {
             bail!("it exports no function `{}` without parameters and results", function.escape_default());
         }
         Ok(Self { module, linker, function: function.to_owned() })
