@@ -197,17 +197,18 @@ impl Instance {
     /// Returns an error if something else in the store can hold references to the objects of the instance.
     fn ensure_own_heap(&self, store: &mut StoreInner, what: &str) -> Result<()> {
         let Some(heap) = &store.heap else { return Ok(()) };
+        if !store.instance(self.index).prototype.info().needs_heap() {
+            return Ok(());
+        }
         let group = self.with_extra_memories(store);
         let alone = heap.owner_index == self.index && group == (0..store.instances.len() as u32);
-        let needs_heap = store.instance(self.index).prototype.info().needs_heap();
         let no_exceptions = |store: &StoreInner| store.exceptions.as_ref().is_none_or(|all| all.is_empty());
-        if needs_heap && !no_exceptions(store) {
+        if !no_exceptions(store) {
             // Most were caught long ago, and nothing refers to them any more.
             unwind::collect(store);
         }
-        let alone = alone && no_exceptions(store);
         ensure!(
-            alone || !needs_heap,
+            alone && no_exceptions(store),
             "an instance with structures or arrays cannot be {what} while there is something else in its store: other \
              instances, exceptions, or what the host has defined, could refer to them"
         );
