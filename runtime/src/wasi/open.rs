@@ -96,7 +96,11 @@ impl Request<'_> {
             Some((parent, name)) => self.open_name(parent.as_ref().unwrap_or(dir), name)?,
             None => self.open_following(dir)?,
         };
-        let filetype = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+        let found = rustix::fs::fstat(&file)?;
+        let filetype = FileType::from_raw_mode(found.st_mode);
+        if filetype == FileType::RegularFile && found.st_size == 0 && is_of_procfs(&file)? {
+            return Err(Errno::ACCES);
+        }
         match filetype == FileType::Directory {
             true if self.has(Oflags::CREAT) || self.rights.contains(Rights::FD_WRITE) => Err(Errno::ISDIR),
             false if only_directories => Err(Errno::NOTDIR),
@@ -160,6 +164,15 @@ impl Request<'_> {
         let mode = Mode::from_bits_truncate(0o666);
         Ok(rustix::fs::openat(dir, name, flags, mode)?.into())
     }
+}
+
+/// Returns whether a file belongs to procfs (proc(5)), whose files all have the size 0.
+///
+/// No guest opens one. `/proc/self/mem` is the memory of this process: with it a guest that may see
+/// `/` would have the host and all other guests. Other files there change how the process's memory
+/// is tracked, or the kernel's settings.
+fn is_of_procfs(file: &File) -> Result<bool> {
+    Ok(rustix::fs::fstatfs(file)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
 /// Opens the directory of a path's last name, where that must not be a link.

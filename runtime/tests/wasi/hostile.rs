@@ -61,6 +61,52 @@ fn no_path_leads_out_of_a_directory() {
     assert_eq!((names(dir.path()), names(&dir.path().join("guest")), names(&dir.path().join("outside"))), (3, 6, 0));
 }
 
+/// The files there are what the guest would reach this process through.
+#[test]
+fn a_guest_that_sees_all_files_cannot_open_the_memory_of_this_process() {
+    let canary = Box::new(*b"a canary in the host's memory");
+    let address = i64::from_ne_bytes((canary.as_ptr() as usize).to_ne_bytes());
+    let open_everywhere = |p: &mut Program, path: &str, rights: i64| {
+        let id = std::process::id().to_string();
+        for path in [path.to_owned(), path.replace("self", &id), path.replace("self", "thread-self")] {
+            for follow in [0, FOLLOW] {
+                let found = p.open_as(3, &path, follow, 0, rights, 0);
+                if let Ok(fd) = found {
+                    p.buffers(&[canary.len()]);
+                    let read = p.io("fd_pread", fd, 1, Some(address));
+                    panic!("{path} was opened; reading at the canary: {read:?}");
+                }
+                assert_eq!(found, Err(ACCES), "{path}");
+            }
+        }
+    };
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.preopened_dir("/", "/", DirAccess::ReadWrite).unwrap();
+    let mut p = Program::new(&mut wasi);
+    for file in ["mem", "pagemap", "maps", "environ", "clear_refs"] {
+        let rights = if file == "clear_refs" { READ_WRITE & !FD_READ } else { READ };
+        open_everywhere(&mut p, &format!("proc/self/{file}"), rights);
+    }
+    open_everywhere(&mut p, "proc/self/mem", READ_WRITE);
+    assert_eq!(p.open(3, "proc/sys/kernel/core_pattern", 0, READ), Err(ACCES));
+    // What the links of the kernel lead to is no part of the directory.
+    assert!(p.open(3, "proc/self/fd/0", 0, READ).is_err());
+    assert!(p.open(3, "proc/self/root/etc", DIRECTORY, 0).is_err());
+    assert!(p.open(3, "proc", DIRECTORY, 0).is_ok());
+}
+
+/// The same, one directory down.
+#[test]
+fn a_guest_in_the_directory_of_a_process_cannot_open_its_memory() {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.preopened_dir("/proc/self", "/", DirAccess::ReadWrite).unwrap();
+    let mut p = Program::new(&mut wasi);
+    assert_eq!((p.open(3, "mem", 0, READ), p.open(3, "mem", 0, READ_WRITE)), (Err(ACCES), Err(ACCES)));
+    let task = p.open(3, "task", DIRECTORY, DIR).unwrap();
+    let thread = rustix::thread::gettid().as_raw_nonzero().get().to_string();
+    assert_eq!(p.open(task, &format!("{thread}/mem"), 0, READ), Err(ACCES));
+}
+
 #[test]
 fn bad_paths_have_errors_of_their_own() {
     let dir = TempDir::new().unwrap();
