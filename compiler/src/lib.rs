@@ -35,13 +35,13 @@ pub use base::error::{CompileError, CompileErrorKind, Feature};
 pub use base::printable::Printable;
 pub use base::trap::Trap;
 pub use instance::compiled::Compiled;
-pub use settings::{Features, Inlining, Metering, OptLevel, Settings};
+pub use settings::{Features, Inlining, Machine, Metering, OptLevel, Settings};
 
 use artifact::Target;
 use base::bytes::Bytes;
 use codegen::piece::{self, Piece};
 use codegen::{compile, link, translate};
-use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::Configurable;
 use instance::code::Code;
 use instance::initialise;
@@ -50,7 +50,7 @@ use module::validate::{self, Limits};
 use module::{FuncType, ModuleInfo, parse};
 use translate::ModuleContext;
 
-/// Compiles modules for the processor it runs on.
+/// Compiles modules: for the processor it runs on, or for another machine.
 pub struct Compiler {
     isa: OwnedTargetIsa,
     parallel: bool,
@@ -59,15 +59,20 @@ pub struct Compiler {
     metering: Metering,
     max_function_instructions: u64,
     max_instance_size: u64,
+    page_size: u64,
 }
 
 impl Compiler {
-    /// Returns a compiler for this machine's processor, which uses all of its features.
+    /// Returns a compiler for this machine's processor, which uses all of its features, or for the
+    /// machine that the settings name.
     ///
     /// # Errors
-    /// Returns an error if Cranelift does not know the processor.
+    /// Returns an error if Cranelift does not know the processor, or was built without it.
     pub fn new(settings: &Settings) -> Result<Self, CompileError> {
-        let isa = cranelift_native::builder().map_err(CompileError::internal)?;
+        let isa = match settings.target {
+            None => cranelift_native::builder().map_err(CompileError::internal)?,
+            Some(machine) => backend(machine)?,
+        };
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
         let Settings {
             parallel,
@@ -77,9 +82,20 @@ impl Compiler {
             metering,
             max_function_instructions,
             max_instance_size,
+            page_size,
             opt_level: _,
+            target: _,
         } = *settings;
-        Ok(Self { isa, parallel, inlining, features, metering, max_function_instructions, max_instance_size })
+        Ok(Self {
+            isa,
+            parallel,
+            inlining,
+            features,
+            metering,
+            max_function_instructions,
+            max_instance_size,
+            page_size,
+        })
     }
 
     /// Validates a module in the binary format.
@@ -129,7 +145,7 @@ impl Compiler {
 
     fn compile_all(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let parse::Parsed { mut info, bodies } = parse::parse(bytes, self.features)?;
-        let layout = match Layout::new(&info).and_then(|layout| self.check_size(&info, layout)) {
+        let layout = match Layout::new(&info, self.page_size).and_then(|layout| self.check_size(&info, layout)) {
             Ok(layout) => layout,
             // A body that is not valid is more useful news than a limit that is exceeded.
             Err(limit) => return Err(validate::bodies(bodies, self.limits(&info)).err().unwrap_or(limit)),
@@ -151,7 +167,7 @@ impl Compiler {
     pub fn clif(&self, bytes: &[u8]) -> Result<String, CompileError> {
         let clif = || {
             let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
-            let layout = Layout::new(&info)?;
+            let layout = Layout::new(&info, self.page_size)?;
             let pieces = piece::pieces(&info, self.metering);
             compile::clif(&self.context(&info, &layout), &pieces, bodies, self.limits(&info))
         };
@@ -167,9 +183,9 @@ impl Compiler {
     ///
     /// # Errors
     /// Returns an error if it exceeds a limit.
-    pub fn without_code(mut info: ModuleInfo) -> Result<Compiled, CompileError> {
+    pub fn without_code(&self, mut info: ModuleInfo) -> Result<Compiled, CompileError> {
         info.find_equal_types();
-        let layout = Layout::new(&info)?;
+        let layout = Layout::new(&info, self.page_size)?;
         let image = initialise::initialise(&info, &layout);
         Ok(Compiled { module: info, layout, image, code: Code::default() })
     }
@@ -195,7 +211,7 @@ impl Compiler {
     /// Returns what artifacts are made with and for, and which features modules may use: compilers
     /// for which it is equal accept the same modules, and can exchange artifacts.
     pub fn compatibility(&self) -> impl std::hash::Hash + use<> {
-        (Target::of(&*self.isa, self.metering), self.features)
+        (Target::of(&*self.isa, self.metering), self.features, self.page_size)
     }
 
     /// Reads an artifact. With `check_all`, reads every byte of it and compares it with its digest.
@@ -206,7 +222,7 @@ impl Compiler {
     /// Returns an error if it is not an artifact, was made for another version or machine, or is
     /// not as it was written.
     pub fn deserialize(&self, file: &Bytes, check_all: bool) -> Result<Artifact, ArtifactError> {
-        artifact::read(file, &Target::of(&*self.isa, self.metering), check_all)
+        artifact::read(file, &Target::of(&*self.isa, self.metering), self.page_size, check_all)
     }
 }
 
@@ -214,6 +230,16 @@ impl std::fmt::Debug for Compiler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Compiler").field("target", &self.isa.triple().to_string()).finish_non_exhaustive()
     }
+}
+
+/// Returns Cranelift's way of making code for a machine.
+fn backend(machine: Machine) -> Result<isa::Builder, CompileError> {
+    isa::lookup_by_name(machine.triple()).map_err(|error| {
+        let triple = machine.triple();
+        CompileError::internal(format!(
+            "this build of minirt makes no code for {triple} ({error}); the feature `cross` does"
+        ))
+    })
 }
 
 fn flags(settings: &Settings) -> cranelift_codegen::settings::Flags {

@@ -46,6 +46,35 @@ pub struct Settings {
     /// The most bytes of state that a module's instances may have: imports, globals, functions that
     /// are referred to, and tables. There is never room for more than 512 MiB.
     pub max_instance_size: u64,
+    /// Bytes in a host page of where the instances will be: a power of two from 4 KiB to 64 KiB. What
+    /// is made for larger pages can be used where they are smaller.
+    pub page_size: u64,
+    /// What code is made for, if not for this machine.
+    pub target: Option<Machine>,
+}
+
+/// A kind of machine that minirt runs on. Code that is made for a kind uses what every machine of it
+/// has, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Machine {
+    /// Linux on x86-64.
+    X86_64Linux,
+    /// Linux on 64-bit Arm.
+    Aarch64Linux,
+}
+
+impl Machine {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::X86_64Linux, Self::Aarch64Linux];
+
+    /// Returns its name, a target triple.
+    pub fn triple(self) -> &'static str {
+        match self {
+            Self::X86_64Linux => "x86_64-unknown-linux-gnu",
+            Self::Aarch64Linux => "aarch64-unknown-linux-gnu",
+        }
+    }
 }
 
 /// The default of [`Settings::max_function_instructions`]. The time that a function takes to
@@ -73,6 +102,8 @@ impl Default for Settings {
             metering: Metering::default(),
             max_function_instructions: MAX_FUNCTION_INSTRUCTIONS,
             max_instance_size: u64::MAX,
+            page_size: 4 << 10,
+            target: None,
         }
     }
 }

@@ -20,9 +20,6 @@ use minirt::{Config, Engine, Instance, InstancePre, Memory, Module, ResetStrateg
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Bytes in a page of the host.
-const PAGE: usize = 4096;
-
 /// Kinds of reset with their names, strategies, and whether there are images.
 const KINDS: [(&str, ResetStrategy, bool); 5] = [
     ("adaptive (the default)", ResetStrategy::Adaptive, true),
@@ -272,7 +269,7 @@ impl Subject {
 fn dirty(store: &mut Store<Host>, memory: Memory, pages: u32) {
     for page in 0..pages as usize {
         // Pages that are not there are left out.
-        let _ = memory.write(&mut *store, page * PAGE, &[1]);
+        let _ = memory.write(&mut *store, page * rustix::param::page_size(), &[1]);
     }
 }
 

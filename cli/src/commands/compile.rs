@@ -10,8 +10,11 @@ use crate::output::artifact_file;
 use crate::output::assembly::Assembly;
 use crate::output::printable;
 use crate::output::report::Report;
-use minirt::{Engine, Error};
+use minirt::{Config, Engine, Error};
 use std::path::{Path, PathBuf};
+
+/// Bytes in a page of most systems.
+const USUAL_PAGE: u64 = 4 << 10;
 
 /// Compiles the module that the command line names.
 ///
@@ -20,8 +23,12 @@ use std::path::{Path, PathBuf};
 pub(crate) fn compile(args: &CompileArgs) -> Result<(), Outcome> {
     let (output, file) = (output(args)?, &args.file);
     let bytes = Input::open(file)?.into_module(file)?;
-    let engine = host::engine()?;
+    let engine = match &args.target {
+        Some(target) => engine_for(target, args.page_size)?,
+        None => host::engine()?,
+    };
     let (what, result) = match args.emit {
+        Emit::Artifact if args.target.is_some() => (ARTIFACT, source::precompile(&engine, file, &bytes)?),
         Emit::Artifact => {
             let module = source::compile(&engine, file, &bytes)?;
             (ARTIFACT, module.serialize().map_err(|error| unwritten(ARTIFACT, &output, &error))?)
@@ -35,6 +42,18 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Outcome> {
 
 /// What an artifact is called in messages.
 pub(crate) const ARTIFACT: &str = "the artifact";
+
+/// Returns an engine that makes artifacts for other machines than this one.
+fn engine_for(target: &str, page_size: Option<u64>) -> Result<Engine, Report> {
+    let mut config = Config::new();
+    let engine =
+        config.target(target).and_then(|config| Engine::new(config.target_page_size(page_size.unwrap_or(USUAL_PAGE))));
+    engine.map_err(|error| {
+        let what = format!("there is no code for `{}`", printable::text(target));
+        let help = "name a target that minirt runs on, and build minirt with the feature `cross`";
+        Report::new(what, error.root_cause().to_string(), help)
+    })
+}
 
 fn output(args: &CompileArgs) -> Result<PathBuf, Report> {
     let (what, extension) = match args.emit {

@@ -18,7 +18,9 @@ use std::path::Path;
 const MOST: usize = 40;
 
 /// Bytes in a page of the host.
-const PAGE: u64 = 4096;
+fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
 
 /// Shows the module that the command line names.
 ///
@@ -113,15 +115,21 @@ fn sizes(out: &mut String, image: &ImageInfo) -> std::fmt::Result {
 }
 
 fn extents(out: &mut String, image: &ImageInfo) -> std::fmt::Result {
-    let pages: u64 = image.extents.iter().map(|extent| (extent.end - extent.start) / PAGE).sum();
-    let zeros = image.memory as u64 / PAGE - pages;
+    let pages: u64 = image.extents.iter().map(|extent| (extent.end - extent.start) / page_size()).sum();
+    let zeros = image.memory as u64 / page_size() - pages;
     writeln!(
         out,
         "\nimage of the memory: {pages} pages of 4 KiB in {} extents; {zeros} are zeros",
         image.extents.len()
     )?;
     for extent in image.extents.iter().take(MOST) {
-        writeln!(out, "  {:#010x}..{:#010x}  {} pages", extent.start, extent.end, (extent.end - extent.start) / PAGE)?;
+        writeln!(
+            out,
+            "  {:#010x}..{:#010x}  {} pages",
+            extent.start,
+            extent.end,
+            (extent.end - extent.start) / page_size()
+        )?;
     }
     match image.extents.len().saturating_sub(MOST) {
         0 => Ok(()),

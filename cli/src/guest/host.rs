@@ -46,7 +46,7 @@ pub(crate) fn engine_for(input: &Input, config: &mut Config) -> Result<Engine, R
 /// Returns an error if minirt cannot run on this machine.
 pub(crate) fn configured(config: &Config) -> Result<Engine, Report> {
     Engine::new(config).map_err(|error| {
-        let help = system::help(&error).unwrap_or("use a machine with an x86-64 processor and Linux");
+        let help = system::help(&error).unwrap_or("use Linux on a machine with an x86-64 or 64-bit Arm processor");
         Report::new("minirt cannot run here", format!("{error:#}"), help)
     })
 }

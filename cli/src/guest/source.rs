@@ -88,6 +88,15 @@ pub(crate) fn clif(engine: &Engine, file: &Path, bytes: &[u8]) -> Result<String,
     engine.clif(&binary(file, bytes)?).map_err(|error| refused(file, &error))
 }
 
+/// Compiles the module that these bytes from a file are to an artifact, for the engine's target.
+///
+/// # Errors
+/// Returns the errors of [`compile`].
+pub(crate) fn precompile(engine: &Engine, file: &Path, bytes: &[u8]) -> Result<Vec<u8>, Report> {
+    let what = format!("compiling {} ...", shown(file));
+    progress::during(&what, || engine.precompile_module(&binary(file, bytes)?).map_err(|error| refused(file, &error)))
+}
+
 /// Returns a module in the binary format.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Defines the command line, as inert data: nothing here opens, reads or runs anything.
 
 use super::grants::{self, Dir, EnvVar, Preload};
+use super::size;
 use super::wasm_options::{self, WasmOption};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
@@ -138,6 +139,15 @@ impl GuestArgs {
 /// The options of `minirt compile`.
 #[derive(Args, Debug)]
 pub(crate) struct CompileArgs {
+    /// Compile for another kind of machine than this one: x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu. The
+    /// artifact uses what every processor of that kind has
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+
+    /// How large pages may be where the artifact is used, from 4k to 64k; without it, 4k
+    #[arg(long, value_name = "SIZE", requires = "target", value_parser = page_size)]
+    pub(crate) page_size: Option<u64>,
+
     /// Where to write the result, `-` for standard output; if not given, beside the module, as .cwasm, .clif or .asm
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
@@ -165,6 +175,11 @@ pub(crate) enum Emit {
 pub(crate) enum Profile {
     // The file /tmp/perf-PID.map, where `perf report` looks.
     Perfmap,
+}
+
+fn page_size(text: &str) -> Result<u64, String> {
+    let size = size::parse(text).filter(|bytes| bytes.is_power_of_two() && (4 << 10..=64 << 10).contains(bytes));
+    size.ok_or_else(|| "pages have 4k, 8k, 16k, 32k or 64k".to_owned())
 }
 
 /// The options of `minirt snapshot`.

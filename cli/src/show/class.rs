@@ -8,7 +8,9 @@ use minirt::{ImageInfo, PageKind, PageMap, PageRegion, PageRun, RegionKind};
 use std::ops::Range;
 
 /// Bytes in a page of the host.
-pub(crate) const PAGE: u64 = 4096;
+pub(crate) fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
 
 /// The class of a page. The order is that of importance: where one cell stands for many pages, it
 /// shows the last.
@@ -153,18 +155,20 @@ pub(crate) fn name(kind: RegionKind) -> String {
 /// Returns the regions of an image: what each instance begins with.
 pub(crate) fn of_image(info: &ImageInfo) -> Vec<Region> {
     let bytes = (info.host_cell + info.state) as u64;
-    let state =
-        Region { kind: RegionKind::State, runs: runs(&[Run { pages: 0..bytes.div_ceil(PAGE), class: Class::Image }]) };
+    let state = Region {
+        kind: RegionKind::State,
+        runs: runs(&[Run { pages: 0..bytes.div_ceil(page_size()), class: Class::Image }]),
+    };
     let memories = info.memories.iter().map(|memory| {
         let mut all = Vec::new();
         let mut at = 0;
         for extent in &memory.extents {
-            let pages = extent.start / PAGE..extent.end.div_ceil(PAGE);
+            let pages = extent.start / page_size()..extent.end.div_ceil(page_size());
             all.push(Run { pages: at..pages.start, class: Class::Zeros });
             at = pages.end;
             all.push(Run { pages, class: Class::Image });
         }
-        all.push(Run { pages: at..(memory.size as u64).div_ceil(PAGE), class: Class::Zeros });
+        all.push(Run { pages: at..(memory.size as u64).div_ceil(page_size()), class: Class::Zeros });
         Region { kind: RegionKind::Memory(memory.index), runs: runs(&all) }
     });
     std::iter::once(state).chain(memories).collect()

@@ -1,6 +1,6 @@
 //! Measures what each way of resetting costs a module, and finds out which one the runtime chose and why.
 
-use super::class::{Class, PAGE, Region, bytes};
+use super::class::{Class, Region, bytes, page_size};
 use super::life::{Life, Subject};
 
 use crate::guest::input::Input;
@@ -100,7 +100,7 @@ pub(crate) fn why(chosen: &str, lives: &[Life]) -> String {
     let Some(last) = lives.last() else { return "nothing has run".to_owned() };
     let tracked = last.maps.iter().any(|map| map.regions.iter().any(|region| region.tracked));
     let (written, common) = habits(lives);
-    let size = |pages: u64| format!("{} ({})", pages_of(pages), bytes(pages * PAGE));
+    let size = |pages: u64| format!("{} ({})", pages_of(pages), bytes(pages * page_size()));
     match chosen {
         "hot set" if written == 0 => {
             "its runs write nothing but the head of the state, which is always copied".to_owned()

@@ -3,7 +3,7 @@
 //! A page is one file, and asks nobody for anything: its policy forbids that. Without scripts it shows the first two
 //! instances. All text is escaped by `maud`.
 
-use super::class::{Class, PAGE, Region, bytes, name};
+use super::class::{Class, Region, bytes, name, page_size};
 use super::costs::{Cost, pages_of};
 use super::facts::{Facts, region};
 use super::life::Stage;
@@ -187,7 +187,7 @@ fn counts(stage: &Stage) -> String {
             "{}: {}, {own} own ({}), {shared} shared with the image",
             name(region.kind),
             pages_of(region.accessible()),
-            bytes(own * PAGE)
+            bytes(own * page_size())
         )
     };
     stage.regions.iter().filter(|region| region.accessible() > 0).map(of).collect::<Vec<_>>().join("; ")

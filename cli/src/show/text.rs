@@ -1,6 +1,6 @@
 //! The lives of instances as text: a row of cells for each moment, and tables.
 
-use super::class::{Class, PAGE, Region, bytes, name};
+use super::class::{Class, Region, bytes, name, page_size};
 use super::costs::pages_of;
 use super::facts::{Facts, region};
 use crate::output::table::columns;
@@ -90,7 +90,7 @@ fn row(out: &mut String, label: &str, region: Option<&Region>, pages: u64, each:
     let changed = region.count(|class| matches!(class, Class::Changed | Class::HotChanged | Class::GrownOwn));
     let own = region.count(Class::is_own);
     let shared = region.count(|class| class == Class::Image);
-    writeln!(out, "  {changed:>7} {:>6} {shared:>7} {:>8}", own - changed, bytes(own * PAGE))
+    writeln!(out, "  {changed:>7} {:>6} {shared:>7} {:>8}", own - changed, bytes(own * page_size()))
 }
 
 fn writers(out: &mut String, facts: &Facts) -> std::fmt::Result {

@@ -2,7 +2,6 @@
 //! sections.
 
 use super::error::ArtifactError;
-use super::header::PAGE;
 use super::wire::{Damaged, Inline, Reader, Wire, Writer, structs};
 use crate::base::bytes::{Bytes, RecordTable};
 use crate::base::sorted_table::SortedTable;
@@ -11,7 +10,7 @@ use crate::instance::call_sites::CallSites;
 use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, InlinedCode, TrapSite};
 use crate::instance::compiled::Compiled;
 use crate::instance::image::{Extent, InitialImage, MemoryImage, Remaining};
-use crate::instance::layout::{HOST_PAGE, Layout, MEMORY_RESERVED};
+use crate::instance::layout::{Layout, MEMORY_RESERVED};
 use crate::module::ModuleInfo;
 use std::ops::Range;
 
@@ -96,32 +95,32 @@ impl Description {
         }
     }
 
-    /// Returns the compiled module, with these sections.
+    /// Returns the compiled module, with these sections, which consist of pages of `page` bytes.
     ///
     /// # Errors
     /// Returns an error if the parts do not fit together. Only what will be used without another check is checked
     /// here: where things are, and how many. The digest vouches for indices in the description.
-    pub(super) fn complete(self, text: &Bytes, memory: &Bytes) -> Result<Compiled, ArtifactError> {
+    pub(super) fn complete(self, text: &Bytes, memory: &Bytes, page: u64) -> Result<Compiled, ArtifactError> {
         let Self { module, sizes, code, image, memory: plan } = self;
         check_counts(&module)?;
-        let layout = Layout::new(&module).map_err(|_| unfit("its layout"))?;
+        let layout = Layout::new(&module, page).map_err(|_| unfit("its layout"))?;
         if sizes != Sizes::of(&layout) {
             return Err(ArtifactError::damaged("another build of this version laid its instances out differently"));
         }
-        let code = code.complete(text).ok_or_else(|| unfit("its code"))?;
+        let code = code.complete(text, page as usize).ok_or_else(|| unfit("its code"))?;
         if code.tables.funcs.len() + module.num_imported_funcs as usize != module.funcs.len() {
             return Err(unfit("its functions"));
         }
         let own = module.memories.len() - module.num_imported_memories as usize;
         let fits = |other: &MemoryImage| {
-            let accessible = other.size.checked_next_multiple_of(HOST_PAGE);
-            accessible.is_some_and(|size| MemoryPlan::of(&other.extents).places(size).is_some())
+            let accessible = other.size.checked_next_multiple_of(page);
+            accessible.is_some_and(|size| MemoryPlan::of(&other.extents).places(size, page).is_some())
         };
         let heap = image.heap.is_some() == module.needs_heap() && image.heap.iter().all(fits);
         if image.extra_memories.len() != own.saturating_sub(1) || !image.extra_memories.iter().all(fits) || !heap {
             return Err(unfit("its memories"));
         }
-        let extents = plan.extents(memory, image.memory_size).ok_or_else(|| unfit("its memory"))?;
+        let extents = plan.extents(memory, image.memory_size, page).ok_or_else(|| unfit("its memory"))?;
         let image = image.complete(&layout, extents).ok_or_else(|| unfit("its state"))?;
         Ok(Compiled { module, layout, image, code })
     }
@@ -177,7 +176,7 @@ impl CodeOnFile {
 
     /// Returns the code with its text, which is the start of a section of whole pages. `None` if something is outside
     /// the text.
-    fn complete(self, section: &Bytes) -> Option<Code> {
+    fn complete(self, section: &Bytes, page: usize) -> Option<Code> {
         let Self { text_len, funcs, entries, exits, traps, address_map, inlined, handled, handlers, references } = self;
         let call_sites = CallSites {
             handled: RecordTable::from_bytes(handled.0),
@@ -189,7 +188,7 @@ impl CodeOnFile {
         let inside = funcs.iter().all(|func| func.start <= func.end && func.end as usize <= text_len)
             && call_sites.are_inside(text_len)
             && entries.iter().chain(&exits).all(|(_, offset)| (*offset as usize) < text_len)
-            && section.len() == text_len.checked_next_multiple_of(PAGE)?;
+            && section.len() == text_len.checked_next_multiple_of(page)?;
         let tables = CodeTables { funcs, entries, exits, traps, address_map, inlined, call_sites };
         inside.then_some(Code { text, tables })
     }
@@ -235,15 +234,15 @@ impl MemoryPlan {
 
     /// Returns where each extent is in the section, and the section's length. `None` unless the extents are sorted,
     /// apart, whole pages and within a memory of `memory_size` bytes.
-    fn places(&self, memory_size: u64) -> Option<(Vec<Range<usize>>, usize)> {
-        if memory_size > MEMORY_RESERVED || !memory_size.is_multiple_of(HOST_PAGE) {
+    fn places(&self, memory_size: u64, page: u64) -> Option<(Vec<Range<usize>>, usize)> {
+        if memory_size > MEMORY_RESERVED || !memory_size.is_multiple_of(page) {
             return None;
         }
         let (mut free, mut used) = (0, 0);
         let mut places = Vec::new();
         for (offset, len) in self.extents.iter().copied() {
             let end = offset.checked_add(len).filter(|end| *end <= memory_size)?;
-            let pages = offset.is_multiple_of(HOST_PAGE) && len.is_multiple_of(HOST_PAGE);
+            let pages = offset.is_multiple_of(page) && len.is_multiple_of(page);
             if offset < free || len == 0 || !pages {
                 return None;
             }
@@ -256,8 +255,8 @@ impl MemoryPlan {
     }
 
     /// Returns the section, with the bytes of the image's extents in their places.
-    pub(super) fn section(&self, image: &InitialImage) -> Vec<u8> {
-        let (places, len) = self.places(image.memory_size).expect("an image has its memory in order");
+    pub(super) fn section(&self, image: &InitialImage, page: u64) -> Vec<u8> {
+        let (places, len) = self.places(image.memory_size, page).expect("an image has its memory in order");
         let mut section = vec![0; len];
         for (place, extent) in places.into_iter().zip(&image.memory) {
             section[place].copy_from_slice(&extent.bytes);
@@ -266,8 +265,8 @@ impl MemoryPlan {
     }
 
     /// Returns the extents, as parts of the section.
-    fn extents(&self, section: &Bytes, memory_size: u64) -> Option<Vec<Extent>> {
-        let (places, _) = self.places(memory_size).filter(|(_, len)| *len == section.len())?;
+    fn extents(&self, section: &Bytes, memory_size: u64, page: u64) -> Option<Vec<Extent>> {
+        let (places, _) = self.places(memory_size, page).filter(|(_, len)| *len == section.len())?;
         let extent = |(place, (offset, _)): (Range<usize>, &(u64, u64))| {
             Some(Extent { offset: *offset, bytes: section.part(place)? })
         };

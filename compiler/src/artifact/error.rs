@@ -22,6 +22,13 @@ pub enum ArtifactError {
         /// This machine.
         here: String,
     },
+    /// It was made for smaller host pages, so that it cannot be mapped.
+    OtherPageSize {
+        /// Bytes in a page, as it was made for.
+        found: u64,
+        /// Bytes in a page of this system.
+        here: u64,
+    },
     /// Its code follows other rules than code that is made here, and the two cannot be mixed.
     OtherSettings {
         /// The settings that differ, as it was made with.
@@ -50,6 +57,11 @@ impl fmt::Display for ArtifactError {
             }
             Self::OtherMachine { found, here } => {
                 write!(f, "the artifact was made for {found}, and this is {here}; compile the module here")
+            }
+            Self::OtherPageSize { found, here } => {
+                let (found, here) = (found / 1024, here / 1024);
+                write!(f, "the artifact was made for pages of {found} KiB, and here they have {here} KiB")?;
+                write!(f, "; compile the module here, or for pages of 64 KiB, which can be used everywhere")
             }
             Self::OtherSettings { found, here } => {
                 let (found, here) = (found.join(", "), here.join(", "));

@@ -24,42 +24,48 @@ pub struct Artifact {
 /// Returns a compiled module as the bytes of a file.
 pub(crate) fn write(compiled: &Compiled, target: &Target) -> Vec<u8> {
     let description = Description::of(compiled);
-    let memory = description.memory.section(&compiled.image);
+    let page = compiled.layout.page as usize;
+    let memory = description.memory.section(&compiled.image, compiled.layout.page);
     let mut out = Writer::default();
     target.put(&mut out);
     description.put(&mut out);
-    assemble(&out, &compiled.code.text, &memory)
+    assemble(&out, &compiled.code.text, &memory, page)
 }
 
 /// Returns the file of these sections.
-pub(super) fn assemble(out: &Writer, text: &[u8], memory: &[u8]) -> Vec<u8> {
+pub(super) fn assemble(out: &Writer, text: &[u8], memory: &[u8], page: usize) -> Vec<u8> {
     let lengths = [out.metadata.len(), out.bulk.len(), text.len(), memory.len()];
-    let sections = Sections::new(lengths).expect("what is in memory fits a file");
+    let sections = Sections::new(lengths, page).expect("what is in memory fits a file");
     let mut file = vec![0; sections.file_len()];
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
     put(sections.metadata.start, &out.metadata);
     put(sections.bulk.start, &out.bulk);
     put(sections.text.start, text);
     put(sections.memory.start, memory);
-    header::seal(&mut file, &sections);
+    header::seal(&mut file, &sections, page);
     file
 }
 
-/// Reads a file to be used `here`. With `check_all`, compares all of it with its digests.
+/// Reads a file to be used `here`, where host pages have `page` bytes. With `check_all`, compares
+/// all of it with its digests.
 ///
 /// # Errors
-/// Returns an error if it is not an artifact, was made for another version or machine, or is not as
-/// it was written.
-pub(crate) fn read(file: &Bytes, here: &Target, check_all: bool) -> Result<Artifact, ArtifactError> {
-    let Sections { metadata, bulk, text, memory } = header::open(file, check_all)?;
+/// Returns an error if it is not an artifact, was made for another version, machine or page size, or
+/// is not as it was written.
+pub(crate) fn read(file: &Bytes, here: &Target, page: u64, check_all: bool) -> Result<Artifact, ArtifactError> {
+    let (Sections { metadata, bulk, text, memory }, found) = header::open(file, check_all)?;
+    let found = found as u64;
     let part = |range: &Range<usize>| file.part(range.clone()).ok_or(Damaged);
     let (metadata, bulk) = (part(&metadata)?, part(&bulk)?);
     let mut from = Reader::new(&metadata, &bulk);
     Target::take(&mut from)?.check(here)?;
+    if !found.is_multiple_of(page) {
+        return Err(ArtifactError::OtherPageSize { found, here: page });
+    }
     let description = Description::take(&mut from)?;
     from.end()?;
     let flat = description.memory.flat && !memory.is_empty();
-    let compiled = description.complete(&part(&text)?, &part(&memory)?)?;
+    let compiled = description.complete(&part(&text)?, &part(&memory)?, found)?;
     Ok(Artifact { compiled, text, memory: flat.then_some(memory) })
 }
 

@@ -2,10 +2,10 @@
 //! their digests.
 //!
 //! ```text
-//!  0         8         16                 32               48                           80
+//!  0         8         16                 32               48                           88
 //!  +---------+---------+------------------+----------------+----------------------------+----------
 //!  | magic   | format  | digest of all    | digest of all  | lengths: metadata, bulk,   | metadata
-//!  |         |         | up to the bulk   | from the bulk  | text, memory               |
+//!  |         |         | up to the bulk   | from the bulk  | text, memory, a page       |
 //!  +---------+---------+------------------+----------------+----------------------------+----------
 //!                                         ^ the first digest starts here
 //! ```
@@ -18,7 +18,7 @@
 //! purpose.
 
 use super::error::ArtifactError;
-use crate::instance::layout::HOST_PAGE;
+use crate::instance::layout::{PAGE_MAX, PAGE_MIN};
 use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -27,16 +27,13 @@ const MAGIC: [u8; 8] = *b"\x7fminirt\n";
 
 /// Changes with everything that code or image rely on and nothing else records: this format, and
 /// the layout.
-const FORMAT: u64 = 10;
-
-/// Bytes in a host page.
-pub(super) const PAGE: usize = HOST_PAGE as usize;
+const FORMAT: u64 = 11;
 
 const FORMAT_AT: usize = 8;
 const DIGEST_AT: usize = 16;
 const REST_DIGEST_AT: usize = 32;
 const LENGTHS_AT: usize = 48;
-const SIZE: usize = 80;
+const SIZE: usize = 88;
 
 /// Returns whether bytes start like an artifact.
 pub fn is_artifact(bytes: &[u8]) -> bool {
@@ -44,7 +41,7 @@ pub fn is_artifact(bytes: &[u8]) -> bool {
 }
 
 /// Where the parts of a file are. Only their lengths are stored. The parts follow each other; text
-/// and memory start at the next host page; and the file ends with the last part.
+/// and memory start at the next page; and the file ends with the last part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sections {
     pub(super) metadata: Range<usize>,
@@ -54,11 +51,12 @@ pub(super) struct Sections {
 }
 
 impl Sections {
-    /// Places sections with these lengths, in order; `None` if no file could be so long.
-    pub(super) fn new([metadata, bulk, text, memory]: [usize; 4]) -> Option<Self> {
+    /// Places sections with these lengths, in order, the last two in pages of `page` bytes; `None`
+    /// if no file could be so long.
+    pub(super) fn new([metadata, bulk, text, memory]: [usize; 4], page: usize) -> Option<Self> {
         let after = |at: usize, len: usize| Some(at..at.checked_add(len)?);
         let pages =
-            |at: usize, len: usize| after(at.checked_next_multiple_of(PAGE)?, len.checked_next_multiple_of(PAGE)?);
+            |at: usize, len: usize| after(at.checked_next_multiple_of(page)?, len.checked_next_multiple_of(page)?);
         let metadata = after(SIZE, metadata)?;
         let bulk = after(metadata.end, bulk)?;
         let text = pages(bulk.end, text)?;
@@ -76,12 +74,12 @@ impl Sections {
     }
 }
 
-/// Writes the header of a file that has all its sections.
-pub(super) fn seal(file: &mut [u8], sections: &Sections) {
+/// Writes the header of a file that has all its sections, placed in pages of `page` bytes.
+pub(super) fn seal(file: &mut [u8], sections: &Sections, page: usize) {
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &MAGIC);
     put(FORMAT_AT, &FORMAT.to_le_bytes());
-    for (index, len) in sections.lengths().into_iter().enumerate() {
+    for (index, len) in sections.lengths().into_iter().chain([page]).enumerate() {
         put(LENGTHS_AT + 8 * index, &(len as u64).to_le_bytes());
     }
     let rest = rest_digest(file, sections).to_le_bytes();
@@ -90,12 +88,12 @@ pub(super) fn seal(file: &mut [u8], sections: &Sections) {
     file[DIGEST_AT..REST_DIGEST_AT].copy_from_slice(&digest);
 }
 
-/// Finds the sections of a file, and compares its digests: the first one always, the other with
-/// `check_all`.
+/// Finds the sections of a file and the bytes in its pages, and compares its digests: the first one
+/// always, the other with `check_all`.
 ///
 /// # Errors
 /// Returns an error if it is not an artifact, has another format, or is not as it was written.
-pub(super) fn open(file: &[u8], check_all: bool) -> Result<Sections, ArtifactError> {
+pub(super) fn open(file: &[u8], check_all: bool) -> Result<(Sections, usize), ArtifactError> {
     if !is_artifact(file) {
         return Err(ArtifactError::NotAnArtifact);
     }
@@ -105,8 +103,8 @@ pub(super) fn open(file: &[u8], check_all: bool) -> Result<Sections, ArtifactErr
         let (found, here) = (format!("format {format}"), format!("format {FORMAT}"));
         return Err(ArtifactError::OtherVersion { found, here });
     }
-    let lengths = [0, 1, 2, 3].map(|index| u64::from_le_bytes(field(header, LENGTHS_AT + 8 * index)));
-    let sections = sections(lengths).ok_or_else(|| ArtifactError::damaged("its header makes no sense"))?;
+    let numbers = [0, 1, 2, 3, 4].map(|index| u64::from_le_bytes(field(header, LENGTHS_AT + 8 * index)));
+    let (sections, page) = sections(numbers).ok_or_else(|| ArtifactError::damaged("its header makes no sense"))?;
     if sections.file_len() != file.len() {
         let (found, expected) = (file.len(), sections.file_len());
         return Err(ArtifactError::damaged(format!("it has {found} bytes instead of {expected}")));
@@ -117,17 +115,21 @@ pub(super) fn open(file: &[u8], check_all: bool) -> Result<Sections, ArtifactErr
     if check_all && rest_digest(file, &sections) != u128::from_le_bytes(field(header, REST_DIGEST_AT)) {
         return Err(ArtifactError::damaged("its code or data is not as it was written"));
     }
-    Ok(sections)
+    Ok((sections, page))
 }
 
 /// Returns the sections of these lengths, if [`seal`] could have written them: text and memory are
-/// whole pages.
-fn sections(lengths: [u64; 4]) -> Option<Sections> {
-    let mut small = [0; 4];
-    for (small, len) in small.iter_mut().zip(lengths) {
-        *small = usize::try_from(len).ok()?;
+/// whole pages, whose size is the last number.
+fn sections(numbers: [u64; 5]) -> Option<(Sections, usize)> {
+    let mut small = [0; 5];
+    for (small, number) in small.iter_mut().zip(numbers) {
+        *small = usize::try_from(number).ok()?;
     }
-    Sections::new(small).filter(|sections| sections.lengths() == small)
+    let [metadata, bulk, text, memory, page] = small;
+    let lengths = [metadata, bulk, text, memory];
+    let known = page.is_power_of_two() && (PAGE_MIN as usize..=PAGE_MAX as usize).contains(&page);
+    let sections = Sections::new(lengths, page).filter(|sections| known && sections.lengths() == lengths)?;
+    Some((sections, page))
 }
 
 fn field<const N: usize>(header: &[u8; SIZE], at: usize) -> [u8; N] {

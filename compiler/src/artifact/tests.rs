@@ -3,13 +3,14 @@
 mod damage;
 
 use super::file::assemble;
-use super::header::{self, PAGE, Sections};
+use super::header::{self, Sections};
 use super::wire::Writer;
 use super::*;
 use crate::base::bytes::Bytes;
 use crate::base::sparse::SparseBytes;
 use crate::instance::compiled::Compiled;
 use crate::instance::image::Remaining;
+use crate::instance::layout::PAGE_MIN;
 use crate::settings::Metering;
 use crate::{Compiler, OptLevel, Settings};
 use cranelift_codegen::settings::Configurable;
@@ -39,6 +40,9 @@ const SPARSE: &str = r#"(module (memory 65536) (data (i32.const 0) "a") (data (i
 const SMALL: &str = r#"(module (memory 1) (table 2 funcref) (elem (i32.const 0) $f) (data (i32.const 9) "data")
   (func $f (export "f") (param i32) (result i32) (i32.load (local.get 0))))"#;
 
+/// Bytes in a host page.
+const PAGE: usize = PAGE_MIN as usize;
+
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| Compiler::new(&Settings::default()).unwrap());
 static RICH_FILE: LazyLock<Vec<u8>> = LazyLock::new(|| written(RICH));
 
@@ -55,7 +59,7 @@ fn read(file: Vec<u8>, check_all: bool) -> Result<Artifact, ArtifactError> {
 }
 
 fn sections(file: &[u8]) -> Sections {
-    header::open(file, true).unwrap()
+    header::open(file, true).unwrap().0
 }
 
 fn flipped(file: &[u8], bit: usize) -> Vec<u8> {
@@ -80,7 +84,7 @@ fn rewritten(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let Sections { metadata, bulk, text, memory } = sections(file);
     let mut out = Writer { metadata: file[metadata].to_vec(), bulk: file[bulk].to_vec() };
     change(&mut out.metadata);
-    assemble(&out, &file[text], &file[memory])
+    assemble(&out, &file[text], &file[memory], PAGE)
 }
 
 /// The same module, as if it had been made for another target.
@@ -107,7 +111,7 @@ fn what_is_read_is_what_was_written() {
 #[test]
 fn a_module_without_code_can_be_written_too() {
     let info = crate::module::ModuleInfo { name: Some("described".to_owned()), ..Default::default() };
-    let compiled = Compiler::without_code(info).unwrap();
+    let compiled = COMPILER.without_code(info).unwrap();
     assert_eq!(read(COMPILER.serialize(&compiled), true).unwrap().compiled, compiled);
 }
 
@@ -295,7 +299,8 @@ fn other_versions_and_machines_are_told_apart() {
     let version = read(made_for(|target| target.version = "minirt 0.0.9".into()), false).unwrap_err().to_string();
     assert!(version.contains("was made by minirt 0.0.9, and this is minirt 0.1.0"), "{version}");
     let machine = read(made_for(|target| target.machine = "riscv64".into()), false).unwrap_err().to_string();
-    assert!(machine.contains("was made for riscv64, and this is x86_64"), "{machine}");
+    let here = format!("was made for riscv64, and this is {}", std::env::consts::ARCH);
+    assert!(machine.contains(&here), "{machine}");
     let mut format = RICH_FILE.clone();
     format[8] = 99;
     let format = read(format, false).unwrap_err().to_string();
@@ -341,6 +346,34 @@ fn every_setting_counts_unless_it_is_known_to_have_no_effect() {
     assert_eq!(of("enable_verifier", "true"), of("enable_verifier", "false"));
     for name in ["enable_nan_canonicalization", "enable_heap_access_spectre_mitigation", "enable_pinned_reg"] {
         assert!(of(name, "true").check(&of(name, "false")).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_made_for_large_pages_fits_small_ones_and_not_the_other_way_round() {
+    let compiler = |page_size| Compiler::new(&Settings { page_size, ..Settings::default() }).unwrap();
+    let sizes = [4096, 16_384, 65_536];
+    for made_for in sizes {
+        let compiled = compiler(made_for).compile(&wat::parse_str(RICH).unwrap()).unwrap();
+        let file = Bytes::from(compiler(made_for).serialize(&compiled));
+        for here in sizes {
+            let read = compiler(here).deserialize(&file, true);
+            if made_for >= here {
+                let Artifact { compiled: again, text, memory } = read.unwrap();
+                assert_eq!(again, compiled);
+                let starts = [text.start, memory.unwrap().start];
+                assert!(starts.iter().all(|start| (*start as u64).is_multiple_of(made_for)), "{starts:?}");
+            } else {
+                assert_eq!(read.unwrap_err(), ArtifactError::OtherPageSize { found: made_for, here });
+            }
+        }
+    }
+    for page in [0, 1, 2048, 4097, 131_072, u64::MAX] {
+        let mut file = RICH_FILE.clone();
+        file[80..88].copy_from_slice(&page.to_le_bytes());
+        let error = read(file, false).unwrap_err().to_string();
+        assert!(error.contains("header makes no sense"), "{page}: {error}");
+        assert!(compiler(page).compile(&wat::parse_str(SMALL).unwrap()).is_err(), "{page}");
     }
 }
 

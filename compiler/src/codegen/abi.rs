@@ -7,7 +7,7 @@ use crate::instance::builtin::{Builtin, BuiltinSignature, Width};
 use crate::module::{FuncType, RefKind, ValType};
 use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, TrapCode, Type};
-use cranelift_codegen::isa::{CallConv, TargetIsa};
+use cranelift_codegen::isa::CallConv;
 
 /// Returns how a value of this type is held.
 pub(crate) fn value_type(ty: ValType) -> Type {
@@ -60,15 +60,6 @@ fn integer(width: Width) -> AbiParam {
         Width::W32 => I32,
         Width::W64 => I64,
     })
-}
-
-/// Returns how many integer arguments the platform's calling convention passes in registers. The
-/// next is on the stack.
-pub(crate) fn argument_registers(isa: &dyn TargetIsa) -> usize {
-    match isa.name() {
-        "aarch64" => 8,
-        _ => 6, // x86-64, System V.
-    }
 }
 
 /// The traps that Cranelift raises by itself, with its codes for them. The others keep their own

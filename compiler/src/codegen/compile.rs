@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::base::error::CompileErrorKind;
     use crate::codegen::piece::pieces;
-    use crate::instance::layout::Layout;
+    use crate::instance::layout::{Layout, PAGE_MIN};
     use crate::module::parse::parse;
     use crate::{Compiler, Feature, Features, Settings};
 
@@ -210,7 +210,7 @@ mod tests {
         let mut features = Features::default();
         features.set(Feature::Gc, false);
         let parsed = parse(&bytes, features).unwrap();
-        let (info, layout) = (&parsed.info, &Layout::new(&parsed.info).unwrap());
+        let (info, layout) = (&parsed.info, &Layout::new(&parsed.info, PAGE_MIN).unwrap());
         let module = compiler.context(info, layout);
         let mut pieces = pieces(info, compiler.metering);
         pieces.insert(0, Piece::Body(u32::MAX));

@@ -8,16 +8,17 @@
 //! wherever a relocation says. So everything is checked before it begins.
 
 use super::abi::from_trap_code;
-use super::memory_provider::TextBuffer;
+use super::isa::{BRANCH_REACH, DISTANCE_SIZE, Distance, fill_in_branch};
+use super::memory_provider::{TextBuffer, next_start};
 use super::piece::{CompiledFunction, Piece};
 use crate::base::error::CompileError;
 use crate::instance::call_sites::{CallSites, Frame, HandledCall, Handler, Reference};
 use crate::instance::code::{AddressMapEntry, Code, CodeTables, FuncRange, InlinedCode, TrapSite};
-use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::Signature;
-use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa, TargetIsa};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc, ModuleRelocTarget};
+use std::borrow::Cow;
 
 /// The most that is added to a distance. Cranelift adds the few bytes from the distance to the end
 /// of its instruction.
@@ -38,7 +39,7 @@ pub(crate) fn link(
 ) -> Result<Code, CompileError> {
     let room =
         room(compiled.iter().map(|function| (function.bytes.len() + function.shift as usize, function.alignment)))?;
-    check(compiled)?;
+    check(&**isa, compiled)?;
     check_profile()?;
     let (text, starts) = place(isa, room, compiled)?;
     tables(text, pieces, compiled, &starts)
@@ -55,32 +56,80 @@ fn room(mut functions: impl Iterator<Item = (usize, u64)>) -> Result<usize, Comp
 
 /// Checks that every relocation is a distance from a place in its function to a place in the text.
 /// Anything else would bind the text to where it lies, or to this process.
-fn check(compiled: &[CompiledFunction]) -> Result<(), CompileError> {
+fn check(isa: &dyn TargetIsa, compiled: &[CompiledFunction]) -> Result<(), CompileError> {
     let outside = |reloc: &ModuleReloc| {
         let ModuleReloc { offset, kind, name, .. } = reloc;
         CompileError::internal(format!("the code refers to something outside: {kind:?} {name:?} at {offset:#x}"))
     };
     for function in compiled {
-        let wrong = function.relocations.iter().find(|reloc| !is_distance(reloc, function, compiled));
+        let wrong = function.relocations.iter().find(|reloc| !is_distance(isa, reloc, function, compiled));
         wrong.map_or(Ok(()), |reloc| Err(outside(reloc)))?;
     }
     Ok(())
 }
 
-fn is_distance(reloc: &ModuleReloc, function: &CompiledFunction, compiled: &[CompiledFunction]) -> bool {
-    let size = match reloc.kind {
-        Reloc::X86CallPCRel4 | Reloc::X86PCRel4 => 4,
-        _ => return false,
+fn is_distance(
+    isa: &dyn TargetIsa,
+    reloc: &ModuleReloc,
+    function: &CompiledFunction,
+    compiled: &[CompiledFunction],
+) -> bool {
+    let fits = (reloc.offset as usize).checked_add(DISTANCE_SIZE).is_some_and(|end| end <= function.bytes.len());
+    let known = Distance::of(isa, reloc.kind).is_some() && target(reloc, compiled).is_some();
+    fits && known && reloc.addend.unsigned_abs() <= ADDEND_MAX
+}
+
+/// Returns what a relocation leads to: a function, and a distance into it.
+fn target(reloc: &ModuleReloc, compiled: &[CompiledFunction]) -> Option<(usize, u32)> {
+    let (function, offset) = match reloc.name {
+        ModuleRelocTarget::User { namespace: 0, index } => (index as usize, 0),
+        ModuleRelocTarget::FunctionOffset(id, offset) => (id.as_u32() as usize, offset),
+        _ => return None,
     };
-    let target = match reloc.name {
-        ModuleRelocTarget::User { namespace: 0, index } => compiled.get(index as usize),
-        ModuleRelocTarget::FunctionOffset(id, offset) => {
-            compiled.get(id.as_u32() as usize).filter(|target| offset as usize <= target.bytes.len())
-        }
-        _ => None,
+    compiled.get(function).filter(|found| offset as usize <= found.bytes.len()).map(|_| (function, offset))
+}
+
+/// Returns where each function will start: they follow each other. `None` if one lies out of reach.
+fn starts(compiled: &[CompiledFunction]) -> Option<Vec<usize>> {
+    let mut used = 0;
+    let mut place = |function: &CompiledFunction| {
+        let start = next_start(used, function.alignment, function.shift)?;
+        used = start.checked_add(function.bytes.len())?;
+        Some(start)
     };
-    let fits = (reloc.offset as usize).checked_add(size).is_some_and(|end| end <= function.bytes.len());
-    fits && target.is_some() && reloc.addend.unsigned_abs() <= ADDEND_MAX
+    compiled.iter().map(&mut place).collect()
+}
+
+/// Returns a function's bytes with its branches filled in, and what is left for cranelift-jit. A
+/// processor has either branches or displacements, so that is all or nothing.
+fn fill_in_branches<'c>(
+    isa: &dyn TargetIsa,
+    compiled: &'c [CompiledFunction],
+    starts: &[usize],
+    index: usize,
+) -> Result<(Cow<'c, [u8]>, &'c [ModuleReloc]), CompileError> {
+    let function = &compiled[index];
+    if !function.relocations.iter().any(|reloc| Distance::of(isa, reloc.kind) == Some(Distance::Branch)) {
+        return Ok((Cow::Borrowed(&function.bytes), &function.relocations));
+    }
+    let mut bytes = function.bytes.clone();
+    for reloc in &function.relocations {
+        let (callee, offset) =
+            target(reloc, compiled).ok_or_else(|| CompileError::internal("a branch leads nowhere"))?;
+        let at = reloc.offset as usize;
+        let distance = (starts[callee] + offset as usize) as i64 + reloc.addend - (starts[index] + at) as i64;
+        let place = bytes[at..].first_chunk_mut::<DISTANCE_SIZE>();
+        let place = place.ok_or_else(|| CompileError::internal("a branch is cut off"))?;
+        *place = fill_in_branch(*place, distance).ok_or_else(|| too_far(distance))?;
+    }
+    Ok((Cow::Owned(bytes), &[]))
+}
+
+fn too_far(distance: i64) -> CompileError {
+    CompileError::limit(format!(
+        "the module's machine code is too large: a call leads {} bytes away, and this processor's reach {BRANCH_REACH}",
+        distance.unsigned_abs()
+    ))
 }
 
 /// Checks that cranelift-jit can write what it writes for a profiler: it panics when it cannot.
@@ -118,14 +167,18 @@ fn place(
         module.declare_anonymous_function(&signature).map_err(internal)?;
     }
     let ids = || (0..compiled.len() as u32).map(FuncId::from_u32);
-    for (id, CompiledFunction { bytes, alignment, relocations, .. }) in ids().zip(compiled) {
-        module.define_function_bytes(id, *alignment, bytes, relocations).map_err(internal)?;
+    let expected = starts(compiled).ok_or_else(|| CompileError::internal("a function lies out of reach"))?;
+    for (index, (id, function)) in ids().zip(compiled).enumerate() {
+        let (bytes, relocations) = fill_in_branches(&**isa, compiled, &expected, index)?;
+        module.define_function_bytes(id, function.alignment, &bytes, relocations).map_err(internal)?;
     }
     module.finalize_definitions().map_err(internal)?;
     let text = text.recv().map_err(|_| CompileError::internal("the linker lost the text"))?;
-    let start = |id| (module.get_finalized_function(id).addr() - text.as_ptr().addr()) as u32;
-    let starts = ids().map(start).collect();
-    Ok((text, starts))
+    let start = |id| module.get_finalized_function(id).addr() - text.as_ptr().addr();
+    if !ids().map(start).eq(expected.iter().copied()) {
+        return Err(CompileError::internal("the linker has placed functions elsewhere"));
+    }
+    Ok((text, expected.into_iter().map(|start| start as u32).collect()))
 }
 
 fn tables(
@@ -178,13 +231,50 @@ mod tests {
     use super::*;
     use crate::base::error::CompileErrorKind;
     use crate::{Compiler, Settings};
+    use cranelift_codegen::binemit::Reloc;
     use cranelift_codegen::ir::{KnownSymbol, LibCall};
 
-    /// Returns a function that is one call, of five bytes.
+    /// The instruction that calls on this processor, without its distance.
+    struct CallInstruction {
+        bytes: &'static [u8],
+        /// Where the distance is, and from where it counts.
+        distance_at: usize,
+        counts_from: usize,
+        kind: Reloc,
+        /// Of another processor.
+        foreign: Reloc,
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    const CALL: CallInstruction = CallInstruction {
+        bytes: &[0xe8, 0, 0, 0, 0],
+        distance_at: 1,
+        counts_from: 5,
+        kind: Reloc::X86CallPCRel4,
+        foreign: Reloc::Arm64Call,
+    };
+
+    #[cfg(target_arch = "aarch64")]
+    const CALL: CallInstruction = CallInstruction {
+        bytes: &[0, 0, 0, 0x94],
+        distance_at: 0,
+        counts_from: 0,
+        kind: Reloc::Arm64Call,
+        foreign: Reloc::X86CallPCRel4,
+    };
+
+    /// Returns the distance that a call holds.
+    fn held(call: &[u8]) -> i32 {
+        let field = i32::from_le_bytes(call[CALL.distance_at..][..4].try_into().unwrap());
+        if CALL.kind == Reloc::Arm64Call { field << 6 >> 4 } else { field }
+    }
+
+    /// Returns a function that is one call.
     fn refers_to(kind: Reloc, name: ModuleRelocTarget) -> CompiledFunction {
-        let relocations = vec![ModuleReloc { offset: 1, kind, name, addend: -4 }];
+        let addend = CALL.distance_at as i64 - CALL.counts_from as i64;
+        let relocations = vec![ModuleReloc { offset: CALL.distance_at as u32, kind, name, addend }];
         CompiledFunction {
-            bytes: vec![0xe8, 0, 0, 0, 0],
+            bytes: CALL.bytes.to_vec(),
             alignment: 32,
             shift: 0,
             relocations,
@@ -201,7 +291,7 @@ mod tests {
     }
 
     fn calls(index: u32) -> CompiledFunction {
-        refers_to(Reloc::X86CallPCRel4, function(index))
+        refers_to(CALL.kind, function(index))
     }
 
     fn linked(compiled: &[CompiledFunction]) -> Result<Code, CompileError> {
@@ -221,18 +311,17 @@ mod tests {
         let code = linked(&[2, 1, 0].map(calls)).unwrap();
         for (caller, callee) in code.tables.funcs.iter().zip(code.tables.funcs.iter().rev()) {
             assert_eq!(caller.start % 32, 0);
-            let distance = &code.text[caller.start as usize + 1..caller.end as usize];
-            let distance = i32::from_le_bytes(distance.try_into().unwrap());
-            assert_eq!(caller.end.wrapping_add_signed(distance), callee.start);
+            let distance = held(&code.text[caller.start as usize..caller.end as usize]);
+            assert_eq!((caller.start + CALL.counts_from as u32).wrapping_add_signed(distance), callee.start);
         }
-        assert_eq!(code.text.len(), 64 + 5, "two gaps and nothing behind the last function");
+        assert_eq!(code.text.len(), 64 + CALL.bytes.len(), "two gaps and nothing behind the last function");
     }
 
     #[test]
     fn a_distance_can_lead_into_the_middle_of_a_function() {
-        let inside = ModuleRelocTarget::FunctionOffset(FuncId::from_u32(1), 3);
-        let code = linked(&[refers_to(Reloc::X86PCRel4, inside), calls(0)]).unwrap();
-        assert_eq!(code.text[1..5], (32 + 3 - 5i32).to_le_bytes());
+        let inside = ModuleRelocTarget::FunctionOffset(FuncId::from_u32(1), 4);
+        let code = linked(&[refers_to(CALL.kind, inside), calls(0)]).unwrap();
+        assert_eq!(held(&code.text), 32 + 4 - CALL.counts_from as i32);
     }
 
     #[test]
@@ -253,7 +342,7 @@ mod tests {
     fn relocations_that_make_the_linker_panic_are_refused_by_name() {
         assert!(refused(refers_to(Reloc::X86GOTPCRel4, function(0))).contains("X86GOTPCRel4"));
         assert!(refused(refers_to(Reloc::X86CallPLTRel4, function(0))).contains("X86CallPLTRel4"));
-        assert!(refused(refers_to(Reloc::Arm64Call, function(0))).contains("Arm64Call"));
+        assert!(refused(refers_to(CALL.foreign, function(0))).contains(&format!("{:?}", CALL.foreign)));
     }
 
     #[test]
@@ -264,7 +353,7 @@ mod tests {
             ModuleRelocTarget::user(1, 0),
         ] {
             let text = format!("{name:?}");
-            assert!(refused(refers_to(Reloc::X86CallPCRel4, name)).contains(&text));
+            assert!(refused(refers_to(CALL.kind, name)).contains(&text));
         }
     }
 
@@ -272,8 +361,8 @@ mod tests {
     fn a_function_that_is_not_there_is_refused() {
         refused(calls(1));
         let id = FuncId::from_u32;
-        refused(refers_to(Reloc::X86PCRel4, ModuleRelocTarget::FunctionOffset(id(1), 0)));
-        refused(refers_to(Reloc::X86PCRel4, ModuleRelocTarget::FunctionOffset(id(0), 6)));
+        refused(refers_to(CALL.kind, ModuleRelocTarget::FunctionOffset(id(1), 0)));
+        refused(refers_to(CALL.kind, ModuleRelocTarget::FunctionOffset(id(0), 6)));
     }
 
     #[test]

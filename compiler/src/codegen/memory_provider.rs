@@ -44,15 +44,20 @@ impl TextBuffer {
     }
 }
 
+/// Returns where the next function starts, given how many bytes are used: `shift` bytes behind a
+/// multiple of `align`. `None` if there is no such place.
+pub(super) fn next_start(used: usize, align: u64, shift: u32) -> Option<usize> {
+    // The last function may leave enough room before the next multiple.
+    let before = used.saturating_sub(shift as usize);
+    before.checked_next_multiple_of(align as usize)?.checked_add(shift as usize)
+}
+
 #[allow(unsafe_code, reason = "cranelift-jit's trait has an unsafe method; here it does nothing")]
 impl JITMemoryProvider for TextBuffer {
     /// Hands out the next `size` bytes. Offsets are aligned, not addresses: the text will be placed
     /// at the start of a page.
     fn allocate(&mut self, size: usize, align: u64, _: JITMemoryKind) -> io::Result<*mut u8> {
-        let shift = self.shifts.next().unwrap_or(0) as usize;
-        // The last function may leave enough room before the next multiple.
-        let before = self.used.saturating_sub(shift);
-        let start = before.checked_next_multiple_of(align as usize).and_then(|start| start.checked_add(shift));
+        let start = next_start(self.used, align, self.shifts.next().unwrap_or(0));
         let range = start.and_then(|start| Some((start, start.checked_add(size)?)));
         let Some((start, end)) = range.filter(|(_, end)| *end <= self.bytes.len()) else {
             return Err(io::Error::other(format!("{size} bytes do not fit the buffer of the text")));

@@ -28,7 +28,8 @@
 //! **New epoch** (Wasm to the runtime), in a convention that keeps all registers, so that a loop
 //! that never calls it costs nothing more.
 
-use super::abi::{argument_registers, builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
+use super::abi::{builtin_signature, new_epoch_signature, trap_code, value_type, wasm_signature};
+use super::isa::argument_registers;
 use crate::base::trap::Trap;
 use crate::instance::builtin::{Builtin, HOST_FAILED};
 use crate::instance::layout::{VALUE_SIZE, activation, header, host_context};

@@ -78,6 +78,38 @@ pub struct MemoryImage {
     pub extents: Vec<Extent>,
 }
 
+impl InitialImage {
+    /// Returns the image with memories that consist of pages of `page` bytes, which are no smaller
+    /// than they were.
+    pub fn with_pages(mut self, page: u64) -> Self {
+        self.memory_size = self.memory_size.next_multiple_of(page);
+        self.memory = in_pages(self.memory, page);
+        for other in self.extra_memories.iter_mut().chain(&mut self.heap) {
+            other.extents = in_pages(std::mem::take(&mut other.extents), page);
+        }
+        self
+    }
+}
+
+/// Returns the same bytes as runs of whole pages of `page` bytes.
+fn in_pages(extents: Vec<Extent>, page: u64) -> Vec<Extent> {
+    let whole = |it: &Extent| it.offset.is_multiple_of(page) && (it.bytes.len() as u64).is_multiple_of(page);
+    if extents.iter().all(whole) {
+        return extents;
+    }
+    let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
+    for Extent { offset, bytes } in extents {
+        let (first, end) = (offset - offset % page, offset + bytes.len() as u64);
+        if runs.last().is_none_or(|(start, run)| first > start + run.len() as u64) {
+            runs.push((first, Vec::new()));
+        }
+        let (start, run) = runs.last_mut().expect("there is one");
+        run.resize((end.next_multiple_of(page) - *start) as usize, 0);
+        run[(offset - *start) as usize..(end - *start) as usize].copy_from_slice(&bytes);
+    }
+    runs.into_iter().map(|(offset, bytes)| Extent { offset, bytes: bytes.into() }).collect()
+}
+
 /// A run of whole host pages of a memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
@@ -85,4 +117,27 @@ pub struct Extent {
     pub offset: u64,
     /// The bytes there; a multiple of the host page long.
     pub bytes: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_pages_hold_what_smaller_ones_held() {
+        let extent = |page: u64, bytes: &[u8]| Extent {
+            offset: page * 4096,
+            bytes: bytes.iter().flat_map(|byte| [*byte; 4096]).collect::<Vec<u8>>().into(),
+        };
+        let image = InitialImage {
+            memory: vec![extent(1, &[1]), extent(3, &[3, 4]), extent(6, &[6]), extent(17, &[7])],
+            memory_size: 18 * 4096,
+            ..InitialImage::default()
+        };
+        let larger = image.clone().with_pages(16384);
+        assert_eq!(larger.memory_size, 20 * 4096);
+        assert_eq!(larger.memory, [extent(0, &[0, 1, 0, 3, 4, 0, 6, 0]), extent(16, &[0, 7, 0, 0])]);
+        assert_eq!(larger.clone().with_pages(16384), larger);
+        assert_eq!(image.clone().with_pages(4096), image);
+    }
 }

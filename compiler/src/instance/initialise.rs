@@ -10,9 +10,7 @@
 //! nothing: if it traps, nobody ever sees the instance.
 
 use super::image::{Extent, InitialImage, MemoryImage, Remaining};
-use super::layout::{
-    DropFlag, ELEMENT_SIZE, GlobalPlace, HOST, HOST_PAGE, Layout, MemoryPlace, TablePlace, func_record, object,
-};
+use super::layout::{DropFlag, ELEMENT_SIZE, GlobalPlace, HOST, Layout, MemoryPlace, TablePlace, func_record, object};
 use crate::base::sparse::SparseBytes;
 use crate::module::{
     ConstExpr, Contents, ElementItems, MemoryType, ModuleInfo, RefKind, SegmentMode, Surroundings, ValType, WASM_PAGE,
@@ -39,10 +37,10 @@ const HEAP_ROOM: u64 = 32 << 10;
 pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     let state = SparseBytes::new(layout.state_size as usize);
     let own = info.memories.get(info.num_imported_memories as usize);
-    let memory_size = own.map_or(0, |memory| memory.initial_bytes().next_multiple_of(HOST_PAGE));
+    let memory_size = own.map_or(0, |memory| memory.initial_bytes().next_multiple_of(layout.page));
     let remaining = Remaining { start: info.start, ..Remaining::default() };
     let image = InitialImage { state, memory_size, remaining, ..InitialImage::default() };
-    let pages = info.memories[info.num_imported_memories as usize..].iter().map(|_| BTreeMap::new()).collect();
+    let pages = info.memories[info.num_imported_memories as usize..].iter().map(|_| Pages::new(layout.page)).collect();
     let objects = Vec::new();
     let mut builder = Builder { info, layout, image, globals: Vec::new(), objects, pages, data_bytes: 0 };
     builder.sizes();
@@ -54,10 +52,11 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     builder.data();
     let own = &info.memories[info.num_imported_memories as usize..];
     let mut images = own.iter().zip(builder.pages);
-    builder.image.memory = images.next().map_or_else(Vec::new, |(_, pages)| extents(pages));
-    let image = |(ty, pages): (&MemoryType, Pages)| MemoryImage { size: ty.initial_bytes(), extents: extents(pages) };
+    builder.image.memory = images.next().map_or_else(Vec::new, |(_, pages)| pages.into_extents());
+    let image =
+        |(ty, pages): (&MemoryType, Pages)| MemoryImage { size: ty.initial_bytes(), extents: pages.into_extents() };
     builder.image.extra_memories = images.map(image).collect();
-    builder.image.heap = info.needs_heap().then(|| heap(&builder.objects));
+    builder.image.heap = info.needs_heap().then(|| heap(&builder.objects, layout.page));
     builder.image
 }
 
@@ -277,11 +276,11 @@ impl Builder<'_> {
         }
         self.data_bytes += bytes.len();
         let pages = &mut self.pages[own as usize];
-        let image = (pages.len() + bytes.len() / HOST_PAGE as usize + 2) * HOST_PAGE as usize;
+        let image = (pages.bytes.len() + bytes.len() / pages.size + 2) * pages.size;
         if image > SPARSE_MAX && image > SPARSE_FACTOR * self.data_bytes {
             return false;
         }
-        copy_to_pages(pages, at, bytes);
+        pages.write(at, bytes);
         true
     }
 }
@@ -311,49 +310,62 @@ fn element(base: i32, index: u64) -> i32 {
     base.wrapping_add((index * ELEMENT_SIZE) as i32)
 }
 
-/// Returns a heap without objects.
-pub fn empty_heap() -> MemoryImage {
-    heap(&[])
+/// Returns a heap without objects, where host pages have `page` bytes.
+pub fn empty_heap(page: u64) -> MemoryImage {
+    heap(&[], page)
 }
 
 /// Returns a heap with these objects.
-fn heap(objects: &[u8]) -> MemoryImage {
+fn heap(objects: &[u8], page: u64) -> MemoryImage {
     let next = object::FIRST + objects.len() as u64;
     let size = (next - object::BIAS + HEAP_ROOM).next_multiple_of(WASM_PAGE);
-    let mut pages = Pages::new();
-    copy_to_pages(&mut pages, object::NEXT - object::BIAS, &next.to_le_bytes());
-    copy_to_pages(&mut pages, object::LIMIT - object::BIAS, &(object::BIAS + size).to_le_bytes());
-    copy_to_pages(&mut pages, object::FIRST - object::BIAS, objects);
-    MemoryImage { size, extents: extents(pages) }
+    let mut pages = Pages::new(page);
+    pages.write(object::NEXT - object::BIAS, &next.to_le_bytes());
+    pages.write(object::LIMIT - object::BIAS, &(object::BIAS + size).to_le_bytes());
+    pages.write(object::FIRST - object::BIAS, objects);
+    MemoryImage { size, extents: pages.into_extents() }
 }
 
-type Pages = BTreeMap<u64, Box<[u8; HOST_PAGE as usize]>>;
-
-fn copy_to_pages(pages: &mut Pages, mut at: u64, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let (page, within) = (at / HOST_PAGE, (at % HOST_PAGE) as usize);
-        let len = bytes.len().min(HOST_PAGE as usize - within);
-        let (now, rest) = bytes.split_at(len);
-        if pages.contains_key(&page) || now.iter().any(|b| *b != 0) {
-            let page = pages.entry(page).or_insert_with(|| Box::new([0; HOST_PAGE as usize]));
-            page[within..within + len].copy_from_slice(now);
-        }
-        at += len as u64;
-        bytes = rest;
-    }
+/// The pages of a memory that were written.
+struct Pages {
+    /// Bytes in each.
+    size: usize,
+    /// By their numbers.
+    bytes: BTreeMap<u64, Box<[u8]>>,
 }
 
-/// Returns the pages that are not all zeros, with neighbours joined.
-fn extents(pages: Pages) -> Vec<Extent> {
-    let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
-    for (page, bytes) in pages.into_iter().filter(|(_, bytes)| bytes.iter().any(|b| *b != 0)) {
-        let offset = page * HOST_PAGE;
-        match extents.last_mut() {
-            Some((start, last)) if *start + last.len() as u64 == offset => last.extend_from_slice(&bytes[..]),
-            _ => extents.push((offset, bytes.to_vec())),
+impl Pages {
+    fn new(size: u64) -> Self {
+        Self { size: size as usize, bytes: BTreeMap::new() }
+    }
+
+    fn write(&mut self, mut at: u64, mut bytes: &[u8]) {
+        let size = self.size as u64;
+        while !bytes.is_empty() {
+            let (page, within) = (at / size, (at % size) as usize);
+            let len = bytes.len().min(self.size - within);
+            let (now, rest) = bytes.split_at(len);
+            if self.bytes.contains_key(&page) || now.iter().any(|b| *b != 0) {
+                let page = self.bytes.entry(page).or_insert_with(|| vec![0; self.size].into());
+                page[within..within + len].copy_from_slice(now);
+            }
+            at += len as u64;
+            bytes = rest;
         }
     }
-    extents.into_iter().map(|(offset, bytes)| Extent { offset, bytes: bytes.into() }).collect()
+
+    /// Returns the pages that are not all zeros, with neighbours joined.
+    fn into_extents(self) -> Vec<Extent> {
+        let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
+        for (page, bytes) in self.bytes.into_iter().filter(|(_, bytes)| bytes.iter().any(|b| *b != 0)) {
+            let offset = page * self.size as u64;
+            match extents.last_mut() {
+                Some((start, last)) if *start + last.len() as u64 == offset => last.extend_from_slice(&bytes),
+                _ => extents.push((offset, bytes.into_vec())),
+            }
+        }
+        extents.into_iter().map(|(offset, bytes)| Extent { offset, bytes: bytes.into() }).collect()
+    }
 }
 
 #[cfg(test)]

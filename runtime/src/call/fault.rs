@@ -25,10 +25,9 @@ use crate::code::registry::{self, Reader, Text};
 use crate::pool::InstanceData;
 use crate::store::{Activation, StoreInner};
 use crate::sys::arch::{self, Position};
-use crate::sys::mapping::PAGE;
 use crate::sys::signal::{self, Fault, Resume};
 use minirt_compiler::Trap;
-use minirt_compiler::instance::layout::{MEMORY, MemoryPlace};
+use minirt_compiler::instance::layout::{MEMORY, MemoryPlace, PAGE_MIN};
 
 /// Makes traps work in this process. Called before Wasm is entered for the first time.
 pub(crate) fn install() {
@@ -90,7 +89,7 @@ fn classify_in(code: &Reader<'_>, fault: &Fault) -> Option<Resume> {
     let touched = match fault.address {
         None => Touched::Nothing,
         Some(_) if slot.is_some() => Touched::Slot,
-        Some(..PAGE) => Touched::FirstPage,
+        Some(address) if (address as u64) < PAGE_MIN => Touched::FirstPage,
         Some(_) => Touched::Elsewhere,
     };
     let trap = match decide(listed, touched) {

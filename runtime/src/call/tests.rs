@@ -4,7 +4,7 @@
 //! Each case runs in a process of its own, which is this program again with the case's name in the
 //! environment.
 
-use crate::sys::mapping::{Access, PAGE, Reservation};
+use crate::sys::mapping::{Access, Reservation, page_size};
 use crate::{Engine, Extern, Instance, Module, Store, Trap};
 use minirt_compiler::instance::layout::{MEMORY, MemoryPlace, import_space};
 use std::os::unix::process::ExitStatusExt;
@@ -56,7 +56,7 @@ fn a_write_through_a_corrupted_base_ends_the_process() {
         let ended = in_child("call::tests::a_write_through_a_corrupted_base_ends_the_process", case, |case| {
             // SAFETY: the structure is initialised and outlives the call.
             unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
-            let space = Reservation::new(16 * PAGE).unwrap();
+            let space = Reservation::new(16 * page_size()).unwrap();
             let start = space.addresses().start;
             let engine = Engine::default();
             let module = Module::new(&engine, "(module (memory 0))").unwrap();
@@ -67,7 +67,7 @@ fn a_write_through_a_corrupted_base_ends_the_process() {
                 "the first page" => 0_usize.wrapping_sub(OFFSET as usize) + 8,
                 "a read-only page" => {
                     // SAFETY: nothing refers to this memory.
-                    unsafe { space.map_zeros(0..16 * PAGE, Access::Read) }.unwrap();
+                    unsafe { space.map_zeros(0..16 * page_size(), Access::Read) }.unwrap();
                     start
                 }
                 "another store's slot" => {

@@ -27,16 +27,19 @@ shim_with_frame! {
 }
 
 shim_with_landing! {
+    tail:
     /// The builtin `Throw`.
     fn throw(_vmctx: VmContext, _tag: u32, _carried: *const u128) => throw_new
 }
 
 shim_with_landing! {
+    tail:
     /// The builtin `ThrowRef`.
     fn throw_ref(_vmctx: VmContext, _exception: u64) => throw_again
 }
 
 shim_with_landing! {
+    platform:
     /// Throws the pending exception of the store in which a host function was called. Exit trampolines call it.
     fn throw_pending(_context: *const HostContext) => throw_from_host
 }

@@ -1,7 +1,8 @@
 //! Holds machine code in executable memory, and the tables that explain it.
 
 use super::registry;
-use crate::sys::mapping::{Access, PAGE, Reservation, whole_pages};
+use crate::sys::arch;
+use crate::sys::mapping::{Access, Reservation, page_size, whole_pages};
 use anyhow::{Context, Result};
 use minirt_compiler::base::bytes::Bytes;
 use minirt_compiler::instance::code::{Code, CodeTables};
@@ -35,10 +36,12 @@ impl LoadedCode {
     /// executable.
     pub(crate) fn from_file(code: Code, file: BorrowedFd<'_>, offset: usize, len: usize) -> Result<Arc<Self>> {
         let map = || {
-            let text = Reservation::new(len.max(PAGE))?;
+            let text = Reservation::new(len.max(page_size()))?;
             // SAFETY: the reservation is new, so nothing refers into it.
             unsafe { text.map_file(0..len, file, offset, Access::ReadExecute) }?;
-            rustix::io::Result::Ok(text)
+            // The kernel has seen to the caches of what it reads from files.
+            publish(&text, 0)?;
+            anyhow::Ok(text)
         };
         let text = map().context("could not map an artifact's machine code")?;
         Ok(Self::register(text, code.text.len(), code.tables))
@@ -99,7 +102,7 @@ impl Drop for LoadedCode {
     }
 }
 
-fn place(bytes: &[u8]) -> rustix::io::Result<Reservation> {
+fn place(bytes: &[u8]) -> Result<Reservation> {
     let len = whole_pages(bytes.len().max(1));
     let text = Reservation::new(len)?;
     // SAFETY: the reservation is new, so nothing refers into it; `bytes` fit, because `len` rounds
@@ -109,5 +112,12 @@ fn place(bytes: &[u8]) -> rustix::io::Result<Reservation> {
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), text.at(0), bytes.len());
         text.protect(0..len, Access::ReadExecute)?;
     }
+    publish(&text, len)?;
     Ok(text)
+}
+
+/// Makes all processors see new code, of which this process has written the first `len` bytes.
+fn publish(text: &Reservation, len: usize) -> Result<()> {
+    // SAFETY: that much is mapped readable, and nothing changes it any more.
+    unsafe { arch::publish_code(text.at(0), len) }.context("could not make the processors fetch new code")
 }

@@ -7,7 +7,7 @@
 use super::image::{Image, MEMORY_AT, to_bytes, to_pages};
 use super::page_set::Page;
 use super::tracking;
-use crate::sys::mapping::{Access, PAGE, Reservation};
+use crate::sys::mapping::{Access, Reservation, page_size};
 use minirt_compiler::instance::layout::SLOT_SIZE;
 use rustix::io::Result;
 use std::ops::Range;
@@ -42,7 +42,7 @@ pub(super) struct Attribution {
 
 impl Attribution {
     pub(super) fn new(find_writer: FindWriter) -> Self {
-        let words = (SLOT_SIZE as usize / PAGE).div_ceil(64);
+        let words = (SLOT_SIZE as usize / page_size()).div_ceil(64);
         let written = vec![0; words].into_boxed_slice();
         Self { find_writer, active: false, complete: false, written, log: Vec::new() }
     }
@@ -77,7 +77,7 @@ impl Attribution {
     /// # Safety
     /// The range must be inside the slot, and nobody may hold a reference into it.
     pub(super) unsafe fn protect(&mut self, space: &Reservation, range: Range<usize>) -> Result<()> {
-        self.log.reserve(range.len() / PAGE);
+        self.log.reserve(range.len() / page_size());
         // SAFETY: the caller's promise.
         unsafe { space.protect(range, Access::Read) }
     }

@@ -7,7 +7,7 @@
 
 use super::page_set::Page;
 use super::policy::Habits;
-use crate::sys::mapping::PAGE;
+use crate::sys::mapping::page_size;
 use crate::sys::memfd::ImageFile;
 use minirt_compiler::base::bytes::Bytes;
 use minirt_compiler::base::sparse::SparseBytes;
@@ -110,9 +110,9 @@ impl Image {
     /// Makes an image without files. Also returns the file of its memory that there is already.
     fn in_bytes(parts: ImageParts) -> (Self, Option<ImageFile>) {
         let ImageParts { state_at, state, mutable, tables, room, extents, memory, memory_file } = parts;
-        let head_end = mutable.end.next_multiple_of(PAGE);
+        let head_end = mutable.end.next_multiple_of(page_size());
         let in_head = tables.start.min(head_end)..head_end.min(tables.end);
-        let behind = (tables.start & !(PAGE - 1)).max(head_end)..tables.end.next_multiple_of(PAGE);
+        let behind = (tables.start & !(page_size() - 1)).max(head_end)..tables.end.next_multiple_of(page_size());
         let tables = if behind.is_empty() { room..room } else { behind };
         let content = |start: usize, bytes: Bytes| Content { range: start..start + bytes.len(), bytes };
         let state_len = state.len();
@@ -152,7 +152,7 @@ impl Image {
     /// Counts the pages that every slot has of its own: those of the host cell, which each instance
     /// writes, and of the head, which every reset writes.
     pub(crate) fn own_pages(&self) -> usize {
-        self.head[0].end.div_ceil(PAGE)
+        self.head[0].end.div_ceil(page_size())
     }
 
     /// Returns where the part of memory begins that is zero in every fresh instance.
@@ -238,10 +238,10 @@ fn map(images: &mut [Image], on_disk: Vec<Option<ImageFile>>) -> Result<()> {
 
 /// Returns the pages of a range of bytes, both counted from the slot's start.
 pub(super) fn to_pages(bytes: &Range<usize>) -> Range<Page> {
-    (bytes.start / PAGE) as Page..(bytes.end / PAGE) as Page
+    (bytes.start / page_size()) as Page..(bytes.end / page_size()) as Page
 }
 
 /// Returns the bytes of a range of pages, both counted from the slot's start.
 pub(super) fn to_bytes(pages: &Range<Page>) -> Range<usize> {
-    pages.start as usize * PAGE..pages.end as usize * PAGE
+    pages.start as usize * page_size()..pages.end as usize * page_size()
 }

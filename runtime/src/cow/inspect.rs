@@ -4,7 +4,7 @@ use super::attribution::{Attribution, Writer};
 use super::contents::Contents;
 use super::image::{Content, Image, MEMORY_AT, to_bytes, to_pages};
 use super::page_set::{Page, PageSet};
-use crate::sys::mapping::{PAGE, Reservation};
+use crate::sys::mapping::{Reservation, page_size};
 use crate::sys::pagemap;
 use minirt_compiler::base::sparse::SparseBytes;
 use minirt_compiler::instance::image::Extent;
@@ -120,7 +120,7 @@ impl SlotView<'_> {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
         for page in self.perhaps_not_zero(&memory, |image| &image.extents) {
             let now = bytes(to_bytes(&(page..page + 1)));
-            let offset = (page as usize * PAGE - MEMORY_AT) as u64;
+            let offset = (page as usize * page_size() - MEMORY_AT) as u64;
             match extents.last_mut() {
                 _ if now.iter().all(|byte| *byte == 0) => {}
                 Some((start, last)) if *start + last.len() as u64 == offset => last.extend_from_slice(now),
@@ -134,7 +134,8 @@ impl SlotView<'_> {
     /// Returns the pages of a range that can be other than zero, in order: those where the image has
     /// `contents`, and those that were written.
     fn perhaps_not_zero(&self, range: &Range<usize>, contents: fn(&Image) -> &Vec<Content>) -> Vec<Page> {
-        let touched = |bytes: &Range<usize>| (bytes.start / PAGE) as Page..bytes.end.div_ceil(PAGE) as Page;
+        let touched =
+            |bytes: &Range<usize>| (bytes.start / page_size()) as Page..bytes.end.div_ceil(page_size()) as Page;
         let all = touched(range);
         let mut runs = Vec::new();
         let base = self.space.addresses().start;
@@ -157,11 +158,12 @@ impl SlotView<'_> {
     pub(crate) fn page_stats(&self, memory_only: bool) -> PageStats {
         let memory = MEMORY_AT..MEMORY_AT + self.accessible;
         let state = 0..self.image.filter(|_| !memory_only).map_or(0, |image| image.room);
-        let mut stats = PageStats { untouched: ((state.len() + memory.len()) / PAGE) as u64, ..PageStats::default() };
+        let mut stats =
+            PageStats { untouched: ((state.len() + memory.len()) / page_size()) as u64, ..PageStats::default() };
         for range in [state, memory] {
             let base = self.space.addresses().start;
             let _ = pagemap::kinds(base + range.start..base + range.end, |kind, run| {
-                let pages = (run.len() / PAGE) as u64;
+                let pages = (run.len() / page_size()) as u64;
                 stats.untouched -= pages;
                 *match kind {
                     pagemap::Kind::Shared => &mut stats.shared,

@@ -65,7 +65,7 @@ pub use inspect::{PageKind, PageStats};
 pub(crate) use inspect::{Part, SlotRun, SlotView};
 pub use policy::ResetStrategy;
 
-use crate::sys::mapping::{Access, PAGE, Reservation};
+use crate::sys::mapping::{Access, Reservation, page_size};
 use crate::sys::memfd::ImageFile;
 use crate::vmctx::VmContext;
 use attribution::Attribution;
@@ -309,7 +309,7 @@ impl Slot {
     /// call in a signal handler.
     pub(crate) fn handle_write_fault(&mut self, address: usize, pc: usize) -> bool {
         let Some(at) = address.checked_sub(self.addresses().start) else { return false };
-        let page = (at / PAGE) as Page;
+        let page = (at / page_size()) as Page;
         self.allow_write(page..page + 1, Some(Writer { pc, host: false })).unwrap_or(false)
     }
 
@@ -324,7 +324,7 @@ impl Slot {
             return Ok(());
         }
         let at = address as usize - self.addresses().start;
-        self.allow_write((at / PAGE) as Page..(at + bytes).div_ceil(PAGE) as Page, None).map(|_| ())
+        self.allow_write((at / page_size()) as Page..(at + bytes).div_ceil(page_size()) as Page, None).map(|_| ())
     }
 
     /// Makes all of the memory writable, for anybody, the kernel included. No write faults until

@@ -23,19 +23,19 @@ fn each(mut test: impl FnMut(ResetStrategy, bool)) {
 fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> {
     let parts = ImageParts {
         state_at: 64,
-        state: SparseBytes::from(&[7; PAGE + 300 - 64][..]),
+        state: SparseBytes::from(&[7; page_size() + 300 - 64][..]),
         mutable: 64..164,
-        tables: 1000..3 * PAGE,
-        room: 3 * PAGE,
+        tables: 1000..3 * page_size(),
+        room: 3 * page_size(),
         extents,
-        memory: memory_pages * PAGE,
+        memory: memory_pages * page_size(),
         memory_file: None,
     };
     Arc::new(Image::together(vec![parts], mapped).remove(0))
 }
 
 fn page_of(byte: u8, page: usize) -> Extent {
-    Extent { offset: (page * PAGE) as u64, bytes: vec![byte; PAGE].into() }
+    Extent { offset: (page * page_size()) as u64, bytes: vec![byte; page_size()].into() }
 }
 
 fn bound(image: &Arc<Image>, strategy: ResetStrategy) -> Slot {
@@ -56,7 +56,7 @@ fn memory(slot: &Slot) -> &[u8] {
 
 fn state(slot: &Slot) -> &[u8] {
     // SAFETY: the state of a bound slot is accessible.
-    unsafe { std::slice::from_raw_parts(slot.space.at(64), 3 * PAGE - 64) }
+    unsafe { std::slice::from_raw_parts(slot.space.at(64), 3 * page_size() - 64) }
 }
 
 /// A write by the host, with the preparation that the host has to make.
@@ -68,12 +68,12 @@ fn write(slot: &mut Slot, at: usize, byte: u8) {
 }
 
 fn assert_clean(slot: &Slot, extents: &[Extent], pages: usize) {
-    let mut expected = vec![0; pages * PAGE];
+    let mut expected = vec![0; pages * page_size()];
     for extent in extents {
         expected[extent.offset as usize..][..extent.bytes.len()].copy_from_slice(&extent.bytes);
     }
     assert!(memory(slot) == expected);
-    let (full, empty) = state(slot).split_at(PAGE + 300 - 64);
+    let (full, empty) = state(slot).split_at(page_size() + 300 - 64);
     assert!(full.iter().all(|b| *b == 7) && empty.iter().all(|b| *b == 0));
 }
 
@@ -93,7 +93,7 @@ fn one_slot_serves_no_image_then_image_a_then_none_then_b_then_a_again() {
             slot.bind(image, strategy).unwrap();
             assert_clean(&slot, extents, pages);
             write(&mut slot, MEMORY_AT, 0xcc);
-            write(&mut slot, MEMORY_AT + (pages - 1) * PAGE, 0xcc);
+            write(&mut slot, MEMORY_AT + (pages - 1) * page_size(), 0xcc);
             write(&mut slot, 100, 0xcc);
         }
     });
@@ -104,9 +104,9 @@ fn grown_memory_is_zero_and_gone_after_a_reset() {
     each(|strategy, mapped| {
         let mut slot = bound(&image(2, vec![page_of(1, 0)], mapped), strategy);
         for _ in 0..3 {
-            slot.grow_memory(7 * PAGE).unwrap();
-            assert!(memory(&slot)[2 * PAGE..].iter().all(|byte| *byte == 0));
-            write(&mut slot, MEMORY_AT + 6 * PAGE, 0xcc);
+            slot.grow_memory(7 * page_size()).unwrap();
+            assert!(memory(&slot)[2 * page_size()..].iter().all(|byte| *byte == 0));
+            write(&mut slot, MEMORY_AT + 6 * page_size(), 0xcc);
             reset(&mut slot, strategy);
             assert_clean(&slot, &[page_of(1, 0)], 2);
         }
@@ -127,12 +127,14 @@ fn reset_undoes_writes_to_state_tables_image_zeros_and_grown_memory() {
         let extents = vec![page_of(1, 0), page_of(2, 2)];
         let mut slot = bound(&image(4, extents.clone(), mapped), strategy);
         for round in 0..6 {
-            slot.grow_memory(9 * PAGE).unwrap();
-            assert!(memory(&slot)[4 * PAGE..].iter().all(|b| *b == 0));
+            slot.grow_memory(9 * page_size()).unwrap();
+            assert!(memory(&slot)[4 * page_size()..].iter().all(|b| *b == 0));
             for page in 0..9 {
-                write(&mut slot, MEMORY_AT + page * PAGE + 5 + round, 0xcc);
+                write(&mut slot, MEMORY_AT + page * page_size() + 5 + round, 0xcc);
             }
-            for at in [64, 163, 1000, PAGE - 1, PAGE, PAGE + 299, PAGE + 300, 3 * PAGE - 1] {
+            for at in
+                [64, 163, 1000, page_size() - 1, page_size(), page_size() + 299, page_size() + 300, 3 * page_size() - 1]
+            {
                 write(&mut slot, at, 0xcc);
             }
             reset(&mut slot, strategy);
@@ -152,8 +154,8 @@ fn the_same_pages_again_are_reset_without_asking_the_kernel() {
     let mut slot = bound(&image(16, vec![page_of(1, 0)], true), Adaptive);
     let mut kinds = Vec::new();
     for _ in 0..300 {
-        write(&mut slot, MEMORY_AT + 3 * PAGE, 1);
-        write(&mut slot, MEMORY_AT + 7 * PAGE, 1);
+        write(&mut slot, MEMORY_AT + 3 * page_size(), 1);
+        write(&mut slot, MEMORY_AT + 7 * page_size(), 1);
         kinds.push(reset(&mut slot, Adaptive));
         assert_clean(&slot, &[page_of(1, 0)], 16);
     }
@@ -166,10 +168,10 @@ fn the_same_pages_again_are_reset_without_asking_the_kernel() {
 fn a_second_slot_of_an_image_is_tracked_from_the_start() {
     let image = image(16, vec![], true);
     let mut first = bound(&image, Adaptive);
-    write(&mut first, MEMORY_AT + PAGE, 1);
+    write(&mut first, MEMORY_AT + page_size(), 1);
     reset(&mut first, Adaptive);
     let mut second = bound(&image, Adaptive);
-    write(&mut second, MEMORY_AT + PAGE, 1);
+    write(&mut second, MEMORY_AT + page_size(), 1);
     assert_eq!(
         (second.adaptation.tracking.as_ref().unwrap().misses(), reset(&mut second, Adaptive)),
         (0, ResetKind::HotSet)
@@ -182,7 +184,7 @@ fn a_write_elsewhere_joins_the_hot_set_and_too_many_end_tracking() {
         let mut slot = bound(&image(200, vec![page_of(1, 8)], mapped), strategy);
         for elsewhere in [1, policy::MISSES as usize, policy::MISSES as usize + 3, 90] {
             for page in 0..elsewhere {
-                write(&mut slot, MEMORY_AT + (page * 2 + elsewhere % 7) * PAGE, 9);
+                write(&mut slot, MEMORY_AT + (page * 2 + elsewhere % 7) * page_size(), 9);
             }
             reset(&mut slot, strategy);
             assert_clean(&slot, &[page_of(1, 8)], 200);
@@ -197,7 +199,7 @@ fn a_write_elsewhere_joins_the_hot_set_and_too_many_end_tracking() {
 fn wandering_pages_end_in_scans_and_come_back_to_tracking() {
     let mut slot = bound(&image(400, vec![], true), Adaptive);
     let mut run = |page: usize| {
-        write(&mut slot, MEMORY_AT + page * PAGE, 1);
+        write(&mut slot, MEMORY_AT + page * page_size(), 1);
         let kind = reset(&mut slot, Adaptive);
         assert_clean(&slot, &[], 400);
         kind
@@ -211,7 +213,7 @@ fn wandering_pages_end_in_scans_and_come_back_to_tracking() {
 #[test]
 fn a_hot_set_that_is_no_longer_written_is_given_up() {
     let mut slot = bound(&image(600, vec![], true), Adaptive);
-    (0..512).for_each(|page| write(&mut slot, MEMORY_AT + page * PAGE, 1));
+    (0..512).for_each(|page| write(&mut slot, MEMORY_AT + page * page_size(), 1));
     reset(&mut slot, Adaptive);
     assert_eq!(slot.resident_pages(), 512);
     for _ in 0..200 {
@@ -227,7 +229,7 @@ fn a_growing_run_claims_no_more_mappings_than_it_takes() {
     let mut slot = bound(&image(100, vec![], true), HotSet);
     let mut tracked = 0;
     for page in 0..100 {
-        write(&mut slot, MEMORY_AT + page * PAGE, 1);
+        write(&mut slot, MEMORY_AT + page * page_size(), 1);
         reset(&mut slot, HotSet);
         if let Some(tracking) = &slot.adaptation.tracking {
             tracked += 1;
@@ -242,7 +244,7 @@ fn fifty_scattered_pages_are_reset_without_asking_the_kernel() {
     let mut slot = bound(&image(20_000, vec![page_of(1, 0)], true), Adaptive);
     let mut kinds = Vec::new();
     for _ in 0..20 {
-        (0..50).for_each(|i| write(&mut slot, MEMORY_AT + i * 397 * PAGE, 1));
+        (0..50).for_each(|i| write(&mut slot, MEMORY_AT + i * 397 * page_size(), 1));
         kinds.push(reset(&mut slot, Adaptive));
         assert_clean(&slot, &[page_of(1, 0)], 20_000);
     }
@@ -255,7 +257,7 @@ fn fifty_scattered_pages_are_reset_without_asking_the_kernel() {
 fn pages_too_scattered_to_list_are_scanned_for_in_regions_alone() {
     let mut slot = bound(&image(20_000, vec![page_of(1, 0)], true), Adaptive);
     for round in 0..20 {
-        (0..500).for_each(|i| write(&mut slot, MEMORY_AT + (i * 8 + round % 3) * PAGE, 1));
+        (0..500).for_each(|i| write(&mut slot, MEMORY_AT + (i * 8 + round % 3) * page_size(), 1));
         assert_eq!(reset(&mut slot, Adaptive), ResetKind::Scan);
         assert_clean(&slot, &[page_of(1, 0)], 20_000);
         let plan = slot.adaptation.tracking.as_ref().unwrap().plan();
@@ -263,7 +265,7 @@ fn pages_too_scattered_to_list_are_scanned_for_in_regions_alone() {
     }
     // A write outside the regions faults once, is undone, and widens them.
     for _ in 0..2 {
-        write(&mut slot, MEMORY_AT + 19_000 * PAGE, 1);
+        write(&mut slot, MEMORY_AT + 19_000 * page_size(), 1);
         reset(&mut slot, Adaptive);
         assert_clean(&slot, &[page_of(1, 0)], 20_000);
     }
@@ -273,7 +275,7 @@ fn pages_too_scattered_to_list_are_scanned_for_in_regions_alone() {
             .as_ref()
             .unwrap()
             .writable()
-            .covers(&(to_pages(&(MEMORY_AT + 19_000 * PAGE..MEMORY_AT + 19_001 * PAGE))))
+            .covers(&(to_pages(&(MEMORY_AT + 19_000 * page_size()..MEMORY_AT + 19_001 * page_size()))))
     );
 }
 
@@ -284,7 +286,7 @@ fn the_second_slot_of_scattered_runs_copies_no_more_than_the_first() {
     let mut slots = [bound(&image, Adaptive), bound(&image, Adaptive)];
     for round in 0..3 {
         for slot in &mut slots {
-            (0..500).for_each(|i| write(slot, MEMORY_AT + i * 8 * PAGE, 9));
+            (0..500).for_each(|i| write(slot, MEMORY_AT + i * 8 * page_size(), 9));
             reset(slot, Adaptive);
             assert_clean(slot, &[page_of(1, 0)], 20_000);
             let plan = slot.adaptation.tracking.as_ref().unwrap().plan();
@@ -303,7 +305,7 @@ fn the_host_may_ask_for_all_of_a_memory_whose_pages_are_in_regions() {
             slot.mark_dirty();
             slot.make_all_writable().unwrap();
         }
-        (0..500).for_each(|i| write(&mut slot, MEMORY_AT + i * 8 * PAGE, 9));
+        (0..500).for_each(|i| write(&mut slot, MEMORY_AT + i * 8 * page_size(), 9));
         reset(&mut slot, Adaptive);
         assert_eq!(slot.resident_pages(), 500, "{round}");
     }
@@ -316,9 +318,9 @@ fn writes_outside_regions_now_and_then_neither_end_tracking_nor_make_regions_man
     let mut slot = bound(&image(20_000, vec![], true), Adaptive);
     let (mut most, mut tracked) = (0, 0);
     for round in 0..1200 {
-        (0..500).for_each(|i| write(&mut slot, MEMORY_AT + i * 8 * PAGE, 1));
+        (0..500).for_each(|i| write(&mut slot, MEMORY_AT + i * 8 * page_size(), 1));
         if round % 20 == 0 {
-            write(&mut slot, MEMORY_AT + (4_500 + round * 4) * PAGE, 1);
+            write(&mut slot, MEMORY_AT + (4_500 + round * 4) * page_size(), 1);
         }
         reset(&mut slot, Adaptive);
         let regions = slot.adaptation.tracking.as_ref().filter(|tracking| tracking.plan().regions);
@@ -333,12 +335,12 @@ fn writes_outside_regions_now_and_then_neither_end_tracking_nor_make_regions_man
 #[test]
 fn regions_shrink_to_what_is_written() {
     let mut slot = bound(&image(20_000, vec![], true), Adaptive);
-    let usual = |slot: &mut Slot| (0..500).for_each(|i| write(slot, MEMORY_AT + i * 8 * PAGE, 1));
+    let usual = |slot: &mut Slot| (0..500).for_each(|i| write(slot, MEMORY_AT + i * 8 * page_size(), 1));
     for _ in 0..3000 {
         usual(&mut slot);
         reset(&mut slot, Adaptive);
     }
-    write_all(&mut slot, MEMORY_AT..MEMORY_AT + 15_000 * PAGE);
+    write_all(&mut slot, MEMORY_AT..MEMORY_AT + 15_000 * page_size());
     reset(&mut slot, Adaptive);
     for _ in 0..10 {
         usual(&mut slot);
@@ -361,12 +363,12 @@ fn write_all(slot: &mut Slot, range: Range<usize>) {
 fn what_one_rare_run_wrote_is_given_up_within_ten_resets() {
     for strategy in [Adaptive, HotSet, Scan] {
         let mut slot = bound(&image(5000, vec![page_of(1, 0)], true), strategy);
-        let usual = |slot: &mut Slot| (0..40).for_each(|page| write(slot, MEMORY_AT + page * 5 * PAGE, 9));
+        let usual = |slot: &mut Slot| (0..40).for_each(|page| write(slot, MEMORY_AT + page * 5 * page_size(), 9));
         for _ in 0..3000 {
             usual(&mut slot);
             reset(&mut slot, strategy);
         }
-        write_all(&mut slot, MEMORY_AT + 100 * PAGE..MEMORY_AT + 4100 * PAGE);
+        write_all(&mut slot, MEMORY_AT + 100 * page_size()..MEMORY_AT + 4100 * page_size());
         reset(&mut slot, strategy);
         assert_clean(&slot, &[page_of(1, 0)], 5000);
         for _ in 0..10 {
@@ -384,9 +386,9 @@ fn what_every_sixth_run_writes_is_not_given_up_each_time() {
         let mut slot = bound(&image(600, vec![], true), strategy);
         let (mut given_up, mut kept) = (0, 0);
         for round in 0..3000 {
-            (0..40).for_each(|page| write(&mut slot, MEMORY_AT + page * 5 * PAGE, 1));
+            (0..40).for_each(|page| write(&mut slot, MEMORY_AT + page * 5 * page_size(), 1));
             if round % 6 == 5 {
-                write_all(&mut slot, MEMORY_AT + 300 * PAGE..MEMORY_AT + 500 * PAGE);
+                write_all(&mut slot, MEMORY_AT + 300 * page_size()..MEMORY_AT + 500 * page_size());
             }
             reset(&mut slot, strategy);
             given_up += usize::from(slot.resident_pages() < kept);
@@ -400,7 +402,7 @@ fn what_every_sixth_run_writes_is_not_given_up_each_time() {
 fn a_forced_hot_set_is_one_however_scattered_the_pages_are() {
     let mut slot = bound(&image(20_000, vec![], true), HotSet);
     for _ in 0..10 {
-        (0..500).for_each(|i| write(&mut slot, MEMORY_AT + i * 39 * PAGE, 1));
+        (0..500).for_each(|i| write(&mut slot, MEMORY_AT + i * 39 * page_size(), 1));
         reset(&mut slot, HotSet);
         assert!(slot.adaptation.tracking.is_some());
         assert_clean(&slot, &[], 20_000);
@@ -410,9 +412,9 @@ fn a_forced_hot_set_is_one_however_scattered_the_pages_are() {
 #[test]
 fn what_only_the_first_run_wrote_is_given_up_within_ten_resets() {
     let mut slot = bound(&image(600, vec![page_of(1, 0)], true), Adaptive);
-    (0..300).for_each(|page| write(&mut slot, MEMORY_AT + page * PAGE, 1));
+    (0..300).for_each(|page| write(&mut slot, MEMORY_AT + page * page_size(), 1));
     for _ in 0..10 {
-        (0..40).for_each(|page| write(&mut slot, MEMORY_AT + page * 5 * PAGE, 1));
+        (0..40).for_each(|page| write(&mut slot, MEMORY_AT + page * 5 * page_size(), 1));
         reset(&mut slot, Adaptive);
         assert_clean(&slot, &[page_of(1, 0)], 600);
     }
@@ -424,7 +426,7 @@ fn a_page_that_is_written_now_and_then_does_not_make_the_set_flap() {
     let mut slot = bound(&image(600, vec![], true), Adaptive);
     let mut faults = 0;
     for round in 0..2000 {
-        (0..40).for_each(|page| write(&mut slot, MEMORY_AT + (page * 5 + round % 2) * PAGE, 1));
+        (0..40).for_each(|page| write(&mut slot, MEMORY_AT + (page * 5 + round % 2) * page_size(), 1));
         faults += slot.adaptation.tracking.as_ref().map_or(0, Tracking::misses);
         reset(&mut slot, Adaptive);
     }
@@ -434,14 +436,14 @@ fn a_page_that_is_written_now_and_then_does_not_make_the_set_flap() {
 #[test]
 fn pages_left_behind_by_a_larger_tenant_stay_counted() {
     let mut slot = bound(&image(2, vec![], true), Adaptive);
-    slot.grow_memory(40 * PAGE).unwrap();
-    (20..30).for_each(|page| write(&mut slot, MEMORY_AT + page * PAGE, 1));
+    slot.grow_memory(40 * page_size()).unwrap();
+    (20..30).for_each(|page| write(&mut slot, MEMORY_AT + page * page_size(), 1));
     reset(&mut slot, Adaptive);
     let before = slot.resident_pages();
     assert!(before >= 10);
     // A smaller tenant that grows less far neither loses nor frees them.
-    slot.grow_memory(5 * PAGE).unwrap();
-    write(&mut slot, MEMORY_AT + 4 * PAGE, 1);
+    slot.grow_memory(5 * page_size()).unwrap();
+    write(&mut slot, MEMORY_AT + 4 * page_size(), 1);
     reset(&mut slot, Adaptive);
     assert_eq!(slot.resident_pages(), before + 1);
     // Pages above the budget are given back, wherever they lie.
@@ -457,7 +459,7 @@ fn a_write_fault_is_handled_without_allocating_or_freeing() {
     reset(&mut slot, Adaptive);
     for page in 0..=policy::MISSES as usize {
         slot.mark_dirty();
-        assert!(slot.handle_write_fault(slot.space.at(MEMORY_AT + (100 + 2 * page) * PAGE) as usize, 0));
+        assert!(slot.handle_write_fault(slot.space.at(MEMORY_AT + (100 + 2 * page) * page_size()) as usize, 0));
     }
     // One too many ended tracking; what it held is freed by the reset, not by the handler.
     assert!(slot.adaptation.tracking.is_none() && slot.adaptation.has_ended());
@@ -500,7 +502,7 @@ fn after_exposure_any_write_is_found() {
             slot.mark_dirty();
             slot.make_all_writable().unwrap();
             // SAFETY: memory is accessible, and writable after `make_all_writable`.
-            unsafe { *slot.space.at(MEMORY_AT + (round % 32) * PAGE) = 5 };
+            unsafe { *slot.space.at(MEMORY_AT + (round % 32) * page_size()) = 5 };
             reset(&mut slot, strategy);
             assert_clean(&slot, &[page_of(1, 8)], 32);
         }
@@ -512,7 +514,7 @@ fn what_may_not_be_kept_is_discarded() {
     for strategy in [Adaptive, HotSet, Scan] {
         let mut slot = bound(&image(32, vec![page_of(1, 0)], true), strategy);
         for keep in [32, 32, 3, 32, 0] {
-            (0..10).for_each(|page| write(&mut slot, MEMORY_AT + page * PAGE, 9));
+            (0..10).for_each(|page| write(&mut slot, MEMORY_AT + page * page_size(), 9));
             let kind = slot.reset(ResetRules { strategy, resident_budget: keep }).unwrap();
             assert_eq!(kind == ResetKind::Discard, keep < 10);
             assert_eq!(slot.resident_pages(), if keep < 10 { 0 } else { 10 });
@@ -528,8 +530,8 @@ fn an_unmapped_slot_can_be_bound_to_another_image() {
         let mut slot = Slot::new().unwrap();
         for _ in 0..3 {
             slot.bind(&first, strategy).unwrap();
-            slot.grow_memory(5 * PAGE).unwrap();
-            write(&mut slot, MEMORY_AT + 4 * PAGE, 1);
+            slot.grow_memory(5 * page_size()).unwrap();
+            write(&mut slot, MEMORY_AT + 4 * page_size(), 1);
             reset(&mut slot, strategy);
             slot.bind(&second, strategy).unwrap();
             assert_clean(&slot, &[], 2);

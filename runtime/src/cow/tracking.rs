@@ -13,7 +13,7 @@ use super::budget::MappingBudget;
 use super::image::{Image, to_bytes, to_pages};
 use super::page_set::{Page, PageSet};
 use super::policy::{self, Advice, MISSES, Pacing, ResetStrategy, Room, TrackingPlan};
-use crate::sys::mapping::{Access, PAGE, Reservation};
+use crate::sys::mapping::{Access, Reservation, page_size};
 use rustix::io::Result;
 use std::ops::Range;
 
@@ -271,6 +271,6 @@ impl Adaptation {
 
 /// Returns how much an image and the process allow a plan.
 pub(super) fn room(image: &Image, strategy: ResetStrategy) -> Room {
-    let pages = image.protectable().iter().map(|range| range.len() / PAGE).sum();
+    let pages = image.protectable().iter().map(|range| range.len() / page_size()).sum();
     Room { pages, mappings: MappingBudget::left(), strategy }
 }

@@ -2,8 +2,9 @@
 
 use crate::cow::ResetStrategy;
 use crate::pool::Limits;
+use anyhow::{Context, Result};
 use minirt_compiler::base::error::Feature;
-use minirt_compiler::{Inlining, OptLevel, Settings};
+use minirt_compiler::{Inlining, Machine, OptLevel, Printable, Settings};
 use std::num::{NonZeroU32, NonZeroUsize};
 
 /// The default of [`Config::max_instances`], and the most that 47 bits of addresses hold.
@@ -301,6 +302,36 @@ impl Config {
     /// threads than there are processors are started to help, and they end with the module. Default: `true`.
     pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
         self.settings.parallel = parallel;
+        self
+    }
+
+    /// Sets the machine that the engine compiles for, by its target triple:
+    /// `x86_64-unknown-linux-gnu` or `aarch64-unknown-linux-gnu`. The code uses what every processor
+    /// of that kind has. Default: this machine, and all that its processor has.
+    ///
+    /// An engine with a target only makes artifacts
+    /// ([`Engine::precompile_module`](crate::Engine::precompile_module)). It refuses to make modules,
+    /// also if the target is the kind of machine that it runs on.
+    ///
+    /// # Errors
+    /// Returns an error if minirt does not run on such machines.
+    /// [`Engine::new`](crate::Engine::new) returns one if code for them was left out of this build:
+    /// it takes the feature `cross`.
+    pub fn target(&mut self, triple: &str) -> Result<&mut Self> {
+        let known = Machine::ALL.into_iter().find(|machine| machine.triple() == triple);
+        self.settings.target = Some(known.with_context(|| {
+            let known = Machine::ALL.map(Machine::triple).join(" and ");
+            format!("minirt does not run on `{}`; it runs on {known}", Printable::new(triple))
+        })?);
+        Ok(self)
+    }
+
+    /// Sets how many bytes a host page has where the artifacts will be loaded that an engine with a
+    /// [`target`](Self::target) makes: a power of two from 4096 to 65536. Artifacts can also be
+    /// loaded where pages are smaller than that. Default: 4096, which is right for x86-64 and most
+    /// systems on 64-bit Arm.
+    pub fn target_page_size(&mut self, bytes: u64) -> &mut Self {
+        self.settings.page_size = bytes;
         self
     }
 

@@ -5,8 +5,9 @@ use crate::code::LoadedCode;
 use crate::cow::{Image, NoFiles};
 use crate::pool::{EngineStats, Pool, Prototype, Sharded};
 use crate::sys::fork::{self, Guard, Locks};
+use crate::sys::mapping::page_size;
 use crate::types::{TypeRegistry, Types};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 #[cfg(feature = "wat")]
 use minirt_compiler::Printable;
 use minirt_compiler::artifact::is_artifact;
@@ -15,7 +16,7 @@ use minirt_compiler::module::canonical::Renumber;
 use minirt_compiler::module::{
     ArrayType, CompositeType, DefinedType, Entity, ExternType, Finality, FuncType, Shown, StructType, TypeDef, ValType,
 };
-use minirt_compiler::{CompileError, Compiler, Feature, Metering};
+use minirt_compiler::{CompileError, Compiler, Feature, Machine, Metering};
 use std::borrow::Cow;
 use std::mem::ManuallyDrop;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -51,6 +52,8 @@ struct EngineInner {
     backtrace_frames: Option<NonZeroUsize>,
     gc_zeal: Option<NonZeroU32>,
     metering: Metering,
+    /// The machine that code is made for, if not this one.
+    target: Option<Machine>,
     epoch: Epoch,
 }
 
@@ -139,7 +142,11 @@ impl Engine {
     /// # Errors
     /// Returns an error if minirt cannot compile for this processor.
     pub fn new(config: &Config) -> Result<Self> {
-        let compiler = Compiler::new(&config.settings).context("could not set up the compiler")?;
+        let mut settings = config.settings.clone();
+        if settings.target.is_none() {
+            settings.page_size = page_size() as u64;
+        }
+        let compiler = Compiler::new(&settings).context("could not set up the compiler")?;
         let casts = config.settings.features.has(Feature::Gc);
         let types = if casts { Arc::new(TypeRegistry::with_supertypes()?) } else { Arc::default() };
         let inner = Arc::new(EngineInner {
@@ -157,6 +164,7 @@ impl Engine {
             backtrace_frames: config.backtrace_frames,
             gc_zeal: config.gc_zeal,
             metering: config.settings.metering,
+            target: config.settings.target,
             epoch: Epoch(AtomicU64::new(0)),
         });
         fork::register(&inner);
@@ -232,6 +240,15 @@ impl Engine {
         drop(spare);
         // SAFETY: `inner` is not used again.
         drop(unsafe { ManuallyDrop::take(&mut self.inner) });
+    }
+
+    /// Checks that code of the engine can run in this process.
+    ///
+    /// # Errors
+    /// Returns an error if it was configured to make code for others.
+    pub(crate) fn ensure_runs_here(&self) -> Result<()> {
+        let Some(target) = self.inner.target else { return Ok(()) };
+        bail!("the engine makes artifacts for {}, and no modules to run here", target.triple())
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {
@@ -441,6 +458,7 @@ impl Engine {
     /// # Errors
     /// Returns an error if Cranelift fails or there is no memory.
     pub(crate) fn exit_trampoline(&self, type_id: u32) -> Result<Arc<LoadedCode>> {
+        self.ensure_runs_here()?;
         self.inner.types.exit_trampoline(type_id, |ty| LoadedCode::new(self.compiler().exit_trampoline(ty)?))
     }
 }

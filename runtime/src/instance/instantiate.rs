@@ -18,6 +18,7 @@ use crate::store::resolve::func_of;
 use crate::store::{AsContextMut, Extern, Heap, Instance, Memory, StoreInner};
 use crate::vmctx::{Header, View};
 use anyhow::{Context, Result, anyhow, ensure};
+use minirt_compiler::Trap;
 use minirt_compiler::instance::image::MemoryImage;
 use minirt_compiler::instance::layout::object::{BIAS, FIRST, TAG_MASK};
 use minirt_compiler::instance::layout::{GlobalPlace, MEMORY, MemoryPlace, TablePlace};
@@ -25,7 +26,6 @@ use minirt_compiler::module::{
     ConstExpr, ConstOp, Contents, ElementItems, GlobalType, MemoryType, ModuleInfo, RefKind, SegmentMode, StorageType,
     TableType, ValType,
 };
-use minirt_compiler::{Compiler, Trap};
 use rustc_hash::FxHashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -466,7 +466,7 @@ impl Definition {
             }
             Self::Tag(number) => info.tags.push(number),
         }
-        let compiled = match Compiler::without_code(info) {
+        let compiled = match store.engine.compiler().without_code(info) {
             Ok(compiled) => compiled,
             Err(limit) => {
                 self.ask_limiter(store)?;

@@ -3,8 +3,9 @@
 use crate::call::{FrameInfo, WasmBacktrace};
 use crate::cow::{PageKind, Part, SlotRun, Writer};
 use crate::store::{AsContext, Instance, StoreInner};
+use crate::sys::mapping::page_size;
 use anyhow::{Result, anyhow};
-use minirt_compiler::instance::layout::{HOST_PAGE, MEMORY_RESERVED};
+use minirt_compiler::instance::layout::MEMORY_RESERVED;
 use minirt_compiler::module::MemoryType;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
@@ -51,8 +52,8 @@ pub enum RegionKind {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageRun {
-    /// The pages, counted from the region's start. A memory's page `n` starts at its byte
-    /// `4096 * n`.
+    /// The host's pages, counted from the region's start. Where they have 4 KiB, a memory's page `n`
+    /// starts at its byte `4096 * n`.
     pub pages: Range<u64>,
     /// Their kind.
     pub kind: PageKind,
@@ -174,7 +175,7 @@ fn region(
         let accessible = runs.last().map_or(0, |run| run.pages.end);
         let most =
             ty.maximum().map_or(MEMORY_RESERVED, |pages| pages.saturating_mul(ty.page_size()).min(MEMORY_RESERVED));
-        let rest = accessible..most.div_ceil(HOST_PAGE);
+        let rest = accessible..most.div_ceil(page_size() as u64);
         if !rest.is_empty() {
             let (kind, hot, grown) = (PageKind::Inaccessible, false, false);
             runs.push(PageRun { pages: rest, kind, hot, grown, first_writer: None });

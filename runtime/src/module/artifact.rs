@@ -38,6 +38,8 @@ impl Module {
         };
         let (module, layout) = (prototype.info().clone(), prototype.layout().clone());
         let code = prototype.program.code.to_code();
+        // The layout may be for larger pages than those here, of which a snapshot consists.
+        let image = image.with_pages(layout.page);
         Ok(self.engine().compiler().serialize(&Compiled { module, layout, image, code }))
     }
 

@@ -8,18 +8,18 @@ use crate::code::LoadedCode;
 use crate::cow::ImageParts;
 use crate::engine::{Engine, ProfilingStrategy, binary_format, refuse_artifact};
 use crate::pool::{Program, Prototype};
-use crate::sys::mapping::PAGE;
+use crate::sys::mapping::page_size;
 use crate::sys::memfd::ImageFile;
 use crate::types::RegisteredTypes;
 use anyhow::{Context, Result};
+use minirt_compiler::Compiled;
 use minirt_compiler::base::sparse::SparseBytes;
 use minirt_compiler::instance::empty_heap;
 use minirt_compiler::instance::image::{InitialImage, MemoryImage};
 use minirt_compiler::instance::layout::object::HEAP_MAX;
-use minirt_compiler::instance::layout::{HOST, HOST_PAGE, Layout, func_record};
+use minirt_compiler::instance::layout::{HOST, Layout, func_record};
 use minirt_compiler::module::canonical::numbers_in;
 use minirt_compiler::module::{MemoryType, ModuleInfo, WASM_PAGE};
-use minirt_compiler::{Compiled, Compiler};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Module {
     /// # Errors
     /// Returns an error if there is no memory for it.
     pub(crate) fn of_heap(engine: &Engine) -> Result<Self> {
-        let parts = parts_of_memory(engine, HEAP, empty_heap())?;
+        let parts = parts_of_memory(engine, HEAP, empty_heap(page_size() as u64))?;
         Ok(Self::of(engine, &prototype_of_parts(engine, parts, Vec::new(), false)))
     }
 }
@@ -110,6 +110,7 @@ pub(super) fn load(
     code: Arc<LoadedCode>,
     mapped: bool,
 ) -> Result<Arc<Prototype>> {
+    engine.ensure_runs_here()?;
     let own = info.memories.iter().skip(info.num_imported_memories as usize);
     let extra_memories = own.skip(1).copied().zip(start.image.extra_memories).collect::<Vec<_>>();
     let heap = start.image.heap;
@@ -152,7 +153,7 @@ fn parts_of(
 /// Returns what instances are made of that have nothing but a memory.
 fn parts_of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Result<PrototypeParts> {
     let ty = MemoryType { minimum: start.size / ty.page_size(), ..ty };
-    let compiled = Compiler::without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
+    let compiled = engine.compiler().without_code(ModuleInfo { memories: vec![ty], ..ModuleInfo::default() })?;
     let Compiled { module, layout, mut image, code } = compiled;
     image.memory = start.extents;
     parts_of(engine, module, layout, Start { image, memory_file: None }, LoadedCode::new(code)?)
@@ -236,5 +237,3 @@ const HEAP: MemoryType = MemoryType {
 };
 
 const NO_HEAP: &str = "the objects of the module's image do not fit together";
-
-const _: () = assert!((WASM_PAGE as usize).is_multiple_of(PAGE) && HOST_PAGE as usize == PAGE);

@@ -2,7 +2,7 @@
 //!
 //! In an artifact objects have type indices, in a heap the engine's numbers.
 
-use crate::sys::mapping::PAGE;
+use crate::sys::mapping::page_size;
 use minirt_compiler::base::bytes::Bytes;
 use minirt_compiler::instance::image::{Extent, MemoryImage};
 use minirt_compiler::instance::layout::object::{ARRAY_FLAG, BIAS, FIRST, Parts, TYPE, parts};
@@ -33,7 +33,7 @@ impl Objects {
     /// Returns an image with these bytes.
     pub(crate) fn into_image(self, size: u64) -> MemoryImage {
         let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
-        for (at, page) in (0..).step_by(PAGE).zip(self.bytes.chunks(PAGE)) {
+        for (at, page) in (0..).step_by(page_size()).zip(self.bytes.chunks(page_size())) {
             match runs.last_mut() {
                 _ if page.iter().all(|byte| *byte == 0) => continue,
                 Some((start, run)) if *start + run.len() as u64 == at => run.extend_from_slice(page),
@@ -41,7 +41,7 @@ impl Objects {
             }
         }
         let extent = |(offset, mut bytes): (u64, Vec<u8>)| {
-            bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
+            bytes.resize(bytes.len().next_multiple_of(page_size()), 0);
             Extent { offset, bytes: Bytes::from(bytes) }
         };
         MemoryImage { size, extents: runs.into_iter().map(extent).collect() }

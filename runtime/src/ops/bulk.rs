@@ -5,7 +5,7 @@
 
 use super::constant::{evaluate, function};
 use crate::pool::InstanceData;
-use crate::sys::mapping::PAGE;
+use crate::sys::mapping::page_size;
 use crate::vmctx::{MemorySpace, Space, TableSpace, View, VmContext, load_reference, store_reference};
 use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::{DropFlag, MEMORY_RESERVED, TablePlace};
@@ -91,7 +91,7 @@ pub(crate) unsafe fn memory_grow(memory: MemorySpace, delta: u64) -> Option<u64>
     let new = old.checked_add(delta).filter(|pages| *pages <= most)?;
     if delta > 0 {
         let bytes = new * ty.page_size();
-        owner.slot.grow_memory((bytes as usize).next_multiple_of(PAGE)).ok()?;
+        owner.slot.grow_memory((bytes as usize).next_multiple_of(page_size())).ok()?;
         // SAFETY: the caller's promise.
         unsafe { *memory.size = bytes }
     }

@@ -12,8 +12,9 @@ use crate::code::writer;
 use crate::cow::ResetStrategy;
 use crate::cow::{ResetKind, ResetRules, Slot};
 use crate::sys::fork::Guard;
-use crate::sys::mapping::PAGE;
+use crate::sys::mapping::{address_bits, page_size};
 use anyhow::{Context, Result, bail};
+use minirt_compiler::instance::layout::SLOT_SIZE;
 use rustc_hash::FxHashMap;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -225,9 +226,14 @@ impl Pool {
             (Some(slot), _) => Ok(slot),
             (None, None) => bail!("all {limit} instance slots are in use; drop stores that are no longer needed"),
             (None, Some(error)) => {
-                let help = "could not reserve address space for an instance slot: each takes 7 GiB of it, of which little is used \
-                            (see `ulimit -v`)";
-                Err(error).context(help)
+                Err(error).with_context(|| {
+                    let bits = address_bits();
+                    let most = (1_u64 << bits) / SLOT_SIZE;
+                    format!(
+                        "could not reserve address space for an instance slot: each takes 7 GiB of it, of which little is \
+                         used, and at most {most} fit the {bits} bits of addresses that a process has here (see `ulimit -v`)"
+                    )
+                })
             }
         }
     }
@@ -275,7 +281,7 @@ impl Pool {
 
     /// Returns how many pages all slots together may keep in memory.
     fn budget(&self) -> usize {
-        self.limits.keep_resident / PAGE
+        self.limits.keep_resident / page_size()
     }
 
     #[inline]
@@ -354,7 +360,8 @@ impl Pool {
     }
 
     pub(crate) fn stats(&self) -> EngineStats {
-        let mut stats = EngineStats { kept_bytes: self.resident_pages.load(Relaxed) * PAGE, ..EngineStats::default() };
+        let mut stats =
+            EngineStats { kept_bytes: self.resident_pages.load(Relaxed) * page_size(), ..EngineStats::default() };
         for idle in self.shards.all() {
             stats.idle += idle.blank.len() + idle.clean.values().map(Vec::len).sum::<usize>();
             let Counts { warm, cold, resets: [nothing, hot_set, scan, discard] } = idle.counts;

@@ -9,7 +9,8 @@
 //! describes the *parent* is kept in a page that the kernel empties in every child, however it was
 //! made.
 
-use super::mapping::PAGE;
+use super::mapping::page_size;
+use minirt_compiler::instance::layout::PAGE_MIN;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -143,14 +144,15 @@ extern "C" fn after() {
 /// Returns one of several numbers that are 0 at first, and 0 again in every child process, however
 /// it was made. `None` where the kernel cannot do that (Linux before 4.14).
 pub(crate) fn zero_in_children(index: usize) -> Option<&'static AtomicI32> {
-    type Numbers = [AtomicI32; PAGE / size_of::<AtomicI32>()];
+    /// As many as fit the smallest host page.
+    type Numbers = [AtomicI32; PAGE_MIN as usize / size_of::<AtomicI32>()];
     static NUMBERS: AtomicPtr<Numbers> = AtomicPtr::new(std::ptr::null_mut());
     let mut numbers = NUMBERS.load(SeqCst);
     if numbers.is_null() {
         numbers = wiped_page()?.cast();
         if let Err(theirs) = NUMBERS.compare_exchange(std::ptr::null_mut(), numbers, SeqCst, SeqCst) {
             // SAFETY: the page was mapped above, and nobody else knows it.
-            _ = unsafe { munmap(numbers.cast(), PAGE) };
+            _ = unsafe { munmap(numbers.cast(), page_size()) };
             numbers = theirs;
         }
     }
@@ -164,13 +166,13 @@ pub(crate) fn zero_in_children(index: usize) -> Option<&'static AtomicI32> {
 fn wiped_page() -> Option<*mut c_void> {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: no address is asked for, so the kernel picks a range in which nothing is mapped.
-    let page = unsafe { mmap_anonymous(std::ptr::null_mut(), PAGE, access, MapFlags::PRIVATE) }.ok()?;
+    let page = unsafe { mmap_anonymous(std::ptr::null_mut(), page_size(), access, MapFlags::PRIVATE) }.ok()?;
     // SAFETY: the page was mapped above, and nobody else knows it.
     unsafe {
-        match madvise(page, PAGE, Advice::LinuxWipeOnFork) {
+        match madvise(page, page_size(), Advice::LinuxWipeOnFork) {
             Ok(()) => Some(page),
             Err(_) => {
-                _ = munmap(page, PAGE);
+                _ = munmap(page, page_size());
                 None
             }
         }

@@ -4,7 +4,7 @@
 //! mappings, and a fixed mapping of older kernels takes away what was there before it finds that it
 //! cannot go on.
 
-use minirt_compiler::instance::layout::HOST_PAGE;
+use super::mapping::page_size;
 use rustix::io::{Errno, Result};
 use rustix::mm::{MprotectFlags, mprotect, munmap};
 use std::cell::Cell;
@@ -82,7 +82,7 @@ pub(super) fn before_replacing(at: *mut c_void, len: usize) -> Result<()> {
 
 pub(super) fn before_protecting(at: *mut c_void, len: usize, access: MprotectFlags) -> Result<()> {
     let Some(plan) = next() else { return Ok(()) };
-    let half = (len / 2).next_multiple_of(HOST_PAGE as usize);
+    let half = (len / 2).next_multiple_of(page_size());
     if plan.leaves != Leaves::Nothing && half < len {
         // SAFETY: it is part of what was to be done.
         unsafe { mprotect(at, half, access) }?;
@@ -92,7 +92,7 @@ pub(super) fn before_protecting(at: *mut c_void, len: usize, access: MprotectFla
 
 pub(super) fn before_discarding(at: *mut c_void, len: usize) -> Result<()> {
     let Some(plan) = next() else { return Ok(()) };
-    let half = (len / 2).next_multiple_of(HOST_PAGE as usize);
+    let half = (len / 2).next_multiple_of(page_size());
     if plan.leaves != Leaves::Nothing && half < len {
         // SAFETY: it is part of what was to be done.
         unsafe { rustix::mm::madvise(at, half, rustix::mm::Advice::LinuxDontNeed) }?;

@@ -12,12 +12,21 @@ use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-/// Bytes in a host page.
-pub(crate) const PAGE: usize = minirt_compiler::instance::layout::HOST_PAGE as usize;
+pub(crate) use super::arch::page_size;
+
+/// Returns how many bits the addresses have that this process can use: 47 on x86-64, and from 39 to
+/// 48 on 64-bit Arm, as the kernel was built. It follows from where the kernel puts things: the stack
+/// at the end of all addresses, and mappings below it.
+pub(crate) fn address_bits() -> u32 {
+    // SAFETY: the call reads what the kernel has left to the process.
+    let on_stack = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
+    let mapped = Reservation::new(page_size()).map_or(0, |space| space.addresses().start);
+    usize::BITS - on_stack.max(mapped).leading_zeros()
+}
 
 /// Rounds up to whole host pages.
-pub(crate) const fn whole_pages(bytes: usize) -> usize {
-    bytes.next_multiple_of(PAGE)
+pub(crate) fn whole_pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(page_size())
 }
 
 /// The kinds of access to a page.
@@ -90,7 +99,7 @@ impl Reservation {
     }
 
     fn check(&self, range: &Range<usize>) -> Result<*mut c_void> {
-        let pages = range.start.is_multiple_of(PAGE) && range.end.is_multiple_of(PAGE);
+        let pages = range.start.is_multiple_of(page_size()) && range.end.is_multiple_of(page_size());
         if !pages || range.start > range.end || range.end > self.len {
             return Err(Errno::INVAL);
         }
@@ -243,21 +252,30 @@ mod tests {
 
     #[test]
     fn a_range_outside_the_reservation_is_refused() {
-        let space = Reservation::new(4 * PAGE).unwrap();
-        for range in [0..5 * PAGE, PAGE / 2..PAGE, 3 * PAGE..usize::MAX & !(PAGE - 1)] {
+        let space = Reservation::new(4 * page_size()).unwrap();
+        for range in
+            [0..5 * page_size(), page_size() / 2..page_size(), 3 * page_size()..usize::MAX & !(page_size() - 1)]
+        {
             // SAFETY: nothing refers to this memory.
             assert_eq!(unsafe { space.map_zeros(range, Access::ReadWrite) }, Err(Errno::INVAL));
         }
     }
 
     #[test]
+    fn a_reservation_is_within_the_bits_that_addresses_have() {
+        let space = Reservation::new(page_size()).unwrap();
+        assert!((39..=52).contains(&address_bits()));
+        assert!(space.addresses().end.ilog2() < address_bits());
+    }
+
+    #[test]
     fn discarding_brings_zeros_back() {
-        let space = Reservation::new(2 * PAGE).unwrap();
+        let space = Reservation::new(2 * page_size()).unwrap();
         // SAFETY: nothing refers to this memory, and the byte written is mapped writable.
         unsafe {
-            space.map_zeros(0..PAGE, Access::ReadWrite).unwrap();
+            space.map_zeros(0..page_size(), Access::ReadWrite).unwrap();
             *space.at(7) = 1;
-            space.discard(0..PAGE).unwrap();
+            space.discard(0..page_size()).unwrap();
             assert_eq!(*space.at(7), 0);
         }
     }

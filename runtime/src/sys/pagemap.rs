@@ -207,7 +207,7 @@ fn descriptor() -> Result<i32, Unavailable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::mapping::{Access, PAGE, Reservation};
+    use crate::sys::mapping::{Access, Reservation, page_size};
 
     fn pages(space: &Reservation, range: Range<usize>) -> Vec<Range<usize>> {
         pages_of(space, range, 0)
@@ -216,8 +216,8 @@ mod tests {
     fn pages_of(space: &Reservation, range: Range<usize>, expected: usize) -> Vec<Range<usize>> {
         let base = space.addresses().start;
         let mut found = Vec::new();
-        written(base + range.start * PAGE..base + range.end * PAGE, 0, expected, |run| {
-            found.push((run.start - base) / PAGE..(run.end - base) / PAGE);
+        written(base + range.start * page_size()..base + range.end * page_size(), 0, expected, |run| {
+            found.push((run.start - base) / page_size()..(run.end - base) / page_size());
         })
         .unwrap();
         found
@@ -225,13 +225,13 @@ mod tests {
 
     #[test]
     fn only_written_pages_are_listed_in_runs_and_in_order() {
-        let space = Reservation::new(400 * PAGE).unwrap();
+        let space = Reservation::new(400 * page_size()).unwrap();
         // SAFETY: nothing refers to this memory, and every byte used is mapped writable.
         unsafe {
-            space.map_zeros(0..400 * PAGE, Access::ReadWrite).unwrap();
-            assert_eq!(*space.at(100 * PAGE), 0); // read, not written
+            space.map_zeros(0..400 * page_size(), Access::ReadWrite).unwrap();
+            assert_eq!(*space.at(100 * page_size()), 0); // read, not written
             for page in [0, 1, 2, 50, 399] {
-                *space.at(page * PAGE) = 1;
+                *space.at(page * page_size()) = 1;
             }
         }
         assert_eq!(pages(&space, 0..400), [0..3, 50..51, 399..400]);
@@ -251,11 +251,11 @@ mod tests {
 
     #[test]
     fn more_runs_than_one_call_returns_are_all_listed_and_one_call_lists_those_that_are_expected() {
-        let space = Reservation::new(400 * PAGE).unwrap();
+        let space = Reservation::new(400 * page_size()).unwrap();
         // SAFETY: nothing refers to this memory, and every byte used is mapped writable.
         unsafe {
-            space.map_zeros(0..400 * PAGE, Access::ReadWrite).unwrap();
-            (0..400).step_by(2).for_each(|page| *space.at(page * PAGE) = 1);
+            space.map_zeros(0..400 * page_size(), Access::ReadWrite).unwrap();
+            (0..400).step_by(2).for_each(|page| *space.at(page * page_size()) = 1);
         }
         for (expected, calls) in [(0, 4), (64, 4), (65, 4), (100, 2), (200, 1), (100_000, 1)] {
             inject::arm(1000, 1, rustix::io::Errno::NOSYS, inject::Leaves::Nothing);

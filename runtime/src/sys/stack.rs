@@ -4,7 +4,7 @@
 //! has mapped: the kernel is asked what is accessible around an address on it.
 
 use super::limits::limit_of;
-use super::mapping::PAGE;
+use super::mapping::page_size;
 use super::proc_file::MAPPINGS;
 use std::ops::Range;
 
@@ -35,7 +35,7 @@ fn of_process() -> Range<usize> {
     // SAFETY: the call reads what the kernel has left to the process.
     let name = unsafe { libc::getauxval(libc::AT_EXECFN) as usize };
     // The program's name stands at the end of the stack.
-    let end = name.next_multiple_of(PAGE);
+    let end = name.next_multiple_of(page_size());
     let limit = limit_of(libc::RLIMIT_STACK).ok().flatten();
     let size = limit.map_or(USUAL, |bytes| bytes.min(MOST));
     end.saturating_sub(size as usize)..end
@@ -89,11 +89,11 @@ fn mapping_around(here: usize) -> Option<Range<usize>> {
 
 /// Returns the accessible pages around an address: down to `least`, and as many above.
 fn probe_around(here: usize, least: usize) -> Range<usize> {
-    let page = here & !(PAGE - 1);
-    let pages = (page.saturating_sub(least)).div_ceil(PAGE);
-    let below = (1..=pages).take_while(|n| is_readable(page - n * PAGE)).count();
-    let above = (1..=pages).take_while(|n| is_readable(page + n * PAGE)).count();
-    page - below * PAGE..page + (above + 1) * PAGE
+    let page = here & !(page_size() - 1);
+    let pages = (page.saturating_sub(least)).div_ceil(page_size());
+    let below = (1..=pages).take_while(|n| is_readable(page - n * page_size())).count();
+    let above = (1..=pages).take_while(|n| is_readable(page + n * page_size())).count();
+    page - below * page_size()..page + (above + 1) * page_size()
 }
 
 /// Returns whether the kernel can read what is there.
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn a_stack_ends_at_its_guard_whichever_way_it_is_found() {
-        let space = Reservation::new(40 * PAGE).unwrap();
-        let at = |page: usize| space.addresses().start + page * PAGE;
+        let space = Reservation::new(40 * page_size()).unwrap();
+        let at = |page: usize| space.addresses().start + page * page_size();
         // SAFETY: nothing refers to this memory.
-        unsafe { space.map_zeros(3 * PAGE..30 * PAGE, Access::ReadWrite) }.unwrap();
+        unsafe { space.map_zeros(3 * page_size()..30 * page_size(), Access::ReadWrite) }.unwrap();
         let here = at(20) + 100;
         assert_eq!(probe_around(here, at(0)), at(3)..at(30));
         assert_eq!(probe_around(here, at(10)), at(10)..at(30));

@@ -8,7 +8,7 @@
 //! time looks seldom; and one that finds something begins anew.
 
 use super::arch::thread_pointer;
-use super::mapping::{Access, PAGE, Reservation};
+use super::mapping::{Access, Reservation, page_size};
 use super::signal::{self, Displaced};
 use super::stack;
 use rustix::io::{Errno, Result};
@@ -150,12 +150,12 @@ struct SignalStack {
 
 impl SignalStack {
     fn install() -> Result<Self> {
-        let space = Reservation::new(PAGE + SIGNAL_STACK)?;
-        let stack = libc::stack_t { ss_sp: space.at(PAGE).cast(), ss_flags: 0, ss_size: SIGNAL_STACK };
+        let space = Reservation::new(page_size() + SIGNAL_STACK)?;
+        let stack = libc::stack_t { ss_sp: space.at(page_size()).cast(), ss_flags: 0, ss_size: SIGNAL_STACK };
         // SAFETY: the memory is fresh, so nothing refers to it; it is handed to the kernel for this
         // thread and stays mapped until `drop` has taken it back.
         unsafe {
-            space.map_zeros(PAGE..PAGE + SIGNAL_STACK, Access::ReadWrite)?;
+            space.map_zeros(page_size()..page_size() + SIGNAL_STACK, Access::ReadWrite)?;
             if libc::sigaltstack(&stack, std::ptr::null_mut()) != 0 {
                 return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOMEM));
             }
@@ -172,7 +172,7 @@ impl Drop for SignalStack {
         unsafe {
             let mut current = std::mem::zeroed::<libc::stack_t>();
             let known = libc::sigaltstack(std::ptr::null(), &mut current) == 0;
-            if known && current.ss_sp == self.space.at(PAGE).cast() {
+            if known && current.ss_sp == self.space.at(page_size()).cast() {
                 current.ss_flags = libc::SS_DISABLE;
                 libc::sigaltstack(&current, std::ptr::null_mut());
             }

@@ -149,6 +149,26 @@ pub(crate) fn expect_trap<R: std::fmt::Debug>(result: Result<R>, trap: Trap) {
     assert_eq!(error.downcast_ref::<Trap>(), Some(&trap), "{error:?}");
 }
 
+/// Returns whether system calls can be made to fail here, and says so if not: emulators of user
+/// space have no filters for them.
+pub(crate) fn can_forbid() -> bool {
+    let action = libc::SECCOMP_RET_ERRNO;
+    // SAFETY: it only asks.
+    let available =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) } == 0;
+    if !available {
+        println!("skipped: no seccomp filters here");
+    }
+    available
+}
+
+/// Makes opening files fail from now on, whichever system call does it.
+pub(crate) fn forbid_opening(error: i32) {
+    forbid(libc::SYS_openat, None, error);
+    #[cfg(target_arch = "x86_64")] // Others have no such call.
+    forbid(libc::SYS_open, None, error);
+}
+
 /// Makes a system call fail from now on, for the whole process; with `argument`, only where its
 /// first (0) or second (1) argument has that value.
 pub(crate) fn forbid(call: i64, argument: Option<(u32, u32)>, error: i32) {

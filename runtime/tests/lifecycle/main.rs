@@ -11,3 +11,4 @@ mod page_map;
 mod programs;
 mod reset;
 mod snapshot;
+mod target;

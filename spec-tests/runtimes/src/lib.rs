@@ -13,8 +13,12 @@ pub mod value;
 mod guest;
 mod live;
 pub mod on_minirt;
+#[cfg(feature = "others")]
 pub mod on_wasmi;
+#[cfg(feature = "others")]
 pub mod on_wasmtime;
 
 pub use guest::{Answer, Guest, Host, HowToWrite};
-pub use {minirt, wasmi, wasmtime};
+pub use minirt;
+#[cfg(feature = "others")]
+pub use {wasmi, wasmtime};

@@ -3,7 +3,7 @@
 
 use super::gc::tests::OBJECTS;
 use super::translate;
-use crate::instance::layout::Layout;
+use crate::instance::layout::{Layout, PAGE_MIN};
 use crate::module::instruction::NAMES;
 use crate::module::parse::{Parsed, parse};
 use crate::module::validate::{self, Limits};
@@ -355,7 +355,7 @@ pub(super) fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Functi
     let parsed = parse(bytes, features)?;
     validate::bodies(parsed.bodies, Limits { features, ..Limits::none(&parsed.info) })?;
     let Parsed { info, bodies } = parse(bytes, features)?;
-    let layout = Layout::new(&info)?;
+    let layout = Layout::new(&info, PAGE_MIN)?;
     let module = compiler.context(&info, &layout);
     let mut context = FunctionBuilderContext::new();
     let funcs = bodies.into_iter().zip(info.num_imported_funcs..).map(|(body, func)| {

@@ -1,7 +1,7 @@
 //! Computes where everything is in the instances of one module.
 
 use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space, import_tag};
-use super::slot::{CACHE_LINE, HOST, HOST_PAGE, MEMORY_RESERVED, STATE_MAX, TABLE_MAX, TABLE_ROOM};
+use super::slot::{CACHE_LINE, HOST, MEMORY_RESERVED, PAGE_MAX, PAGE_MIN, STATE_MAX, TABLE_MAX, TABLE_ROOM};
 use crate::base::error::CompileError;
 use crate::module::{ModuleInfo, SegmentMode, TableType, ValType};
 use std::ops::Range;
@@ -46,6 +46,9 @@ pub enum MemoryPlace {
 /// The places of one module's instances. All distances are from vmctx.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
+    /// Bytes in a host page of where the instances will be, or in several: tables that can grow
+    /// start at a multiple, and the image consists of multiples.
+    pub page: u64,
     /// Bytes of the host cell: whole cache lines. The state follows, in the same page if the host cell leaves room:
     /// an instance's first private page then holds both.
     pub host_size: u64,
@@ -99,12 +102,18 @@ impl Layout {
     /// Lays out the instances of a module.
     ///
     /// # Errors
-    /// Returns an error if a memory starts with more than [`MEMORY_RESERVED`] bytes, a table with more than
-    /// [`TABLE_MAX`] elements, or if the host cell and the state take more than [`STATE_MAX`] bytes.
-    pub fn new(module: &ModuleInfo) -> Result<Self, CompileError> {
+    /// Returns an error if `page` is no size of host pages, a memory starts with more than
+    /// [`MEMORY_RESERVED`] bytes, a table with more than [`TABLE_MAX`] elements, or if the host cell
+    /// and the state take more than [`STATE_MAX`] bytes.
+    pub fn new(module: &ModuleInfo, page: u64) -> Result<Self, CompileError> {
+        if !page.is_power_of_two() || !(PAGE_MIN..=PAGE_MAX).contains(&page) {
+            let message =
+                format!("host pages have {page} bytes; a power of two from {PAGE_MIN} to {PAGE_MAX} is possible");
+            return Err(CompileError::limit(message));
+        }
         check_memories(module)?;
         check_tables(module)?;
-        let mut builder = Builder { module, end: header::SIZE, layout: Self::default() };
+        let mut builder = Builder { module, end: header::SIZE, layout: Self { page, ..Self::default() } };
         let extra_memories = builder.host_cell();
         builder.mutable_state(extra_memories);
         builder.types_and_records();
@@ -305,7 +314,7 @@ impl Builder<'_> {
         for (i, table) in with(true).chain(with(false)) {
             let declared = table.maximum.unwrap_or(TABLE_MAX).min(TABLE_MAX);
             let most = declared.min(room).max(table.minimum);
-            let start = self.take(most * ELEMENT_SIZE, if is_fixed(table) { 16 } else { HOST_PAGE });
+            let start = self.take(most * ELEMENT_SIZE, if is_fixed(table) { 16 } else { self.layout.page });
             let at = HOST.wrapping_add(start as i32);
             if let TablePlace::State { base, capacity, .. } = &mut self.layout.tables[first + i] {
                 (*base, *capacity) = (at, most);
@@ -318,7 +327,7 @@ impl Builder<'_> {
     }
 
     fn finish(mut self) -> Result<Layout, CompileError> {
-        let end = self.take(0, HOST_PAGE);
+        let end = self.take(0, self.layout.page);
         if end > STATE_MAX {
             return Err(CompileError::limit(format!(
                 "the instance's state (imports, globals, functions and tables) takes {end} bytes; at most {STATE_MAX} \

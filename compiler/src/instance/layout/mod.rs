@@ -12,4 +12,4 @@ pub use fields::{
     import_space, import_tag, supertypes,
 };
 pub use layout::{DropFlag, GlobalPlace, Layout, MemoryPlace, TablePlace};
-pub use slot::{GUARD, HOST, HOST_PAGE, MEMORY, MEMORY_RESERVED, SLOT_SIZE, STATE_MAX, TABLE_MAX, VMCTX};
+pub use slot::{GUARD, HOST, MEMORY, MEMORY_RESERVED, PAGE_MAX, PAGE_MIN, SLOT_SIZE, STATE_MAX, TABLE_MAX, VMCTX};

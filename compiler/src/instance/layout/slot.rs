@@ -42,8 +42,11 @@ pub const MEMORY_RESERVED: u64 = 4 * GIB;
 /// Inaccessible bytes after a linear memory. A constant offset that ends before this needs no
 /// bounds check.
 pub const GUARD: u64 = GIB / 2;
-/// Bytes in a host page. Larger ones would need another layout.
-pub const HOST_PAGE: u64 = 4096;
+/// Bytes in the smallest host page that there is: x86-64 has no other.
+pub const PAGE_MIN: u64 = 4 << 10;
+/// Bytes in the largest host page that there is (64-bit Arm). Pages of WebAssembly are no smaller, so
+/// a memory ends where a host page does, whichever size that has.
+pub const PAGE_MAX: u64 = 64 << 10;
 /// Bytes in a cache line.
 pub(super) const CACHE_LINE: u64 = 64;
 
@@ -60,4 +63,5 @@ const _: () = {
     assert!(SLOT_SIZE * 16_384 < 1 << 47);
     // A null funcref is vmctx itself: reading a type id there must fault.
     assert!(VMCTX > STATE_MAX);
+    assert!(PAGE_MAX.is_multiple_of(PAGE_MIN) && MEMORY_RESERVED.is_multiple_of(PAGE_MAX));
 };

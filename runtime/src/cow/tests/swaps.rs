@@ -61,17 +61,17 @@ const STATE_AT: usize = 64;
 impl Subject {
     fn new(random: &mut Random, mapped: bool, large: bool) -> Self {
         let pages = if large { SCATTERED * APART * 9 / 4 } else { [0, 1, 2, 5, 16, 40, 64][random.below(7)] };
-        let mut memory = vec![0; pages * PAGE];
+        let mut memory = vec![0; pages * page_size()];
         let mut extents = Vec::new();
         let mut page = random.below(4);
         while page < pages && random.percent(80) {
             let len = 1 + random.below((pages - page).min(5));
-            let bytes: Vec<u8> = (0..len * PAGE).map(|_| random.next() as u8 | 1).collect();
-            memory[page * PAGE..][..bytes.len()].copy_from_slice(&bytes);
-            extents.push(Extent { offset: (page * PAGE) as u64, bytes: bytes.into() });
+            let bytes: Vec<u8> = (0..len * page_size()).map(|_| random.next() as u8 | 1).collect();
+            memory[page * page_size()..][..bytes.len()].copy_from_slice(&bytes);
+            extents.push(Extent { offset: (page * page_size()) as u64, bytes: bytes.into() });
             page += len + 1 + random.below(9);
         }
-        let room = (2 + random.below(6)) * PAGE;
+        let room = (2 + random.below(6)) * page_size();
         let mut state = vec![0; STATE_AT + random.below(room - STATE_AT)];
         state[STATE_AT..].iter_mut().for_each(|byte| *byte = (random.next() % 3) as u8);
         let mutable = STATE_AT..STATE_AT + 64 + random.below(100);
@@ -79,15 +79,16 @@ impl Subject {
             state_at: STATE_AT,
             state: SparseBytes::from(&state[STATE_AT..]),
             mutable,
-            tables: 1000 + random.below(PAGE)..room,
+            tables: 1000 + random.below(page_size())..room,
             room,
             extents,
-            memory: pages * PAGE,
+            memory: pages * page_size(),
             memory_file: None,
         };
         state.resize(room, 0);
         // The second of two that share a file, now and then: nothing serves as its guard.
-        let others = if random.percent(30) { vec![ImageParts { room: PAGE, ..ImageParts::default() }] } else { vec![] };
+        let others =
+            if random.percent(30) { vec![ImageParts { room: page_size(), ..ImageParts::default() }] } else { vec![] };
         let mut images = Image::together(others.into_iter().chain([parts]).collect(), mapped);
         Self { image: Arc::new(images.pop().unwrap()), memory, state }
     }
@@ -101,8 +102,8 @@ impl Subject {
         // Between the head and the tables nothing is ever written.
         assert!(state == &self.state[STATE_AT..], "state");
         let behind = MEMORY_AT + self.memory.len();
-        let anywhere = behind + random.below(MOST_PAGES) * PAGE;
-        for guard in [behind, anywhere, self.state.len(), MEMORY_AT - PAGE, SLOT_SIZE as usize - PAGE] {
+        let anywhere = behind + random.below(MOST_PAGES) * page_size();
+        for guard in [behind, anywhere, self.state.len(), MEMORY_AT - page_size(), SLOT_SIZE as usize - page_size()] {
             assert!(!is_readable(slot.space.at(guard) as usize), "{guard:#x} is accessible");
         }
     }
@@ -111,18 +112,18 @@ impl Subject {
 /// A tenant writes, grows, and is written to, as far as the kernel lets it.
 fn live(slot: &mut Slot, subject: &Subject, random: &mut Random) -> Result<()> {
     let tables = subject.image.protectable()[0].clone();
-    if slot.accessible > SCATTERED * APART * PAGE && random.percent(80) {
+    if slot.accessible > SCATTERED * APART * page_size() && random.percent(80) {
         let from = random.below(3);
         for page in (from..).step_by(APART).take(SCATTERED) {
             slot.mark_dirty();
-            put(slot, MEMORY_AT + page * PAGE + random.below(PAGE), 1)?;
+            put(slot, MEMORY_AT + page * page_size() + random.below(page_size()), 1)?;
         }
     }
     let usual = random.percent(70);
     for _ in 0..random.below(12) {
         slot.mark_dirty();
         match random.below(12) {
-            0 => slot.grow_memory(slot.accessible.max((random.below(MOST_PAGES) + 1) * PAGE))?,
+            0 => slot.grow_memory(slot.accessible.max((random.below(MOST_PAGES) + 1) * page_size()))?,
             1 if !usual => slot.make_all_writable()?,
             2 if !tables.is_empty() => put(slot, tables.start + random.below(tables.len()), 1)?,
             3 => {
@@ -135,7 +136,7 @@ fn live(slot: &mut Slot, subject: &Subject, random: &mut Random) -> Result<()> {
             _ if usual => put(slot, MEMORY_AT + random.below(3) * 7919 % slot.accessible, 1)?,
             4 => {
                 let at = random.below(slot.accessible);
-                let len = 1 + random.below((slot.accessible - at).min(5 * PAGE));
+                let len = 1 + random.below((slot.accessible - at).min(5 * page_size()));
                 put(slot, MEMORY_AT + at, len)?;
             }
             _ => put(slot, MEMORY_AT + random.below(slot.accessible), 1)?,
@@ -147,7 +148,7 @@ fn live(slot: &mut Slot, subject: &Subject, random: &mut Random) -> Result<()> {
 /// A write of `len` bytes, by the host or as a guest's store that faults.
 fn put(slot: &mut Slot, at: usize, len: usize) -> Result<()> {
     if len == 1 && at.is_multiple_of(3) {
-        if is_protected(slot, (at / PAGE) as Page) && !slot.handle_write_fault(slot.space.at(at) as usize, 0) {
+        if is_protected(slot, (at / page_size()) as Page) && !slot.handle_write_fault(slot.space.at(at) as usize, 0) {
             return Err(Errno::ACCESS); // A guest traps there.
         }
     } else {

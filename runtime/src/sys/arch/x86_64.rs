@@ -2,6 +2,7 @@
 
 use super::position::{Frame, Position};
 use libc::{REG_RBP, REG_RIP, REG_RSP, c_void, ucontext_t};
+use minirt_compiler::instance::layout::PAGE_MIN;
 
 /// The number of the frame pointer's register, `rbp`, in unwind tables (System V ABI, DWARF
 /// register numbers).
@@ -79,6 +80,25 @@ pub(crate) unsafe fn enter(
     }
 }
 
+/// Returns the bytes in a host page: this processor has no other pages.
+#[inline]
+pub(crate) const fn page_size() -> usize {
+    PAGE_MIN as usize
+}
+
+/// Makes every processor execute what stands in new code. Here they do: caches of instructions are
+/// coherent, and code is at an address that was not executable before.
+///
+/// # Errors
+/// Returns none.
+///
+/// # Safety
+/// The bytes must be mapped readable.
+#[inline]
+pub(crate) unsafe fn publish_code(_start: *const u8, _len: usize) -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Defines a function that compiled code calls and that never returns to it. It keeps a frame, as
 /// compiled code does, and calls `$implementation` with its own arguments, of which there may be
 /// three, then that frame, and room for a `Landing`. The implementation has to fill that in: the
@@ -86,7 +106,13 @@ pub(crate) unsafe fn enter(
 ///
 /// The Rust function has returned by then, and all frames that are left out are those of compiled
 /// code, which have nothing to clean up.
+///
+/// The first word says in which convention it is called: `tail`, that of Wasm functions, or
+/// `platform`.
 macro_rules! shim_with_landing {
+    // Both pass these arguments in the same registers.
+    (tail: $($function:tt)*) => { $crate::sys::arch::shim_with_landing! { $($function)* } };
+    (platform: $($function:tt)*) => { $crate::sys::arch::shim_with_landing! { $($function)* } };
     ($(#[$doc:meta])* fn $name:ident($($param:ident: $ty:ty),*) => $implementation:path) => {
         $(#[$doc])*
         #[unsafe(naked)]
@@ -137,15 +163,3 @@ macro_rules! shim_with_frame {
     };
 }
 pub(crate) use shim_with_frame;
-
-#[cfg(test)]
-mod tests {
-    use super::thread_pointer;
-
-    #[test]
-    fn a_thread_pointer_is_the_threads_own() {
-        assert_eq!(thread_pointer(), thread_pointer());
-        let here = thread_pointer();
-        std::thread::scope(|scope| assert_ne!(scope.spawn(thread_pointer).join().unwrap(), here));
-    }
-}
