@@ -14,7 +14,8 @@ use minirt_compiler::artifact::is_artifact;
 use minirt_compiler::module::canonical::NumberedTypes;
 use minirt_compiler::module::canonical::Renumber;
 use minirt_compiler::module::{
-    ArrayType, CompositeType, DefinedType, Entity, ExternType, Finality, FuncType, Shown, StructType, TypeDef, ValType,
+    ArrayType, CompositeType, DefinedType, Entity, ExternType, Finality, FuncType, Shown, StructType, TagType, TypeDef,
+    ValType,
 };
 use minirt_compiler::{CompileError, Compiler, Feature, Machine, Metering};
 use std::borrow::Cow;
@@ -444,6 +445,7 @@ impl Engine {
     pub(crate) fn type_of(&self, module: &Prototype, entity: Entity) -> ExternType {
         match entity {
             Entity::Func(index) => ExternType::Func(self.func_type(module.func_type_id(index))),
+            Entity::Tag(index) => ExternType::Tag(TagType::new(self.func_type(module.tag_type_id(index)))),
             _ => module.in_engine(&module.info().type_of(entity)),
         }
     }

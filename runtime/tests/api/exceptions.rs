@@ -341,6 +341,24 @@ fn tags_are_imports_and_exports_as_all_others() {
     assert_eq!(RefType::new(false, HeapType::Exn).to_string(), "(ref exn)");
 }
 
+#[test]
+fn a_tag_of_the_type_that_a_module_asks_for_fits_whatever_else_there_is_to_that_type() {
+    let engine = Engine::default();
+    for ty in ["(type $t (sub (func (param i32))))", "(rec (type $t (func (param i32))) (type (func)))"] {
+        let text = format!(r#"(module {ty} (import "a" "b" (tag $t (type $t))) (export "c" (tag $t)))"#);
+        let module = Module::new(&engine, text).unwrap();
+        let wanted = module.imports().next().unwrap().ty().unwrap_tag().clone();
+        assert_eq!(module.exports().next().unwrap().ty().unwrap_tag(), &wanted);
+        assert_ne!(wanted, tag_type(&[ValType::I32]));
+        let mut store = Store::new(&engine, ());
+        let tag = Tag::new(&mut store, &wanted).unwrap();
+        assert_eq!(tag.ty(&store), wanted);
+        Instance::new(&mut store, &module, &[tag.into()]).unwrap();
+        let other = Tag::new(&mut store, &tag_type(&[ValType::I32])).unwrap();
+        Instance::new(&mut store, &module, &[other.into()]).unwrap_err();
+    }
+}
+
 const HOLDING: &str = r#"(module (tag $e (param i32))
   (global $g (export "g") (mut exnref) (ref.null exn)) (table $t (export "t") 4 exnref)
   (func $make (result exnref)
