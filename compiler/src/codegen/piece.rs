@@ -135,7 +135,7 @@ impl Worker {
     }
 
     /// Returns the machine code of a piece as text.
-    #[cfg(test)]
+    #[cfg(all(test, target_arch = "x86_64"))]
     pub(super) fn disassembly<'m>(
         &mut self,
         module: &ModuleContext<'m>,

@@ -219,48 +219,110 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_has_the_stack_pointer_it_leaves_for_the_handler_until_it_returns() {
-        let code = instructions(|isa, target, context| entry(isa, &wide(), target, context));
-        let (prologue, rest) = code.split_once("block0:").unwrap();
-        assert_eq!(prologue.matches("subq").count(), 1, "{code}");
-        let body = rest.split("movq %rbp, %rsp").next().unwrap();
-        let changes = body.lines().filter(|line| line.ends_with(", %rsp")).count();
-        assert_eq!(changes, 1, "only the epilogue may change it: {code}");
-    }
-
-    #[test]
-    fn an_entry_finds_its_activation_on_the_stack_and_leaves_it_there() {
-        let code = instructions(|isa, target, context| entry(isa, &wide(), target, context));
-        // Cranelift shows places above the frame as distances from where the arguments begin.
-        let place = format!("0x{:x}(%rbp)", activation::FROM_FRAME);
-        let uses: Vec<&str> = code.lines().filter(|line| line.contains(&place)).collect();
-        assert_eq!(uses.len(), 1, "{code}");
-        assert!(uses[0].contains("movq ") && uses[0].contains(&format!("{place}, %")), "it is read: {}", uses[0]);
-    }
-
-    #[test]
-    fn an_entry_saves_every_register_that_its_caller_relies_on() {
-        let code = instructions(|isa, target, context| entry(isa, &FuncType::new([], []), target, context));
-        let prologue = code.split("block0:").next().unwrap();
-        for register in ["%rbp", "%rbx", "%r12", "%r13", "%r14", "%r15"] {
-            assert!(prologue.contains(register), "{register} is lost: {code}");
-        }
-    }
-
-    #[test]
-    fn asking_whether_to_go_on_saves_every_register() {
-        let code = instructions(new_epoch);
-        let prologue = code.split("block0:").next().unwrap();
-        let saved = prologue.lines().filter(|line| line.contains("(%rsp)")).count();
-        // Those that a C function may change; what is left is the stack pointer, and those that it
-        // keeps itself.
-        assert!(saved >= 9 + 16, "{code}");
-        assert!(code.contains(&format!("trap={}", trap_code(Trap::Interrupt))), "{code}");
-    }
-
-    #[test]
     fn an_exit_passes_values_that_do_not_fit_registers() {
         let code = instructions(|isa, target, context| exit(isa, &wide(), target, context));
         assert!(code.contains(&format!("trap={}", trap_code(Trap::HostError))), "{code}");
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    mod x86_64 {
+        use super::*;
+
+        #[test]
+        fn an_entry_has_the_stack_pointer_it_leaves_for_the_handler_until_it_returns() {
+            let code = instructions(|isa, target, context| entry(isa, &wide(), target, context));
+            let (prologue, rest) = code.split_once("block0:").unwrap();
+            assert_eq!(prologue.matches("subq").count(), 1, "{code}");
+            let body = rest.split("movq %rbp, %rsp").next().unwrap();
+            let changes = body.lines().filter(|line| line.ends_with(", %rsp")).count();
+            assert_eq!(changes, 1, "only the epilogue may change it: {code}");
+        }
+
+        #[test]
+        fn an_entry_finds_its_activation_on_the_stack_and_leaves_it_there() {
+            let code = instructions(|isa, target, context| entry(isa, &wide(), target, context));
+            // Cranelift shows places above the frame as distances from where the arguments begin.
+            let place = format!("0x{:x}(%rbp)", activation::FROM_FRAME);
+            let uses: Vec<&str> = code.lines().filter(|line| line.contains(&place)).collect();
+            assert_eq!(uses.len(), 1, "{code}");
+            assert!(uses[0].contains("movq ") && uses[0].contains(&format!("{place}, %")), "it is read: {}", uses[0]);
+        }
+
+        #[test]
+        fn an_entry_saves_every_register_that_its_caller_relies_on() {
+            let code = instructions(|isa, target, context| entry(isa, &FuncType::new([], []), target, context));
+            let prologue = code.split("block0:").next().unwrap();
+            for register in ["%rbp", "%rbx", "%r12", "%r13", "%r14", "%r15"] {
+                assert!(prologue.contains(register), "{register} is lost: {code}");
+            }
+        }
+
+        #[test]
+        fn asking_whether_to_go_on_saves_every_register() {
+            let code = instructions(new_epoch);
+            let prologue = code.split("block0:").next().unwrap();
+            let saved = prologue.lines().filter(|line| line.contains("(%rsp)")).count();
+            // Those that a C function may change; what is left is the stack pointer, and those that it
+            // keeps itself.
+            assert!(saved >= 9 + 16, "{code}");
+            assert!(code.contains(&format!("trap={}", trap_code(Trap::Interrupt))), "{code}");
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    mod aarch64 {
+        use super::*;
+
+        #[test]
+        fn an_entry_has_the_stack_pointer_it_leaves_for_the_handler_until_it_returns() {
+            let code = instructions(|isa, target, context| entry(isa, &wide(), target, context));
+            let (_, rest) = code.split_once("block0:").unwrap();
+            let body: Vec<&str> = rest.split("  ret").next().unwrap().trim_end().lines().collect();
+            let changes =
+                |line: &&str| line.contains(" sp, sp, ") || line.contains("[sp, #-") || line.contains("[sp], #");
+            let first = body.iter().position(|line| changes(line)).expect("an epilogue");
+            assert!(body[first..].iter().all(|line| changes(line)), "only the epilogue may change it: {code}");
+        }
+
+        #[test]
+        fn an_entry_finds_its_activation_on_the_stack_and_leaves_it_there() {
+            let code = instructions(|isa, target, context| entry(isa, &wide(), target, context));
+            let prologue = code.split("block0:").next().unwrap();
+            let (_, behind_frame) = prologue.split_once("mov fp, sp").unwrap();
+            let saved = 16 * behind_frame.matches("[sp, #-16]!").count();
+            let (_, locals) = behind_frame.split_once("sub sp, sp, #").unwrap();
+            let locals: usize = locals.trim_end().parse().unwrap();
+            let place = format!("[sp, #{}]", locals + saved + activation::FROM_FRAME as usize);
+            let uses: Vec<&str> = code.lines().filter(|line| line.contains(&place)).collect();
+            assert_eq!(uses.len(), 1, "{code}");
+            assert!(uses[0].contains("ldr x"), "it is read: {}", uses[0]);
+        }
+
+        #[test]
+        fn an_entry_saves_every_register_that_its_caller_relies_on() {
+            let code = instructions(|isa, target, context| entry(isa, &FuncType::new([], []), target, context));
+            let prologue = code.split("block0:").next().unwrap();
+            let whole = (19..29).map(|number| format!("x{number}"));
+            let halves = (8..16).map(|number| format!("d{number}"));
+            for register in whole.chain(halves).chain(["fp".to_owned(), "lr".to_owned()]) {
+                let saved =
+                    prologue.lines().any(|line| line.contains("stp ") && line.contains(&format!("{register},")));
+                assert!(saved, "{register} is lost: {code}");
+            }
+        }
+
+        #[test]
+        fn asking_whether_to_go_on_saves_every_register() {
+            let code = instructions(new_epoch);
+            let prologue = code.split("block0:").next().unwrap();
+            // Whole vectors: a C function keeps at most their halves. It keeps x19 to x28, and nobody
+            // uses x18.
+            let registers =
+                (0..18).map(|number| format!("x{number},")).chain((0..32).map(|number| format!("q{number},")));
+            for register in registers.chain(["lr,".to_owned()]) {
+                assert!(prologue.contains(&format!(" {register}")), "{register} is lost: {code}");
+            }
+            assert!(code.contains(&format!("trap={}", trap_code(Trap::Interrupt))), "{code}");
+        }
     }
 }

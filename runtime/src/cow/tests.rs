@@ -23,7 +23,7 @@ fn each(mut test: impl FnMut(ResetStrategy, bool)) {
 fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> {
     let parts = ImageParts {
         state_at: 64,
-        state: SparseBytes::from(&[7; page_size() + 300 - 64][..]),
+        state: SparseBytes::from(&vec![7; page_size() + 300 - 64][..]),
         mutable: 64..164,
         tables: 1000..3 * page_size(),
         room: 3 * page_size(),

@@ -92,13 +92,14 @@ impl Record for Filestat {
     }
 }
 
+#[allow(clippy::useless_conversion, reason = "the number of links has another size on 64-bit Arm")]
 impl From<&Stat> for Filestat {
     fn from(stat: &Stat) -> Self {
         Self {
             device: stat.st_dev,
             inode: stat.st_ino,
             filetype: Filetype::of_mode(stat.st_mode),
-            links: stat.st_nlink,
+            links: stat.st_nlink.into(),
             size: u64::try_from(stat.st_size).unwrap_or(0),
             accessed: nanoseconds(stat.st_atime, stat.st_atime_nsec as i64),
             modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64),

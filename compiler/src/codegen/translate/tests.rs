@@ -3,6 +3,7 @@
 
 use super::gc::tests::OBJECTS;
 use super::translate;
+use crate::codegen::isa::Distance;
 use crate::instance::layout::{Layout, PAGE_MIN};
 use crate::module::instruction::NAMES;
 use crate::module::parse::{Parsed, parse};
@@ -377,6 +378,11 @@ pub(super) fn compiled(compiler: &Compiler, func: Function) -> (String, Vec<Relo
     (code.vcode.clone().expect("it was asked for"), relocations)
 }
 
+/// Returns whether machine code contains a call, as one of the processors writes it.
+pub(super) fn calls_something(text: &str) -> bool {
+    ["call", " bl ", " blr "].iter().any(|call| text.contains(call))
+}
+
 /// The machine code of the only function in `wat`.
 fn assembly(imported: bool, wat: &str) -> String {
     let compiler = compiler(OptLevel::Speed);
@@ -393,7 +399,7 @@ fn every_instruction_becomes_code_that_cranelift_accepts_and_that_calls_no_libra
             for func in translated(&compiler, &bytes).expect("valid") {
                 verify_function(&func, &*compiler.isa).unwrap_or_else(|errors| panic!("{errors}\n{func}"));
                 let (text, relocations) = compiled(&compiler, func);
-                assert!(relocations.iter().all(|kind| *kind == Reloc::X86CallPCRel4), "{text}");
+                assert!(relocations.iter().all(|kind| Distance::of(&*compiler.isa, *kind).is_some()), "{text}");
             }
         }
     }
@@ -422,6 +428,7 @@ fn an_invalid_body_is_refused_at_the_offending_byte() {
     assert_eq!(error.offset(), Some(bytes.len() - 1), "{error}");
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_load_within_the_guard_is_one_instruction_relative_to_vmctx() {
     let text = assembly(false, "(func (param i32) (result i32) (i32.load offset=8 (local.get 0)))");
@@ -446,7 +453,7 @@ fn an_indirect_call_branches_only_on_the_type() {
         let text = assembly(false, &format!("(func (param i32) (result i32) (call_indirect {table} {call}))"));
         let traps: Vec<_> = text.split("#trap=").skip(1).map(|rest| rest.lines().next()).collect();
         assert_eq!(traps, [Some("stk_ovf"), Some("user6")], "{text}");
-        assert!(text.contains("cmova"), "{text}");
+        assert!(text.contains("cmova") || text.contains("csel"), "{text}");
     }
 }
 
@@ -458,7 +465,7 @@ fn a_call_through_a_typed_reference_checks_nothing_but_the_stack() {
         let text = assembly(false, &format!("{of} (func (param i32 (ref {null} $of)) (result i32) {call})"));
         let traps: Vec<_> = text.split("#trap=").skip(1).map(|rest| rest.lines().next()).collect();
         assert_eq!(traps, [Some("stk_ovf")], "{text}");
-        assert_eq!(text.matches("cmp").count(), 1, "{text}");
+        assert_eq!(text.matches("cmp").count() + text.matches("subs").count(), 1, "{text}");
     }
 }
 
@@ -479,11 +486,12 @@ fn short_fills_and_copies_call_nobody() {
         for op in ["fill", "copy"] {
             let op = format!("(memory.{op} (local.get 0) (local.get 1) (i32.const {len}))");
             let text = assembly(false, &format!("(func (param i32 i32) {op})"));
-            assert_eq!(text.contains("call"), calls, "{text}");
+            assert_eq!(calls_something(&text), calls, "{text}");
         }
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_constant_global_is_not_read() {
     let text = assembly(true, "(func (result i32) (global.get $constant))");
@@ -514,6 +522,7 @@ fn vectors_are_held_as_bytes_and_seen_as_what_an_instruction_needs() {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_view_costs_nothing() {
     let text = assembly(false, "(func (param v128 v128) (result v128) (i32x4.mul (local.get 0) (local.get 1)))");
@@ -521,6 +530,7 @@ fn a_view_costs_nothing() {
     assert_eq!(body, 1, "{text}");
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn one_instruction_of_the_processor_is_found_behind_several_of_cranelift() {
     for (op, mnemonic) in [("f32x4.pmin", "minps"), ("f64x2.pmax", "maxpd"), ("i32x4.dot_i16x8_s", "pmaddwd")] {
@@ -531,6 +541,7 @@ fn one_instruction_of_the_processor_is_found_behind_several_of_cranelift() {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_vector_in_memory_is_reached_as_a_number_is() {
     let whole = assembly(false, "(func (param i32) (result v128) (v128.load offset=8 (local.get 0)))");
@@ -580,5 +591,5 @@ fn a_throw_that_its_own_function_catches_is_a_branch() {
           (drop) (drop) (drop) (return))
         (i32.const 0))";
     let code = assembly(false, text);
-    assert!(!code.contains("call"), "{code}");
+    assert!(!calls_something(&code), "{code}");
 }

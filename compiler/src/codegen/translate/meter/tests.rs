@@ -121,6 +121,7 @@ fn whether_there_was_enough_is_asked_where_code_can_repeat_itself() {
     assert_eq!((epochs(LOOP), epochs(straight)), (2, 1));
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn the_epoch_is_read_in_every_turn_and_its_address_once() {
     let (_, text) = code(EPOCHS, LOOP);
@@ -130,6 +131,7 @@ fn the_epoch_is_read_in_every_turn_and_its_address_once() {
     assert_eq!(turn.matches("cmpq").count() - turn.matches("%rsp, %r10").count(), 2, "{text}");
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn asking_at_a_deadline_costs_a_loop_no_register() {
     let (_, text) = code(EPOCHS, LOOP);
