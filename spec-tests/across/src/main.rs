@@ -16,10 +16,13 @@ mod shape;
 #[path = "../../fuzz/src/plan.rs"]
 #[allow(dead_code, reason = "shared with another program")]
 mod plan;
+#[path = "../../fuzz/src/arrays.rs"]
+mod arrays;
 #[path = "../../fuzz/src/generate.rs"]
 mod generate;
 
 use anyhow::{Context, Result};
+use generate::Family;
 use minirt_runtimes::Guest;
 use minirt_runtimes::minirt::{Config, Engine, Module, OptLevel, Store};
 use minirt_runtimes::on_minirt::Live;
@@ -62,14 +65,22 @@ fn main() -> Result<()> {
 
 /// Returns what the module of a seed does.
 fn done(engine: &Engine, seed: u64) -> Result<String> {
-    // Each fourth throws or catches, at either level.
-    let Some(wasm) = generate::module(seed, seed % 8 < 2)? else { return Ok("no module".to_owned()) };
+    // Each fourth throws or catches, and each fourth has structures and arrays, at either level.
+    let family = match seed % 8 {
+        0 | 1 => Some(Family::Exceptions),
+        2 | 3 => Some(Family::Gc),
+        _ => None,
+    };
+    let Some(wasm) = generate::module(seed, family)? else { return Ok("no module".to_owned()) };
     let mut text = format!("{} bytes, {:016x}\n", wasm.len(), digest(&format!("{wasm:?}")));
     let module = match Module::from_binary(engine, &wasm) {
         Ok(module) => module,
         Err(error) => return Ok(format!("{text}refused: {error:#}")),
     };
     let shape = Shape::of(&module);
+    if !shape.can_be_given {
+        return Ok(format!("{text}it imports what there is not"));
+    }
     let store = Store::new(engine, ());
     match Live::start(store, &module, &AnswersByArguments, shape.exports.clone()) {
         Err(outcome) => writeln!(text, "{outcome:?}")?,

@@ -5,7 +5,7 @@ use crate::engines::{self, Configured, start_on_minirt, start_on_wasmi, start_on
 use crate::plan::{After, Step, plan};
 use crate::shape::Shape;
 use anyhow::{Result, anyhow, bail, ensure};
-use minirt_runtimes::value::{Outcome, State, difference};
+use minirt_runtimes::value::{Content, Object, Outcome, State, Value, difference};
 use minirt_runtimes::{Guest, minirt, wasmi, wasmtime};
 
 /// The runtimes, made once.
@@ -23,6 +23,8 @@ pub(crate) struct Counts {
     pub(crate) traps: u64,
     /// Calls that ended with an exception.
     pub(crate) threw: u64,
+    /// Steps that changed a structure or an array which an export leads to, or which of them it leads to.
+    pub(crate) objects: u64,
     /// Seeds of which the generator makes nothing.
     pub(crate) no_modules: u64,
     /// Modules that never came to life: their start traps, everywhere.
@@ -31,8 +33,10 @@ pub(crate) struct Counts {
     pub(crate) invalid: u64,
     /// Modules that wasmi, and only wasmi, does not take.
     pub(crate) not_for_wasmi: u64,
-    /// Modules not followed to the end, because a stack overflowed.
-    pub(crate) overflows: u64,
+    /// Modules that import what the host does not have.
+    pub(crate) not_given: u64,
+    /// Modules not followed to the end, because a stack or a heap was exhausted.
+    pub(crate) exhausted: u64,
     pub(crate) resets: u64,
     pub(crate) snapshots: u64,
 }
@@ -52,8 +56,9 @@ impl Checked {
 }
 
 impl Runtimes {
-    pub(crate) fn new(wasmi: bool) -> Result<Self> {
-        let minirt = engines::configurations()?;
+    /// With `gc`, half of minirt's configurations collect all the time.
+    pub(crate) fn new(wasmi: bool, gc: bool) -> Result<Self> {
+        let minirt = engines::configurations(gc)?;
         Ok(Self { minirt, wasmtime: engines::wasmtime()?, wasmi: wasmi.then(engines::wasmi) })
     }
 
@@ -82,13 +87,17 @@ impl Runtimes {
         let third = self.wasmi.as_ref().and_then(|engine| Some((engine, wasmi::Module::new(engine, wasm).ok()?)));
         counts.not_for_wasmi = u64::from(third.is_none());
         let shape = Shape::of(&ours);
+        if !shape.can_be_given {
+            counts.not_given = 1;
+            return Ok(checked);
+        }
         let live = start_on_minirt(&ours, &shape);
         let wasmtime = start_on_wasmtime(&theirs, &shape);
         let wasmi = third.map(|(engine, third)| start_on_wasmi(engine, &third, &shape));
         let how = [live.as_ref().err(), wasmtime.as_ref().err(), wasmi.as_ref().and_then(|it| it.as_ref().err())];
-        if let Some(overflow) = how.iter().flatten().find(|how| how.is_overflow()) {
-            counts.overflows = 1;
-            copies::check_stillborn(&ours, &shape, overflow)?;
+        if let Some(exhausted) = how.iter().flatten().find(|how| how.is_exhaustion()) {
+            counts.exhausted = 1;
+            copies::check_stillborn(&ours, &shape, exhausted)?;
             return Ok(checked);
         }
         ensure!(how[0] == how[1], "instantiation: minirt: {:?}, wasmtime: {:?}", how[0], how[1]);
@@ -108,14 +117,14 @@ impl Runtimes {
         let mut peers = Peers { wasmtime, wasmi, note: checked.note.take() };
         let fresh = live.look();
         peers.same_start(&fresh)?;
-        let trace = run(&steps, &mut live, &mut peers, counts)?;
+        let trace = run(&steps, &fresh, &mut live, &mut peers, counts)?;
         checked.note = peers.note;
         match trace {
             Some(trace) => {
                 let subject = copies::Subject { seed, module: &ours, shape: &shape, steps: &steps, fresh, trace };
                 copies::check(&subject, live, counts)?;
             }
-            None => counts.overflows = 1,
+            None => counts.exhausted = 1,
         }
         Ok(checked)
     }
@@ -140,16 +149,16 @@ impl Peers {
         Ok(())
     }
 
-    /// Takes a step that led minirt to `after`. Returns whether a stack overflowed.
+    /// Takes a step that led minirt to `after`. Returns whether a stack or a heap was exhausted.
     fn step(&mut self, index: usize, step: &Step, after: &After) -> Result<bool> {
         let theirs = step.run(&mut *self.wasmtime);
-        if after.outcome.is_overflow() || theirs.outcome.is_overflow() {
+        if after.outcome.is_exhaustion() || theirs.outcome.is_exhaustion() {
             return Ok(true);
         }
         same(&theirs, after, "wasmtime", index, step)?;
         if let Some(wasmi) = &mut self.wasmi {
             let theirs = step.run(&mut **wasmi);
-            if theirs.outcome.is_overflow() {
+            if theirs.outcome.is_exhaustion() {
                 self.wasmi = None;
                 return Ok(false);
             }
@@ -168,20 +177,38 @@ impl Peers {
     }
 }
 
-/// Runs the steps everywhere. Returns nothing if a stack overflowed.
-fn run(steps: &[Step], ours: &mut dyn Guest, peers: &mut Peers, counts: &mut Counts) -> Result<Option<Vec<After>>> {
+/// Runs the steps everywhere. Returns nothing if a stack or a heap was exhausted.
+fn run(
+    steps: &[Step],
+    fresh: &State,
+    ours: &mut dyn Guest,
+    peers: &mut Peers,
+    counts: &mut Counts,
+) -> Result<Option<Vec<After>>> {
     let mut trace = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
         let after = step.run(ours);
         counts.calls += u64::from(matches!(step, Step::Call { .. }));
         counts.traps += u64::from(matches!(after.outcome, Outcome::Trapped(_)));
         counts.threw += u64::from(matches!(after.outcome, Outcome::Threw(_)));
+        let before = trace.last().map_or(fresh, |last: &After| &last.state);
+        counts.objects += u64::from(changes_objects(before, &after.state));
         if peers.step(index, step, &after)? {
             return Ok(None);
         }
         trace.push(after);
     }
     Ok(Some(trace))
+}
+
+/// Returns whether something leads to another structure or array than before.
+fn changes_objects(before: &State, after: &State) -> bool {
+    let is_object = |value: &Value| matches!(value, Value::Any(Some(Object::Struct(_) | Object::Array(_))));
+    before.iter().zip(after).any(|(before, after)| match (&before.1, &after.1) {
+        (Content::Global(before), Content::Global(after)) => before != after && is_object(after),
+        (Content::Table(before), Content::Table(after)) => before != after && after.iter().any(is_object),
+        _ => false,
+    })
 }
 
 /// Checks that a step led to what it should.
@@ -209,11 +236,13 @@ impl Counts {
         self.calls += other.calls;
         self.traps += other.traps;
         self.threw += other.threw;
+        self.objects += other.objects;
         self.no_modules += other.no_modules;
         self.stillborn += other.stillborn;
         self.invalid += other.invalid;
         self.not_for_wasmi += other.not_for_wasmi;
-        self.overflows += other.overflows;
+        self.not_given += other.not_given;
+        self.exhausted += other.exhausted;
         self.resets += other.resets;
         self.snapshots += other.snapshots;
     }

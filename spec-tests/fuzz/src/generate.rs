@@ -1,5 +1,6 @@
 //! Generates modules from seeds.
 
+use crate::arrays;
 use crate::plan::FUEL;
 use crate::rng::Rng;
 use anyhow::{Context, Result, ensure};
@@ -12,22 +13,33 @@ const WASM_PAGE: u64 = 1 << 16;
 /// Loops and calls that a start function may spend.
 const START_FUEL: u32 = 1000;
 
-/// What distinguishes the numbers that a module with exceptions is made from.
-const WITH_EXCEPTIONS: u64 = 100;
-/// Modules that are made at the most until one throws or catches.
+/// What a module can have that is worth modules of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Family {
+    /// It throws or catches exceptions.
+    Exceptions,
+    /// It makes structures, arrays or `i31`, or casts.
+    Gc,
+}
+
+/// Modules that are made at the most until one is of the family.
 const ATTEMPTS: u64 = 200;
 
-/// Generates the module of a seed, or nothing if the generator runs out of choices. With
-/// `exceptions`, it is another module, and one that throws or catches.
-pub(crate) fn module(seed: u64, exceptions: bool) -> Result<Option<Vec<u8>>> {
-    if !exceptions {
-        return generate(&mut Rng::new(seed, 0), |config| config);
-    }
+/// The ordinary modules of one in so many seeds have structures and arrays.
+const ONE_IN: u64 = 4;
+
+/// Generates the module of a seed, or nothing if the generator runs out of choices. For a family, it
+/// is another module, and one that is of it.
+pub(crate) fn module(seed: u64, family: Option<Family>) -> Result<Option<Vec<u8>>> {
+    let Some(family) = family else {
+        let gc = Rng::new(seed, 5).one_in(ONE_IN);
+        return generate(&mut Rng::new(seed, 0), |config| if gc { with_gc(config) } else { config });
+    };
     for attempt in 0..ATTEMPTS {
-        let numbers = &mut Rng::new(seed, WITH_EXCEPTIONS + attempt);
-        let made = generate(numbers, |config| Config { exceptions_enabled: true, min_tags: 1, ..config })?;
+        let numbers = &mut Rng::new(seed, family.numbers() + attempt);
+        let made = generate(numbers, |config| family.change(config))?;
         if let Some(wasm) = made
-            && throws_or_catches(&wasm)?
+            && family.has(&wasm)?
         {
             return Ok(Some(wasm));
         }
@@ -35,31 +47,81 @@ pub(crate) fn module(seed: u64, exceptions: bool) -> Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
+impl Family {
+    /// What distinguishes the numbers that a module of the family is made from.
+    fn numbers(self) -> u64 {
+        match self {
+            Self::Exceptions => 100,
+            Self::Gc => 100 + ATTEMPTS,
+        }
+    }
+
+    fn change(self, config: Config) -> Config {
+        match self {
+            Self::Exceptions => Config { exceptions_enabled: true, min_tags: 1, ..config },
+            Self::Gc => with_gc(config),
+        }
+    }
+
+    /// Returns whether there is an instruction in a module that belongs to the family.
+    fn has(self, wasm: &[u8]) -> Result<bool> {
+        for payload in Parser::new(0).parse_all(wasm) {
+            let Payload::CodeSectionEntry(body) = payload? else { continue };
+            for operator in body.get_operators_reader()? {
+                if self.is_of(&operator?) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_of(self, operator: &Operator<'_>) -> bool {
+        match self {
+            Self::Exceptions => {
+                matches!(operator, Operator::Throw { .. } | Operator::ThrowRef | Operator::TryTable { .. })
+            }
+            Self::Gc => matches!(
+                operator,
+                Operator::StructNew { .. }
+                    | Operator::StructNewDefault { .. }
+                    | Operator::ArrayNew { .. }
+                    | Operator::ArrayNewDefault { .. }
+                    | Operator::ArrayNewFixed { .. }
+                    | Operator::ArrayNewData { .. }
+                    | Operator::ArrayNewElem { .. }
+                    | Operator::RefI31
+                    | Operator::RefTestNonNull { .. }
+                    | Operator::RefTestNullable { .. }
+                    | Operator::RefCastNonNull { .. }
+                    | Operator::RefCastNullable { .. }
+                    | Operator::BrOnCast { .. }
+                    | Operator::BrOnCastFail { .. }
+            ),
+        }
+    }
+}
+
+/// Enough types for some to extend others.
+fn with_gc(config: Config) -> Config {
+    Config { gc_enabled: true, limit_arrays_in_const_exprs: true, max_type_size: 300, max_types: 20, ..config }
+}
+
 fn generate(rng: &mut Rng, change: impl FnOnce(Config) -> Config) -> Result<Option<Vec<u8>>> {
     let len = 500 + rng.below(12_000) as usize;
     let entropy = rng.bytes(len);
     let config = change(config(rng));
+    let gc = config.gc_enabled;
     let Ok(mut module) = Module::new(config, &mut Unstructured::new(&entropy)) else { return Ok(None) };
     let fuel = module.ensure_termination(START_FUEL).context("no fuel")?;
-    with_export(&module.to_bytes(), FUEL, fuel).map(Some)
+    let wasm = module.to_bytes();
+    let wasm = if gc { arrays::with_small_sizes(&wasm)? } else { wasm };
+    with_export(&wasm, FUEL, fuel).map(Some)
 }
 
-/// Returns whether there is an instruction in a module that has to do with exceptions.
-fn throws_or_catches(wasm: &[u8]) -> Result<bool> {
-    for payload in Parser::new(0).parse_all(wasm) {
-        let Payload::CodeSectionEntry(body) = payload? else { continue };
-        for operator in body.get_operators_reader()? {
-            if matches!(operator?, Operator::Throw { .. } | Operator::ThrowRef | Operator::TryTable { .. }) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// WebAssembly 3.0 without garbage collection, and two proposals, as far as wasm-smith makes it:
-/// what minirt, wasmtime and (without exceptions) mostly wasmi can run. Relaxed SIMD is left out
-/// because its results may differ.
+/// WebAssembly 3.0 and two proposals, as far as wasm-smith makes it: what minirt, wasmtime and
+/// (without exceptions, structures and arrays) mostly wasmi can run. Relaxed SIMD is left out because
+/// its results may differ.
 fn config(rng: &mut Rng) -> Config {
     let simd = rng.one_in(3);
     Config {

@@ -10,6 +10,7 @@
 mod rng;
 mod shape;
 mod plan;
+mod arrays;
 mod generate;
 mod report;
 mod engines;

@@ -56,7 +56,7 @@ pub(crate) fn plan(seed: u64, shape: &Shape) -> Vec<Step> {
             if rng.one_in(8) && !shape.memories.is_empty() {
                 steps.push(host_step(&mut rng, shape));
             }
-            let arguments = function.params.iter().map(|ty| rng.value(*ty)).collect();
+            let arguments = function.params.iter().filter_map(|ty| rng.value(*ty)).collect();
             steps.push(Step::Call { name: function.name.clone(), arguments, results: function.results, fuel });
         }
     }

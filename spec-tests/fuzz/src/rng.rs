@@ -1,6 +1,6 @@
 //! Numbers and values from a seed: the same on every machine, so that a seed names a test.
 
-use minirt_runtimes::value::{Type, Value};
+use minirt_runtimes::value::{Kind, Object, Type, Value};
 
 /// SplitMix64.
 pub(crate) struct Rng(u64);
@@ -38,9 +38,9 @@ impl Rng {
         (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(len).collect()
     }
 
-    /// Returns a value of a type, often an interesting one. References to functions are null.
-    pub(crate) fn value(&mut self, ty: Type) -> Value {
-        match ty {
+    /// Returns a value of a type, often an interesting one. `None` if the host has none.
+    pub(crate) fn value(&mut self, ty: Type) -> Option<Value> {
+        Some(match ty {
             Type::I32 => Value::I32(self.number() as u32),
             Type::I64 => Value::I64(self.number()),
             Type::F32 if self.one_in(2) => Value::F32((self.number() as i32 as f32).to_bits()),
@@ -48,9 +48,20 @@ impl Rng {
             Type::F64 if self.one_in(2) => Value::F64((self.number() as i64 as f64).to_bits()),
             Type::F64 => Value::F64(quiet_64(self.next())),
             Type::V128 => Value::V128(u128::from(self.number()) << 64 | u128::from(self.number())),
-            Type::Func => Value::Func { null: true },
-            Type::Exn => Value::Exn { null: true },
-            Type::Extern => Value::Extern((!self.one_in(3)).then(|| self.below(100) as u32)),
+            Type::Ref { kind, nullable, open } => return self.reference(kind, nullable, open),
+        })
+    }
+
+    fn reference(&mut self, kind: Kind, nullable: bool, open: bool) -> Option<Value> {
+        // The same numbers for the same seed, whatever may be null.
+        let number = (open && !self.one_in(3)).then(|| self.below(100) as u32);
+        let number = if open && !nullable { number.or(Some(0)) } else { number };
+        match kind {
+            _ if !nullable && number.is_none() => None,
+            Kind::Func => Some(Value::Func { null: true }),
+            Kind::Exn => Some(Value::Exn { null: true }),
+            Kind::Extern => Some(Value::Extern(number.map(Object::Host))),
+            Kind::Any => Some(Value::Any(number.map(Object::I31))),
         }
     }
 

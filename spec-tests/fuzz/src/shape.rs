@@ -23,6 +23,10 @@ pub(crate) struct Shape {
     /// bring everything back.
     pub(crate) owns_its_state: bool,
     pub(crate) imports_functions: bool,
+    /// Whether something else in the store may refer to its objects: what it imports, exceptions.
+    pub(crate) shares_objects: bool,
+    /// Whether the host has all that the module imports. It makes no structures, for one.
+    pub(crate) can_be_given: bool,
 }
 
 impl Shape {
@@ -33,8 +37,11 @@ impl Shape {
             ExternType::Global(ty) => !ty.mutable,
             _ => false,
         };
+        let has_tags = module.exports().any(|export| matches!(export.ty(), ExternType::Tag(_)));
         let mut shape = Self {
             owns_its_state: module.imports().all(|import| constant(&import.ty())),
+            can_be_given: module.imports().all(|import| can_be_given(&import.ty())),
+            shares_objects: module.imports().len() > 0 || has_tags,
             imports_functions: module.imports().any(|import| matches!(import.ty(), ExternType::Func(_))),
             ..Self::default()
         };
@@ -43,8 +50,10 @@ impl Shape {
             shape.exports.push(name.clone());
             match export.ty() {
                 ExternType::Func(ty) => {
-                    let params = ty.params().iter().map(type_of).collect();
-                    shape.functions.push(Function { name, params, results: ty.results().len() });
+                    let params: Vec<_> = ty.params().iter().map(type_of).collect();
+                    if params.iter().all(has_value) {
+                        shape.functions.push(Function { name, params, results: ty.results().len() });
+                    }
                 }
                 ExternType::Memory(_) => shape.memories.push(name),
                 _ => {}
@@ -52,6 +61,19 @@ impl Shape {
         }
         shape
     }
+}
+
+fn can_be_given(import: &ExternType) -> bool {
+    match import {
+        ExternType::Global(ty) => has_value(&type_of(&ty.content)),
+        ExternType::Table(ty) => ty.element.nullable,
+        _ => true,
+    }
+}
+
+/// Returns whether the host has a value of a type.
+fn has_value(ty: &Type) -> bool {
+    Rng::new(0, 0).value(*ty).is_some()
 }
 
 /// A host whose functions return what follows from the import's names and the arguments, and
@@ -65,7 +87,7 @@ impl Host for AnswersByArguments {
     }
 
     fn global(&self, module: &str, name: &str, ty: Type) -> Value {
-        Rng::new(number(module, name), 2).value(ty)
+        Rng::new(number(module, name), 2).value(ty).expect("an import that can be given")
     }
 }
 
@@ -76,17 +98,8 @@ fn number(module: &str, name: &str) -> u64 {
     [module, "\0", name].iter().flat_map(|part| part.bytes()).fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
-fn answer(import: u64, arguments: &[Value], results: &[Type]) -> Vec<Value> {
-    let mix = |hash: u64, value: &Value| {
-        let bits = match *value {
-            Value::I32(bits) | Value::F32(bits) => u64::from(bits),
-            Value::I64(bits) | Value::F64(bits) => bits,
-            Value::V128(bits) => (bits ^ (bits >> 64)) as u64,
-            Value::Func { null } | Value::Exn { null } => u64::from(null),
-            Value::Extern(number) => number.map_or(1 << 40, u64::from),
-        };
-        Rng::new(hash, bits).next()
-    };
+fn answer(import: u64, arguments: &[Value], results: &[Type]) -> Option<Vec<Value>> {
+    let mix = |hash: u64, value: &Value| Rng::new(hash, value.word()).next();
     let mut rng = Rng::new(arguments.iter().fold(import, mix), 1);
     results.iter().map(|ty| rng.value(*ty)).collect()
 }

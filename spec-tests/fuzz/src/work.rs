@@ -1,6 +1,7 @@
 //! Seeds, shared among threads, and what came of them.
 
 use crate::compare::{Checked, Counts, Runtimes};
+use crate::generate::Family;
 use crate::options::Options;
 use crate::{STACK, generate, report};
 use anyhow::{Error, Result, anyhow};
@@ -35,7 +36,12 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let now = Instant::now();
     let done = Done { counts: Counts::default(), differences: 0, wasmi_alone: 0, started: now, reported: now };
     let next = AtomicU64::new(options.seeds.start);
-    let work = Work { options, runtimes: Runtimes::new(options.wasmi)?, next, done: Mutex::new(done) };
+    let work = Work {
+        options,
+        runtimes: Runtimes::new(options.wasmi, options.all_have == Some(Family::Gc))?,
+        next,
+        done: Mutex::new(done),
+    };
     std::thread::scope(|scope| {
         (0..options.threads).try_for_each(|_| {
             let builder = std::thread::Builder::new().stack_size(STACK);
@@ -43,9 +49,12 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         })
     })?;
     let done = work.done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Counts { modules, calls, traps, threw, .. } = done.counts;
+    let Counts { modules, calls, traps, threw, objects, .. } = done.counts;
     println!("{}", done.details());
-    println!("{modules} modules, {calls} calls, {traps} traps, {threw} exceptions, {} differences", done.differences);
+    println!(
+        "{modules} modules, {calls} calls, {traps} traps, {threw} exceptions, {objects} steps that changed objects"
+    );
+    println!("{} differences", done.differences);
     Ok(done.differences == 0)
 }
 
@@ -61,7 +70,7 @@ impl Work<'_> {
 
     /// Returns whether to go on.
     fn one(&self, seed: u64) -> bool {
-        let wasm = match generate::module(seed, self.options.exceptions) {
+        let wasm = match generate::module(seed, self.options.all_have) {
             Ok(Some(wasm)) => wasm,
             Ok(None) => return self.record(seed, Ok(Checked::nothing()), None),
             Err(error) => return self.record(seed, Err(error), None),
@@ -113,11 +122,21 @@ impl Work<'_> {
 impl Done {
     fn details(&self) -> String {
         let Counts {
-            modules, no_modules, invalid, stillborn, not_for_wasmi, overflows, resets, snapshots, calls, ..
+            modules,
+            no_modules,
+            invalid,
+            not_given,
+            stillborn,
+            not_for_wasmi,
+            exhausted,
+            resets,
+            snapshots,
+            calls,
+            ..
         } = self.counts;
         format!(
-            "{:.0} s: {modules} modules ({no_modules} seeds give none, {invalid} are invalid, {stillborn} do not start, {not_for_wasmi} not for wasmi, \
-             {overflows} overflow the stack), {calls} calls, {resets} with resets, {snapshots} with snapshots, {} where wasmi stands alone",
+            "{:.0} s: {modules} modules ({no_modules} seeds give none, {invalid} are invalid, {not_given} import what there \
+             is not, {stillborn} do not start, {not_for_wasmi} not for wasmi, {exhausted} exhaust stack or heap), {calls} calls, {resets} with resets, {snapshots} with snapshots, {} where wasmi stands alone",
             self.started.elapsed().as_secs_f64(),
             self.wasmi_alone
         )

@@ -31,8 +31,9 @@ pub enum HowToWrite {
     Slice,
 }
 
-/// The results of a function of the host for its arguments: values of these types.
-pub type Answer = Box<dyn Fn(&[Value], &[Type]) -> Vec<Value> + Send + Sync>;
+/// The results of a function of the host for its arguments: values of these types. Without them, the
+/// function traps as if it were unreachable.
+pub type Answer = Box<dyn Fn(&[Value], &[Type]) -> Option<Vec<Value>> + Send + Sync>;
 
 /// The imports of modules. Memories and tables are new and empty.
 pub trait Host {

@@ -1,7 +1,8 @@
 //! What the three runtimes have in common: they name things alike.
 
 /// Defines `Live`, a live instance in one runtime. The module around it says what that runtime does
-/// in its own way: `type_of`, `results_of`, `to_val`, `to_value`, `import`, `thrown` and `outcome`.
+/// in its own way: `type_of`, `results_of`, `to_val`, `to_value`, `import`, `scope`, `refusal`,
+/// `thrown` and `outcome`.
 macro_rules! live {
     ($runtime:ident) => {
         /// A live instance and its store.
@@ -52,16 +53,18 @@ macro_rules! live {
             }
 
             fn content(&mut self, name: &str) -> Option<Content> {
-                Some(match self.export(name) {
+                let export = self.export(name);
+                let store = &mut scope(&mut self.store);
+                Some(match export {
                     $runtime::Extern::Global(global) => {
-                        let value = global.get(&mut self.store);
-                        Content::Global(to_value(&mut self.store, &value))
+                        let value = global.get(&mut *store);
+                        Content::Global(to_value(store, &value))
                     }
-                    $runtime::Extern::Memory(memory) => Content::Memory(memory.data(&self.store).to_vec()),
+                    $runtime::Extern::Memory(memory) => Content::Memory(memory.data(&*store).to_vec()),
                     $runtime::Extern::Table(table) => {
-                        let elements = (0..table.size(&self.store)).map(|index| {
-                            let element = table.get(&mut self.store, index).expect("an element below the size");
-                            to_value(&mut self.store, &element.into())
+                        let elements = (0..table.size(&*store)).map(|index| {
+                            let element = table.get(&mut *store, index).expect("an element below the size");
+                            to_value(&mut *store, &element.into())
                         });
                         Content::Table(elements.collect())
                     }
@@ -73,12 +76,19 @@ macro_rules! live {
         impl Guest for Live {
             fn call(&mut self, name: &str, arguments: &[Value], results: usize) -> Outcome {
                 let func = self.export(name).into_func().expect("a function");
-                let arguments: Vec<_> = arguments.iter().map(|value| to_val(&mut self.store, *value)).collect();
                 let mut values = vec![$runtime::Val::I32(0); results];
-                if let Err(error) = func.call(&mut self.store, &arguments, &mut values) {
-                    return ended(&mut self.store, &error);
-                }
-                Outcome::Returned(values.iter().map(|value| to_value(&mut self.store, value)).collect())
+                let error = {
+                    let store = &mut scope(&mut self.store);
+                    let arguments: Vec<_> = arguments.iter().map(|value| to_val(&mut *store, *value)).collect();
+                    match func.call(&mut *store, &arguments, &mut values) {
+                        Ok(()) => {
+                            let values = values.iter().map(|value| to_value(&mut *store, value));
+                            return Outcome::Returned(values.collect());
+                        }
+                        Err(error) => error,
+                    }
+                };
+                ended(&mut self.store, &error)
             }
 
             fn look(&mut self) -> State {
@@ -116,7 +126,8 @@ macro_rules! live {
             let types = results_of(&ty);
             $runtime::Func::new(store, ty, move |mut caller, arguments, results| {
                 let arguments: Vec<_> = arguments.iter().map(|value| to_value(&mut caller, value)).collect();
-                for (result, value) in results.iter_mut().zip(answer(&arguments, &types)) {
+                let Some(values) = answer(&arguments, &types) else { return Err(refusal()) };
+                for (result, value) in results.iter_mut().zip(values) {
                     *result = to_val(&mut caller, value);
                 }
                 Ok(())
@@ -125,4 +136,61 @@ macro_rules! live {
     };
 }
 
-pub(crate) use live;
+/// Defines `external` and `internal`, what references lead to, in the two runtimes that have
+/// structures and arrays.
+macro_rules! objects {
+    ($runtime:ident) => {
+        fn external<T: 'static>(
+            store: &mut $runtime::StoreContextMut<'_, T>,
+            value: $runtime::Rooted<$runtime::ExternRef>,
+            budget: &mut u32,
+        ) -> Object {
+            let data = value.data(&*store).expect("a reference of this store");
+            if let Some(data) = data {
+                return Object::Host(*data.downcast_ref().expect("a number"));
+            }
+            let value = $runtime::AnyRef::convert_extern(&mut *store, value);
+            internal(store, value.expect("a reference of this store"), budget)
+        }
+
+        fn internal<T: 'static>(
+            store: &mut $runtime::StoreContextMut<'_, T>,
+            value: $runtime::Rooted<$runtime::AnyRef>,
+            budget: &mut u32,
+        ) -> Object {
+            const LIVE: &str = "a live reference of this store";
+            if let Some(value) = value.as_i31(&*store).expect(LIVE) {
+                return Object::I31(value.get_u32());
+            }
+            if let Some(value) = value.as_struct(&*store).expect(LIVE) {
+                let all: Vec<Val> = value.fields(&mut *store).expect(LIVE).collect();
+                return Object::Struct(contents(store, all.len() as u32, all.into_iter(), budget));
+            }
+            if let Some(value) = value.as_array(&*store).expect(LIVE) {
+                let len = value.len(&*store).expect(LIVE);
+                let some: Vec<Val> =
+                    (0..len.min(*budget)).map(|index| value.get(&mut *store, index).expect(LIVE)).collect();
+                return Object::Array(contents(store, len, some.into_iter(), budget));
+            }
+            let value = $runtime::ExternRef::convert_any(&mut *store, value).expect(LIVE);
+            external(store, value, budget)
+        }
+
+        fn contents<T: 'static>(
+            store: &mut $runtime::StoreContextMut<'_, T>,
+            len: u32,
+            values: impl Iterator<Item = Val>,
+            budget: &mut u32,
+        ) -> Contents {
+            let mut seen = Vec::new();
+            for value in values {
+                let Some(left) = budget.checked_sub(1) else { break };
+                *budget = left;
+                seen.push(value_of(store, &value, budget));
+            }
+            Contents::of(len, &seen)
+        }
+    };
+}
+
+pub(crate) use {live, objects};

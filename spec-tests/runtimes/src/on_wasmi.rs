@@ -2,7 +2,7 @@
 
 use crate::guest::{Answer, Guest, Host, HowToWrite, place};
 use crate::live::live;
-use crate::value::{Content, Outcome, State, TrapKind, Type, Value};
+use crate::value::{Content, Kind, Object, Outcome, State, TrapKind, Type, Value};
 use wasmi::ValType;
 use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{
@@ -34,8 +34,8 @@ fn type_of(ty: &ValType) -> Type {
         ValType::F32 => Type::F32,
         ValType::F64 => Type::F64,
         ValType::V128 => Type::V128,
-        ValType::FuncRef => Type::Func,
-        ValType::ExternRef => Type::Extern,
+        ValType::FuncRef => Type::Ref { kind: Kind::Func, nullable: true, open: false },
+        ValType::ExternRef => Type::Ref { kind: Kind::Extern, nullable: true, open: true },
     }
 }
 
@@ -47,9 +47,11 @@ fn to_val(mut store: impl wasmi::AsContextMut, value: Value) -> Val {
         Value::F64(bits) => Val::F64(wasmi::F64::from_bits(bits)),
         Value::V128(bits) => Val::V128(bits.into()),
         Value::Func { .. } => Val::FuncRef(Nullable::Null),
-        Value::Exn { .. } => unreachable!("wasmi has no exceptions, and takes no module with one"),
         Value::Extern(None) => Val::ExternRef(Nullable::Null),
-        Value::Extern(Some(number)) => Val::ExternRef(Nullable::Val(ExternRef::new(&mut store, number))),
+        Value::Extern(Some(Object::Host(number))) => Val::ExternRef(Nullable::Val(ExternRef::new(&mut store, number))),
+        Value::Exn { .. } | Value::Extern(_) | Value::Any(_) => {
+            unreachable!("wasmi has no such references, and takes no module with one")
+        }
     }
 }
 
@@ -64,9 +66,18 @@ fn to_value(store: impl wasmi::AsContextMut, value: &Val) -> Value {
         Val::ExternRef(Nullable::Null) => Value::Extern(None),
         Val::ExternRef(Nullable::Val(value)) => {
             let number = value.data(store.as_context()).downcast_ref::<u32>();
-            Value::Extern(Some(*number.expect("a number")))
+            Value::Extern(Some(Object::Host(*number.expect("a number"))))
         }
     }
+}
+
+/// References live as long as their store.
+fn scope(store: &mut Store<()>) -> &mut Store<()> {
+    store
+}
+
+fn refusal() -> Error {
+    TrapCode::UnreachableCodeReached.into()
 }
 
 /// wasmi has no exceptions.

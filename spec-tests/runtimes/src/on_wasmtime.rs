@@ -2,7 +2,8 @@
 
 use crate::guest::{Answer, Guest, Host, HowToWrite, place};
 use crate::live::live;
-use crate::value::{Content, Outcome, State, TrapKind, Type, Value};
+use crate::value::{Content, Kind, Outcome, State, TrapKind, Type, Value};
+use collected::{is_out_of_memory, new_reference, reference, scope, thrown};
 use wasmtime::{
     Error, Extern, ExternType, FuncType, Global, HeapType, Memory, Ref, Store, Table, Tag, Trap, Val, ValType,
 };
@@ -36,9 +37,16 @@ fn type_of(ty: &ValType) -> Type {
         ValType::F32 => Type::F32,
         ValType::F64 => Type::F64,
         ValType::V128 => Type::V128,
-        ValType::Ref(ty) if matches!(ty.heap_type(), HeapType::Func) => Type::Func,
-        ValType::Ref(ty) if matches!(ty.heap_type(), HeapType::Exn | HeapType::NoExn) => Type::Exn,
-        ValType::Ref(_) => Type::Extern,
+        ValType::Ref(ty) => {
+            let kind = match ty.heap_type().top() {
+                HeapType::Func => Kind::Func,
+                HeapType::Extern => Kind::Extern,
+                HeapType::Exn => Kind::Exn,
+                _ => Kind::Any,
+            };
+            let open = matches!(ty.heap_type(), HeapType::Extern | HeapType::Any | HeapType::Eq | HeapType::I31);
+            Type::Ref { kind, nullable: ty.is_nullable(), open }
+        }
     }
 }
 
@@ -51,11 +59,13 @@ fn to_val(mut store: impl wasmtime::AsContextMut, value: Value) -> Val {
         Value::V128(bits) => Val::V128(bits.into()),
         Value::Func { .. } => Val::FuncRef(None),
         Value::Exn { .. } => Val::ExnRef(None),
-        Value::Extern(number) => Val::ExternRef(number.map(|number| new_reference(&mut store, number))),
+        Value::Extern(None) => Val::ExternRef(None),
+        Value::Any(None) => Val::AnyRef(None),
+        Value::Extern(_) | Value::Any(_) => new_reference(&mut store, value),
     }
 }
 
-fn to_value(store: impl wasmtime::AsContextMut, value: &Val) -> Value {
+fn to_value(store: impl wasmtime::AsContextMut<Data: 'static>, value: &Val) -> Value {
     match *value {
         Val::I32(value) => Value::I32(value as u32),
         Val::I64(value) => Value::I64(value as u64),
@@ -64,45 +74,93 @@ fn to_value(store: impl wasmtime::AsContextMut, value: &Val) -> Value {
         Val::V128(bits) => Value::V128(bits.into()),
         Val::FuncRef(func) => Value::Func { null: func.is_none() },
         Val::ExnRef(exception) => Value::Exn { null: exception.is_none() },
-        Val::ExternRef(value) => Value::Extern(value.map(|value| number_in(&store, &value))),
-        ref other => panic!("{other:?} is of no type that is generated"),
+        Val::ExternRef(None) => Value::Extern(None),
+        Val::AnyRef(None) => Value::Any(None),
+        ref other => reference(store, other),
     }
 }
 
+fn refusal() -> Error {
+    Trap::UnreachableCodeReached.into()
+}
+
+/// References that are not null, and exceptions, which take wasmtime's garbage collection.
 #[cfg(feature = "complete")]
-fn new_reference(store: impl wasmtime::AsContextMut, number: u32) -> wasmtime::Rooted<wasmtime::ExternRef> {
-    wasmtime::ExternRef::new(store, number).expect("room for a reference")
+mod collected {
+    use super::*;
+    use crate::live::objects;
+    use crate::value::{BUDGET, Contents, Object};
+    use wasmtime::{AnyRef, AsContextMut, ExternRef, I31, RootScope, StoreContextMut};
+
+    objects!(wasmtime);
+
+    pub(super) fn new_reference(mut store: impl AsContextMut, value: Value) -> Val {
+        match value {
+            Value::Extern(Some(Object::Host(number))) => {
+                Val::ExternRef(Some(ExternRef::new(&mut store, number).expect("room for a reference")))
+            }
+            Value::Any(Some(Object::I31(number))) => {
+                Val::AnyRef(Some(AnyRef::from_i31(&mut store, I31::wrapping_u32(number))))
+            }
+            _ => unreachable!("no host makes such a value"),
+        }
+    }
+
+    pub(super) fn reference(mut store: impl AsContextMut<Data: 'static>, value: &Val) -> Value {
+        value_of(&mut store.as_context_mut(), value, &mut { BUDGET })
+    }
+
+    fn value_of<T: 'static>(store: &mut StoreContextMut<'_, T>, value: &Val, budget: &mut u32) -> Value {
+        match *value {
+            Val::ExternRef(Some(value)) => Value::Extern(Some(external(store, value, budget))),
+            Val::AnyRef(Some(value)) => Value::Any(Some(internal(store, value, budget))),
+            ref other => to_value(store, other),
+        }
+    }
+
+    /// What is made through it is forgotten with it.
+    pub(super) fn scope(store: &mut Store<()>) -> RootScope<&mut Store<()>> {
+        RootScope::new(store)
+    }
+
+    /// Returns what was thrown, if that is how a call ended.
+    pub(super) fn thrown(store: &mut Store<()>, error: &Error) -> Option<Vec<Value>> {
+        error.downcast_ref::<wasmtime::ThrownException>()?;
+        let mut store = scope(store);
+        let exception = store.as_context_mut().take_pending_exception().expect("a pending exception");
+        let fields: Vec<Val> = exception.fields(&mut store).expect("an exception of this store").collect();
+        Some(fields.iter().map(|value| to_value(&mut store, value)).collect())
+    }
+
+    pub(super) fn is_out_of_memory(error: &Error) -> bool {
+        error.downcast_ref::<wasmtime::GcHeapOutOfMemory<()>>().is_some()
+    }
 }
 
-#[cfg(feature = "complete")]
-fn number_in(store: &impl wasmtime::AsContext, value: &wasmtime::Rooted<wasmtime::ExternRef>) -> u32 {
-    let data = value.data(store.as_context()).expect("a reference of this store").expect("a host's value");
-    *data.downcast_ref().expect("a number")
-}
-
+/// What stands for it without that.
 #[cfg(not(feature = "complete"))]
-fn new_reference(_: impl wasmtime::AsContextMut, _: u32) -> wasmtime::Rooted<wasmtime::ExternRef> {
-    panic!("there are no references to values of the host without the feature `complete`")
-}
+mod collected {
+    use super::*;
 
-#[cfg(not(feature = "complete"))]
-fn number_in(_: &impl wasmtime::AsContext, _: &wasmtime::Rooted<wasmtime::ExternRef>) -> u32 {
-    unreachable!("there are no references to values of the host without the feature `complete`")
-}
+    pub(super) fn new_reference(_: impl wasmtime::AsContextMut, _: Value) -> Val {
+        panic!("there are no references to what is collected without the feature `complete`")
+    }
 
-/// Returns what was thrown, if that is how a call ended.
-#[cfg(feature = "complete")]
-fn thrown(store: &mut Store<()>, error: &Error) -> Option<Vec<Value>> {
-    error.downcast_ref::<wasmtime::ThrownException>()?;
-    let exception = store.take_pending_exception().expect("a pending exception");
-    let fields: Vec<Val> = exception.fields(&mut *store).expect("an exception of this store").collect();
-    Some(fields.iter().map(|value| to_value(&mut *store, value)).collect())
-}
+    pub(super) fn reference(_: impl wasmtime::AsContextMut, value: &Val) -> Value {
+        unreachable!("there is no {value:?} without the feature `complete`")
+    }
 
-/// Without garbage collection, wasmtime has no exceptions.
-#[cfg(not(feature = "complete"))]
-fn thrown(_: &mut Store<()>, _: &Error) -> Option<Vec<Value>> {
-    None
+    pub(super) fn scope(store: &mut Store<()>) -> &mut Store<()> {
+        store
+    }
+
+    pub(super) fn thrown(_: &mut Store<()>, _: &Error) -> Option<Vec<Value>> {
+        None
+    }
+
+    pub(super) fn is_out_of_memory(_: &Error) -> bool {
+        false
+    }
 }
 
 fn outcome(error: &Error) -> Outcome {
@@ -117,6 +175,10 @@ fn outcome(error: &Error) -> Outcome {
         Some(Trap::BadConversionToInteger) => TrapKind::BadConversionToInteger,
         Some(Trap::UnreachableCodeReached) => TrapKind::Unreachable,
         Some(Trap::NullReference) => TrapKind::NullReference,
+        Some(Trap::ArrayOutOfBounds) => TrapKind::ArrayOutOfBounds,
+        Some(Trap::CastFailure) => TrapKind::CastFailure,
+        Some(Trap::AllocationTooLarge) => TrapKind::HeapExhausted,
+        None if is_out_of_memory(error) => TrapKind::HeapExhausted,
         _ => return Outcome::Failed(format!("wasmtime: {error:#}")),
     })
 }

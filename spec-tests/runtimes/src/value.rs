@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// The type of a value. References are those of WebAssembly 2.0, and those to exceptions.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Type {
     /// A number of 32 bits.
@@ -16,12 +16,29 @@ pub enum Type {
     F64,
     /// A vector.
     V128,
-    /// A reference to a function.
+    /// A reference.
+    Ref {
+        /// What it leads to.
+        kind: Kind,
+        /// Whether it may be null.
+        nullable: bool,
+        /// Whether the host has something for it besides null: a number, as a value of the host or
+        /// an `i31`.
+        open: bool,
+    },
+}
+
+/// What references lead to, by the hierarchies of their types.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Functions.
     Func,
-    /// A reference to a value of the host.
+    /// Values of the host.
     Extern,
-    /// A reference to an exception.
+    /// Exceptions.
     Exn,
+    /// Structures, arrays and `i31`.
+    Any,
 }
 
 /// A value. Floats are bits: generated code makes every NaN canonical, so that bits are comparable.
@@ -42,13 +59,127 @@ pub enum Value {
         /// Whether it is null. Functions of different runtimes have nothing else in common.
         null: bool,
     },
-    /// A reference to a value of the host, which is a number.
-    Extern(Option<u32>),
     /// A reference to an exception.
     Exn {
         /// Whether it is null. What it carries is compared when it is thrown.
         null: bool,
     },
+    /// A reference to a value of the host, or to what [`Value::Any`] leads to and was made external.
+    Extern(Option<Object>),
+    /// A reference to a structure, an array or an `i31`, or to a value of the host that was made
+    /// internal.
+    Any(Option<Object>),
+}
+
+/// What a reference leads to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Object {
+    /// A value of the host, which is a number.
+    Host(u32),
+    /// An integer of 31 bits.
+    I31(u32),
+    /// A structure.
+    Struct(Contents),
+    /// An array.
+    Array(Contents),
+}
+
+/// What an object contains. Only as much as the budget allows, for objects may lead to themselves.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Contents {
+    /// The fields of a structure, or elements of an array.
+    pub len: u32,
+    /// A number made of the contents.
+    pub digest: u64,
+    /// What a snapshot might not freeze.
+    pub holds: Holds,
+}
+
+/// What objects contain, or might.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Holds {
+    /// A value of the host, or an exception.
+    pub foreign: bool,
+    /// A function.
+    pub function: bool,
+    /// More than was looked at.
+    pub more: bool,
+}
+
+/// The values inside objects that one reference is compared by, at the most.
+pub const BUDGET: u32 = 100;
+
+impl Contents {
+    /// Describes an object of `len` fields or elements, of which these were looked at.
+    pub fn of(len: u32, elements: &[Value]) -> Self {
+        let more = (elements.len() as u64) < u64::from(len);
+        let mut contents = Self { len, digest: u64::from(len), holds: Holds { more, ..Holds::default() } };
+        for value in elements {
+            let mixed = contents.digest.rotate_left(9) ^ value.word();
+            contents.digest = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            contents.holds = contents.holds.and(value.holds());
+        }
+        contents
+    }
+}
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} values, digest {:#x}", self.len, self.digest)
+    }
+}
+
+impl Holds {
+    fn and(self, other: Self) -> Self {
+        Self {
+            foreign: self.foreign || other.foreign,
+            function: self.function || other.function,
+            more: self.more || other.more,
+        }
+    }
+}
+
+impl Value {
+    /// Returns a number made of the value and its type.
+    pub fn word(&self) -> u64 {
+        let (ty, bits) = match *self {
+            Self::I32(bits) => (1, u64::from(bits)),
+            Self::I64(bits) => (2, bits),
+            Self::F32(bits) => (3, u64::from(bits)),
+            Self::F64(bits) => (4, bits),
+            Self::V128(bits) => (5, (bits ^ (bits >> 64)) as u64),
+            Self::Func { null } => (6, u64::from(null)),
+            Self::Exn { null } => (7, u64::from(null)),
+            Self::Extern(object) => (8, object.map_or(1 << 40, Object::word)),
+            Self::Any(object) => (9, object.map_or(1 << 40, Object::word)),
+        };
+        bits ^ (ty << 56)
+    }
+
+    /// Returns what it leads to that a snapshot might not freeze.
+    pub fn holds(&self) -> Holds {
+        match *self {
+            Self::Func { null } => Holds { function: !null, ..Holds::default() },
+            Self::Exn { null } => Holds { foreign: !null, ..Holds::default() },
+            Self::Extern(Some(object)) | Self::Any(Some(object)) => match object {
+                Object::Host(_) => Holds { foreign: true, ..Holds::default() },
+                Object::I31(_) => Holds::default(),
+                Object::Struct(contents) | Object::Array(contents) => contents.holds,
+            },
+            _ => Holds::default(),
+        }
+    }
+}
+
+impl Object {
+    fn word(self) -> u64 {
+        match self {
+            Self::Host(number) => u64::from(number),
+            Self::I31(number) => u64::from(number) | 1 << 41,
+            Self::Struct(contents) => contents.digest | 1 << 42,
+            Self::Array(contents) => contents.digest | 1 << 43,
+        }
+    }
 }
 
 /// Traps by the names that all runtimes can be mapped to.
@@ -66,6 +197,10 @@ pub enum TrapKind {
     BadConversionToInteger,
     Unreachable,
     NullReference,
+    ArrayOutOfBounds,
+    CastFailure,
+    /// No room for another object.
+    HeapExhausted,
 }
 
 /// How a call or an instantiation ended.
@@ -82,10 +217,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns whether the stack overflowed. Each runtime has a limit of its own, so nothing after
-    /// that can be compared.
-    pub fn is_overflow(&self) -> bool {
-        *self == Self::Trapped(TrapKind::StackOverflow)
+    /// Returns whether the stack or the heap had an end. Each runtime has limits of its own, so
+    /// nothing after that can be compared.
+    pub fn is_exhaustion(&self) -> bool {
+        matches!(self, Self::Trapped(TrapKind::StackOverflow | TrapKind::HeapExhausted))
     }
 }
 
