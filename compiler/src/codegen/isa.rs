@@ -16,6 +16,12 @@ pub(crate) fn argument_registers(isa: &dyn TargetIsa) -> usize {
     }
 }
 
+/// Returns whether operands of calculations can be in memory, at addresses of 64 bits. Arm extends
+/// an index of 32 bits within the access, and calculates with registers alone.
+pub(crate) fn takes_memory_operands(isa: &dyn TargetIsa) -> bool {
+    isa.name() != AARCH64
+}
+
 /// A way in which an instruction holds a distance to other code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Distance {

@@ -8,6 +8,7 @@ pub(crate) mod translate;
 pub(crate) mod trampoline;
 pub(crate) mod parallel;
 mod inline;
+mod refine;
 mod align;
 pub(crate) mod piece;
 pub(crate) mod compile;

@@ -4,6 +4,7 @@
 
 use super::align;
 use super::inline::{self, Inlinees, Origin};
+use super::refine::{Scan, refine};
 use super::trampoline;
 use super::translate::{ModuleContext, translate};
 use crate::base::error::CompileError;
@@ -15,6 +16,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, TrapCode, UserFuncName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::print_errors::pretty_error;
+use cranelift_codegen::settings::OptLevel;
 use cranelift_codegen::{
     CodegenError, CompiledCode, Context, ExceptionContextLoc, Final, FinalizedMachCallSite,
     FinalizedMachExceptionHandler, MachBufferFinalized,
@@ -94,6 +96,8 @@ pub(super) struct Worker {
     context: Context,
     builder: FunctionBuilderContext,
     control: ControlPlane,
+    scan: Scan,
+    registers: regalloc2::Ctx,
     /// Where instructions of the function are from that were in others.
     origins: Vec<Origin>,
 }
@@ -104,6 +108,8 @@ impl Default for Worker {
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
             control: ControlPlane::default(),
+            scan: Scan::default(),
+            registers: regalloc2::Ctx::default(),
             origins: Vec::new(),
         }
     }
@@ -145,9 +151,8 @@ impl Worker {
     ) -> Result<String, CompileError> {
         self.translate(module, inlinees, index, piece)?;
         self.context.set_disasm(true);
-        self.context.compile(module.isa, &mut self.control).map_err(|error| failed(error.func, error.inner))?;
-        let code = self.context.take_compiled_code().and_then(|code| code.vcode.clone());
-        code.ok_or_else(|| CompileError::internal("no code"))
+        let code = self.compile(module.isa)?;
+        code.vcode.ok_or_else(|| CompileError::internal("no code"))
     }
 
     /// Returns where the body starts in the module, if the piece is one.
@@ -177,6 +182,22 @@ impl Worker {
         Ok(None)
     }
 
+    /// Makes machine code of what has been translated.
+    fn compile(&mut self, isa: &dyn TargetIsa) -> Result<CompiledCode, CompileError> {
+        let mut compile = || {
+            self.context.verify_if(isa)?;
+            self.context.optimize(isa, &mut self.control)?;
+            if isa.flags().opt_level() != OptLevel::None {
+                refine(&mut self.context, isa, &mut self.scan);
+                self.context.verify_if(isa)?;
+            }
+            let Context { func, domtree, want_disasm, .. } = &self.context;
+            isa.compile_function(func, domtree, &mut self.registers, *want_disasm, &mut self.control)
+        };
+        let code = compile().map_err(|error| failed(&self.context.func, error))?;
+        Ok(code.apply_params(&self.context.func.params))
+    }
+
     /// Compiles what has been translated. `index` is the piece's own; `start` is where the body
     /// starts in the module, if there is one.
     fn emit(
@@ -185,8 +206,7 @@ impl Worker {
         index: usize,
         start: Option<u32>,
     ) -> Result<CompiledFunction, CompileError> {
-        self.context.compile(isa, &mut self.control).map_err(|error| failed(error.func, error.inner))?;
-        let code = self.context.take_compiled_code().ok_or_else(|| CompileError::internal("no code"))?;
+        let code = self.compile(isa)?;
         let buffer = &code.buffer;
         let func = &self.context.func;
         let id = FuncId::from_u32(index as u32);

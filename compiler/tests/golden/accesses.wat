@@ -32,13 +32,13 @@
 ;; block0:
 ;;   uninit  %rax
 ;;   xorl %eax, %eax
+;;   movl %esi, %r8d
 ;;   jmp     label1
 ;; block1:
-;;   movl %esi, %ecx
-;;   movl 0x40000000(%rdi, %rcx), %ecx
-;;   leal 4(%rsi), %esi
+;;   movl 0x40000000(%rdi, %r8), %ecx
+;;   leal 4(%r8), %r8d
 ;;   leal (%rax, %rcx), %eax
-;;   cmpl %edx, %esi
+;;   cmpl %edx, %r8d
 ;;   jb      label2; j label3
 ;; block2:
 ;;   jmp     label1
@@ -68,15 +68,15 @@
 ;;   movq -0x5fffffd0(%rdi), %r15
 ;;   movq -0x5fffffc0(%rdi), %r12
 ;;   movq -0x5fffffa0(%rdi), %r13
+;;   movl %esi, %r14d
 ;;   jmp     label1
 ;; block1:
-;;   movl %esi, %r14d
 ;;   movl 4(%r15, %r14), %esi
 ;;   movq %r13, %rdi
 ;;   call    *%r12
 ;;   movl %eax, (%r15, %r14)
-;;   movl 0xc(%r15, %r14), %esi
-;;   testl %esi, %esi
+;;   movl 0xc(%r15, %r14), %r14d
+;;   testl %r14d, %r14d
 ;;   jnz     label2; j label3
 ;; block2:
 ;;   jmp     label1

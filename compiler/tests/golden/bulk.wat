@@ -8,13 +8,12 @@
 ;;   pushq %rbp
 ;;   movq %rsp, %rbp
 ;; block0:
-;;   movq -0x5fffffd0(%rdi), %r8
-;;   movl %edx, %r9d
-;;   movdqu 8(%r8, %r9), %xmm0
-;;   movdqu (%r8, %r9), %xmm1
-;;   movl %esi, %r9d
-;;   movdqu %xmm0, 8(%r8, %r9)
-;;   movdqu %xmm1, (%r8, %r9)
+;;   movl %edx, %r8d
+;;   movdqu 0x40000008(%rdi, %r8), %xmm7
+;;   movdqu 0x40000000(%rdi, %r8), %xmm0
+;;   movl %esi, %r8d
+;;   movdqu %xmm7, 0x40000008(%rdi, %r8)
+;;   movdqu %xmm0, 0x40000000(%rdi, %r8)
 ;;   jmp     label1
 ;; block1:
 ;;   movq %rbp, %rsp

@@ -31,10 +31,10 @@
 ;; block0:
 ;;   uninit  %rax
 ;;   xorl %eax, %eax
+;;   movl %esi, %esi
 ;;   jmp     label1
 ;; block1:
-;;   movl %esi, %ecx
-;;   movzbq 0x40000000(%rdi, %rcx), %rcx
+;;   movzbq 0x40000000(%rdi, %rsi), %rcx
 ;;   jmp     label2
 ;; block2:
 ;;   jmp     label3

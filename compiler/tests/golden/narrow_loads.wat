@@ -39,10 +39,9 @@
 ;;   pushq %rbp
 ;;   movq %rsp, %rbp
 ;; block0:
-;;   movq -0x5fffffd0(%rdi), %r8
-;;   movl %esi, %edi
-;;   movzbq (%r8, %rdi), %rax
-;;   movb %al, 1(%r8, %rdi)
+;;   movl %esi, %esi
+;;   movzbq 0x40000000(%rdi, %rsi), %rax
+;;   movb %al, 0x40000001(%rdi, %rsi)
 ;;   jmp     label1
 ;; block1:
 ;;   imull %eax, %eax

@@ -11,6 +11,7 @@ mod gc;
 mod gc_host;
 mod gc_random;
 mod legacy_exceptions;
+mod loops;
 mod memories;
 mod objects;
 mod references;

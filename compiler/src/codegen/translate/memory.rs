@@ -15,13 +15,15 @@
 use super::state::{OwnMemory, Translator};
 use crate::base::trap::Trap;
 use crate::codegen::abi::trap_code;
+use crate::codegen::isa::takes_memory_operands;
 use crate::instance::builtin::Builtin;
 use crate::instance::layout::{GUARD, MEMORY, MEMORY_RESERVED, MemoryPlace, header, import_space};
 use crate::module::MemArg;
 use crate::module::instruction::{Load, MemorySize, Store};
+use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I16, I32, I64};
-use cranelift_codegen::ir::{Endianness, InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value};
+use cranelift_codegen::ir::{Endianness, Inst, InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value};
 
 /// An address for an access: `base + displacement`.
 pub(super) struct Address {
@@ -31,6 +33,9 @@ pub(super) struct Address {
 
 /// From this many accesses on, a function loads the address of the memory.
 const LOADED_FROM: usize = 2;
+/// The same for a function that calls nothing, where vmctx stays in its register. Then only the
+/// length of the instructions counts.
+const LOADED_IN_LEAVES_FROM: usize = 8;
 
 impl Translator<'_, '_> {
     pub(super) fn load_instruction(&mut self, op: Load) {
@@ -123,8 +128,12 @@ impl Translator<'_, '_> {
     /// of the memory: a register of its own serves them better than vmctx, which every call wants
     /// in a register of its choice. Accesses get shorter, too.
     pub(super) fn settle_memory(&mut self) {
-        let Some(OwnMemory { base, accesses: LOADED_FROM.. }) = self.own_memory else { return };
+        let Some(OwnMemory { base, accesses: accesses @ LOADED_FROM.. }) = self.own_memory else { return };
         let dfg = &mut self.b.func.dfg;
+        let is_leaf = || !(0..dfg.num_insts()).any(|inst| dfg.insts[Inst::new(inst)].opcode().is_call());
+        if accesses < LOADED_IN_LEAVES_FROM && takes_memory_operands(self.module.isa) && is_leaf() {
+            return;
+        }
         let flags = MemFlagsData::trusted().with_readonly().with_can_move();
         let flags = flags.with_alias_region(Some(self.regions.host));
         let flags = dfg.mem_flags.insert(flags).expect("there are few kinds of accesses");

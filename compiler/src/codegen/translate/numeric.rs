@@ -6,10 +6,10 @@ use crate::module::instruction::{
     Constant, FloatArithmetic, FloatComparison, FloatConversion, IntegerArithmetic, IntegerComparison,
     IntegerConversion, WideArithmetic,
 };
-use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::condcodes::{CondCode, FloatCC, IntCC};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64, I128};
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value};
 
 impl Translator<'_, '_> {
     pub(super) fn constant(&mut self, op: Constant) {
@@ -64,16 +64,28 @@ impl Translator<'_, '_> {
         self.b.ins().uextend(I32, flag)
     }
 
+    /// Returns whether a number is zero. If it says how two floats compare, that is the opposite
+    /// comparison, which Cranelift would not find.
+    fn is_zero(&mut self, value: Value) -> Value {
+        let dfg = &self.b.func.dfg;
+        let made_by = |value| dfg.value_def(value).inst().map(|inst| dfg.insts[inst]);
+        let flag = match made_by(value) {
+            Some(InstructionData::Unary { opcode: Opcode::Uextend, arg }) => made_by(arg),
+            _ => None,
+        };
+        let flag = match flag {
+            Some(InstructionData::FloatCompare { args: [left, right], cond, .. }) => {
+                self.b.ins().fcmp(cond.complement(), left, right)
+            }
+            _ => self.b.ins().icmp_imm_u(IntCC::Equal, value, 0),
+        };
+        self.truth(flag)
+    }
+
     pub(super) fn integer_comparison(&mut self, op: IntegerComparison) {
         use IntegerComparison as O;
         let condition = match op {
-            O::I32Eqz | O::I64Eqz => {
-                self.unary(|t, a| {
-                    let flag = t.b.ins().icmp_imm_u(IntCC::Equal, a, 0);
-                    t.truth(flag)
-                });
-                return;
-            }
+            O::I32Eqz | O::I64Eqz => return self.unary(Self::is_zero),
             O::I32Eq | O::I64Eq => IntCC::Equal,
             O::I32Ne | O::I64Ne => IntCC::NotEqual,
             O::I32LtS | O::I64LtS => IntCC::SignedLessThan,
