@@ -23,7 +23,7 @@ pub(crate) struct Counts {
     pub(crate) traps: u64,
     /// Calls that ended with an exception.
     pub(crate) threw: u64,
-    /// Steps that changed a structure or an array which an export leads to, or which of them it leads to.
+    /// Steps that returned a structure or an array, or changed one that an export leads to, or which of them.
     pub(crate) objects: u64,
     /// Seeds of which the generator makes nothing.
     pub(crate) no_modules: u64,
@@ -192,7 +192,7 @@ fn run(
         counts.traps += u64::from(matches!(after.outcome, Outcome::Trapped(_)));
         counts.threw += u64::from(matches!(after.outcome, Outcome::Threw(_)));
         let before = trace.last().map_or(fresh, |last: &After| &last.state);
-        counts.objects += u64::from(changes_objects(before, &after.state));
+        counts.objects += u64::from(returns_objects(&after.outcome) || changes_objects(before, &after.state));
         if peers.step(index, step, &after)? {
             return Ok(None);
         }
@@ -201,9 +201,16 @@ fn run(
     Ok(Some(trace))
 }
 
+fn is_object(value: &Value) -> bool {
+    matches!(value, Value::Any(Some(Object::Struct(_) | Object::Array(_))))
+}
+
+fn returns_objects(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Returned(values) | Outcome::Threw(values) if values.iter().any(is_object))
+}
+
 /// Returns whether something leads to another structure or array than before.
 fn changes_objects(before: &State, after: &State) -> bool {
-    let is_object = |value: &Value| matches!(value, Value::Any(Some(Object::Struct(_) | Object::Array(_))));
     before.iter().zip(after).any(|(before, after)| match (&before.1, &after.1) {
         (Content::Global(before), Content::Global(after)) => before != after && is_object(after),
         (Content::Table(before), Content::Table(after)) => before != after && after.iter().any(is_object),

@@ -5,7 +5,7 @@ use crate::plan::FUEL;
 use crate::rng::Rng;
 use anyhow::{Context, Result, ensure};
 use arbitrary::Unstructured;
-use wasm_smith::{Config, MemoryOffsetChoices, Module};
+use wasm_smith::{Config, InstructionKind, InstructionKinds, MemoryOffsetChoices, Module};
 use wasmparser::{Operator, Parser, Payload};
 
 const WASM_PAGE: u64 = 1 << 16;
@@ -33,11 +33,11 @@ const ONE_IN: u64 = 4;
 pub(crate) fn module(seed: u64, family: Option<Family>) -> Result<Option<Vec<u8>>> {
     let Some(family) = family else {
         let gc = Rng::new(seed, 5).one_in(ONE_IN);
-        return generate(&mut Rng::new(seed, 0), |config| if gc { with_gc(config) } else { config });
+        return generate(&mut Rng::new(seed, 0), |config, _| if gc { with_gc(config) } else { config });
     };
     for attempt in 0..ATTEMPTS {
         let numbers = &mut Rng::new(seed, family.numbers() + attempt);
-        let made = generate(numbers, |config| family.change(config))?;
+        let made = generate(numbers, |config, rng| family.change(config, rng))?;
         if let Some(wasm) = made
             && family.has(&wasm)?
         {
@@ -56,10 +56,10 @@ impl Family {
         }
     }
 
-    fn change(self, config: Config) -> Config {
+    fn change(self, config: Config, rng: &mut Rng) -> Config {
         match self {
             Self::Exceptions => Config { exceptions_enabled: true, min_tags: 1, ..config },
-            Self::Gc => with_gc(config),
+            Self::Gc => mostly_gc(config, rng),
         }
     }
 
@@ -102,15 +102,32 @@ impl Family {
     }
 }
 
+/// Leaves most instructions out that have nothing to do with objects. Where traps are ruled out,
+/// wasm-smith neither reads fields nor elements, so they rarely are.
+fn mostly_gc(config: Config, rng: &mut Rng) -> Config {
+    use InstructionKind::{Aggregate, Control, NumericInt, Parametric, Reference, Table, Variable};
+    let few = [
+        &[Aggregate, Control, NumericInt, Parametric, Reference, Table, Variable][..],
+        &[Aggregate, Parametric, Reference, Table, Variable],
+        &[Aggregate, Control, Parametric, Reference, Variable],
+    ];
+    let allowed_instructions = match rng.below(4) {
+        3 => InstructionKinds::all(),
+        some => InstructionKinds::new(few[some as usize]),
+    };
+    Config { allowed_instructions, disallow_traps: rng.one_in(4), ..with_gc(config) }
+}
+
 /// Enough types for some to extend others.
 fn with_gc(config: Config) -> Config {
     Config { gc_enabled: true, limit_arrays_in_const_exprs: true, max_type_size: 300, max_types: 20, ..config }
 }
 
-fn generate(rng: &mut Rng, change: impl FnOnce(Config) -> Config) -> Result<Option<Vec<u8>>> {
+fn generate(rng: &mut Rng, change: impl FnOnce(Config, &mut Rng) -> Config) -> Result<Option<Vec<u8>>> {
     let len = 500 + rng.below(12_000) as usize;
     let entropy = rng.bytes(len);
-    let config = change(config(rng));
+    let config = config(rng);
+    let config = change(config, rng);
     let gc = config.gc_enabled;
     let Ok(mut module) = Module::new(config, &mut Unstructured::new(&entropy)) else { return Ok(None) };
     let fuel = module.ensure_termination(START_FUEL).context("no fuel")?;

@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let Counts { modules, calls, traps, threw, objects, .. } = done.counts;
     println!("{}", done.details());
     println!(
-        "{modules} modules, {calls} calls, {traps} traps, {threw} exceptions, {objects} steps that changed objects"
+        "{modules} modules, {calls} calls, {traps} traps, {threw} exceptions, {objects} steps that returned or changed objects"
     );
     println!("{} differences", done.differences);
     Ok(done.differences == 0)
