@@ -6,6 +6,10 @@ shim=${SHIM:-/containerd-shim-minirt-v1}
 bin=${BIN:-/host/bin}
 config=${CONFIG:-/host/containerd/config.toml}
 changed=
+if [ -s "$config" ] && ! grep -q '^version *= *[23]' "$config"; then
+    echo "$config is not changed: it does not begin with 'version = 2' or 3" >&2
+    exit 1
+fi
 if ! cmp -s "$shim" "$bin/containerd-shim-minirt-v1"; then
     # Shims that run keep the old file.
     install -m 755 "$shim" "$bin/.containerd-shim-minirt-v1.new"

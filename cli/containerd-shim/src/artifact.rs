@@ -2,13 +2,13 @@
 
 use crate::node::Node;
 use crate::prepare;
-use crate::program::{self, ModuleSource};
+use crate::program::{MODULE_MOST, ModuleSource};
 use crate::settings;
 use anyhow::{Context, Result, ensure};
 use minirt::Engine;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
-use std::io::Seek;
+use std::io::{Read, Seek};
 
 /// An artifact, in a file that nobody writes to.
 #[derive(Debug)]
@@ -33,18 +33,18 @@ pub(crate) struct Found {
 /// frozen.
 pub(crate) async fn get(node: &Node, source: &mut ModuleSource) -> Result<ArtifactFile> {
     let key = settings::key(&settings::engine()?, &source.digest, source.snapshot.as_ref());
-    if let Some(owner) = &source.owner
-        && let Some(digest) = node.artifact(owner, &key).await?
-    {
-        match node.open(&digest).await {
-            Ok(file) => return Ok(ArtifactFile { file, found: Some(Found { owner: owner.clone(), key, digest }) }),
-            Err(error) => log::warn!("the artifact {digest} is made again: {error:#}"),
-        }
+    let Some(owner) = source.owner.clone() else { return Ok(ArtifactFile { file: make(source)?, found: None }) };
+    if let Some(found) = find(node, &owner, &key).await? {
+        return Ok(found);
+    }
+    // Of many containers of a new image, the first makes the artifact, and the others find it then.
+    let _lock = node.lock(&owner).await?;
+    if let Some(found) = find(node, &owner, &key).await? {
+        return Ok(found);
     }
     let mut artifact = make(source)?;
-    let Some(owner) = &source.owner else { return Ok(ArtifactFile { file: artifact, found: None }) };
     let stored = async {
-        let digest = node.keep(owner, &key, &program::read(&mut artifact)?).await?;
+        let digest = node.keep(&owner, &key, &mut artifact).await?;
         node.open(&digest).await
     };
     // Without a place in the store, it is made again next time.
@@ -53,6 +53,21 @@ pub(crate) async fn get(node: &Node, source: &mut ModuleSource) -> Result<Artifa
         artifact
     });
     Ok(ArtifactFile { file, found: None })
+}
+
+/// Finds an artifact in the content store.
+async fn find(node: &Node, owner: &str, key: &str) -> Result<Option<ArtifactFile>> {
+    let Some(digest) = node.artifact(owner, key).await? else { return Ok(None) };
+    match node.open(&digest).await {
+        Ok(file) => {
+            let found = Found { owner: owner.to_owned(), key: key.to_owned(), digest };
+            Ok(Some(ArtifactFile { file, found: Some(found) }))
+        }
+        Err(error) => {
+            log::warn!("the artifact {digest} is made again: {error:#}");
+            Ok(None)
+        }
+    }
 }
 
 /// Removes an artifact that turned out to be damaged.
@@ -64,15 +79,17 @@ pub(crate) async fn remove(node: &Node, found: &Found) -> Result<()> {
 }
 
 fn make(source: &mut ModuleSource) -> Result<File> {
-    let bytes = program::read(&mut source.file)?;
-    let digest = settings::digest(&bytes);
+    let digest = settings::digest_of_file(&mut source.file, MODULE_MOST).with_context(|| source.name.clone())?;
     ensure!(
         digest == source.digest,
         "{} is damaged: its content has the digest {digest}; remove the image and pull it again",
         source.name
     );
+    let mut header = vec![];
+    (&source.file).take(8).read_to_end(&mut header)?;
+    source.file.rewind()?;
     ensure!(
-        !is_component(&bytes),
+        !is_component(&header),
         "{} is a component, and minirt runs modules: build it for wasm32-wasip1",
         source.name
     );

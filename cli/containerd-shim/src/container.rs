@@ -4,8 +4,8 @@
 //! in a process that was forked before the shim had any, and lives only as long as it takes.
 
 use crate::artifact::is_damage;
-use crate::guest::{Guest, Workload};
-use anyhow::{Context, Result, anyhow};
+use crate::guest::{Guest, Workload, is_bind, memory_limit};
+use anyhow::{Context, Result, anyhow, bail};
 use containerd_shimkit::sandbox::InstanceConfig;
 use containerd_shimkit::set_logger_kv;
 use containerd_shimkit::zygote::{WireFd, Zygote};
@@ -13,11 +13,17 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::signal::Signal;
 use libcontainer::syscall::syscall::SyscallType;
+use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The name of the specification of a container, in its bundle.
+pub(crate) const SPEC: &str = "config.json";
 
 /// What a container is to run.
 #[derive(Serialize, Deserialize)]
@@ -122,30 +128,33 @@ impl Place {
                 Err(error) => return Ok(Built::Refused(format!("{error:#}"))),
             },
         };
+        let spec = Spec::load(config.bundle.join(SPEC))?;
+        check_mounts(&spec, &config.bundle)?;
         let mut tries = 1..TRIES;
         loop {
-            match self.build_container(config, &workload) {
+            match self.build_container(config, &spec, &workload) {
                 Err(error) if is_overtaken(&error) && tries.next().is_some() => log::warn!("once more: {error:#}"),
-                Err(error) => return Ok(Built::Refused(format!("{error:#}"))),
+                Err(error) => return Ok(Built::Refused(explain(&spec, &error))),
                 Ok(pid) => return Ok(Built::Container { pid }),
             }
         }
     }
 
-    fn build_container(&self, config: &InstanceConfig, workload: &Workload) -> Result<i32> {
+    fn build_container(&self, config: &InstanceConfig, spec: &Spec, workload: &Workload) -> Result<i32> {
         let mut builder = ContainerBuilder::new(self.id.clone(), SyscallType::Linux)
             .with_executor(workload.clone())
             .with_root_path(self.root.clone())?;
         if let Some(stdin) = open_stdin(&config.stdin)? {
             builder = builder.with_stdin(stdin);
         }
-        if let Ok(stdout) = config.open_stdout() {
+        if let Some(stdout) = open_output(&config.stdout)? {
             builder = builder.with_stdout(stdout);
         }
-        if let Ok(stderr) = config.open_stderr() {
+        if let Some(stderr) = open_output(&config.stderr)? {
             builder = builder.with_stderr(stderr);
         }
-        let init = builder.as_init(&config.bundle).as_sibling(true).with_systemd(config.config.systemd_cgroup);
+        let systemd = config.config.systemd_cgroup || is_named_for_systemd(spec);
+        let init = builder.as_init(&config.bundle).as_sibling(true).with_systemd(systemd);
         let pid = init.build()?.pid().context("the container has no process")?;
         Ok(pid.as_raw())
     }
@@ -180,6 +189,18 @@ pub(crate) fn remove_what_a_shim_left() {
     {
         eprintln!("the container {} is not removed: {error:#}", place.id);
     }
+    remove_socket(&config.bundle);
+}
+
+/// Removes the socket that a shim listened on, if nobody does any more. The shim may have had other
+/// containers.
+fn remove_socket(bundle: &Path) {
+    let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
+    if let Some(socket) = address.trim().strip_prefix("unix://")
+        && UnixStream::connect(socket).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    {
+        let _ = fs::remove_file(socket);
+    }
 }
 
 /// What to do with a container.
@@ -188,6 +209,61 @@ enum Request {
     Start,
     Kill(i32),
     Delete,
+}
+
+/// Returns the mounts of a container that bind a file of the node, and the file of each.
+fn binds<'s>(spec: &'s Spec, bundle: &Path) -> impl Iterator<Item = (&'s Path, PathBuf)> {
+    let mounts = spec.mounts().iter().flatten().filter(|mount| is_bind(mount));
+    mounts.filter_map(move |mount| Some((mount.destination().as_path(), bundle.join(mount.source().as_ref()?))))
+}
+
+/// Finds mounts of files that are not there. libcontainer's process would only say that one is.
+fn check_mounts(spec: &Spec, bundle: &Path) -> Result<()> {
+    for (place, source) in binds(spec, bundle) {
+        let there = source.metadata();
+        there.with_context(|| format!("{} cannot be mounted at {}", source.display(), place.display()))?;
+    }
+    Ok(())
+}
+
+/// Returns why there is no container, and what may be the reason where libcontainer does not say.
+fn explain(spec: &Spec, error: &anyhow::Error) -> String {
+    let said = format!("{error:#}");
+    // Its process sends the outermost words of an error, and none if it was ended.
+    if said.contains("failed to prepare rootfs") {
+        let places: Vec<String> = binds(spec, Path::new("/")).map(|(place, _)| place.display().to_string()).collect();
+        return format!("{said}: perhaps for a mount, of those at {}", places.join(", "));
+    }
+    match memory_limit(spec) {
+        Some(limit) if said.contains("BrokenChannel") => {
+            format!("{said}: perhaps for lack of memory, of which its cgroup allows {limit} bytes")
+        }
+        _ => said,
+    }
+}
+
+/// Whether a container's cgroup is named as systemd names them, `SLICE:PREFIX:NAME`. Where kubelet
+/// leaves cgroups to systemd, containerd names them so, whatever its configuration says of the runtime.
+fn is_named_for_systemd(spec: &Spec) -> bool {
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
+    let parts: Vec<&str> = path.unwrap_or_default().split(':').collect();
+    matches!(parts[..], [slice, _, _] if slice.ends_with(".slice"))
+}
+
+/// Opens what the guest's output goes to: a pipe of containerd's, or a file (`ctr run --log-uri`).
+///
+/// # Errors
+/// Returns an error if it cannot be opened, or is something else.
+pub(crate) fn open_output(path: &Path) -> Result<Option<File>> {
+    let mut options = File::options();
+    let (path, options) = match path.to_str().and_then(|uri| uri.split_once("://")) {
+        _ if path.as_os_str().is_empty() => return Ok(None),
+        // A pipe is opened for reading as well, so that it stays open when containerd is restarted.
+        None => (path, options.read(true).write(true)),
+        Some(("file", file)) => (Path::new(file.split('?').next().unwrap_or(file)), options.create(true).append(true)),
+        Some((scheme, _)) => bail!("its output cannot go to {scheme}://..., only to pipes and to file://..."),
+    };
+    options.open(path).map(Some).with_context(|| format!("its output cannot go to {}", path.display()))
 }
 
 /// Opens the pipe that the guest's input comes from. It is opened for reading only, so that it ends
@@ -201,4 +277,41 @@ fn open_stdin(path: &Path) -> Result<Option<File>> {
     let stdin = rustix::fs::open(path, flags, Mode::empty())?;
     rustix::fs::fcntl_setfl(&stdin, OFlags::empty())?;
     Ok(Some(stdin.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_named_for_systemd, open_output};
+    use oci_spec::runtime::Spec;
+    use std::fs;
+    use std::io::Write;
+    use std::path::Path;
+
+    #[test]
+    fn a_cgroup_is_systemds_if_it_is_named_so() {
+        let is = |path: &str| {
+            let spec = format!(r#"{{"ociVersion": "1.0.2", "linux": {{"cgroupsPath": "{path}"}}}}"#);
+            is_named_for_systemd(&serde_json::from_str::<Spec>(&spec).unwrap())
+        };
+        assert!(is("kubepods-burstable-pod1.slice:cri-containerd:abc"));
+        assert!(!is("/kubepods/burstable/pod1/abc"));
+        assert!(!is("/a:b:c"));
+        assert!(!is_named_for_systemd(&Spec::default()));
+    }
+
+    #[test]
+    fn output_goes_to_pipes_and_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let uri = format!("file://{}", log.display());
+        for line in ["first\n", "second\n"] {
+            open_output(Path::new(&uri)).unwrap().unwrap().write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&log).unwrap(), "first\nsecond\n");
+        assert!(open_output(Path::new("")).unwrap().is_none());
+        let said = format!("{:#}", open_output(Path::new("binary:///bin/logger?a=b")).unwrap_err());
+        assert!(said.contains("binary://"), "{said}");
+        let said = format!("{:#}", open_output(Path::new("/there/is/no/pipe")).unwrap_err());
+        assert!(said.contains("/there/is/no/pipe"), "{said}");
+    }
 }

@@ -79,22 +79,52 @@ fn told(pid: i32, exits: &Subscription) -> Option<u32> {
     None
 }
 
+/// Where the kernel counts what it ended in a container's cgroup for lack of memory.
+pub(crate) struct MemoryKills {
+    counters: Vec<PathBuf>,
+    limit: Option<usize>,
+}
+
+impl MemoryKills {
+    /// Finds the counters of a process that runs, and has not been moved from its cgroup.
+    pub(crate) fn of(pid: i32, spec: &Spec) -> Self {
+        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let mut counters: Vec<PathBuf> = cgroups.lines().flat_map(counters).collect();
+        // Without a namespace for cgroups around this shim, the path from there leads elsewhere.
+        let asked = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
+        counters.extend(
+            asked
+                .into_iter()
+                .flat_map(|path| [":memory:", "::"].map(|of| format!("0{of}{path}")))
+                .flat_map(|line| self::counters(&line)),
+        );
+        Self { counters, limit: memory_limit(spec) }
+    }
+}
+
 /// Returns a line about a process that ended with this status, if it was for lack of memory.
-pub(crate) fn out_of_memory(spec: &Spec, status: u32) -> Option<String> {
+pub(crate) fn out_of_memory(memory: &MemoryKills, status: u32) -> Option<String> {
     if status != KILLED {
         return None;
     }
-    let cgroup = spec.linux().as_ref()?.cgroups_path().as_ref()?;
-    let kills = counters(cgroup).iter().filter_map(|file| kills(&fs::read_to_string(file).ok()?)).max()?;
-    let limit = memory_limit(spec).map_or_else(String::new, |bytes| format!(" of {bytes} bytes"));
+    let kills = memory.counters.iter().filter_map(|file| kills(&fs::read_to_string(file).ok()?)).max()?;
+    let limit = memory.limit.map_or_else(String::new, |bytes| format!(" of {bytes} bytes"));
     (kills > 0).then(|| format!("minirt: the guest was killed: it used up the memory{limit} that its cgroup allows"))
 }
 
-/// Returns where the kernel may count what it killed in a cgroup: in the first version, or in the second.
-fn counters(cgroup: &Path) -> [PathBuf; 2] {
-    let relative = cgroup.strip_prefix("/").unwrap_or(cgroup);
-    let root = Path::new("/sys/fs/cgroup");
-    [root.join("memory").join(relative).join("memory.oom_control"), root.join(relative).join("memory.events")]
+/// Returns the counters of a cgroup from a line of `/proc/PID/cgroup` (cgroups(7)): in the first
+/// version the one of the controller for memory, and in the second the only one, which is mounted
+/// below where there are both.
+fn counters(line: &str) -> Vec<PathBuf> {
+    const ROOT: &str = "/sys/fs/cgroup";
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { return vec![] };
+    let below = |folder: &str, file: &str| Path::new(ROOT).join(folder).join(path.trim_start_matches('/')).join(file);
+    match controllers {
+        "" => vec![below("", "memory.events"), below("unified", "memory.events")],
+        _ if controllers.split(',').any(|name| name == "memory") => vec![below(controllers, "memory.oom_control")],
+        _ => vec![],
+    }
 }
 
 fn kills(counters: &str) -> Option<u64> {
@@ -103,12 +133,23 @@ fn kills(counters: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::kills;
+    use super::{counters, kills};
+    use std::path::Path;
 
     #[test]
     fn both_versions_of_cgroups_count_kills() {
         assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"), Some(1));
         assert_eq!(kills("low 0\nhigh 0\nmax 31\noom 1\noom_kill 2\noom_group_kill 0\n"), Some(2));
         assert_eq!(kills(""), None);
+    }
+
+    #[test]
+    fn counters_are_where_the_cgroup_of_a_process_is() {
+        let first = |line: &str| counters(line).into_iter().next();
+        let at = |path: &'static str| Some(Path::new(path).to_path_buf());
+        assert_eq!(first("4:memory:/pod/a:b"), at("/sys/fs/cgroup/memory/pod/a:b/memory.oom_control"));
+        assert_eq!(first("0::/pods.slice/a.scope"), at("/sys/fs/cgroup/pods.slice/a.scope/memory.events"));
+        assert_eq!(first("8:pids:/pod"), None);
+        assert_eq!(first(""), None);
     }
 }

@@ -10,11 +10,13 @@ use minirt::{
     WasmBacktrace, bail,
 };
 use oci_spec::runtime::{Mount, Spec};
+use rustix::process::geteuid;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, set_capabilities};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -74,6 +76,10 @@ impl Guest {
 
     /// Runs the guest in the container that this process has become, and returns its exit code.
     fn run(&self, spec: &Spec) -> i32 {
+        if let Err(error) = give_up_capabilities() {
+            eprintln!("minirt: the guest is not started with rights that its user should not have: {error}");
+            return ERROR;
+        }
         // A namespace's first process has no signals with a default action.
         for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
             let always = Arc::new(AtomicBool::new(true));
@@ -147,6 +153,22 @@ fn is_plain(module: &Module, name: &str) -> bool {
     matches!(export, Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty())
 }
 
+/// Gives up what the kernel takes from a user other than root who starts a program: all capabilities
+/// but the ambient ones (capabilities(7)). This process starts no program, so nobody else does it, and
+/// a guest of such a user could read and change the files of all others.
+fn give_up_capabilities() -> rustix::io::Result<()> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    let held = capabilities(None)?;
+    let mut kept = CapabilitySet::empty();
+    let each = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
+    for capability in each.filter(|capability| held.permitted.contains(*capability)) {
+        kept.set(capability, capability_is_in_ambient_set(capability)?);
+    }
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: held.inheritable })
+}
+
 /// Says how the guest ended, if not by itself, and returns the exit code.
 fn code(error: &Error) -> i32 {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
@@ -195,7 +217,7 @@ fn directories(spec: &Spec) -> Result<BTreeMap<PathBuf, DirAccess>> {
     }
     for (place, access) in spec.mounts().iter().flatten().filter_map(bind_mount) {
         if place.is_dir() {
-            directories.insert(place.to_path_buf(), access);
+            directories.insert(place, access);
         }
     }
     Ok(directories)
@@ -207,14 +229,34 @@ fn is_kernels(place: &Path) -> bool {
 
 /// Returns where a mount is, and what the guest may do there, if somebody has put it there for the
 /// guest. All containers have mounts of the kernel, and empty ones.
-fn bind_mount(mount: &Mount) -> Option<(&Path, DirAccess)> {
-    let place = mount.destination().as_path();
-    let has = |names: &[&str]| mount.options().iter().flatten().any(|option| names.contains(&option.as_str()));
-    let is_bound = mount.typ().as_deref() == Some("bind") || has(&["bind", "rbind"]);
-    if !is_bound || is_kernels(place) {
+fn bind_mount(mount: &Mount) -> Option<(PathBuf, DirAccess)> {
+    let place = absolute(mount.destination());
+    if !is_bind(mount) || is_kernels(&place) || place == Path::new("/") {
         return None;
     }
-    Some((place, if has(&["ro", "rro"]) { DirAccess::ReadOnly } else { DirAccess::ReadWrite }))
+    Some((place, if has_option(mount, &["ro", "rro"]) { DirAccess::ReadOnly } else { DirAccess::ReadWrite }))
+}
+
+/// Whether a mount is of a file or directory of the node.
+pub(crate) fn is_bind(mount: &Mount) -> bool {
+    mount.typ().as_deref() == Some("bind") || has_option(mount, &["bind", "rbind"])
+}
+
+fn has_option(mount: &Mount, names: &[&str]) -> bool {
+    mount.options().iter().flatten().any(|option| names.contains(&option.as_str()))
+}
+
+/// Returns a path without detours, as libcontainer takes the destination of a mount.
+fn absolute(path: &Path) -> PathBuf {
+    let mut place = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => place.push(name),
+            Component::ParentDir => _ = place.pop(),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    place
 }
 
 /// Returns the limits of the guest. More memory than the cgroup allows is refused politely when the
@@ -241,6 +283,7 @@ mod tests {
     use minirt::wasi::{DirAccess, I32Exit};
     use oci_spec::runtime::Mount;
     use std::io::{Seek, Write};
+    use std::path::Path;
 
     fn load(text: &str, function: &str) -> Result<Guest, String> {
         let artifact = engine().unwrap().precompile_module(&wat::parse_str(text).unwrap()).unwrap();
@@ -274,9 +317,12 @@ mod tests {
         let data = mount(r#"{"destination": "/data", "source": "/x", "options": ["bind", "rw"]}"#);
         assert_eq!(bind_mount(&data).unwrap().1, DirAccess::ReadWrite);
         assert!(bind_mount(&mount(r#"{"destination": "/run", "type": "tmpfs"}"#)).is_none());
-        for kernels in ["/proc", "/dev/shm", "/sys/fs/cgroup"] {
+        // `/` has `/proc` in it.
+        for kernels in ["/proc", "/dev/shm", "/sys/fs/cgroup", "/data/../proc", "//./proc/", "proc", "/", "/data/.."] {
             let bound = format!(r#"{{"destination": "{kernels}", "type": "bind", "source": "/x"}}"#);
             assert!(bind_mount(&mount(&bound)).is_none(), "{kernels}");
         }
+        let data = mount(r#"{"destination": "a/../data/", "type": "bind", "source": "/x"}"#);
+        assert_eq!(bind_mount(&data).unwrap().0, Path::new("/data"));
     }
 }

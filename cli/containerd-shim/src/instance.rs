@@ -1,8 +1,8 @@
 //! What containerd asks of a container, from its creation to its end.
 
 use crate::artifact::{self, ArtifactFile};
-use crate::container::{Built, Place, Plan};
-use crate::exit::{self, Watch};
+use crate::container::{Built, Place, Plan, SPEC, open_output};
+use crate::exit::{self, MemoryKills, Watch};
 use crate::node::Node;
 use crate::program::{self, Program};
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,9 @@ use oci_spec::runtime::Spec;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+
+/// Bytes of a message about a container that cannot be created.
+const LINE_MOST: usize = 2048;
 
 /// A container.
 pub(crate) struct Container {
@@ -26,8 +29,8 @@ pub(crate) struct Container {
 impl Instance for Container {
     async fn new(id: String, config: &InstanceConfig) -> Result<Self, Error> {
         create(&id, config).await.map_err(|error| {
-            let said = format!("minirt: {error:#}");
-            tell(config.open_stderr().ok(), &said);
+            let said = one_line(&format!("minirt: {error:#}"));
+            tell(open_output(&config.stderr).ok().flatten(), &said);
             Error::Any(anyhow::Error::msg(said))
         })
     }
@@ -36,14 +39,15 @@ impl Instance for Container {
         // There is an end whatever happens here.
         let unknown = self.end.set_guard_with(|| (exit::UNKNOWN, Utc::now()));
         // The log ends when nobody can write to it any more, and there may be a line after the last of the guest.
-        let log = self.config.open_stderr().ok();
+        let log = open_output(&self.config.stderr).ok().flatten();
         let watch = Watch::new(self.pid)?;
+        let kills = MemoryKills::of(self.pid, &self.spec);
         self.place.start()?;
-        let (end, spec) = (self.end.clone(), self.spec.clone());
+        let end = self.end.clone();
         tokio::spawn(async move {
             let _unknown = unknown;
             let status = watch.status().await;
-            if let Some(reason) = exit::out_of_memory(&spec, status) {
+            if let Some(reason) = exit::out_of_memory(&kills, status) {
                 tell(log, &reason);
             }
             let _ = end.set((status, Utc::now()));
@@ -56,12 +60,29 @@ impl Instance for Container {
     }
 
     async fn delete(&self) -> Result<(), Error> {
-        Ok(self.place.delete()?)
+        self.place.delete()?;
+        // Someone may wait for a container that was never started.
+        let _ = self.end.set((exit::UNKNOWN, Utc::now()));
+        Ok(())
     }
 
     async fn wait(&self) -> (u32, DateTime<Utc>) {
         *self.end.wait().await
     }
+}
+
+/// Returns what is to be said without control characters, and not too long for a pipe that nobody
+/// reads yet: names in it may come from an image.
+fn one_line(said: &str) -> String {
+    let mut line = String::new();
+    for c in said.chars() {
+        if line.len() >= LINE_MOST {
+            line.push_str("...");
+            break;
+        }
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 /// Writes a line to the container's log.
@@ -73,7 +94,7 @@ fn tell(log: Option<File>, line: &str) {
 }
 
 async fn create(id: &str, config: &InstanceConfig) -> Result<Container> {
-    let mut spec = Spec::load(config.bundle.join("config.json"))?;
+    let mut spec = Spec::load(config.bundle.join(SPEC))?;
     spec.canonicalize_rootfs(&config.bundle)?;
     let rootfs: PathBuf = spec.root().as_ref().context("the specification names no root")?.path().clone();
     let place = Place::new(id, config)?;
@@ -102,5 +123,17 @@ fn started(built: Built) -> Result<i32> {
     match built {
         Built::Container { pid } => Ok(pid),
         Built::Damaged(reason) | Built::Refused(reason) => bail!("{reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINE_MOST, one_line};
+
+    #[test]
+    fn a_message_is_one_line_whatever_an_image_says() {
+        assert_eq!(one_line("no function `a\nb\x1b[2J` \u{fc}"), "no function `a\\nb\\u{1b}[2J` \u{fc}");
+        let long = one_line(&"x".repeat(1 << 20));
+        assert!(long.len() < LINE_MOST + 10 && long.ends_with("x..."));
     }
 }

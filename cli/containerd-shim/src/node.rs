@@ -4,7 +4,7 @@
 //! names it, and keeps it from being collected: `containerd.io/gc.ref.content.minirt.KEY`. So
 //! artifacts go when their image goes, and only someone who may write to the store can offer one.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use containerd_client::services::v1::containers_client::ContainersClient;
 use containerd_client::services::v1::content_client::ContentClient;
 use containerd_client::services::v1::images_client::ImagesClient;
@@ -19,15 +19,21 @@ use containerd_client::tonic::transport::Channel;
 use containerd_client::tonic::{Code, Request, Status};
 use futures::TryStreamExt;
 use futures::stream;
-use rustix::fs::MemfdFlags;
+use rustix::fs::{FlockOperation, MemfdFlags, flock};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
 /// Bytes of content in one message. containerd takes no more than 16 MiB.
 const CHUNK: usize = 4 << 20;
+/// The most bytes of a manifest, an index or a configuration. Registries take 4 MiB of the first.
+const DOCUMENT_MOST: u64 = 16 << 20;
+/// How long to wait for another container that has the same artifact made.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 /// The longest time for which content is kept without a label, if the shim dies: an hour.
 const LEASE_HOURS: i64 = 1;
 
@@ -71,11 +77,27 @@ impl Node {
         }
     }
 
-    /// Returns some content, which should not be large.
+    /// Returns a manifest, an index or a configuration.
     ///
     /// # Errors
-    /// Returns an error if it is not there.
-    pub(crate) async fn read(&self, digest: &str) -> Result<Vec<u8>> {
+    /// Returns an error if it is not there, or too large to be one.
+    pub(crate) async fn read_document(&self, digest: &str) -> Result<Vec<u8>> {
+        let size = self.info(digest).await?.map_or(0, |info| info.size);
+        let most = DOCUMENT_MOST >> 20;
+        ensure!(
+            size.cast_unsigned() <= DOCUMENT_MOST,
+            "the content {digest} has {size} bytes, and may have {most} MiB"
+        );
+        self.read(digest).await
+    }
+
+    async fn info(&self, digest: &str) -> Result<Option<Info>> {
+        let request = self.request(InfoRequest { digest: digest.to_owned() });
+        let info = ContentClient::new(self.channel.clone()).info(request).await;
+        Ok(info.with_context(|| format!("the content {digest} cannot be found"))?.into_inner().info)
+    }
+
+    async fn read(&self, digest: &str) -> Result<Vec<u8>> {
         let request = self.request(ReadContentRequest { digest: digest.to_owned(), ..Default::default() });
         let read = async {
             let parts = ContentClient::new(self.channel.clone()).read(request).await?.into_inner();
@@ -119,16 +141,34 @@ impl Node {
     /// # Errors
     /// Returns an error if containerd does not answer, or has no such content.
     pub(crate) async fn artifact(&self, owner: &str, key: &str) -> Result<Option<String>> {
-        let request = self.request(InfoRequest { digest: owner.to_owned() });
-        let info = ContentClient::new(self.channel.clone()).info(request).await?.into_inner().info;
+        let info = self.info(owner).await?;
         Ok(info.and_then(|info| info.labels.get(&label(key)).cloned()).filter(|digest| !digest.is_empty()))
+    }
+
+    /// Waits until no other container on this node has an artifact made of the content `owner`, or
+    /// for a minute. Others wait until the file that is returned is closed.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such content.
+    pub(crate) async fn lock(&self, owner: &str) -> Result<File> {
+        let file = self.open(owner).await?;
+        let begin = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) if begin.elapsed() < LOCK_PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                // Where files have no locks, as after a minute, it is made twice: that is all.
+                _ => return Ok(file),
+            }
+        }
     }
 
     /// Stores an artifact for as long as the content `owner` is there, and returns its digest.
     ///
     /// # Errors
     /// Returns an error if containerd cannot store it.
-    pub(crate) async fn keep(&self, owner: &str, key: &str, artifact: &[u8]) -> Result<String> {
+    pub(crate) async fn keep(&self, owner: &str, key: &str, artifact: &mut File) -> Result<String> {
         let lease = self.lease(key).await?;
         let kept = async {
             let digest = self.write(artifact, key, &lease).await?;
@@ -167,27 +207,26 @@ impl Node {
         Ok(lease.context("containerd has given no lease")?.id)
     }
 
-    async fn write(&self, content: &[u8], key: &str, lease: &str) -> Result<String> {
-        let digest = crate::settings::digest(content);
-        let total = content.len() as i64;
+    async fn write(&self, content: &mut File, key: &str, lease: &str) -> Result<String> {
+        let size = content.metadata()?.len();
+        let digest = crate::settings::digest_of_file(content, size)?;
+        let total = size.cast_signed();
         let common = WriteContentRequest {
             r#ref: format!("minirt-{key}-{lease}"),
             total,
             expected: digest.clone(),
             ..Default::default()
         };
-        let mut messages = vec![];
-        for (number, data) in content.chunks(CHUNK).enumerate() {
-            let offset = (number * CHUNK) as i64;
-            messages.push(WriteContentRequest {
-                action: WriteAction::Write.into(),
-                offset,
-                data: data.to_vec(),
-                ..common.clone()
-            });
-        }
-        messages.push(WriteContentRequest { action: WriteAction::Commit.into(), offset: total, ..common });
-        let mut request = self.request(stream::iter(messages));
+        let mut file = content.try_clone()?;
+        let commit = WriteContentRequest { action: WriteAction::Commit.into(), offset: total, ..common.clone() };
+        let messages = (0..size).step_by(CHUNK).map(move |offset| {
+            let mut data = Vec::new();
+            // What cannot be read is missing when containerd compares the digest.
+            let _ = (&mut file).take(CHUNK as u64).read_to_end(&mut data);
+            let offset = offset.cast_signed();
+            WriteContentRequest { action: WriteAction::Write.into(), offset, data, ..common.clone() }
+        });
+        let mut request = self.request(stream::iter(messages.chain([commit])));
         request.metadata_mut().insert("containerd-lease", lease.parse()?);
         let sent = async {
             let mut answers = ContentClient::new(self.channel.clone()).write(request).await?.into_inner();

@@ -2,7 +2,8 @@
 //!
 //! That happens once per node and outside of any container, so it has a process of its own. The
 //! process has no rights and little time: another user, no network, no files but its input and its
-//! output. The shim stays small, and lives on if the module is the death of the compiler.
+//! output. It is the first to go if the node runs out of memory, and it goes with its shim. The shim
+//! stays small, and lives on if the module is the death of the compiler.
 
 use crate::annotations::{ALLOW, Snapshot};
 use crate::settings;
@@ -13,7 +14,9 @@ use minirt::{Engine, ExternType, Linker, Module, Store, StoreLimits, StoreLimits
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use std::fs::File;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use rustix::process::{Signal, chdir, chroot, set_parent_process_death_signal};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -28,7 +31,7 @@ pub(crate) const COMMAND: &str = "prepare";
 const COMPILE_SECONDS: u64 = 300;
 /// Seconds that an initialiser may take.
 const INIT_SECONDS: u64 = 30;
-/// Bytes that the process may write to, without its input.
+/// Bytes of memory that the process may write to, without its input, and bytes of the artifact.
 const MEMORY: u64 = 4 << 30;
 /// Bytes that a guest's memory may have while it is initialised.
 const GUEST_MEMORY: usize = 1 << 30;
@@ -73,6 +76,8 @@ pub(crate) fn run(module: File, snapshot: Option<&Snapshot>, output: File) -> Re
 }
 
 fn parent(module: File, snapshot: Option<Snapshot>, output: File) -> Result<()> {
+    // Nobody waits for the artifact if the shim is gone.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg(COMMAND).stdin(module).stdout(output).stderr(Stdio::piped()).env_clear().current_dir("/");
     if let Some(snapshot) = snapshot {
@@ -132,15 +137,33 @@ impl Deadline {
 
 /// Gives up everything that is not needed to read, compile and write.
 fn confine() -> Result<()> {
+    // A shim has its precedence from containerd, which a cluster does not want to be ended.
+    fs::write("/proc/self/oom_score_adj", "1000")?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     setrlimit(Resource::RLIMIT_DATA, MEMORY, MEMORY)?;
+    setrlimit(Resource::RLIMIT_FSIZE, MEMORY, MEMORY)?;
     setrlimit(Resource::RLIMIT_NOFILE, 64, 64)?;
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS)?;
+    leave_files()?;
     rustix::thread::set_no_new_privs(true)?;
     setgroups(&[])?;
     let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     setresgid(group, group, group)?;
     setresuid(user, user, user)?;
+    // Another user is another process, so this comes after.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(())
+}
+
+/// Leaves all files of the node but `/proc`, from which minirt reads how its memory is mapped.
+fn leave_files() -> Result<()> {
+    const ROOT: &str = "/sys";
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    mount("minirt", ROOT, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, c"mode=755")?;
+    fs::create_dir("/sys/proc")?;
+    mount_bind("/proc", "/sys/proc")?;
+    chroot(ROOT)?;
+    chdir("/")?;
     Ok(())
 }
 

@@ -4,15 +4,16 @@
 use crate::annotations::Snapshot;
 use crate::node::Node;
 use crate::settings;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use oci_spec::image::{Arch, Descriptor, ImageIndex, ImageManifest};
 use oci_spec::runtime::Spec;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 /// The media types of layers that are modules, and not archives of files.
@@ -20,7 +21,7 @@ const LAYERS: [&str; 2] = ["application/wasm", "application/vnd.wasm.content.lay
 /// The function that is called unless the entry point names another.
 const START: &str = "_start";
 /// The most bytes of a module.
-const MODULE_MOST: u64 = 1 << 30;
+pub(crate) const MODULE_MOST: u64 = 1 << 30;
 
 /// What a container runs.
 #[derive(Debug)]
@@ -105,10 +106,9 @@ pub(crate) async fn find(node: &Node, id: &str, spec: &Spec, rootfs: &Path) -> R
         }
         [] => {
             let Some(mut file) = module_file(spec, rootfs, path)? else { return Ok(Program::Host) };
-            let bytes = read(&mut file)?;
             ModuleSource {
                 name: path.to_owned(),
-                digest: settings::digest(&bytes),
+                digest: settings::digest_of_file(&mut file, MODULE_MOST).with_context(|| path.to_owned())?,
                 file,
                 owner: image.as_ref().map(|image| image.digest.clone()),
                 snapshot: Snapshot::asked_for([pod, manifest, labels]),
@@ -133,13 +133,13 @@ fn is_module(layer: &Descriptor) -> bool {
 }
 
 async fn image(node: &Node, digest: String) -> Result<Image> {
-    let mut bytes = node.read(&digest).await?;
+    let mut bytes = node.read_document(&digest).await?;
     if let Some(chosen) = platform(&bytes)? {
-        bytes = node.read(&chosen).await?;
+        bytes = node.read_document(&chosen).await?;
     }
     let manifest = ImageManifest::from_reader(&bytes[..]).with_context(|| format!("the image {digest} is damaged"))?;
     // The configuration of an artifact need not be that of an image.
-    let configuration = node.read(manifest.config().digest().as_ref()).await?;
+    let configuration = node.read_document(manifest.config().digest().as_ref()).await?;
     let configuration: Configuration = serde_json::from_slice(&configuration).unwrap_or_default();
     Ok(Image { digest, manifest, labels: configuration.config.labels.unwrap_or_default() })
 }
@@ -163,11 +163,11 @@ fn module_file(spec: &Spec, rootfs: &Path, path: &str) -> Result<Option<File>> {
     let cwd = spec.process().as_ref().map_or(Path::new("/"), |process| process.cwd().as_path());
     let named = path.ends_with(".wasm");
     let mut file = match open_in(rootfs, &cwd.join(path)) {
-        Ok(file) => file,
-        Err(_) if !named => return Ok(None),
+        Ok(Some(file)) => file,
+        Ok(None) | Err(_) if !named => return Ok(None),
+        Ok(None) => bail!("the entry point {path} is not a file"),
         Err(error) => bail!("the entry point {path} cannot be opened in the image: {error}"),
     };
-    ensure!(!named || file.metadata()?.is_file(), "the entry point {path} is not a file");
     let mut magic = [0; 4];
     let is_module = file.read_exact(&mut magic).is_ok() && &magic == b"\0asm";
     file.rewind()?;
@@ -175,24 +175,17 @@ fn module_file(spec: &Spec, rootfs: &Path, path: &str) -> Result<Option<File>> {
 }
 
 /// Opens a file of the container as the container would see it: links cannot lead out of it.
-fn open_in(rootfs: &Path, path: &Path) -> Result<File, Errno> {
+/// Returns `None` if it is not a regular file. An image may carry devices, and those of the node
+/// must not be opened with the rights of a shim: some act when they are.
+fn open_in(rootfs: &Path, path: &Path) -> Result<Option<File>, Errno> {
     let root = rustix::fs::open(rootfs, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    Ok(openat2(root, path, flags, Mode::empty(), resolve)?.into())
-}
-
-/// Reads a module from its beginning, and goes back there.
-///
-/// # Errors
-/// Returns an error if it cannot be read, or is too large.
-pub(crate) fn read(file: &mut File) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    (&*file).take(MODULE_MOST + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= MODULE_MOST, "it is larger than 1 GiB");
-    file.rewind()?;
-    Ok(bytes)
+    let found = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    let found = format!("/proc/self/fd/{}", found.as_raw_fd());
+    Ok(Some(rustix::fs::open(found, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into()))
 }
 
 #[cfg(test)]
@@ -211,7 +204,7 @@ mod tests {
         symlink("/etc/passwd", root.path().join("absolute.wasm")).unwrap();
         symlink("../../../../../../etc/passwd", root.path().join("relative.wasm")).unwrap();
         for link in ["/absolute.wasm", "/relative.wasm"] {
-            let file = open_in(root.path(), Path::new(link)).unwrap();
+            let file = open_in(root.path(), Path::new(link)).unwrap().unwrap();
             assert_eq!(std::io::read_to_string(file).unwrap(), "inside", "{link}");
         }
     }
@@ -228,6 +221,28 @@ mod tests {
         assert!(found("/module").unwrap().is_some());
         assert!(found("damaged.wasm").unwrap().is_some());
         assert!(found("/missing.wasm").unwrap_err().to_string().contains("/missing.wasm"));
+    }
+
+    #[test]
+    fn a_device_of_an_image_is_not_opened() {
+        use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+        let root = tempfile::tempdir().unwrap();
+        // Nobody has a driver for this one, so opening it would be another error.
+        let made = mknodat(
+            CWD,
+            root.path().join("device.wasm"),
+            FileType::CharacterDevice,
+            Mode::from_raw_mode(0o666),
+            makedev(60, 0),
+        );
+        if made.is_err() {
+            eprintln!("only root makes devices");
+            return;
+        }
+        let said = module_file(&Spec::default(), root.path(), "/device.wasm").unwrap_err().to_string();
+        assert_eq!(said, "the entry point /device.wasm is not a file");
+        symlink("/device.wasm", root.path().join("program")).unwrap();
+        assert!(module_file(&Spec::default(), root.path(), "/program").unwrap().is_none());
     }
 
     #[test]

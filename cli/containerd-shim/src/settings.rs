@@ -3,7 +3,9 @@
 use crate::annotations::Snapshot;
 use minirt::{Config, Engine, Result};
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 
 /// The runtime's name: `io.containerd.minirt.v1`.
@@ -18,9 +20,18 @@ pub(crate) fn engine() -> Result<Engine> {
     Engine::new(Config::new().check_artifacts(true))
 }
 
-/// Returns the digest of some content, as containerd names it.
-pub(crate) fn digest(content: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(content)))
+/// Returns the digest of a file as containerd names it, from its beginning, and goes back there. The file is never in
+/// memory as a whole: it comes from an image, and may be large.
+///
+/// # Errors
+/// Returns an error if it cannot be read, or is larger than `most` bytes.
+pub(crate) fn digest_of_file(file: &mut File, most: u64) -> anyhow::Result<String> {
+    let mut digest = Sha256::new();
+    file.rewind()?;
+    let size = io::copy(&mut (&*file).take(most.saturating_add(1)), &mut digest)?;
+    anyhow::ensure!(size <= most, "it is larger than {} MiB", most >> 20);
+    file.rewind()?;
+    Ok(format!("sha256:{}", hex(&digest.finalize())))
 }
 
 /// Returns the key of an artifact among all that can be made from the same content: by other
@@ -57,9 +68,10 @@ impl Hasher for Everything {
 
 #[cfg(test)]
 mod tests {
-    use super::{digest, engine, key};
+    use super::{digest_of_file, engine, key};
     use crate::annotations::Snapshot;
     use std::collections::HashSet;
+    use std::io::{Seek, Write};
 
     #[test]
     fn a_key_depends_on_the_module_and_on_how_it_is_frozen() {
@@ -82,6 +94,12 @@ mod tests {
     #[test]
     fn a_digest_is_written_as_containerd_writes_it() {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(digest(b""), empty);
+        let mut file = tempfile::tempfile().unwrap();
+        assert_eq!(digest_of_file(&mut file, 0).unwrap(), empty);
+        file.write_all(b"abc").unwrap();
+        let digest = digest_of_file(&mut file, 3).unwrap();
+        assert_eq!(digest, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(file.stream_position().unwrap(), 0);
+        assert!(digest_of_file(&mut file, 2).unwrap_err().to_string().contains("larger"));
     }
 }

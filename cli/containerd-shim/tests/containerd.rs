@@ -5,10 +5,13 @@
 
 mod cri;
 mod guests;
+mod hostile;
+mod look;
 mod node;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
+use look::{cpu_ticks, deleted, is_alive, leftovers, parent, shims, stopped, task};
 use node::{Node, wait_for};
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +20,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-type Case = fn(&mut Node) -> Result<()>;
+pub(crate) type Case = fn(&mut Node) -> Result<()>;
 
 const CASES: [(&str, Case); 22] = [
     ("a_guest_says_hello", hello),
@@ -49,7 +52,10 @@ fn main() -> ExitCode {
     // They share a node, and some look at all of it.
     arguments.test_threads = Some(1);
     let node: Arc<Mutex<Option<Node>>> = Arc::default();
-    let trials = CASES.map(|(name, case)| {
+    // The last of all looks for what the others left.
+    let (last, others) = CASES.split_last().expect("there are some");
+    let cases = others.iter().chain(&hostile::CASES).chain([last]);
+    let trials = cases.map(|&(name, case)| {
         let node = Arc::clone(&node);
         Trial::test(name, move || {
             let mut node = node.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +66,7 @@ fn main() -> ExitCode {
             case(node).map_err(failed)
         })
     });
-    let done = libtest_mimic::run(&arguments, trials.into());
+    let done = libtest_mimic::run(&arguments, trials.collect());
     drop(node.lock().unwrap_or_else(PoisonError::into_inner).take());
     done.exit_code()
 }
@@ -72,9 +78,10 @@ fn failed(error: anyhow::Error) -> Failed {
 /// Fails with everything that is known.
 macro_rules! check {
     ($holds:expr, $seen:expr) => {
-        ensure!($holds, "{} does not hold: {:?}", stringify!($holds), $seen)
+        ::anyhow::ensure!($holds, "{} does not hold: {:?}", stringify!($holds), $seen)
     };
 }
+pub(crate) use check;
 
 fn hello(node: &mut Node) -> Result<()> {
     node.import_text("hello", guests::HELLO, &[])?;
@@ -307,11 +314,13 @@ fn restarted(node: &mut Node) -> Result<()> {
         node.remove(id);
     }
     // And the node is as before.
+    node.import_text("exit-3", &guests::exit(3), &[])?;
     check!(node.run(&[], "exit-3", "exit-3", &[])?.code == 3, "a new container");
     Ok(())
 }
 
 fn shim_killed(node: &mut Node) -> Result<()> {
+    node.import_text("busy", guests::BUSY, &[])?;
     let before = leftovers(node)?;
     node.ctr_output(["run", "--detach", "--runtime", node::RUNTIME, "busy", "orphan"])?;
     let guest = task(node, "orphan")?;
@@ -352,18 +361,14 @@ fn install(node: &mut Node) -> Result<()> {
     check!(dump.matches("minirt.snapshot.*").count() == 2, once);
     // All other pods have their runtime still.
     check!(dump.contains("runtimes.runc]") && dump.contains("runtime_type = \"io.containerd.runc.v2\""), once);
+    // containerd 2 has another name for the plugin, and what was before version 2 is not understood.
+    fs::write(&config, "version = 3\n")?;
+    check!(install()?.contains("[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.minirt]"), config);
+    fs::write(&config, "oom_score = -999\n")?;
+    let refused = install().err().context("it is changed")?.to_string();
+    check!(refused.contains("is not changed"), refused);
+    check!(fs::read_to_string(&config)? == "oom_score = -999\n", config);
     Ok(())
-}
-
-fn is_alive(pid: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Whoever has to wait for it may take a while.
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
-}
-
-fn parent(pid: &str) -> Result<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    Ok(stat.rsplit_once(')').context("a name")?.1.split_whitespace().nth(1).context("a parent")?.parse()?)
 }
 
 fn pod(_: &mut Node) -> Result<()> {
@@ -429,28 +434,13 @@ fn pod(_: &mut Node) -> Result<()> {
     same.with_context(|| format!("left: {:?}", after.difference(&before).collect::<Vec<_>>()))
 }
 
-/// Returns the shims of a node: the processes that listen, not those that they fork.
-fn shims(node: &Node) -> Result<Vec<String>> {
-    let own = node.path().display().to_string();
-    let mut shims = vec![];
-    for process in fs::read_dir("/proc")? {
-        let path = process?.path();
-        let words = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
-        let threads = fs::read_dir(path.join("task")).map(Iterator::count).unwrap_or(0);
-        // What a shim forks has one thread, and a guest two.
-        if words.contains("shim-minirt") && words.contains(&own) && threads > 2 {
-            shims.push(words);
-        }
-    }
-    Ok(shims)
-}
-
 fn nothing_left(node: &mut Node) -> Result<()> {
     const CONTAINERS: usize = 200;
     const AT_ONCE: usize = 20;
     check!(node.run(&[], "hello", "warm", &[])?.code == 0, "the first");
     let before = leftovers(node)?;
-    let descriptors = descriptors(node)?;
+    let own = node.pid().to_string();
+    let descriptors = look::descriptors(&own)?;
     let begin = Instant::now();
     let numbers = Mutex::new(0..CONTAINERS);
     let run = |number: usize| -> Result<()> {
@@ -480,84 +470,9 @@ fn nothing_left(node: &mut Node) -> Result<()> {
     same.with_context(|| format!("left: {:?}", after.difference(&before).collect::<Vec<_>>()))?;
     // Connections of clients take a moment.
     std::thread::sleep(Duration::from_secs(1));
-    let now = self::descriptors(node)?;
+    let now = look::descriptors(&own)?;
     check!(now <= descriptors + 5, (descriptors, now));
     Ok(())
-}
-
-/// Returns everything of a node that a container could leave behind.
-fn leftovers(node: &Node) -> Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    for list in [["tasks", "ls", "-q"], ["containers", "ls", "-q"]] {
-        found.extend(node.ctr_output(list)?.lines().map(|line| format!("{} {line}", list[0])));
-    }
-    found.extend(node.ctr_output(["snapshots", "ls"])?.lines().map(|line| format!("snapshot {line}")));
-    found.extend(node.ctr_output(["leases", "ls", "-q"])?.lines().map(|line| format!("lease {line}")));
-    let own = node.path().display().to_string();
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    found.extend(mounts.lines().filter(|line| line.contains(&own)).map(|line| format!("mount {line}")));
-    for process in fs::read_dir("/proc")? {
-        let path = process?.path();
-        let words = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
-        if words.contains(&own) && words.contains("shim-minirt") {
-            found.insert(format!("process {} {words}", path.display()));
-        }
-    }
-    let run = Path::new("/run/containerd");
-    for folder in [run.join("minirt"), node.path().join("state/io.containerd.runtime.v2.task")] {
-        below(&folder.join(node.namespace()), 1, &mut found);
-    }
-    for controller in fs::read_dir("/sys/fs/cgroup")? {
-        below(&controller?.path().join(node::NAMESPACE), 1, &mut found);
-    }
-    below(&Path::new("/sys/fs/cgroup").join(node::NAMESPACE), 1, &mut found);
-    Ok(found)
-}
-
-/// Adds the folders below one, down to this depth.
-fn below(folder: &Path, depth: usize, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            found.insert(format!("folder {}", entry.path().display()));
-            if depth > 1 {
-                below(&entry.path(), depth - 1, found);
-            }
-        }
-    }
-}
-
-fn descriptors(node: &Node) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/fd", node.pid()))?.count())
-}
-
-/// Returns the process of a container that runs.
-fn task(node: &Node, id: &str) -> Result<String> {
-    let tasks = node.ctr_output(["tasks", "ls"])?;
-    let words = tasks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let found = words.into_iter().find(|words| words.first() == Some(&id) && words.last() == Some(&"RUNNING"));
-    found.map(|words| words[1].to_owned()).with_context(|| format!("{id} does not run: {tasks}"))
-}
-
-fn stopped(node: &Node, id: &str) -> Result<()> {
-    wait_for("a container to end", || {
-        let tasks = node.ctr_output(["tasks", "ls"]).unwrap_or_default();
-        tasks.lines().any(|line| line.starts_with(id) && line.ends_with("STOPPED"))
-    })
-}
-
-/// Deletes the task of a container that has ended, and returns its exit code.
-fn deleted(node: &Node, id: &str) -> Result<i32> {
-    let output = node.ctr(["tasks", "delete", id]).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let code = said.split_once("exit code ").map_or("0", |(_, rest)| rest.trim_end().trim_end_matches('"'));
-    code.parse().with_context(|| said.into_owned())
-}
-
-/// Returns how long a process has been running on a processor, in ticks.
-fn cpu_ticks(pid: &str) -> Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields = stat.rsplit_once(')').context("a name")?.1;
-    Ok(fields.split_whitespace().nth(11).context("a time")?.parse()?)
 }
 
 fn digest_of(bytes: &[u8]) -> String {

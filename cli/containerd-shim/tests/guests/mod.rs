@@ -185,3 +185,55 @@ pub(crate) fn pause() -> Vec<u8> {
     file.extend(CODE);
     file
 }
+
+/// Sleeps for an hour.
+pub(crate) const SLEEPS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        ;; A subscription to the monotonic clock, in ns.
+        (i32.store (i32.const 16) (i32.const 1))
+        (i64.store (i32.const 24) (i64.const 3600000000000))
+        (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))"#;
+
+/// Is initialised by a function with this body, and has no `_start`.
+pub(crate) fn initialised(body: &str) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_prestat_get" (func $preopen (param i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "init") {body}))"#
+    )
+}
+
+/// Takes a while to be initialised, and exits with 7 then.
+pub(crate) const SLOW: &str = r#"(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (func (export "init") (local $n i32)
+        (loop $more
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (i32.store (i32.const 8) (i32.rem_u (local.get $n) (i32.const 1000)))
+            (br_if $more (i32.lt_u (local.get $n) (i32.const 1000000000))))
+        (i32.store (i32.const 8) (i32.const 7)))
+    (func (export "_start") (call $exit (i32.load (i32.const 8)))))"#;
+
+/// Is never done with its initialisation.
+pub(crate) const ENDLESS: &str = r#"(module (memory (export "memory") 1)
+    (func (export "init") (loop $for_ever (br $for_ever)))
+    (func (export "_start")))"#;
+
+/// Fills 24 MiB when it is initialised, no page like another, and exits with 7.
+pub(crate) const ROOMY: &str = r#"(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 385)
+    (func (export "init") (local $at i32)
+        (loop $more
+            (i64.store (local.get $at) (i64.mul (i64.extend_i32_u (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
+            (local.set $at (i32.add (local.get $at) (i32.const 8)))
+            (br_if $more (i32.lt_u (local.get $at) (i32.const 25165824))))
+        (i32.store (i32.const 8) (i32.const 7)))
+    (func (export "_start") (call $exit (i32.load (i32.const 8)))))"#;

@@ -1,6 +1,11 @@
 //! A node of its own: a containerd with its own root, state and socket, and images made on the spot.
 
+pub(crate) mod image;
+pub(crate) mod tasks;
+
 use anyhow::{Context, Result, bail, ensure};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -52,8 +57,22 @@ impl Node {
         Self::with("k8s.io", CRI)
     }
 
+    /// Starts a containerd whose images and artifacts have so much room, as tmpfs(5) understands it.
+    pub(crate) fn with_room(size: &str) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("minirt-node-").tempdir()?;
+        let root = dir.path().join("root");
+        fs::create_dir(&root)?;
+        let data = std::ffi::CString::new(format!("size={size}"))?;
+        mount("minirt-test", &root, "tmpfs", MountFlags::empty(), data.as_c_str())?;
+        Self::inside(dir, NAMESPACE, "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")
+    }
+
     fn with(namespace: &'static str, config: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("minirt-node-").tempdir()?;
+        Self::inside(dir, namespace, config)
+    }
+
+    fn inside(dir: TempDir, namespace: &'static str, config: &str) -> Result<Self> {
         let at = |name: &str| dir.path().join(name).display().to_string();
         let (root, state, socket) = (at("root"), at("state"), at("containerd.sock"));
         let places = format!("version = 2\nroot = {root:?}\nstate = {state:?}\n");
@@ -146,21 +165,42 @@ impl Node {
         ended(self.ctr(words).output()?)
     }
 
-    /// Creates a container of an image whose layer is a module, as `ctr run` does from 1.6.25 on, and
-    /// starts it until it ends.
+    /// Makes an image of parts that need not fit together, and imports it.
+    pub(crate) fn import_parts(&self, name: &str, parts: &image::Parts<'_>) -> Result<()> {
+        let archive = self.path().join("image.tar");
+        image::write(name, parts, &archive)?;
+        let archive = archive.to_str().context("a path in UTF-8")?;
+        self.ctr_output(["images", "import", "--all-platforms", "--no-unpack", archive])?;
+        Ok(())
+    }
+
+    /// Runs a container of an image whose layer is a module until it ends, with these annotations.
     pub(crate) fn run_layer(&self, image: &str, id: &str, annotations: &[(&str, &str)]) -> Result<Ended> {
-        let mut spec: serde_json::Value = serde_json::from_str(&self.ctr_output(["oci", "spec"])?)?;
-        spec["process"]["args"] = serde_json::json!([format!("/{image}.wasm")]);
-        spec["root"] = serde_json::json!({"path": "rootfs"});
-        spec["linux"]["cgroupsPath"] = serde_json::json!(format!("/{NAMESPACE}/{id}"));
-        for (name, value) in annotations {
-            spec["annotations"][name] = serde_json::json!(value);
-        }
-        self.ctr_output(["snapshots", "prepare", id, ""])?;
-        create(&self.address(), image, id, &spec)?;
+        self.run_changed(image, id, |spec| {
+            for (name, value) in annotations {
+                spec["annotations"][name] = serde_json::json!(value);
+            }
+        })
+    }
+
+    /// Runs a container of an image whose layer is a module until it ends, after a change to its
+    /// specification.
+    pub(crate) fn run_changed(&self, image: &str, id: &str, change: impl FnOnce(&mut Value)) -> Result<Ended> {
+        self.create(image, id, change)?;
         let ended = ended(self.ctr(["tasks", "start", id]).output()?);
         self.remove(id);
         ended
+    }
+
+    /// Creates a container of an image whose layer is a module, as `ctr run` does from 1.6.25 on.
+    pub(crate) fn create(&self, image: &str, id: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let mut spec: Value = serde_json::from_str(&self.ctr_output(["oci", "spec"])?)?;
+        spec["process"]["args"] = serde_json::json!([format!("/{image}.wasm")]);
+        spec["root"] = serde_json::json!({"path": "rootfs"});
+        spec["linux"]["cgroupsPath"] = serde_json::json!(format!("/{NAMESPACE}/{id}"));
+        change(&mut spec);
+        self.ctr_output(["snapshots", "prepare", id, ""])?;
+        create(&self.address(), image, id, &spec)
     }
 
     /// Removes a container, in whatever state it is.
@@ -199,10 +239,12 @@ impl Drop for Node {
         tasks.lines().for_each(|id| self.remove(id));
         let _ = self.containerd.kill();
         let _ = self.containerd.wait();
+        // Where there is no mount, there is nothing to do.
+        let _ = unmount(self.path().join("root"), UnmountFlags::DETACH);
     }
 }
 
-fn create(address: &Path, image: &str, id: &str, spec: &serde_json::Value) -> Result<()> {
+fn create(address: &Path, image: &str, id: &str, spec: &Value) -> Result<()> {
     use containerd_client::services::v1::containers_client::ContainersClient;
     use containerd_client::services::v1::{Container, CreateContainerRequest, container::Runtime};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
