@@ -38,13 +38,15 @@ pub(super) struct Attribution {
     /// The pages in the order in which they were written. It has room for all of them, because a
     /// signal handler cannot allocate.
     log: Vec<(Page, Writer)>,
+    /// How many pages were write-protected in this run: so many there may be in the log.
+    protected: usize,
 }
 
 impl Attribution {
     pub(super) fn new(find_writer: FindWriter) -> Self {
         let words = (SLOT_SIZE as usize / page_size()).div_ceil(64);
         let written = vec![0; words].into_boxed_slice();
-        Self { find_writer, active: false, complete: false, written, log: Vec::new() }
+        Self { find_writer, active: false, complete: false, written, log: Vec::new(), protected: 0 }
     }
 
     /// Write-protects everything but the head of a clean slot that carries `image`, for a new run.
@@ -59,7 +61,7 @@ impl Attribution {
         for (page, _) in self.log.drain(..) {
             self.written[page as usize / 64] = 0;
         }
-        (self.active, self.complete) = (true, true);
+        (self.active, self.complete, self.protected) = (true, true, 0);
         for range in image.protectable() {
             // SAFETY: the caller's promise.
             if unsafe { self.protect(space, range) }.is_err() {
@@ -77,7 +79,8 @@ impl Attribution {
     /// # Safety
     /// The range must be inside the slot, and nobody may hold a reference into it.
     pub(super) unsafe fn protect(&mut self, space: &Reservation, range: Range<usize>) -> Result<()> {
-        self.log.reserve(range.len() / page_size());
+        self.protected += range.len() / page_size();
+        self.log.reserve(self.protected - self.log.len());
         // SAFETY: the caller's promise.
         unsafe { space.protect(range, Access::Read) }
     }
@@ -121,6 +124,8 @@ impl Attribution {
                 if self.log.len() < self.log.capacity() {
                     self.written[page as usize / 64] |= bit;
                     self.log.push((page, writer));
+                } else {
+                    self.complete = false;
                 }
                 noted = true;
             }

@@ -198,7 +198,8 @@ impl SlotView<'_> {
                     kind: if kind == Some(pagemap::Kind::Private) { self.private(piece.start) } else { named(kind) },
                     hot: self.hot.is_some_and(|hot| hot.covers(&piece)),
                     grown: self.image.is_some_and(|image| to_bytes(&piece).start >= image.memory().end),
-                    writer: writers.get(&piece.start).copied(),
+                    // The host may have asked for a page, and then not written it.
+                    writer: writers.get(&piece.start).copied().filter(|_| kind == Some(pagemap::Kind::Private)),
                 };
                 push(&mut runs, run);
             }
