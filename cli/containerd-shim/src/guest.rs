@@ -4,7 +4,7 @@ use crate::artifact;
 use crate::settings;
 use libcontainer::workload::default::DefaultExecutor;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
-use minirt::wasi::{self, DirAccess, I32Exit, WasiCtx, WasiCtxBuilder};
+use minirt::wasi::{self, FsPerms, I32Exit, WasiCtx, WasiCtxBuilder};
 use minirt::{
     Error, ExternType, Linker, Module, Result, Store, StoreLimits, StoreLimitsBuilder, ThrownException, Trap,
     WasmBacktrace, bail,
@@ -205,9 +205,9 @@ fn context(spec: &Spec) -> Result<WasiCtx> {
 ///
 /// `/` itself is not among them, because `/proc` is in it. There a guest would find the memory of
 /// this very process, which keeps it in its sandbox.
-fn directories(spec: &Spec) -> Result<BTreeMap<PathBuf, DirAccess>> {
+fn directories(spec: &Spec) -> Result<BTreeMap<PathBuf, FsPerms>> {
     let read_only = spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
-    let access = if read_only { DirAccess::ReadOnly } else { DirAccess::ReadWrite };
+    let access = if read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
     let mut directories = BTreeMap::new();
     for entry in fs::read_dir("/")? {
         let place = entry?.path();
@@ -229,12 +229,12 @@ fn is_kernels(place: &Path) -> bool {
 
 /// Returns where a mount is, and what the guest may do there, if somebody has put it there for the
 /// guest. All containers have mounts of the kernel, and empty ones.
-fn bind_mount(mount: &Mount) -> Option<(PathBuf, DirAccess)> {
+fn bind_mount(mount: &Mount) -> Option<(PathBuf, FsPerms)> {
     let place = absolute(mount.destination());
     if !is_bind(mount) || is_kernels(&place) || place == Path::new("/") {
         return None;
     }
-    Some((place, if has_option(mount, &["ro", "rro"]) { DirAccess::ReadOnly } else { DirAccess::ReadWrite }))
+    Some((place, if has_option(mount, &["ro", "rro"]) { FsPerms::ReadOnly } else { FsPerms::ReadWrite }))
 }
 
 /// Whether a mount is of a file or directory of the node.
@@ -280,7 +280,7 @@ mod tests {
     use super::{Guest, bind_mount, code};
     use crate::settings::engine;
     use minirt::Error;
-    use minirt::wasi::{DirAccess, I32Exit};
+    use minirt::wasi::{FsPerms, I32Exit};
     use oci_spec::runtime::Mount;
     use std::io::{Seek, Write};
     use std::path::Path;
@@ -313,9 +313,9 @@ mod tests {
     fn mounts_are_directories_unless_they_are_the_kernels() {
         let mount = |json: &str| serde_json::from_str::<Mount>(json).unwrap();
         let data = mount(r#"{"destination": "/data", "type": "bind", "source": "/x", "options": ["rbind", "ro"]}"#);
-        assert_eq!(bind_mount(&data).unwrap().1, DirAccess::ReadOnly);
+        assert_eq!(bind_mount(&data).unwrap().1, FsPerms::ReadOnly);
         let data = mount(r#"{"destination": "/data", "source": "/x", "options": ["bind", "rw"]}"#);
-        assert_eq!(bind_mount(&data).unwrap().1, DirAccess::ReadWrite);
+        assert_eq!(bind_mount(&data).unwrap().1, FsPerms::ReadWrite);
         assert!(bind_mount(&mount(r#"{"destination": "/run", "type": "tmpfs"}"#)).is_none());
         // `/` has `/proc` in it.
         for kernels in ["/proc", "/dev/shm", "/sys/fs/cgroup", "/data/../proc", "//./proc/", "proc", "/", "/data/.."] {

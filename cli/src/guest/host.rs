@@ -9,7 +9,7 @@ use crate::options::grants::EnvVar;
 use crate::options::wasm_options::{self, WasmOption};
 use crate::output::printable;
 use crate::output::report::Report;
-use minirt::wasi::{self, DirAccess, I32Exit, WasiCtx, WasiCtxBuilder};
+use minirt::wasi::{self, FsPerms, I32Exit, WasiCtx, WasiCtxBuilder};
 use minirt::{
     Config, Engine, Error, Instance, InstancePre, Linker, Module, Store, StoreLimits, ThrownException, Trap, Val,
 };
@@ -115,7 +115,7 @@ fn context(builder: &mut WasiCtxBuilder, args: &HostArgs, file: &Path, words: &[
         builder.env(variable.name.as_bytes(), value_of(variable)?.as_bytes());
     }
     for dir in &args.dirs {
-        builder.preopened_dir(&dir.host, &dir.guest, DirAccess::ReadWrite).map_err(|error| {
+        builder.preopened_dir(&dir.host, &dir.guest, FsPerms::ReadWrite).map_err(|error| {
             let what = format!("`{}` cannot be given to the guest as a directory", printable::path(&dir.host));
             let because = error.root_cause().to_string();
             Report::new(what, because, "--dir takes a directory of the host that exists")

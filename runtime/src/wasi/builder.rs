@@ -10,6 +10,7 @@ use super::strings::Strings;
 use anyhow::{Context, Result, ensure};
 use cap_std::fs::Dir;
 use rustix::fs::{Mode, OFlags};
+use std::borrow::Borrow;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,7 +21,7 @@ const DESCRIPTOR_LIMIT: u32 = 1024;
 
 /// The access of a guest to a preopened directory and everything beneath it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DirAccess {
+pub enum FsPerms {
     /// List and read.
     ReadOnly,
     /// All that this process may do.
@@ -92,9 +93,13 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Adds environment variables.
-    pub fn envs<N: AsRef<[u8]>, V: AsRef<[u8]>>(&mut self, pairs: impl IntoIterator<Item = (N, V)>) -> &mut Self {
-        for (name, value) in pairs {
+    /// Adds environment variables: any pairs of names and values, or a slice of them.
+    pub fn envs<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        pairs: impl IntoIterator<Item = impl Borrow<(N, V)>>,
+    ) -> &mut Self {
+        for pair in pairs {
+            let (name, value) = pair.borrow();
             self.env(name, value);
         }
         self
@@ -153,12 +158,12 @@ impl WasiCtxBuilder {
         &mut self,
         host_path: impl AsRef<Path>,
         guest_path: impl Into<String>,
-        access: DirAccess,
+        access: FsPerms,
     ) -> Result<&mut Self> {
         let (host_path, guest_path) = (host_path.as_ref(), guest_path.into());
         let dir = open_dir(host_path)
             .with_context(|| format!("cannot open the directory `{}` for the guest", host_path.display()))?;
-        let writable = access == DirAccess::ReadWrite;
+        let writable = access == FsPerms::ReadWrite;
         self.preopens.push(Descriptor::preopened(dir, guest_path, writable));
         Ok(self)
     }

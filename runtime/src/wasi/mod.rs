@@ -2,7 +2,7 @@
 //! `wasi_snapshot_preview1`.
 //!
 //! ```no_run
-//! use minirt::wasi::{DirAccess, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};
+//! use minirt::wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};
 //! use minirt::{Engine, Linker, Module, Store};
 //!
 //! let engine = Engine::default();
@@ -11,7 +11,7 @@
 //! add_to_linker(&mut linker, |ctx| ctx)?;
 //!
 //! let mut wasi = WasiCtxBuilder::new();
-//! wasi.arg("program").inherit_stdio().preopened_dir("data", "/data", DirAccess::ReadOnly)?;
+//! wasi.arg("program").inherit_stdio().preopened_dir("data", "/data", FsPerms::ReadOnly)?;
 //! let mut store = Store::new(&engine, wasi.build()?);
 //! let instance = linker.instantiate(&mut store, &module)?;
 //! let result = instance.get_typed_func::<(), ()>(&mut store, "_start")?.call(&mut store, ());
@@ -70,7 +70,7 @@ mod builder;
 mod link;
 pub mod p1;
 
-pub use builder::{DirAccess, WasiCtxBuilder};
+pub use builder::{FsPerms, WasiCtxBuilder};
 pub use ctx::WasiCtx;
 pub use exit::I32Exit;
 pub use link::add_to_linker;

@@ -5,7 +5,7 @@
 //! table of cases says.
 
 use crate::common::engines;
-use minirt::wasi::{self, DirAccess, I32Exit, Input, Output, OutputBuffer, WasiCtx, WasiCtxBuilder};
+use minirt::wasi::{self, FsPerms, I32Exit, Input, Output, OutputBuffer, WasiCtx, WasiCtxBuilder};
 use minirt::{Engine, Instance, Linker, Module, Store};
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ impl Case {
         let mut builder = WasiCtxBuilder::new();
         builder.arg(&self.guest).args(&self.arguments).stdin(Input::Bytes(self.stdin.clone()));
         builder.stdout(Output::Buffer(out.clone())).stderr(Output::Buffer(out.clone()));
-        builder.preopened_dir(&self.folder, ".", DirAccess::ReadOnly).unwrap();
+        builder.preopened_dir(&self.folder, ".", FsPerms::ReadOnly).unwrap();
         (builder.build().unwrap(), out)
     }
 

@@ -1,14 +1,14 @@
 //! Directories: listing, making, renaming, linking, times.
 
 use crate::program::*;
-use minirt::wasi::DirAccess;
+use minirt::wasi::FsPerms;
 use std::fs;
 use tempfile::TempDir;
 
 #[test]
 fn a_directory_is_no_file() {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let fd = p.open(3, ".", DIRECTORY, DIR | FD_READ).unwrap();
     let (filetype, flags, own, _) = p.fdstat(fd);
     assert_eq!((filetype, flags, own & (FD_SEEK | FD_READ | FD_WRITE)), (3, 0, 0));
@@ -37,7 +37,7 @@ fn a_listing_has_inodes_as_stat_gives_them_and_can_go_on() {
     for i in 0..50 {
         fs::write(dir.path().join(format!("file {i}")), "").unwrap();
     }
-    let mut p = Program::in_dir(&dir, DirAccess::ReadOnly);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadOnly);
     let (mut entries, mut cookie) = (Vec::new(), 0);
     loop {
         let (some, next) = p.list(3, 200, cookie).unwrap();
@@ -56,7 +56,7 @@ fn a_listing_has_inodes_as_stat_gives_them_and_can_go_on() {
     assert_eq!(p.list(3, 200, -1).err(), Some(INVAL));
     // A buffer that is not filled says that this was all.
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadOnly);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadOnly);
     assert_eq!((p.list(3, 100, 0).unwrap().0.len(), p.u32(OUT)), (2, 51));
     assert_eq!((p.list(3, 30, 0).unwrap().0.len(), p.u32(OUT)), (1, 30));
 }
@@ -64,7 +64,7 @@ fn a_listing_has_inodes_as_stat_gives_them_and_can_go_on() {
 #[test]
 fn directories_are_made_and_removed_with_and_without_a_slash() {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     for name in ["sub", "sub/"] {
         assert_eq!(p.path("path_create_directory", 3, name, &[]), 0);
         assert_eq!(p.path("path_create_directory", 3, "sub", &[]), EXIST);
@@ -84,7 +84,7 @@ fn directories_are_made_and_removed_with_and_without_a_slash() {
 #[test]
 fn renaming_is_as_on_linux() {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     for name in ["full", "empty"] {
         fs::create_dir(dir.path().join(name)).unwrap();
     }
@@ -105,7 +105,7 @@ fn links_are_made_to_files_but_not_to_directories() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "data").unwrap();
     fs::create_dir(dir.path().join("sub")).unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     assert_eq!(p.link(3, 0, "file", 3, "sub/link"), 0);
     assert_eq!(fs::read(dir.path().join("sub/link")).unwrap(), b"data");
     assert_eq!((p.link(3, 0, "file", 3, "file"), p.link(3, 0, "file", 3, "sub")), (EXIST, EXIST));
@@ -117,7 +117,7 @@ fn links_are_made_to_files_but_not_to_directories() {
 fn symbolic_links_are_followed_only_when_asked() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "data").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     assert_eq!((p.symlink("file", 3, "link"), p.symlink("loop", 3, "loop"), p.symlink(".", 3, "dir")), (0, 0, 0));
     assert_eq!((p.symlink("none", 3, "dangling"), p.symlink("file", 3, "link")), (0, EXIST));
     assert_eq!((p.stat("link", 0).unwrap().0, p.stat("link", FOLLOW).unwrap().0), (7, 4));
@@ -142,7 +142,7 @@ fn symbolic_links_are_followed_only_when_asked() {
 fn times_are_set_on_the_link_or_what_it_points_to() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "data").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     assert_eq!(p.symlink("file", 3, "link"), 0);
     assert_eq!(p.set_times("link", 0, [1, 1_000_000_002], 5), 0);
     let before = p.stat("file", 0).unwrap().2;

@@ -3,7 +3,7 @@
 
 use crate::common::{Random, can_forbid, forbid, number_from_environment};
 use crate::program::*;
-use minirt::wasi::{DirAccess, WasiCtxBuilder};
+use minirt::wasi::{FsPerms, WasiCtxBuilder};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -259,7 +259,7 @@ fn no_path_of_a_whole_grammar_leads_out_of_a_directory_with_any_function() {
     let passed_over = passed_over();
     let world = World::new();
     let mut wasi = WasiCtxBuilder::new();
-    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", DirAccess::ReadWrite).unwrap());
+    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", FsPerms::ReadWrite).unwrap());
     let paths = paths(&world);
     assert!(paths.len() > 5_000, "{} paths", paths.len());
     for path in paths.into_iter().step_by(passed_over + 1) {
@@ -326,7 +326,7 @@ fn no_race_with_a_host_that_swaps_directories_for_links_leads_out() {
     fs::write(swapped.join("x"), "inside").unwrap();
     symlink(world.outside(), &other).unwrap();
     let mut wasi = WasiCtxBuilder::new();
-    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", DirAccess::ReadWrite).unwrap());
+    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", FsPerms::ReadWrite).unwrap());
     let (over, mut counts) = (AtomicBool::new(false), [0; 2]);
     std::thread::scope(|scope| {
         let swaps = scope.spawn(|| {
@@ -365,7 +365,7 @@ fn no_random_path_leads_out_while_the_host_swaps_directories_for_links() {
     let mut random = Random(number_from_environment("MINIRT_SEED").unwrap_or(22));
     let world = World::new();
     let mut wasi = WasiCtxBuilder::new();
-    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", DirAccess::ReadWrite).unwrap());
+    let mut p = Program::new(wasi.preopened_dir(world.inside(), "/", FsPerms::ReadWrite).unwrap());
     // The host swaps while nobody looks at the tree.
     let (over, looking) = (AtomicBool::new(false), Mutex::new(()));
     std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! Files: their contents, sizes, rights, flags and descriptors.
 
 use crate::program::*;
-use minirt::wasi::{DirAccess, WasiCtxBuilder};
+use minirt::wasi::{FsPerms, WasiCtxBuilder};
 use std::fs;
 use tempfile::TempDir;
 
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 fn preopens_begin_at_3_under_the_guest_s_names() {
     let dir = TempDir::new().unwrap();
     let mut wasi = WasiCtxBuilder::new();
-    wasi.preopened_dir(dir.path(), "/data", DirAccess::ReadOnly).unwrap();
-    wasi.preopened_dir(dir.path(), "b", DirAccess::ReadWrite).unwrap();
+    wasi.preopened_dir(dir.path(), "/data", FsPerms::ReadOnly).unwrap();
+    wasi.preopened_dir(dir.path(), "b", FsPerms::ReadWrite).unwrap();
     let mut p = Program::new(&mut wasi);
     for (fd, name) in [(3, "/data"), (4, "b")] {
         assert_eq!(p.call("fd_prestat_get", &[fd.into(), OUT.into()]), 0);
@@ -29,7 +29,7 @@ fn preopens_begin_at_3_under_the_guest_s_names() {
 #[test]
 fn a_file_is_made_written_and_read_back() {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let fd = p.open(3, "file", CREAT | EXCL, READ_WRITE).unwrap();
     assert_eq!(p.open(3, "file", CREAT | EXCL, READ_WRITE), Err(EXIST));
     assert_eq!(p.write(fd, b"0123456789"), Ok(10));
@@ -51,7 +51,7 @@ fn a_file_is_made_written_and_read_back() {
 fn sizes_are_set_only_with_the_right_to() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "0123456789").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let fd = p.open(3, "file", 0, READ).unwrap();
     assert_eq!(p.call("fd_filestat_set_size", &[fd.into(), 0_i64.into()]), NOTCAPABLE);
     assert_eq!(p.call("fd_allocate", &[fd.into(), 0_i64.into(), 20_i64.into()]), NOTCAPABLE);
@@ -68,7 +68,7 @@ fn sizes_are_set_only_with_the_right_to() {
 fn reading_and_writing_take_the_rights_that_were_asked_for() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "data").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let reader = p.open(3, "file", 0, FD_READ).unwrap();
     let writer = p.open(3, "file", 0, FD_WRITE).unwrap();
     assert_eq!((p.fdstat(reader).2, p.fdstat(writer).2), (FD_READ, FD_WRITE));
@@ -80,7 +80,7 @@ fn reading_and_writing_take_the_rights_that_were_asked_for() {
 #[test]
 fn rights_can_be_given_up_but_not_gained() {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let fd = p.open(3, "file", CREAT, FD_READ | FD_WRITE | FD_SEEK | FD_TELL).unwrap();
     let set = |p: &mut Program, fd: i32, own: i64, inherited: i64| {
         p.call("fd_fdstat_set_rights", &[fd.into(), own.into(), inherited.into()])
@@ -102,7 +102,7 @@ fn a_read_only_directory_cannot_be_changed_in_any_way() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "data").unwrap();
     fs::create_dir(dir.path().join("sub")).unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadOnly);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadOnly);
     let sub = p.open(3, "sub", DIRECTORY, DIR).unwrap();
     for fd in [3, sub] {
         for (oflags, rights) in [(CREAT, 0), (TRUNC, 0), (0, FD_WRITE), (CREAT | TRUNC, FD_WRITE)] {
@@ -132,8 +132,8 @@ fn a_file_cannot_be_linked_or_moved_out_of_a_read_only_directory() {
     let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     fs::write(from.path().join("file"), "data").unwrap();
     let mut wasi = WasiCtxBuilder::new();
-    wasi.preopened_dir(from.path(), "/from", DirAccess::ReadOnly).unwrap();
-    wasi.preopened_dir(to.path(), "/to", DirAccess::ReadWrite).unwrap();
+    wasi.preopened_dir(from.path(), "/from", FsPerms::ReadOnly).unwrap();
+    wasi.preopened_dir(to.path(), "/to", FsPerms::ReadWrite).unwrap();
     let mut p = Program::new(&mut wasi);
     assert_eq!((p.link(3, 0, "file", 4, "file"), p.rename(3, "file", 4, "file")), (NOTCAPABLE, NOTCAPABLE));
     assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
@@ -144,7 +144,7 @@ fn appending_is_a_flag_that_can_be_switched() {
     const APPEND: i32 = 1;
     const SYNC: i32 = 16;
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let fd = p.open_as(3, "file", FOLLOW, CREAT | TRUNC, READ_WRITE, APPEND | SYNC).unwrap();
     assert_eq!(p.fdstat(fd).1, 17);
     assert_eq!((p.write(fd, b"ab"), p.seek(fd, 0, 0), p.write(fd, b"cd")), (Ok(2), Ok(0), Ok(2)));
@@ -163,7 +163,7 @@ fn a_file_that_may_only_be_read_can_be_opened_with_creat() {
     let mut permissions = fs::metadata(&path).unwrap().permissions();
     permissions.set_readonly(true);
     fs::set_permissions(&path, permissions).unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     for follow in [0, FOLLOW] {
         let fd = p.open_as(3, "file", follow, CREAT, READ, 0).unwrap();
         assert_eq!(p.read(fd, 9), Ok(b"data".into()));
@@ -177,7 +177,7 @@ fn renumbering_closes_what_it_overwrites() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("a"), "a").unwrap();
     fs::write(dir.path().join("b"), "b").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let (a, b) = (p.open(3, "a", 0, READ).unwrap(), p.open(3, "b", 0, READ).unwrap());
     assert_eq!(open_in(dir.path()), 3);
     let renumber = |p: &mut Program, from: i32, to: i32| p.call("fd_renumber", &[from.into(), to.into()]);
@@ -195,7 +195,7 @@ fn renumbering_closes_what_it_overwrites() {
 fn a_full_table_refuses_before_anything_is_made() {
     let dir = TempDir::new().unwrap();
     let mut wasi = WasiCtxBuilder::new();
-    wasi.max_descriptors(5).preopened_dir(dir.path(), "/", DirAccess::ReadWrite).unwrap();
+    wasi.max_descriptors(5).preopened_dir(dir.path(), "/", FsPerms::ReadWrite).unwrap();
     let mut p = Program::new(&mut wasi);
     assert_eq!((p.open(3, "a", CREAT, READ), p.open(3, "b", CREAT, READ)), (Ok(4), Err(MFILE)));
     assert!(!dir.path().join("b").exists());
@@ -206,7 +206,7 @@ fn a_full_table_refuses_before_anything_is_made() {
 fn opening_and_closing_leaks_nothing() {
     let dir = TempDir::new().unwrap();
     fs::create_dir_all(dir.path().join("sub/sub")).unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     for _ in 0..100 {
         let fd = p.open(3, "sub/sub/file", CREAT, READ_WRITE).unwrap();
         assert_eq!(p.open(3, "sub/sub/file", DIRECTORY, 0), Err(NOTDIR));

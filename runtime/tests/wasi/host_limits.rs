@@ -3,7 +3,7 @@
 
 use crate::child::passes;
 use crate::program::*;
-use minirt::wasi::{DirAccess, WasiCtx, WasiCtxBuilder, add_to_linker};
+use minirt::wasi::{FsPerms, WasiCtx, WasiCtxBuilder, add_to_linker};
 use minirt::{Config, Engine, Linker, Module, Store, Trap};
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -27,7 +27,7 @@ fn limit_file_size(bytes: u64) {
 fn a_file_that_would_exceed_the_limit_of_the_process_is_too_big_and_nobody_dies() {
     passes(a_file_that_would_exceed_the_limit_of_the_process_is_too_big_and_nobody_dies, "limit", |_| {
         let dir = TempDir::new().unwrap();
-        let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+        let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
         let fd = p.open(3, "file", CREAT, READ_WRITE).unwrap();
         limit_file_size(8192);
         assert_eq!(p.seek(fd, 8190, 0), Ok(8190));
@@ -97,7 +97,7 @@ fn many_buffers(p: &mut Program, lens: &[u32]) -> i32 {
 #[test]
 fn more_buffers_than_the_host_takes_at_once_are_transferred_in_part_or_whole() {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let fd = p.open(3, "file", CREAT, READ_WRITE).unwrap();
     let bytes: Vec<u8> = (0..1300 * 3).map(|i| (i % 251) as u8).collect();
     p.put(BYTES, &bytes);
@@ -147,7 +147,7 @@ fn a_transfer_of_several_pieces_goes_on_where_the_last_one_ended() {
     let mut linker: Linker<WasiCtx> = Linker::new(&engine);
     add_to_linker(&mut linker, |ctx| ctx).unwrap();
     let mut wasi = WasiCtxBuilder::new();
-    wasi.preopened_dir(dir.path(), "/", DirAccess::ReadWrite).unwrap();
+    wasi.preopened_dir(dir.path(), "/", FsPerms::ReadWrite).unwrap();
     let mut store = Store::new(&engine, wasi.build().unwrap());
     let instance = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();
     let call = |store: &mut Store<WasiCtx>, name: &str| {
@@ -172,7 +172,7 @@ fn a_transfer_of_several_pieces_goes_on_where_the_last_one_ended() {
 fn writing_at_an_offset_does_so_also_if_the_descriptor_appends() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "0123456789").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let fd = p.open(3, "file", 0, READ_WRITE).unwrap();
     assert_eq!(p.call("fd_fdstat_set_flags", &[fd.into(), APPEND.into()]), 0);
     p.put(BYTES, b"AB");
@@ -186,7 +186,7 @@ fn writing_at_an_offset_does_so_also_if_the_descriptor_appends() {
 fn the_number_of_a_closed_standard_stream_is_not_the_next_files() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     assert_eq!(p.close(1), 0);
     let first = p.open(3, "file", 0, READ_WRITE).unwrap();
     let second = p.open(3, "file", 0, READ_WRITE).unwrap();
@@ -211,7 +211,7 @@ fn interrupted(dir: &TempDir, call: &str) -> Duration {
     let mut linker: Linker<WasiCtx> = Linker::new(&engine);
     add_to_linker(&mut linker, |ctx| ctx).unwrap();
     let mut wasi = WasiCtxBuilder::new();
-    wasi.preopened_dir(dir.path(), "/", DirAccess::ReadWrite).unwrap();
+    wasi.preopened_dir(dir.path(), "/", FsPerms::ReadWrite).unwrap();
     let mut store = Store::new(&engine, wasi.build().unwrap());
     store.set_epoch_deadline(1);
     let instance = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::program::*;
 use minirt::Val;
-use minirt::wasi::{DirAccess, WasiCtxBuilder};
+use minirt::wasi::{FsPerms, WasiCtxBuilder};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ fn beside_a_secret() -> TempDir {
 fn no_path_leads_out_of_a_directory() {
     let dir = beside_a_secret();
     let mut wasi = WasiCtxBuilder::new();
-    wasi.preopened_dir(dir.path().join("guest"), "/", DirAccess::ReadWrite).unwrap();
+    wasi.preopened_dir(dir.path().join("guest"), "/", FsPerms::ReadWrite).unwrap();
     let mut p = Program::new(&mut wasi);
     let absolute = dir.path().join("secret").display().to_string();
     let outside =
@@ -81,7 +81,7 @@ fn a_guest_that_sees_all_files_cannot_open_the_memory_of_this_process() {
         }
     };
     let mut wasi = WasiCtxBuilder::new();
-    wasi.preopened_dir("/", "/", DirAccess::ReadWrite).unwrap();
+    wasi.preopened_dir("/", "/", FsPerms::ReadWrite).unwrap();
     let mut p = Program::new(&mut wasi);
     for file in ["mem", "pagemap", "maps", "environ", "clear_refs"] {
         let rights = if file == "clear_refs" { READ_WRITE & !FD_READ } else { READ };
@@ -99,7 +99,7 @@ fn a_guest_that_sees_all_files_cannot_open_the_memory_of_this_process() {
 #[test]
 fn a_guest_in_the_directory_of_a_process_cannot_open_its_memory() {
     let mut wasi = WasiCtxBuilder::new();
-    wasi.preopened_dir("/proc/self", "/", DirAccess::ReadWrite).unwrap();
+    wasi.preopened_dir("/proc/self", "/", FsPerms::ReadWrite).unwrap();
     let mut p = Program::new(&mut wasi);
     assert_eq!((p.open(3, "mem", 0, READ), p.open(3, "mem", 0, READ_WRITE)), (Err(ACCES), Err(ACCES)));
     let task = p.open(3, "task", DIRECTORY, DIR).unwrap();
@@ -110,7 +110,7 @@ fn a_guest_in_the_directory_of_a_process_cannot_open_its_memory() {
 #[test]
 fn bad_paths_have_errors_of_their_own() {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     assert_eq!((p.open(3, "", 0, 0), p.open(3, "a\0b", CREAT, 0)), (Err(NOENT), Err(INVAL)));
     assert_eq!(p.open(3, &"x".repeat(256), 0, 0), Err(NAMETOOLONG));
     assert_eq!(p.open(3, &"x/".repeat(2048), 0, 0), Err(NAMETOOLONG));
@@ -122,7 +122,7 @@ fn bad_paths_have_errors_of_their_own() {
 #[test]
 fn every_pointer_is_checked() {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     fs::write(dir.path().join("file"), "data").unwrap();
     let fd = p.open(3, "file", 0, READ_WRITE).unwrap();
     for end in [MEMORY as i32 - 3, -4, -1] {
@@ -151,7 +151,7 @@ fn every_pointer_is_checked() {
 fn buffers_outside_the_memory_are_a_fault_and_overlapping_ones_are_not() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "0123456789").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     let fd = p.open(3, "file", 0, READ_WRITE).unwrap();
     p.buffers(&[4, MEMORY]);
     assert_eq!((p.io("fd_read", fd, 2, None), p.io("fd_write", fd, 2, None)), (Err(FAULT), Err(FAULT)));
@@ -170,7 +170,7 @@ fn buffers_outside_the_memory_are_a_fault_and_overlapping_ones_are_not() {
 fn whatever_a_guest_passes_the_host_does_not_panic() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "data").unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadOnly);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadOnly);
     p.put(PATH, b"file");
     let mut seed = 1_u64;
     let mut random = move || {

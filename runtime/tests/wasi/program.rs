@@ -1,7 +1,7 @@
 //! The guest of these tests: it forwards, so that a test is the program, with the guest's memory as
 //! its own.
 
-use minirt::wasi::{DirAccess, WasiCtx, WasiCtxBuilder, add_to_linker};
+use minirt::wasi::{FsPerms, WasiCtx, WasiCtxBuilder, add_to_linker};
 use minirt::{Engine, Instance, Linker, Memory, Module, Store, Val};
 use std::fs;
 use std::path::Path;
@@ -145,7 +145,7 @@ impl Program {
     }
 
     /// Returns a program with a directory of the host as `/`, descriptor 3.
-    pub(crate) fn in_dir(dir: &TempDir, access: DirAccess) -> Self {
+    pub(crate) fn in_dir(dir: &TempDir, access: FsPerms) -> Self {
         Self::new(WasiCtxBuilder::new().preopened_dir(dir.path(), "/", access).unwrap())
     }
 

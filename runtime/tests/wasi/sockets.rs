@@ -1,7 +1,7 @@
 //! Sockets that the embedder gives.
 
 use crate::program::*;
-use minirt::wasi::{DirAccess, WasiCtxBuilder};
+use minirt::wasi::{FsPerms, WasiCtxBuilder};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -41,7 +41,7 @@ fn a_guest_accepts_receives_sends_and_ends_connections() {
     let address = listener.local_addr().unwrap();
     let dir = TempDir::new().unwrap();
     let mut wasi = WasiCtxBuilder::new();
-    wasi.socket(listener).unwrap().preopened_dir(dir.path(), "/", DirAccess::ReadOnly).unwrap();
+    wasi.socket(listener).unwrap().preopened_dir(dir.path(), "/", FsPerms::ReadOnly).unwrap();
     let mut p = Program::new(&mut wasi);
     // Directories come first, so that a guest finds them.
     assert_eq!((p.fdstat(3).0, p.fdstat(4).0), (3, 6));

@@ -1,7 +1,7 @@
 //! Arguments, environment, exit codes, and standard streams.
 
 use crate::program::*;
-use minirt::wasi::{DirAccess, I32Exit, Input, Output, OutputBuffer, WasiCtx, WasiCtxBuilder, add_to_linker};
+use minirt::wasi::{FsPerms, I32Exit, Input, Output, OutputBuffer, WasiCtx, WasiCtxBuilder, add_to_linker};
 use minirt::{Engine, Linker, Module, Store, Val};
 
 #[test]
@@ -43,7 +43,7 @@ fn a_guest_without_an_exported_memory_is_told_so() {
 
 #[test]
 fn what_cannot_be_given_is_refused_with_a_reason() {
-    let error = WasiCtxBuilder::new().preopened_dir("/no/such/place", "/", DirAccess::ReadOnly).unwrap_err();
+    let error = WasiCtxBuilder::new().preopened_dir("/no/such/place", "/", FsPerms::ReadOnly).unwrap_err();
     assert!(format!("{error:#}").starts_with("cannot open the directory `/no/such/place` for the guest: "));
     let error = WasiCtxBuilder::new().arg("a\0b").build().unwrap_err();
     assert!(error.to_string().contains("arguments hold a NUL"), "{error}");

@@ -2,7 +2,7 @@
 //! sequences of calls, since an error that one call must have may depend on what went before.
 
 use crate::program::*;
-use minirt::wasi::DirAccess;
+use minirt::wasi::FsPerms;
 use tempfile::TempDir;
 
 const APPEND: i32 = 1;
@@ -15,7 +15,7 @@ const FD_FILESTAT_SET_SIZE: i64 = 1 << 22;
 /// the suite.
 fn in_own_directory() -> (TempDir, Program, i32) {
     let dir = TempDir::new().unwrap();
-    let mut p = Program::in_dir(&dir, DirAccess::ReadWrite);
+    let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
     assert_eq!(p.path("path_create_directory", 3, "own.cleanup", &[]), 0);
     let own = p.open_as(3, "own.cleanup", 0, DIRECTORY, DIR, 0).unwrap();
     (dir, p, own)

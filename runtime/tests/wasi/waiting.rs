@@ -1,7 +1,7 @@
 //! Clocks, randomness, and waiting.
 
 use crate::program::*;
-use minirt::wasi::{DirAccess, Input, WasiCtxBuilder};
+use minirt::wasi::{FsPerms, Input, WasiCtxBuilder};
 use std::fs;
 use tempfile::TempDir;
 
@@ -50,7 +50,7 @@ fn what_is_ready_ends_a_wait_at_once() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "data").unwrap();
     let mut wasi = WasiCtxBuilder::new();
-    wasi.stdin(Input::Bytes(b"input".to_vec())).preopened_dir(dir.path(), "/", DirAccess::ReadOnly).unwrap();
+    wasi.stdin(Input::Bytes(b"input".to_vec())).preopened_dir(dir.path(), "/", FsPerms::ReadOnly).unwrap();
     let mut p = Program::new(&mut wasi);
     let fd = p.open(3, "file", 0, READ).unwrap() as u8;
     let never = clock_subscription(1, 1, u64::MAX, false);

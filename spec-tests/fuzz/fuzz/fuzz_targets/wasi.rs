@@ -9,7 +9,7 @@ mod program;
 
 use libfuzzer_sys::arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
-use minirt::wasi::{DirAccess, Output, OutputBuffer, WasiCtx, WasiCtxBuilder, add_to_linker};
+use minirt::wasi::{FsPerms, Output, OutputBuffer, WasiCtx, WasiCtxBuilder, add_to_linker};
 use minirt::{Config, Engine, InstancePre, Linker, Module, Store, Val};
 use std::fs;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ fuzz_target!(|bytes: &[u8]| {
         .stdout(Output::Buffer(output.clone()))
         .stderr(Output::Buffer(output))
         .max_descriptors(20);
-    let ctx = wasi.preopened_dir(&inside, "/", DirAccess::ReadWrite).and_then(|wasi| wasi.build()).expect("a context");
+    let ctx = wasi.preopened_dir(&inside, "/", FsPerms::ReadWrite).and_then(|wasi| wasi.build()).expect("a context");
     let mut store = Store::new(world.pre.module().engine(), ctx);
     store.set_epoch_deadline(2);
     let it = world.pre.instantiate(&mut store).expect("an instance");
