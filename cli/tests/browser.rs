@@ -135,20 +135,28 @@ fn a_browser_shows_the_pages_that_the_library_counts() {
         told.push(document.getElementById('number').textContent);
         told.push(later.children[0].getAttribute('class'));
         document.getElementById('told').textContent = told.join('\\n');";
-    let expected = "memory 0, page 0, at 0x00000000: own, equal to the image; first written by same
+    let expected = "memory 0, page 0, at 0x00000000: private, equal to the image; first written by same
 memory 0, page 3, at 0x00003000: zeros
-memory 0, page 5, at 0x00005000: own, changed; first written by one
-memory 0, page 10, at 0x0000a000: own, changed; first written by four
+memory 0, page 5, at 0x00005000: private, changed; first written by one
+memory 0, page 10, at 0x0000a000: private, changed; first written by four
 memory 0, page 32, at 0x00020000: grown, written; first written by grown
 true
-state, page 0, at 0x00000000: own, changed
-memory 0, page 0, at 0x00000000: own, equal to the image; first written by same
+state, page 0, at 0x00000000: private, changed
+memory 0, page 0, at 0x00000000: private, equal to the image; first written by same
 memory 0, page 47, at 0x0002f000: grown, zeros
 false
 image
 8
 hot-equal";
     assert_eq!(told(&browser, "guests/writers.wat", &["--invoke", "run"], point), expected);
+
+    // A cell of many pages names all that wrote them.
+    let point = "const memory = document.querySelectorAll('svg.stage')[2].querySelectorAll('g[data-cells]')[1];
+        memory.children[0].dispatchEvent(new PointerEvent('pointerover', { bubbles: true }));
+        document.getElementById('told').textContent = document.getElementById('about').textContent;";
+    let expected = "memory 0, pages 0 to 511, at 0x00000000: private, changed; \
+                    first written by twin (function 0 of crowded), twin (function 1 of crowded)";
+    assert_eq!(told(&browser, "guests/crowded.wat", &[], point), expected);
 
     // Names cannot break out.
     let title = "document.getElementById('told').textContent = document.querySelectorAll('script').length;";

@@ -9,11 +9,12 @@ use crate::options::args::ShowArgs;
 use crate::output::artifact_file;
 use crate::output::printable;
 use crate::output::report::{Report, note, print_styled};
+use crate::show::class::Region;
 use crate::show::facts::Facts;
 use crate::show::life::{BeforeEnd, Life, Subject};
 use crate::show::writers::Writers;
 use crate::show::{advice, class, costs, page, text};
-use minirt::Config;
+use minirt::{Config, RegionKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ impl Output {
             (Some(out), _) => write(out, &page::page(facts)),
             (None, Some(out)) => write(out, &page::picture(facts)),
             (None, None) => {
-                let width = self.width.or_else(terminal_width).unwrap_or(80).max(60);
+                let width = self.width.or_else(columns).or_else(terminal_width).unwrap_or(80).max(60);
                 print_styled(&text::text(facts, width.into(), self.times))
             }
         }
@@ -89,6 +90,10 @@ fn watch(args: &ShowArgs, output: &Output) -> Result<(Facts, Option<Outcome>), O
         let during: Vec<String> = life.stages.iter().map(|stage| stage.after.clone()).collect();
         Writers::of(&during.into_iter().zip(&life.maps).collect::<Vec<_>>())
     };
+    let mut image = image;
+    let state = lives.iter().flat_map(|life: &Life| &life.stages).flat_map(|stage| &stage.regions);
+    let state = state.filter(|region| region.kind == RegionKind::State);
+    class::add_room(&mut image, state.map(Region::accessible).max().unwrap_or(0));
     let why = costs::why(chosen, &lives);
     let end = lives.last_mut().and_then(|life| life.end.take());
     let measured = !args.no_times && end.is_none();
@@ -98,7 +103,7 @@ fn watch(args: &ShowArgs, output: &Output) -> Result<(Facts, Option<Outcome>), O
         Outcome::Exit(code) => format!("The guest exited with the code {code}."),
         Outcome::Report(report) => report.plain(),
     });
-    Ok((Facts { lives, writers, chosen, why, costs, advice, ended, ..until_now }, end))
+    Ok((Facts { image, lives, writers, chosen, why, costs, advice, ended, ..until_now }, end))
 }
 
 /// Shows what was seen of a guest that cannot be stopped.
@@ -118,6 +123,11 @@ fn write(out: &Path, text: &str) -> Result<(), Report> {
         let what = format!("`{}` cannot be written", printable::path(out));
         Report::new(what, error.to_string(), "name a file in a folder that exists and that you can write to")
     })
+}
+
+/// Returns the width that a user sets for all programs.
+fn columns() -> Option<u16> {
+    std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0)
 }
 
 fn terminal_width() -> Option<u16> {

@@ -173,7 +173,7 @@ fn count(number: usize) -> String {
 /// Returns the command that calls a function.
 fn example(file: &Path, name: &str, ty: &FuncType, module: &Module) -> String {
     const MOST: usize = 16;
-    let (name, file) = (printable::name(name), printable::path(file));
+    let (name, file) = (printable::word(&printable::name(name)), printable::word(&printable::path(file)));
     let placeholders: String =
         ty.params().iter().take(MOST).map(|ty| format!(" <{}>", type_name(ty, Some(module)))).collect();
     let more = if ty.params().len() > MOST { " ..." } else { "" };

@@ -37,6 +37,6 @@ fn define(module: &str, name: &str) -> String {
     if module.starts_with("wasi") {
         return "it was built for another WASI than preview 1: build it for wasm32-wasip1".to_owned();
     }
-    let (module, name) = (printable::name(module), printable::name(name));
+    let (module, name) = (printable::word(&printable::name(module)), printable::name(name));
     format!("put --preload {module}=FILE before it, where FILE is a module that exports `{name}`")
 }

@@ -20,25 +20,27 @@ pub(crate) struct Timer {
     _running: Sender<()>,
 }
 
-/// Starts the clock for all code of an engine, which this thread will run. Messages name the guest
-/// `who`. `before_end` gets the message before the process ends, if the guest does not.
+/// Starts the clock for all code of an engine, which this thread will run. `looks` says whether that
+/// code looks at the epoch. Messages name the guest `who`. `before_end` gets the message before the process ends, if the guest does not.
 ///
 /// # Errors
 /// Returns an error if no thread can be started.
 pub(crate) fn start(
     engine: &Engine,
+    looks: bool,
     who: &str,
     time: Duration,
     before_end: impl FnOnce(&Report) + Send + 'static,
 ) -> std::io::Result<Timer> {
     let (running, over) = channel();
-    let clock = Clock { engine: engine.clone(), who: who.to_owned(), guest: gettid(), time };
+    let clock = Clock { engine: engine.clone(), looks, who: who.to_owned(), guest: gettid(), time };
     thread::Builder::new().name("timeout".to_owned()).spawn(move || clock.run(&over, before_end))?;
     Ok(Timer { _running: running })
 }
 
 struct Clock {
     engine: Engine,
+    looks: bool,
     who: String,
     /// The thread that runs the guest.
     guest: Pid,
@@ -53,7 +55,7 @@ impl Clock {
         }
         self.engine.increment_epoch();
         if passed(GRACE) {
-            let report = stuck(&self.who, self.time, Activity::of(self.guest));
+            let report = stuck(&self.who, self.time, self.looks, Activity::of(self.guest));
             before_end(&report);
             report.end();
             // Nothing of the guest's output is buffered here. What minirt has buffered is written
@@ -96,8 +98,9 @@ impl Activity {
     }
 }
 
-fn stuck(who: &str, time: Duration, activity: Activity) -> Report {
+fn stuck(who: &str, time: Duration, looks: bool, activity: Activity) -> Report {
     let doing = match activity {
+        Activity::Running if !looks => "its code was compiled without what it takes to stop it",
         Activity::Running => "it was in the middle of one long operation, such as memory.fill or a host function",
         Activity::Waiting => "it was waiting for something outside",
         Activity::Unknown => "it was waiting for something outside, or in the middle of one long operation",

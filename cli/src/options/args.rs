@@ -3,6 +3,7 @@
 use super::grants::{self, Dir, EnvVar, Preload};
 use super::size;
 use super::wasm_options::{self, WasmOption};
+use crate::output::words;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -261,7 +262,7 @@ pub(crate) struct BenchArgs {
 
 /// The options of `minirt show`.
 #[derive(Args, Debug)]
-#[command(override_usage = "minirt show [OPTIONS] FILE [ARGS]...", after_help = wasm_options::help())]
+#[command(override_usage = "minirt show [OPTIONS] FILE [ARGS]...", after_help = words::help() + "\n" + &wasm_options::help())]
 pub(crate) struct ShowArgs {
     /// Call this exported function with ARGS instead of `_start`; repeatable, in order
     #[arg(long, value_name = "NAME")]
@@ -283,7 +284,7 @@ pub(crate) struct ShowArgs {
     #[arg(long, value_name = "OUT", conflicts_with = "html")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// How many characters wide the text is; if not given, as the terminal, or 80
+    /// How many characters wide the text is; if not given, as COLUMNS says, or the terminal, or 80
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(60..))]
     pub(crate) width: Option<u16>,
 

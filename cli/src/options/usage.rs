@@ -18,8 +18,9 @@ pub(crate) fn parse() -> Result<Command, Usage> {
     let words: Vec<OsString> = std::env::args_os().collect();
     let color = color(&words);
     report::set_color(color);
+    let command = command(&words);
     let matches = Cli::command().color(color).try_get_matches_from(words);
-    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(Usage)?;
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| Usage { error, command })?;
     report::set_color(cli.color);
     Ok(cli.command)
 }
@@ -37,21 +38,32 @@ fn color(words: &[OsString]) -> ColorChoice {
     ColorChoice::Auto
 }
 
+/// Returns the command's name and a space, if there is one. The words in front of it are options.
+fn command(words: &[OsString]) -> String {
+    let commands = Cli::command();
+    let mut known = words.iter().skip(1).filter_map(|word| commands.find_subcommand(word));
+    known.next().map_or_else(String::new, |command| format!("{} ", command.get_name()))
+}
+
 /// A command line that runs nothing: it is invalid, or asks for help.
-pub(crate) struct Usage(clap::Error);
+pub(crate) struct Usage {
+    error: clap::Error,
+    /// The command whose help shows its options.
+    command: String,
+}
 
 impl Usage {
     /// Prints the help or the error, and returns the exit code.
     pub(crate) fn end(self) -> ExitCode {
-        match self.0.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&self.0.render().ansi().to_string()),
+        match self.error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => say(&self.error.render().ansi().to_string()),
             ErrorKind::ValueValidation => self.bad_value().end(),
             ErrorKind::InvalidSubcommand => self.unknown_command().end(),
             ErrorKind::InvalidUtf8 => not_utf8().end(),
             _ if let Some(report) = self.unprintable() => report.end(),
             _ => {
                 // If this fails, there is nobody left to tell.
-                let _ = self.0.print();
+                let _ = self.error.print();
                 ExitCode::from(USAGE)
             }
         }
@@ -59,7 +71,7 @@ impl Usage {
 
     /// Returns the part of clap's error message under a heading.
     fn context(&self, kind: ContextKind) -> &str {
-        match self.0.get(kind) {
+        match self.error.get(kind) {
             Some(ContextValue::String(text)) => text,
             _ => "",
         }
@@ -78,7 +90,7 @@ impl Usage {
 
     fn unknown_command(&self) -> Report {
         let word = printable::name(self.context(ContextKind::InvalidSubcommand));
-        let help = match self.0.get(ContextKind::SuggestedSubcommand) {
+        let help = match self.error.get(ContextKind::SuggestedSubcommand) {
             Some(ContextValue::Strings(near)) if !near.is_empty() => format!("did you mean `minirt {}`?", near[0]),
             _ => format!("minirt run {word} runs a file of that name; minirt --help shows all commands"),
         };
@@ -89,9 +101,9 @@ impl Usage {
     fn bad_value(&self) -> Report {
         let option = self.context(ContextKind::InvalidArg);
         let value = printable::name(self.context(ContextKind::InvalidValue));
-        let because = self.0.source().map_or_else(|| "it cannot be read".to_owned(), ToString::to_string);
-        Report::new(format!("`{value}` is not a value for `{option}`"), because, "minirt run --help shows all options")
-            .with_code(USAGE)
+        let because = self.error.source().map_or_else(|| "it cannot be read".to_owned(), ToString::to_string);
+        let help = format!("minirt {}--help shows all options", self.command);
+        Report::new(format!("`{value}` is not a value for `{option}`"), because, help).with_code(USAGE)
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod report;
 pub(crate) mod names;
 pub(crate) mod progress;
 pub(crate) mod table;
+pub(crate) mod words;
 pub(crate) mod artifact_file;
 pub(crate) mod assembly;
 pub(crate) mod display;

@@ -5,6 +5,7 @@
 //! line of minirt, or fill the screen. Every name that is printed goes through here.
 
 use minirt::Printable;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -31,6 +32,12 @@ pub(crate) fn path(path: impl AsRef<OsStr>) -> String {
     }
 }
 
+/// Returns a word as it can stand in a command for a shell, of what [`path`] or [`name`] returns.
+pub(crate) fn word(shown: &str) -> String {
+    // It has no NUL, which is a control character.
+    shlex::try_quote(shown).map_or_else(|_| shown.to_owned(), Cow::into_owned)
+}
+
 /// Returns text of several lines with control characters escaped. Nothing is left out.
 pub(crate) fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -42,7 +49,7 @@ pub(crate) fn text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, name, path, text};
+    use super::{MOST, name, path, text, word};
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
@@ -52,6 +59,15 @@ mod tests {
         assert_eq!(path("a\x1b[2J\tb\nerror: c"), "a\\u{1b}[2J\\tb\\nerror: c");
         assert_eq!(text("a\x1b[2J\nb"), "a\\u{1b}[2J\nb");
         assert_eq!(path("größer 猫"), "größer 猫");
+    }
+
+    #[test]
+    fn a_name_is_one_word_of_a_command_whatever_it_is() {
+        assert_eq!(word("_initialize"), "_initialize");
+        assert_eq!(word(&name("x; rm -rf ~ $(a) `b`")), "'x; rm -rf ~ $(a) `b`'");
+        for name in ["it's", "a\\b!\"c\" d", "", "gr\u{fc}n \u{732b}"] {
+            assert_eq!(shlex::split(&word(name)), Some(vec![name.to_owned()]));
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Finds out what a module's image lacks, why, and what would help: measured where it can be.
 
-use super::costs::{pages_of, times};
+use super::costs::{pages_of, times, us};
 use super::life::Subject;
 use super::writers::Writers;
 use crate::options::args::ShowArgs;
 use crate::output::printable;
 use minirt::{ExternType, ImageInfo, Module};
+use std::fmt;
 use std::time::Duration;
 
 /// The names of functions that get a module ready, as toolchains export them. Others are found by
@@ -21,6 +22,13 @@ pub(crate) struct Advice {
     pub(crate) gain: Option<(Duration, Duration)>,
 }
 
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        self.gain.map_or(Ok(()), |(now, then)| write!(f, " (measured: {} a run instead of {})", us(then), us(now)))
+    }
+}
+
 /// Returns what could not be in the image, and why.
 pub(crate) fn missing(info: &ImageInfo) -> Vec<String> {
     let steps = info.remaining.iter().map(|step| format!("{}: {}", step.what, step.why));
@@ -29,7 +37,7 @@ pub(crate) fn missing(info: &ImageInfo) -> Vec<String> {
 
 /// Returns what would help. With `measured`, how much is measured.
 pub(crate) fn advice(args: &ShowArgs, subject: &Subject<'_>, writers: &Writers, measured: bool) -> Vec<Advice> {
-    let (info, file) = (subject.module.image_info(), printable::path(args.guest.file()));
+    let (info, file) = (subject.module.image_info(), printable::word(&printable::path(args.guest.file())));
     let mut all = Vec::new();
     if subject.module.is_snapshot() {
         return all;
@@ -43,12 +51,14 @@ pub(crate) fn advice(args: &ShowArgs, subject: &Subject<'_>, writers: &Writers, 
         all.push(Advice { text, gain: gain(None) });
     }
     for name in initializers(subject) {
-        let during = writers.list.iter().filter(|writer| writer.during == name || writer.name == name);
+        let shown = printable::name(name);
+        let during = writers.list.iter().filter(|writer| writer.during == shown || writer.name == shown);
         let pages: u64 = during.map(|writer| writer.pages).sum();
         if pages > 0 {
             let pages = pages_of(pages);
             let text = format!(
-                "`{name}` writes {pages} in each run: `minirt snapshot --init {name} -o OUT {file}` would move them into the image"
+                "`{shown}` writes {pages} in each run: `minirt snapshot --init {} -o OUT {file}` would move them into the image",
+                printable::word(&shown)
             );
             all.push(Advice { text, gain: gain(Some(name)) });
         }
@@ -62,6 +72,8 @@ pub(crate) fn advice(args: &ShowArgs, subject: &Subject<'_>, writers: &Writers, 
         );
         all.push(Advice { text, gain: None });
     }
+    // What was measured and does not help is no advice.
+    all.retain(|advice| advice.gain.is_none_or(|(now, then)| then < now));
     all
 }
 
@@ -96,7 +108,6 @@ fn gain(args: &ShowArgs, subject: &Subject<'_>, init: Option<&str>) -> Option<(D
     let frozen = Subject::of(args, subject.engine.clone(), snapshot.module().clone(), subject.preloads.clone())
         .ok()?
         .without(init);
-    let (_, now) = times(subject).ok()?;
-    let (_, then) = times(&frozen).ok()?;
+    let [(_, now), (_, then)] = times(&[subject, &frozen]).ok()?[..] else { return None };
     Some((now, then))
 }

@@ -60,12 +60,12 @@ impl Class {
         match self {
             Self::Inaccessible => "inaccessible",
             Self::Zeros => "zeros",
-            Self::Image => "the image's, shared",
+            Self::Image => "shared with the image",
             Self::Grown => "grown, zeros",
-            Self::Equal => "own, equal to the image",
+            Self::Equal => "private, equal to the image",
             Self::HotEqual => "hot set, equal",
             Self::GrownOwn => "grown, written",
-            Self::Changed => "own, changed",
+            Self::Changed => "private, changed",
             Self::HotChanged => "hot set, changed",
         }
     }
@@ -101,8 +101,8 @@ impl Class {
         }
     }
 
-    /// Whether the instance has the page to itself.
-    pub(crate) fn is_own(self) -> bool {
+    /// Whether the page is private: the instance has it to itself.
+    pub(crate) fn is_private(self) -> bool {
         !matches!(self, Self::Inaccessible | Self::Zeros | Self::Image | Self::Grown)
     }
 }
@@ -172,6 +172,16 @@ pub(crate) fn of_image(info: &ImageInfo) -> Vec<Region> {
         Region { kind: RegionKind::Memory(memory.index), runs: runs(&all) }
     });
     std::iter::once(state).chain(memories).collect()
+}
+
+/// Adds the room that tables have for growing: the state has `all` pages. An image does not say so, and the map of an
+/// instance does.
+pub(crate) fn add_room(image: &mut [Region], all: u64) {
+    for region in image.iter_mut().filter(|region| region.kind == RegionKind::State) {
+        let known = region.runs.last().map_or(0, |run| run.pages.end);
+        region.runs.push(Run { pages: known..all, class: Class::Zeros });
+        region.runs = runs(&region.runs);
+    }
 }
 
 /// Returns the regions of an instance, whose image is in `image`.
@@ -250,7 +260,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Class, Region, Run, bytes};
+    use super::{Class, Region, Run, add_room, bytes};
     use minirt::RegionKind;
 
     #[test]
@@ -264,6 +274,17 @@ mod tests {
         assert_eq!(region.cells(12, 4), [Changed, Image, Image]);
         assert_eq!(region.cells(12, 2), [Zeros, Changed, Image, Image, Image, Inaccessible]);
         assert_eq!(region.cells(3, 1), [Zeros; 3]);
+    }
+
+    #[test]
+    fn tables_have_room_in_the_image_too() {
+        let run = |pages, class| Run { pages, class };
+        let state = Region { kind: RegionKind::State, runs: vec![run(0..2, Class::Image)] };
+        let mut image = vec![state];
+        add_room(&mut image, 5);
+        assert_eq!(image[0].runs, [run(0..2, Class::Image), run(2..5, Class::Zeros)]);
+        add_room(&mut image, 5);
+        assert_eq!(image[0].accessible(), 5);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Measures what each way of resetting costs a module, and finds out which one the runtime chose and why.
 
 use super::class::{Class, Region, bytes, page_size};
-use super::life::{Life, Subject};
-
+use super::life::{Life, Stage, Subject};
 use crate::guest::input::Input;
 use crate::guest::outcome::Outcome;
 use crate::guest::source::Source;
 use crate::options::args::ShowArgs;
 use crate::output::report::Report;
 use minirt::{Config, EngineStats, RegionKind, ResetStrategy};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Ways of resetting with their names, and whether there are images.
@@ -22,6 +22,9 @@ const WAYS: [(&str, ResetStrategy, bool); 4] = [
 /// How long each way is measured, if that is enough for a few lives.
 const TIME: Duration = Duration::from_millis(150);
 const LIVES: std::ops::RangeInclusive<usize> = 5..=500;
+/// The lives of one way before it is the turn of the next: what else the machine does slows all
+/// alike, and all but the first of them find the processor's caches warm.
+const TURN: usize = 5;
 
 /// The costs of a way of resetting.
 #[derive(Clone, Debug)]
@@ -40,35 +43,52 @@ pub(crate) struct Cost {
 /// # Errors
 /// Returns what ends an instance before its end.
 pub(crate) fn measure(args: &ShowArgs, input: &Input, source: &Source) -> Result<Vec<Cost>, Outcome> {
-    let of = |(way, strategy, images)| {
-        let mut config = Config::new();
-        config.reset_strategy(strategy).memory_init_cow(images);
-        let subject = Subject::load(args, input, source, &mut config)?;
-        let (reset, life) = times(&subject)?;
-        Ok(Cost { way, reset, life, kept: subject.engine.stats().kept_bytes })
+    let load = |(_, strategy, images)| {
+        Subject::load(args, input, source, Config::new().reset_strategy(strategy).memory_init_cow(images))
     };
-    WAYS.into_iter().map(of).collect()
+    let subjects: Vec<Subject<'_>> = WAYS.into_iter().map(load).collect::<Result<_, _>>()?;
+    let times = times(&subjects.iter().collect::<Vec<_>>())?;
+    let of = |((way, ..), (subject, (reset, life))): ((_, _, _), (&Subject<'_>, _))| Cost {
+        way,
+        reset,
+        life,
+        kept: subject.engine.stats().kept_bytes,
+    };
+    Ok(WAYS.into_iter().zip(subjects.iter().zip(times)).map(of).collect())
 }
 
-/// Returns the medians of the time of a reset, and of a life.
+/// Returns for each subject the medians of the time of a reset, and of a life. They take turns.
 ///
 /// # Errors
 /// Returns what ends an instance before its end.
-pub(crate) fn times(subject: &Subject<'_>) -> Result<(Duration, Duration), Outcome> {
-    let (mut resets, mut lives) = (Vec::new(), Vec::new());
-    let start = Instant::now();
-    while lives.len() < *LIVES.start() || (start.elapsed() < TIME && lives.len() < *LIVES.end()) {
-        let mut store = subject.store()?;
-        let born = Instant::now();
-        let instance = subject.instantiate(&mut store)?;
-        subject.call_all(&mut store, instance, |_, _, _| ())?;
-        let over = Instant::now();
-        drop(store);
-        let end = Instant::now();
-        resets.push(end - over);
-        lives.push(end - born);
+pub(crate) fn times(subjects: &[&Subject<'_>]) -> Result<Vec<(Duration, Duration)>, Outcome> {
+    let mut all = vec![(Vec::new(), Vec::new()); subjects.len()];
+    let (start, time) = (Instant::now(), TIME * subjects.len() as u32);
+    for count in (0..*LIVES.end()).step_by(TURN) {
+        if count >= *LIVES.start() && start.elapsed() >= time {
+            break;
+        }
+        for (subject, (resets, lives)) in subjects.iter().zip(&mut all) {
+            for _ in 0..TURN {
+                let (reset, life) = live_timed(subject)?;
+                resets.push(reset);
+                lives.push(life);
+            }
+        }
     }
-    Ok((median(resets), median(lives)))
+    Ok(all.into_iter().map(|(resets, lives)| (median(resets), median(lives))).collect())
+}
+
+/// Returns the time of a reset, and of the life before it together with it.
+fn live_timed(subject: &Subject<'_>) -> Result<(Duration, Duration), Outcome> {
+    let mut store = subject.store()?;
+    let born = Instant::now();
+    let instance = subject.instantiate(&mut store)?;
+    subject.call_all(&mut store, instance, |_, _, _| ())?;
+    let over = Instant::now();
+    drop(store);
+    let end = Instant::now();
+    Ok((end - over, end - born))
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -109,6 +129,9 @@ pub(crate) fn why(chosen: &str, lives: &[Life]) -> String {
             "every run writes {}: a reset copies that back without a system call, and all other pages are write-protected",
             size(common.max(1))
         ),
+        "scan" if lives.len() == 1 && !tracked => {
+            "this was the first run of the module: which pages its runs write is not known yet".to_owned()
+        }
         "scan" if tracked => {
             "the pages that its runs write are scattered: a few regions are writable, and the kernel is \
                               asked which of their pages were written"
@@ -135,22 +158,40 @@ pub(crate) fn pages_of(pages: u64) -> String {
     if pages == 1 { "1 page".to_owned() } else { format!("{pages} pages") }
 }
 
-/// Returns how many pages a run writes, besides state and grown memory, and how many of them all later runs write.
+/// A page of a region.
+type Page = (RegionKind, u64);
+
+/// Returns how many pages a run writes, besides the head of the state and grown memory, and how many of them all later
+/// runs write.
 fn habits(lives: &[Life]) -> (u64, u64) {
-    let written = |life: &Life| -> Vec<(RegionKind, u64)> {
-        let regions = life.stages.last().map_or(&[][..], |stage| &stage.regions);
-        let pages = |region: &Region| {
-            let own = region.runs.iter().filter(|run| matches!(run.class, Class::Changed | Class::HotChanged));
-            own.flat_map(|run| run.pages.clone()).map(|page| (region.kind, page)).collect::<Vec<_>>()
-        };
-        regions.iter().filter(|region| region.kind != RegionKind::State).flat_map(pages).collect()
-    };
     let Some((last, before)) = lives.split_last() else { return (0, 0) };
+    // The head of the state has been written whenever an instance is fresh, and is not in the hot set.
+    let fresh = last.stages.first().map(|stage| pages(stage, RegionKind::State, |class| class == Class::Changed));
+    let head = fresh.unwrap_or_default();
+    let written = |life: &Life| -> Vec<Page> {
+        let is_written = |class| matches!(class, Class::Changed | Class::HotChanged);
+        let stage = life.stages.last().into_iter();
+        let all = stage.flat_map(|stage| {
+            stage.regions.iter().flat_map(|region| pages(stage, region.kind, is_written)).collect::<Vec<_>>()
+        });
+        all.filter(|page| !head.contains(page)).collect()
+    };
     let last = written(last);
-    let others: Vec<std::collections::HashSet<(RegionKind, u64)>> =
-        before.iter().map(|life| written(life).into_iter().collect()).collect();
+    let others: Vec<HashSet<Page>> = before.iter().map(|life| written(life).into_iter().collect()).collect();
     let common = last.iter().filter(|page| others.iter().all(|other| other.contains(page))).count();
     (last.len() as u64, common as u64)
+}
+
+/// Returns the pages of a region that are of some classes.
+fn pages(stage: &Stage, kind: RegionKind, wanted: impl Fn(Class) -> bool) -> Vec<Page> {
+    let region = stage.regions.iter().find(|region| region.kind == kind);
+    let runs = region.map_or(&[][..], |region| &region.runs).iter().filter(|run| wanted(run.class));
+    runs.flat_map(|run| run.pages.clone()).map(|page| (kind, page)).collect()
+}
+
+/// Returns a time in microseconds.
+pub(crate) fn us(time: Duration) -> String {
+    format!("{:.1} us", time.as_secs_f64() * 1e6)
 }
 
 /// Lives one life to its reset, and returns it with the way in which it was reset.

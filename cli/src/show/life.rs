@@ -31,6 +31,8 @@ pub(crate) struct Subject<'a> {
     /// The module with its imports, if these are the same in every store.
     pre: Option<InstancePre<Host>>,
     calls: Vec<Call>,
+    /// Whether its code looks at the epoch, which stops it.
+    stoppable: bool,
     /// The stages of all lives so far.
     seen: Arc<Mutex<Vec<Vec<Stage>>>>,
     before_end: Option<BeforeEnd>,
@@ -83,6 +85,7 @@ impl<'a> Subject<'a> {
         // An artifact has been made with or without what it takes to stop a guest that never
         // returns. If it is without, the process ends (`before_end`).
         Self::load_as(args, input, source, config.epoch_interruption(false))
+            .map(|subject| Self { stoppable: false, ..subject })
             .or_else(|refused| Self::load_as(args, input, source, config.epoch_interruption(true)).map_err(|_| refused))
     }
 
@@ -112,7 +115,7 @@ impl<'a> Subject<'a> {
         let pre = if same { Some(host::prepare(&linker, &module, args.guest.file())?) } else { None };
         let calls = calls(args, &module)?;
         let seen = Arc::default();
-        Ok(Self { args, engine, module, preloads, linker, pre, calls, seen, before_end: None })
+        Ok(Self { args, engine, module, preloads, linker, pre, calls, stoppable: true, seen, before_end: None })
     }
 
     /// Has this called before the process ends, because a guest does not.
@@ -187,9 +190,11 @@ impl<'a> Subject<'a> {
             let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
             before_end.iter().for_each(|before_end| before_end(seen.clone(), report));
         };
-        timeout::start(&self.engine, &shown(self.args.guest.file()), time, before_end).map_err(|error| {
-            Report::new("the guest's time cannot be measured", error.to_string(), "allow minirt to start a thread")
-        })
+        timeout::start(&self.engine, self.stoppable, &shown(self.args.guest.file()), time, before_end).map_err(
+            |error| {
+                Report::new("the guest's time cannot be measured", error.to_string(), "allow minirt to start a thread")
+            },
+        )
     }
 
     /// Lives the life of one instance.

@@ -4,6 +4,8 @@
 const classes = new Map([...document.querySelectorAll(".legend li")].map((it) => [it.dataset.letter, it]));
 const writers = [...document.querySelectorAll("#writers tbody tr")].map((row) => row.cells[0].textContent);
 const about = document.getElementById("about");
+const MOST_WRITERS = 5;
+const PAGE = Number(document.body.dataset.page);
 let at = null;
 
 // Shows the given run in every picture of the second section.
@@ -16,18 +18,23 @@ function showRun(run) {
     });
     group.dataset.cells = letters;
   }
-  for (const counts of document.querySelectorAll("p[data-runs]")) {
-    counts.textContent = counts.dataset.runs.split("|")[run - 2];
+  for (const text of document.querySelectorAll("h3[data-runs], p[data-runs], svg > title[data-runs]")) {
+    text.textContent = text.dataset.runs.split("\n")[run - 2];
   }
   document.getElementById("number").textContent = run;
+  about.textContent = "";
 }
 
-function firstWriter(group, page) {
+// Tells who first wrote the pages of a cell.
+function firstWriters(group, first, last) {
+  const found = new Set();
   for (const run of (group.dataset.writers || "").split(" ").filter(Boolean)) {
     const [start, end, writer] = run.split(/[-:]/).map(Number);
-    if (page >= start && page < end) return writers[writer];
+    if (start <= last && end > first) found.add(writers[writer]);
   }
-  return null;
+  const names = [...found].slice(0, MOST_WRITERS).join(", ");
+  const more = found.size > MOST_WRITERS ? ` and ${found.size - MOST_WRITERS} more` : "";
+  return names && `; first written by ${names}${more}`;
 }
 
 // Tells what a cell is, and marks it.
@@ -42,11 +49,9 @@ function tell(cell) {
   const last = Math.min(first + each, Number(group.dataset.pages)) - 1;
   const kind = classes.get(group.dataset.cells[index]);
   const pages = first === last ? `page ${first}` : `pages ${first} to ${last}`;
-  const address = `0x${(first * 4096).toString(16).padStart(8, "0")}`;
+  const address = `0x${(first * PAGE).toString(16).padStart(8, "0")}`;
   let text = `${group.dataset.region}, ${pages}, at ${address}: ${kind.dataset.meaning}`;
-  const own = kind.dataset.own === "true";
-  const writer = own ? firstWriter(group, first) : null;
-  if (writer) text += `; first written by ${writer}`;
+  if (kind.dataset.private === "true") text += firstWriters(group, first, last);
   about.textContent = text;
 }
 

@@ -4,10 +4,12 @@
 //! instances. All text is escaped by `maud`.
 
 use super::class::{Class, Region, bytes, name, page_size};
+use super::costs::us;
 use super::costs::{Cost, pages_of};
 use super::facts::{Facts, region};
 use super::life::Stage;
-use super::text::{SEPARATE, us};
+use super::text::SEPARATE;
+use crate::output::words::WORDS;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use minirt::RegionKind;
 use std::fmt::Write;
@@ -71,11 +73,15 @@ pub(crate) fn page(facts: &Facts) -> String {
                 title { (title) }
                 style { (PreEscaped(STYLE)) (PreEscaped(PAGE_STYLE)) }
             }
-            body {
+            body data-page=(page_size()) {
                 h1 { (title) }
-                p { "Each cell is a page of 4 KiB, or several where a memory is large. Point at one, or use the arrow keys in a picture, to see what it is." }
+                p { "Each cell is a page of " (bytes(page_size())) ", or several where a memory is large. Point at one, or use the arrow keys in a picture, to see what it is." }
                 ul class="legend" { @for class in Class::ALL { (legend(class)) } }
-                h2 { "The image" }
+                details {
+                    summary { "What the words mean" }
+                    dl { @for (word, meaning) in WORDS { dt { (word) } dd { (meaning) "." } } }
+                }
+                h2 { "What every instance begins with" }
                 (stage(facts, &image, &[]))
                 @for life in first {
                     h2 { "The first run" }
@@ -90,18 +96,15 @@ pub(crate) fn page(facts: &Facts) -> String {
                         }
                     }
                     @for (i, moment) in life.stages.iter().enumerate() {
-                        @let runs: Vec<&Stage> = later.iter().filter_map(|life| life.stages.get(i)).collect();
-                        (stage(facts, moment, if runs.len() == later.len() { &runs } else { &[] }))
+                        @let runs: Vec<Option<&Stage>> = later.iter().map(|life| life.stages.get(i)).collect();
+                        (stage(facts, moment, &runs))
                     }
                 }
                 @if let Some(ended) = &facts.ended { p role="alert" { strong { (ended) } } }
                 (writers(facts))
                 (costs(facts))
                 (list("Not in the image", &facts.missing))
-                (list("What would help", &facts.advice.iter().map(|advice| match advice.gain {
-                    Some((now, then)) => format!("{} (measured: {} a run instead of {})", advice.text, us(then), us(now)),
-                    None => advice.text.clone(),
-                }).collect::<Vec<_>>()))
+                (list("What would help", &facts.advice.iter().map(ToString::to_string).collect::<Vec<_>>()))
                 p id="about" role="status" aria-live="polite" { }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -139,12 +142,15 @@ pub(crate) fn picture(facts: &Facts) -> String {
 
 fn legend(class: Class) -> Markup {
     html! {
-        li data-letter=(class.letter()) data-word=(class.word()) data-meaning=(class.meaning()) data-own=(class.is_own()) {
+        li data-letter=(class.letter()) data-word=(class.word()) data-meaning=(class.meaning()) data-private=(class.is_private()) {
             svg width="12" height="12" aria-hidden="true" { rect width="11" height="11" class=(class.word()) {} }
             " " (class.meaning())
         }
     }
 }
+
+/// Stands for a moment that the last run did not live to see.
+const NOT_REACHED: &str = "not reached in this run";
 
 const LEGEND_COLUMNS: usize = 3;
 
@@ -163,44 +169,50 @@ fn drawn_legend(top: u64) -> Markup {
     }
 }
 
-/// Returns a heading, a picture and what it says in words. `runs` are the same moment of all later runs.
-fn stage(facts: &Facts, stage: &Stage, runs: &[&Stage]) -> Markup {
+/// Returns a heading, a picture and what it says in words. `runs` are the same moment of all later runs; the last may
+/// have ended before it.
+fn stage(facts: &Facts, stage: &Stage, runs: &[Option<&Stage>]) -> Markup {
     let grids = grids(facts);
     let height: u64 = grids.iter().map(|grid| grid.height()).sum();
-    let all = runs.iter().map(|stage| counts(stage)).collect::<Vec<_>>().join("|");
+    // No name has a line's end in it.
+    let all = |text: &dyn Fn(&Stage) -> String| {
+        let lines = runs.iter().map(|stage| stage.map_or_else(|| NOT_REACHED.to_owned(), text));
+        Some(lines.collect::<Vec<_>>().join("\n")).filter(|_| runs.len() > 1)
+    };
+    let title = |stage: &Stage| format!("{}: {}", stage.after, counts(stage));
     html! {
-        h3 { (stage.after) }
+        h3 data-runs=[all(&|stage| stage.after.clone())] { (stage.after) }
         svg class="stage" tabindex="0" role="img" viewBox=(format!("0 0 {} {height}", COLUMNS * CELL)) {
-            title { (stage.after) ": " (counts(stage)) }
+            title data-runs=[all(&title)] { (title(stage)) }
             (regions(facts, &grids, stage, runs, 0))
         }
-        p class="counts" data-runs=[Some(all).filter(|all| !all.is_empty())] { (counts(stage)) }
+        p class="counts" data-runs=[all(&counts)] { (counts(stage)) }
     }
 }
 
 /// Returns what a picture shows, in words.
 fn counts(stage: &Stage) -> String {
     let of = |region: &Region| {
-        let own = region.count(Class::is_own);
+        let private = region.count(Class::is_private);
         let shared = region.count(|class| class == Class::Image);
         format!(
-            "{}: {}, {own} own ({}), {shared} shared with the image",
+            "{}: {}, {private} private ({}), {shared} shared with the image",
             name(region.kind),
             pages_of(region.accessible()),
-            bytes(own * page_size())
+            bytes(private * page_size())
         )
     };
     stage.regions.iter().filter(|region| region.accessible() > 0).map(of).collect::<Vec<_>>().join("; ")
 }
 
-fn regions(facts: &Facts, grids: &[Grid], stage: &Stage, runs: &[&Stage], top: u64) -> Markup {
+fn regions(facts: &Facts, grids: &[Grid], stage: &Stage, runs: &[Option<&Stage>], top: u64) -> Markup {
     let mut y = top;
     html! {
         @for grid in grids {
             @let from = { y += grid.height(); y - grid.height() };
             @let title = if grid.each == 1 { pages_of(grid.pages) } else { format!("{}, {} a cell", pages_of(grid.pages), grid.each) };
             text x="0" y=(from + LINE - 4) class="faint" { (name(grid.kind)) ": " (title) }
-            @let cells = cells(stage, *grid);
+            @let cells = cells(Some(stage), *grid);
             g data-region=(name(grid.kind)) data-pages=(grid.pages) data-each=(grid.each) data-cells=(letters(&cells))
                 data-runs=[all_letters(runs, *grid)] data-writers=[writers_of(facts, grid.kind)] {
                 @for (i, class) in cells.iter().enumerate() {
@@ -212,18 +224,19 @@ fn regions(facts: &Facts, grids: &[Grid], stage: &Stage, runs: &[&Stage], top: u
     }
 }
 
-fn cells(stage: &Stage, grid: Grid) -> Vec<Class> {
+fn cells(stage: Option<&Stage>, grid: Grid) -> Vec<Class> {
     let none = || vec![Class::Inaccessible; grid.pages.div_ceil(grid.each) as usize];
-    region(&stage.regions, grid.kind).map_or_else(none, |region| region.cells(grid.pages, grid.each))
+    let region = stage.and_then(|stage| region(&stage.regions, grid.kind));
+    region.map_or_else(none, |region| region.cells(grid.pages, grid.each))
 }
 
 fn letters(cells: &[Class]) -> String {
     cells.iter().map(|class| class.letter()).collect()
 }
 
-fn all_letters(runs: &[&Stage], grid: Grid) -> Option<String> {
-    let all: Vec<String> = runs.iter().map(|stage| letters(&cells(stage, grid))).collect();
-    Some(all.join(" ")).filter(|all| !all.is_empty())
+fn all_letters(runs: &[Option<&Stage>], grid: Grid) -> Option<String> {
+    let all: Vec<String> = runs.iter().map(|stage| letters(&cells(*stage, grid))).collect();
+    Some(all.join(" ")).filter(|_| runs.len() > 1)
 }
 
 fn writers_of(facts: &Facts, kind: RegionKind) -> Option<String> {
@@ -259,22 +272,22 @@ fn costs(facts: &Facts) -> Markup {
     html! {
         @if facts.ended.is_none() {
             h2 { "Ways of resetting" }
-            p { "Chosen: " strong { (facts.chosen) } ", because " (facts.why) "." }
+            p { "The runtime chose: " strong { (facts.chosen) } ", because " (facts.why) "." }
         }
         @if !facts.costs.is_empty() {
             table id="costs" {
-                thead { tr { th { "Reset by" } th class="number" { "Takes" } th class="number" { "The whole run" } th { "" } th class="number" { "Keeps" } } }
-                tbody { @for cost in &facts.costs { (cost_row(cost, most)) } }
+                thead { tr { th { "Reset by" } th class="number" { "Takes" } th class="number" { "The whole run" } td { } th class="number" { "An idle slot keeps" } } }
+                tbody { @for cost in &facts.costs { (cost_row(cost, most, cost.way == facts.chosen)) } }
             }
         }
     }
 }
 
-fn cost_row(cost: &Cost, most: Duration) -> Markup {
+fn cost_row(cost: &Cost, most: Duration, chosen: bool) -> Markup {
     let width = (200.0 * cost.life.as_secs_f64() / most.as_secs_f64().max(1e-9)).round().max(1.0);
     html! {
         tr {
-            td { (cost.way) }
+            td { (cost.way) @if chosen { " (chosen)" } }
             td class="number" { (us(cost.reset)) }
             td class="number" { (us(cost.life)) }
             td { svg width="200" height="12" aria-hidden="true" { rect class="bar" width=(width) height="12" {} } }
@@ -287,7 +300,16 @@ fn list(title: &str, lines: &[String]) -> Markup {
     html! {
         @if !lines.is_empty() {
             h2 { (title) }
-            ul { @for line in lines { li { (line) } } }
+            ul { @for line in lines { li { (prose(line)) } } }
+        }
+    }
+}
+
+/// Returns a sentence with what stands between backticks as code.
+fn prose(sentence: &str) -> Markup {
+    html! {
+        @for (i, part) in sentence.split('`').enumerate() {
+            @if i % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
@@ -300,6 +322,26 @@ mod tests {
     use crate::show::life::{Life, Stage};
     use crate::show::writers::{Writer, Writers};
     use minirt::RegionKind;
+
+    #[test]
+    fn the_last_run_may_be_shorter_than_the_others() {
+        let run = Run { pages: 0..2, class: Class::Changed };
+        let regions = vec![Region { kind: RegionKind::State, runs: vec![run] }];
+        let stage = |after: &str| Stage { after: after.to_owned(), regions: regions.clone() };
+        let life = |stages: &[&str]| Life::until_now(stages.iter().map(|after| stage(after)).collect());
+        let whole = || life(&["fresh", "get ready", "run"]);
+        let lives = vec![whole(), whole(), whole(), life(&["fresh", "get ready stopped"])];
+        let facts = Facts { lives, ..Facts::of_image("guest".to_owned(), regions.clone(), Vec::new()) };
+        let page = page(&facts);
+        assert!(page.contains("<h3 data-runs=\"get ready\nget ready\nget ready stopped\">get ready</h3>"), "{page}");
+        assert!(page.contains("<h3 data-runs=\"run\nrun\nnot reached in this run\">run</h3>"));
+        assert!(page.contains("data-runs=\"CC CC --\""));
+    }
+
+    #[test]
+    fn code_in_a_sentence_is_code() {
+        assert_eq!(super::prose("call `<f>` or `g`").into_string(), "call <code>&lt;f&gt;</code> or <code>g</code>");
+    }
 
     #[test]
     fn names_cannot_break_out() {

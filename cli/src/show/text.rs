@@ -1,13 +1,13 @@
 //! The lives of instances as text: a row of cells for each moment, and tables.
 
 use super::class::{Class, Region, bytes, name, page_size};
-use super::costs::pages_of;
+use super::costs::{pages_of, us};
 use super::facts::{Facts, region};
 use crate::output::table::columns;
 use anstyle::Style;
 use minirt::RegionKind;
 use std::fmt::Write;
-use std::time::Duration;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Characters in front of the cells, and behind them.
 const LABEL: usize = 18;
@@ -34,18 +34,17 @@ pub(crate) fn text(facts: &Facts, width: usize, times: bool) -> String {
     if facts.ended.is_none() {
         let _ = costs(&mut out, facts, times);
         let _ = list(&mut out, "not in the image", &facts.missing);
-        let advice = facts.advice.iter().map(|advice| match advice.gain.filter(|_| times) {
-            Some((now, then)) => format!("{} (measured: {} a run instead of {})", advice.text, us(then), us(now)),
-            None => advice.text.clone(),
-        });
-        let _ = list(&mut out, "what would help", &advice.collect::<Vec<_>>());
+        let advice: Vec<String> = facts.advice.iter().map(ToString::to_string).collect();
+        let _ = list(&mut out, "what would help", &advice);
     }
     out
 }
 
 fn legend(out: &mut String, facts: &Facts, width: usize) -> std::fmt::Result {
     let all = || std::iter::once(&facts.image).chain(facts.stages().map(|stage| &stage.regions)).flatten();
-    let used = Class::ALL.into_iter().filter(|class| all().any(|region| region.count(|it| it == *class) > 0));
+    let shown: Vec<RegionKind> = facts.sizes().iter().map(|(kind, _)| *kind).collect();
+    let is_used = |class| all().any(|region| shown.contains(&region.kind) && region.count(|it| it == class) > 0);
+    let used = Class::ALL.into_iter().filter(|class| is_used(*class));
     let mut at = 0;
     for class in used {
         let entry = class.meaning().chars().count() + 5;
@@ -66,9 +65,9 @@ fn map(out: &mut String, facts: &Facts, kind: RegionKind, pages: u64, width: usi
     let each = pages.div_ceil(room);
     let cells = pages.div_ceil(each) as usize;
     let cell = if each == 1 { "a page".to_owned() } else { pages_of(each) };
-    let title = format!("{}: {} of 4 KiB, each cell {cell}", name(kind), pages_of(pages));
+    let title = format!("{}: {} of {}, each cell {cell}", name(kind), pages_of(pages), bytes(page_size()));
     writeln!(out, "\n{TITLE}{title}{TITLE:#}")?;
-    writeln!(out, "{:width$}  changed  equal  shared      own", "", width = LABEL + cells - 1)?;
+    writeln!(out, "{:width$}  changed  equal  shared  private", "", width = LABEL + cells - 1)?;
     row(out, "image", region(&facts.image, kind), pages, each)?;
     let last = facts.lives.len();
     for (run, life) in (1..).zip(&facts.lives).filter(|(run, _)| *run <= 2 || *run == last) {
@@ -81,16 +80,37 @@ fn map(out: &mut String, facts: &Facts, kind: RegionKind, pages: u64, width: usi
 
 fn row(out: &mut String, label: &str, region: Option<&Region>, pages: u64, each: u64) -> std::fmt::Result {
     let Some(region) = region else { return Ok(()) };
-    let label: String = label.chars().take(LABEL - 2).collect();
-    write!(out, "{label:<width$}", width = LABEL - 1)?;
+    write!(out, "{}", fitted(label, LABEL - 2))?;
     for cells in region.cells(pages, each).chunk_by(|a, b| a == b) {
         let (style, letters) = (cells[0].style(), cells[0].letter().to_string().repeat(cells.len()));
         write!(out, "{style}{letters}{style:#}")?;
     }
     let changed = region.count(|class| matches!(class, Class::Changed | Class::HotChanged | Class::GrownOwn));
-    let own = region.count(Class::is_own);
+    let private = region.count(Class::is_private);
     let shared = region.count(|class| class == Class::Image);
-    writeln!(out, "  {changed:>7} {:>6} {shared:>7} {:>8}", own - changed, bytes(own * page_size()))
+    writeln!(out, "  {changed:>7} {:>6} {shared:>7} {:>8}", private - changed, bytes(private * page_size()))
+}
+
+/// Returns a label and a space, with the middle left out where it is wider than `columns`.
+fn fitted(label: &str, columns: usize) -> String {
+    let width = label.width();
+    if width <= columns {
+        return format!("{label}{}", " ".repeat(columns - width + 1));
+    }
+    let end = columns / 2;
+    let taken = |chars: &mut dyn Iterator<Item = char>, room: usize| -> Vec<char> {
+        let mut at = 0;
+        chars
+            .take_while(|c| {
+                at += c.width().unwrap_or(0);
+                at <= room
+            })
+            .collect()
+    };
+    let head: String = taken(&mut label.chars(), columns - end - 1).into_iter().collect();
+    let tail: String = taken(&mut label.chars().rev(), end).into_iter().rev().collect();
+    let short = format!("{head}\u{2026}{tail}");
+    format!("{short}{}", " ".repeat((columns + 1).saturating_sub(short.width())))
 }
 
 fn writers(out: &mut String, facts: &Facts) -> std::fmt::Result {
@@ -113,7 +133,7 @@ fn writers(out: &mut String, facts: &Facts) -> std::fmt::Result {
 
 fn costs(out: &mut String, facts: &Facts, times: bool) -> std::fmt::Result {
     if times && !facts.costs.is_empty() {
-        let mut rows = vec![["a reset by", "takes", "the whole run", "keeps"].map(str::to_owned).to_vec()];
+        let mut rows = vec![["a reset by", "takes", "the whole run", "an idle slot keeps"].map(str::to_owned).to_vec()];
         let row = |cost: &super::costs::Cost| {
             let mark = if cost.way == facts.chosen { " (chosen)" } else { "" };
             vec![format!("{}{mark}", cost.way), us(cost.reset), us(cost.life), bytes(cost.kept as u64)]
@@ -133,7 +153,17 @@ fn list(out: &mut String, title: &str, lines: &[String]) -> std::fmt::Result {
     if lines.len() > MOST { writeln!(out, "  ... and {} more", lines.len() - MOST) } else { Ok(()) }
 }
 
-/// Returns a time in microseconds.
-pub(crate) fn us(time: Duration) -> String {
-    format!("{:.1} us", time.as_secs_f64() * 1e6)
+#[cfg(test)]
+mod tests {
+    use super::fitted;
+    use unicode_width::UnicodeWidthStr;
+
+    #[test]
+    fn labels_are_as_wide_as_they_may_be() {
+        assert_eq!(fitted("1 fresh", 16), "1 fresh          ");
+        assert_eq!(fitted("1 _initialize stopped", 16), "1 _init\u{2026} stopped ");
+        for label in ["12345678901234567", "猫猫猫猫猫猫猫猫猫", "1 猫2猫3猫4猫5猫6猫7猫"] {
+            assert_eq!(fitted(label, 16).width(), 17, "{label}");
+        }
+    }
 }

@@ -34,40 +34,66 @@ impl Writers {
     /// Reads them from the maps of a run, each with what was called before.
     pub(crate) fn of(maps: &[(String, &PageMap)]) -> Self {
         let Some((_, last)) = maps.last() else { return Self::default() };
-        let mut found: BTreeMap<String, Writer> = BTreeMap::new();
+        let mut found: BTreeMap<Who<'_>, Writer> = BTreeMap::new();
         for (during, map) in maps {
-            for (name, _) in map.regions.iter().flat_map(|region| &region.runs).filter_map(named) {
-                let new = Writer { name: name.clone(), pages: 0, grown: 0, during: during.clone() };
-                found.entry(name).or_insert(new);
+            for run in map.regions.iter().flat_map(|region| &region.runs) {
+                let Some(writer) = &run.first_writer else { continue };
+                let new = || Writer { name: name(writer), pages: 0, grown: 0, during: during.clone() };
+                found.entry(who(writer)).or_insert_with(new);
             }
         }
-        for (name, run) in last.regions.iter().flat_map(|region| &region.runs).filter_map(named) {
-            if let Some(writer) = found.get_mut(&name) {
+        for run in last.regions.iter().flat_map(|region| &region.runs) {
+            let writer = run.first_writer.as_ref().and_then(|writer| found.get_mut(&who(writer)));
+            if let Some(writer) = writer {
                 writer.pages += run.len();
                 writer.grown += if run.grown { run.len() } else { 0 };
             }
         }
-        let mut list: Vec<Writer> = found.into_values().collect();
-        list.sort_by(|a, b| b.pages.cmp(&a.pages).then_with(|| a.name.cmp(&b.name)));
-        let index = |name: &str| list.iter().position(|writer| writer.name == name).unwrap_or(0);
+        // What a call in the middle wrote is in the last map, too, unless it did not stay written.
+        found.retain(|_, writer| writer.pages > 0);
+        tell_namesakes_apart(&mut found);
+        let mut all: Vec<(Who<'_>, Writer)> = found.into_iter().collect();
+        all.sort_by(|(_, a), (_, b)| b.pages.cmp(&a.pages).then_with(|| a.name.cmp(&b.name)));
+        let index = |writer: &FirstWriter| all.iter().position(|(known, _)| *known == who(writer));
         let pages = last.regions.iter().map(|region| {
-            let runs = region.runs.iter().filter_map(named);
-            (region.kind, runs.map(|(name, run)| (run.pages.clone(), index(&name))).collect())
+            let writer = |run: &PageRun| Some((run.pages.clone(), index(run.first_writer.as_ref()?)?));
+            (region.kind, region.runs.iter().filter_map(writer).collect())
         });
+        let pages = pages.collect();
         let complete = last.regions.iter().all(|region| region.attributed);
-        Self { pages: pages.collect(), list, complete }
+        Self { pages, list: all.into_iter().map(|(_, writer)| writer).collect(), complete }
     }
 }
 
-fn named(run: &PageRun) -> Option<(String, &PageRun)> {
-    let name = match run.first_writer.as_ref()? {
+/// Tells writers apart: whether the host wrote, and the function's module and index.
+type Who<'a> = (bool, Option<(Option<&'a str>, u32)>);
+
+fn who(writer: &FirstWriter) -> Who<'_> {
+    let function = writer.frame().map(|frame| (frame.module_name(), frame.func_index()));
+    (!matches!(writer, FirstWriter::Wasm(_)), function)
+}
+
+fn name(writer: &FirstWriter) -> String {
+    match writer {
         FirstWriter::Wasm(frame) => function(frame),
         FirstWriter::Host(Some(frame)) => format!("the host, for {}", function(frame)),
         _ => "the host".to_owned(),
-    };
-    Some((name, run))
+    }
 }
 
 fn function(frame: &FrameInfo) -> String {
     frame.func_name().map_or_else(|| format!("<wasm function {}>", frame.func_index()), printable::name)
+}
+
+/// Adds their index and module to the names of functions of one name.
+fn tell_namesakes_apart(found: &mut BTreeMap<Who<'_>, Writer>) {
+    let names: Vec<String> = found.values().map(|writer| writer.name.clone()).collect();
+    for ((_, function), writer) in found.iter_mut() {
+        if let Some((module, index)) = function
+            && names.iter().filter(|name| **name == writer.name).count() > 1
+        {
+            let module = module.map_or_else(String::new, |module| format!(" of {}", printable::name(module)));
+            writer.name = format!("{} (function {index}{module})", writer.name);
+        }
+    }
 }
