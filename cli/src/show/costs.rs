@@ -19,6 +19,8 @@ const WAYS: [(&str, ResetStrategy, bool); 4] = [
     ("copying", ResetStrategy::Discard, false),
 ];
 
+const REGIONS: &str = "regions";
+
 /// How long each way is measured, if that is enough for a few lives.
 const TIME: Duration = Duration::from_millis(150);
 const LIVES: std::ops::RangeInclusive<usize> = 5..=500;
@@ -48,11 +50,11 @@ pub(crate) fn measure(args: &ShowArgs, input: &Input, source: &Source) -> Result
     };
     let subjects: Vec<Subject<'_>> = WAYS.into_iter().map(load).collect::<Result<_, _>>()?;
     let times = times(&subjects.iter().collect::<Vec<_>>())?;
-    let of = |((way, ..), (subject, (reset, life))): ((_, _, _), (&Subject<'_>, _))| Cost {
-        way,
-        reset,
-        life,
-        kept: subject.engine.stats().kept_bytes,
+    let of = |((way, ..), (subject, (reset, life))): ((_, _, _), (&Subject<'_>, _))| {
+        let stats = subject.engine.stats();
+        // A hot set whose pages are too scattered is a few regions.
+        let way = if stats.resets_regions > stats.resets_hot_set { REGIONS } else { way };
+        Cost { way, reset, life, kept: stats.kept_bytes }
     };
     Ok(WAYS.into_iter().zip(subjects.iter().zip(times)).map(of).collect())
 }
@@ -102,9 +104,10 @@ const SEVERAL: &str = "several ways";
 /// Returns the way in which the last of some lives was reset: the statistics of its engine before and after.
 pub(crate) fn chosen(before: &EngineStats, after: &EngineStats) -> &'static str {
     type Count = fn(&EngineStats) -> u64;
-    let ways: [(&str, Count); 3] = [
+    let ways: [(&str, Count); 4] = [
         ("discard", |stats| stats.resets_discard),
         ("scan", |stats| stats.resets_scan),
+        (REGIONS, |stats| stats.resets_regions),
         ("hot set", |stats| stats.resets_hot_set),
     ];
     let mut more = ways.iter().filter(|(_, count)| count(after) > count(before)).map(|(way, _)| *way);
@@ -117,8 +120,9 @@ pub(crate) fn chosen(before: &EngineStats, after: &EngineStats) -> &'static str 
 
 /// Returns the reason why the runtime chose a way for an instance that lived like the last of `lives`.
 pub(crate) fn why(chosen: &str, lives: &[Life]) -> String {
-    let Some(last) = lives.last() else { return "nothing has run".to_owned() };
-    let tracked = last.maps.iter().any(|map| map.regions.iter().any(|region| region.tracked));
+    if lives.is_empty() {
+        return "nothing has run".to_owned();
+    }
     let (written, common) = habits(lives);
     let size = |pages: u64| format!("{} ({})", pages_of(pages), bytes(pages * page_size()));
     match chosen {
@@ -129,14 +133,12 @@ pub(crate) fn why(chosen: &str, lives: &[Life]) -> String {
             "every run writes {}: a reset copies that back without a system call, and all other pages are write-protected",
             size(common.max(1))
         ),
-        "scan" if lives.len() == 1 && !tracked => {
+        "scan" if lives.len() == 1 => {
             "this was the first run of the module: which pages its runs write is not known yet".to_owned()
         }
-        "scan" if tracked => {
-            "the pages that its runs write are scattered: a few regions are writable, and the kernel is \
-                              asked which of their pages were written"
-                .to_owned()
-        }
+        REGIONS => "the pages that its runs write are scattered: a few regions are writable, and the kernel is asked \
+                      which of their pages were written"
+            .to_owned(),
         "scan" if common < written => format!(
             "its runs write different pages, {} each and {} of them in every run: the kernel is asked which",
             size(written),

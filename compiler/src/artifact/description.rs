@@ -34,6 +34,7 @@ struct Sizes {
     state: u64,
     room: u64,
     mutable: Range<i32>,
+    constants: Range<i32>,
 }
 
 /// A text's length, and its tables. Code jumps to where functions and handlers start, so the first digest covers that,
@@ -73,7 +74,7 @@ pub(super) struct MemoryPlan {
 
 structs! {
     Description { module sizes code image memory }
-    Sizes { host state room mutable }
+    Sizes { host state room mutable constants }
     CodeOnFile { text_len funcs entries exits traps address_map inlined handled handlers references }
     ImageOnFile { state_len state memory_size extra_memories heap remaining }
     Remaining { globals tables element_values first_element first_data start snapshot }
@@ -150,8 +151,9 @@ fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
 
 impl Sizes {
     fn of(layout: &Layout) -> Self {
-        let Layout { host_size, state_size, state_room, mutable, .. } = layout;
-        Self { host: *host_size, state: *state_size, room: *state_room, mutable: mutable.clone() }
+        let Layout { host_size, state_size, state_room, mutable, constants, .. } = layout;
+        let (mutable, constants) = (mutable.clone(), constants.clone());
+        Self { host: *host_size, state: *state_size, room: *state_room, mutable, constants }
     }
 }
 

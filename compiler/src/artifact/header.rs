@@ -27,7 +27,7 @@ const MAGIC: [u8; 8] = *b"\x7fminirt\n";
 
 /// Changes with everything that code or image rely on and nothing else records: this format, and
 /// the layout.
-const FORMAT: u64 = 11;
+const FORMAT: u64 = 12;
 
 const FORMAT_AT: usize = 8;
 const DIGEST_AT: usize = 16;

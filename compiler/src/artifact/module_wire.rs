@@ -24,8 +24,8 @@ structs! {
     MemoryType { minimum maximum memory64 page_size_log2 }
     GlobalType { content mutable }
     RefType { nullable heap }
-    ElementSegment { index ty mode items }
-    DataSegment { index mode bytes }
+    ElementSegment { index ty mode named items }
+    DataSegment { index mode named bytes }
     Names { entries text }
 }
 

@@ -420,7 +420,8 @@ fn data_is_in_the_image_or_kept_for_later_but_never_both() {
     let bytes = "0123456789abcdef".repeat(1 << 16);
     let file = written(&format!(
         r#"(module (import "m" "base" (global $base i32)) (memory 32) (data (i32.const 0) "{bytes}") (data "passive")
-            (data (global.get $base) "dynamic") (data (i32.const 9) "after it"))"#
+            (data (global.get $base) "dynamic") (data (i32.const 9) "after it") (data "nobody asks for it")
+            (func (data.drop 1)))"#
     ));
     // A page or two of description besides.
     assert!(file.len() < (1 << 20) + (16 << 10), "{}", file.len());

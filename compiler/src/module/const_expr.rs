@@ -64,6 +64,11 @@ pub trait Surroundings {
 pub struct ConstExpr(pub Vec<ConstOp>);
 
 impl ConstExpr {
+    /// Returns the globals that it reads.
+    pub fn globals(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().filter_map(|op| if let ConstOp::GlobalGet(global) = op { Some(*global) } else { None })
+    }
+
     /// Returns whether it makes objects, so that each evaluation has another value.
     pub fn makes_objects(&self) -> bool {
         self.0.iter().any(|op| match op {

@@ -80,6 +80,8 @@ pub struct ElementSegment {
     pub ty: RefType,
     /// When it is used.
     pub mode: SegmentMode,
+    /// Whether an instruction names it. If not, nothing can ask for it after instantiation.
+    pub named: bool,
     /// Its elements.
     pub items: ElementItems,
 }
@@ -139,6 +141,8 @@ pub struct DataSegment {
     pub index: u32,
     /// When it is used.
     pub mode: SegmentMode,
+    /// Whether an instruction names it, as for element segments.
+    pub named: bool,
     /// Where its bytes are in [`ModuleInfo::data_bytes`].
     pub bytes: Range<usize>,
 }

@@ -15,6 +15,7 @@ mod convert;
 pub(crate) mod instruction;
 mod preamble;
 mod sections;
+mod named_segments;
 pub(crate) mod parse;
 mod visitor;
 pub(crate) mod validate;

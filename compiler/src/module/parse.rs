@@ -4,6 +4,7 @@
 //! will sit in memory.
 
 use super::info::ModuleInfo;
+use super::named_segments;
 use super::preamble;
 use super::sections::Sections;
 use crate::base::error::{CompileError, Feature};
@@ -133,6 +134,7 @@ pub(crate) fn parse(bytes: &[u8], features: Features) -> Result<Parsed<'_>, Comp
     for (func, body) in info.funcs.iter_mut().skip(info.num_imported_funcs as usize).zip(&bodies) {
         func.body = body.body.range().start as u32;
     }
+    named_segments::note(&mut info, bodies.iter().map(|body| &body.body));
     Ok(Parsed { info, bodies })
 }
 

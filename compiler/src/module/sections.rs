@@ -223,7 +223,7 @@ impl Sections {
                 }
             };
             let (ty, items) = self.items(element.items)?;
-            self.info.elements.push(ElementSegment { index, ty, mode, items });
+            self.info.elements.push(ElementSegment { index, ty, mode, named: true, items });
         }
         Ok(())
     }
@@ -260,7 +260,7 @@ impl Sections {
             };
             let start = bytes.len();
             bytes.extend_from_slice(data.data);
-            self.info.data.push(DataSegment { index, mode, bytes: start..bytes.len() });
+            self.info.data.push(DataSegment { index, mode, named: true, bytes: start..bytes.len() });
         }
         self.info.data_bytes = bytes.into();
         Ok(())

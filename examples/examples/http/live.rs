@@ -19,6 +19,7 @@ pub(crate) fn page(stats: &EngineStats) -> Vec<u8> {
         ("instances from a cold slot", stats.cold_instantiations),
         ("resets: nothing to do", stats.resets_nothing),
         ("resets by hot set", stats.resets_hot_set),
+        ("resets by regions", stats.resets_regions),
         ("resets by scan", stats.resets_scan),
         ("resets by discard", stats.resets_discard),
     ];
@@ -70,6 +71,7 @@ impl Collector for Figures {
         let ways = [
             ("nothing", stats.resets_nothing),
             ("hot_set", stats.resets_hot_set),
+            ("regions", stats.resets_regions),
             ("scan", stats.resets_scan),
             ("discard", stats.resets_discard),
         ];

@@ -35,6 +35,8 @@ pub(crate) struct Image {
     pub(crate) extents: Vec<Content>,
     /// The parts of the state that every reset copies back: small, and at the start.
     pub(crate) head: [Range<usize>; 2],
+    /// The part of the state that a reset copies back only if somebody has asked to write it.
+    pub(crate) constants: Range<usize>,
     /// The pages of the state after the head that can be written: tables, with room for them to
     /// grow.
     tables: Range<usize>,
@@ -80,9 +82,11 @@ pub(crate) struct ImageParts {
     /// Where the state starts.
     pub(crate) state_at: usize,
     pub(crate) state: SparseBytes,
-    /// The part of the state in front of what never changes.
+    /// The part of the state that can change at any time, but for the tables.
     pub(crate) mutable: Range<usize>,
-    /// The part after that: tables, with their room.
+    /// The part after that which seldom changes.
+    pub(crate) constants: Range<usize>,
+    /// The part after these: tables, with their room.
     pub(crate) tables: Range<usize>,
     /// Where all of it ends: whole pages.
     pub(crate) room: usize,
@@ -109,7 +113,7 @@ impl Image {
 
     /// Makes an image without files. Also returns the file of its memory that there is already.
     fn in_bytes(parts: ImageParts) -> (Self, Option<ImageFile>) {
-        let ImageParts { state_at, state, mutable, tables, room, extents, memory, memory_file } = parts;
+        let ImageParts { state_at, state, mutable, constants, tables, room, extents, memory, memory_file } = parts;
         let head_end = mutable.end.next_multiple_of(page_size());
         let in_head = tables.start.min(head_end)..head_end.min(tables.end);
         let behind = (tables.start & !(page_size() - 1)).max(head_end)..tables.end.next_multiple_of(page_size());
@@ -120,7 +124,7 @@ impl Image {
         let extents = extents.into_iter().map(|e| content(MEMORY_AT + e.offset as usize, e.bytes)).collect();
         let head = [mutable, in_head];
         let (files, habits) = (Err(NoFiles::Unwanted), Habits::default());
-        (Self { state, state_len, extents, head, tables, room, memory, files, habits }, memory_file)
+        (Self { state, state_len, extents, head, constants, tables, room, memory, files, habits }, memory_file)
     }
 
     /// Returns the parts in which images of one program differ: the state, the memory where it is

@@ -26,8 +26,10 @@
 //!   what was written. Reset refuses such a slot. It is *unmapped* before it is used again, or
 //!   given back to the system if even that fails.
 //!
-//! A reset always copies back the *head* (sizes, globals, flags: some hundred bytes). What else a
-//! run may have written depends on the slot:
+//! A reset always copies back the *head*: the sizes, globals and flags that code can change, usually
+//! some ten bytes. The *constants* (globals that no instruction sets) follow it. It copies them back
+//! only if somebody wrote them for this instance, as [`Slot::make_constants_writable`] says. What
+//! else a run may have written depends on the slot:
 //!
 //! - In a **tracked** slot only the pages that instances of its image are known to write are
 //!   writable: the **hot set**. A write elsewhere faults, the signal handler calls
@@ -93,6 +95,8 @@ pub(crate) struct Slot {
     /// Who wrote which page first, if the engine was asked to note that. The slot is not tracked
     /// then.
     attribution: Option<Attribution>,
+    /// Whether the constants may differ from the image.
+    constants_written: bool,
     residue: Residue,
 }
 
@@ -129,6 +133,8 @@ pub(crate) enum ResetKind {
     Nothing,
     /// The hot set was copied back.
     HotSet,
+    /// The pages that the kernel listed as written in the hot set's regions were copied back.
+    Regions,
     /// The pages that the kernel listed as written were copied back.
     Scan,
     /// All pages were discarded.
@@ -156,6 +162,7 @@ impl Slot {
             accessible: 0,
             adaptation: Adaptation::new(),
             attribution: None,
+            constants_written: false,
             residue: Residue::default(),
         })
     }
@@ -304,6 +311,24 @@ impl Slot {
         }
     }
 
+    /// Makes the constants writable, for whoever gives them other values than the image has. From
+    /// then on anybody may change them, until the next reset copies them back.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the slot carries no image.
+    #[cold]
+    pub(crate) fn make_constants_writable(&mut self) -> Result<()> {
+        let constants = self.image.as_ref().ok_or(Errno::NOTRECOVERABLE)?.constants.clone();
+        self.mark_dirty();
+        self.constants_written = true;
+        // Their last page may be that of a table, too.
+        self.make_writable(self.space.at(constants.start), constants.len())?;
+        let own = constants.end.div_ceil(page_size());
+        self.residue.own_pages =
+            Some(own).filter(|pages| *pages > FEW_OWN_PAGES).unwrap_or(0).max(self.residue.own_pages);
+        Ok(())
+    }
+
     /// Handles a write at `address` that has faulted. If the page is write-protected, makes it
     /// writable and returns true: the write can be tried again. `pc` is the instruction. Safe to
     /// call in a signal handler.
@@ -324,7 +349,12 @@ impl Slot {
             return Ok(());
         }
         let at = address as usize - self.addresses().start;
-        self.allow_write((at / page_size()) as Page..(at + bytes).div_ceil(page_size()) as Page, None).map(|_| ())
+        let pages = (at / page_size()) as Page..(at + bytes).div_ceil(page_size()) as Page;
+        let tracking = self.adaptation.tracking.as_mut();
+        if tracking.is_some_and(|it| it.was_written(&pages) || it.note_writable(&pages)) {
+            return Ok(());
+        }
+        self.allow_write(pages, None).map(|_| ())
     }
 
     /// Makes all of the memory writable, for anybody, the kernel included. No write faults until
@@ -397,6 +427,11 @@ impl Slot {
         let head = image.head.iter().filter(|part| !part.is_empty());
         // SAFETY: as above.
         unsafe { head.for_each(|part| self.contents(image).restore(part.clone())) };
+        if self.constants_written {
+            // SAFETY: as above; they were made writable, and nothing was write-protected since.
+            unsafe { self.contents(image).restore(image.constants.clone()) };
+            self.constants_written = false;
+        }
         if self.accessible > image.memory || self.residue.grown_pages > rules.resident_budget {
             self.reset_grown(image, rules)?;
         }
@@ -445,6 +480,7 @@ impl Slot {
             return self.discard(image);
         }
         let Adaptation { tracking, pacing, .. } = &mut self.adaptation;
+        let kind = if tracking.is_some() { ResetKind::Regions } else { ResetKind::Scan };
         let ask = tracking.is_none() && pacing.tick_untracked() && rules.strategy != ResetStrategy::Scan;
         let missed = tracking.as_ref().is_some_and(|tracking| tracking.misses() > 0);
         if tracking.is_some() && !missed {
@@ -471,7 +507,7 @@ impl Slot {
             let written = policy::difference(&written, &stale);
             self.adaptation.shrink_regions(&self.space, image, &written, rules.strategy)?;
         }
-        Ok(ResetKind::Scan)
+        Ok(kind)
     }
 
     /// Resets a slot whose writes are attributed, like an untracked one, and write-protects it
@@ -605,6 +641,7 @@ impl Slot {
         unsafe { self.space.map_zeros(0..SLOT_SIZE as usize, Access::None) }?;
         self.image = None;
         self.accessible = 0;
+        self.constants_written = false;
         self.adaptation = Adaptation::new();
         self.residue = Residue::default();
         self.state = State::Blank;

@@ -63,8 +63,15 @@ impl PageSet {
     /// Returns whether all of `range` is in the set.
     #[inline]
     pub(crate) fn covers(&self, range: &Range<Page>) -> bool {
+        range.is_empty() || self.run_around(range).is_some()
+    }
+
+    /// Returns the run that all of `range`, which is not empty, is in.
+    #[inline]
+    pub(crate) fn run_around(&self, range: &Range<Page>) -> Option<Range<Page>> {
         let at = self.runs.partition_point(|(_, end)| *end <= range.start);
-        range.is_empty() || self.runs.get(at).is_some_and(|(start, end)| *start <= range.start && range.end <= *end)
+        let run = self.runs.get(at).map(|(start, end)| *start..*end)?;
+        (run.start <= range.start && range.end <= run.end).then_some(run)
     }
 
     /// Adds a range. Returns false, and changes nothing, if there would be too many runs. Never

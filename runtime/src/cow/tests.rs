@@ -25,6 +25,7 @@ fn image(memory_pages: usize, extents: Vec<Extent>, mapped: bool) -> Arc<Image> 
         state_at: 64,
         state: SparseBytes::from(&vec![7; page_size() + 300 - 64][..]),
         mutable: 64..164,
+        constants: 164..200,
         tables: 1000..3 * page_size(),
         room: 3 * page_size(),
         extents,
@@ -95,6 +96,24 @@ fn one_slot_serves_no_image_then_image_a_then_none_then_b_then_a_again() {
             write(&mut slot, MEMORY_AT, 0xcc);
             write(&mut slot, MEMORY_AT + (pages - 1) * page_size(), 0xcc);
             write(&mut slot, 100, 0xcc);
+        }
+    });
+}
+
+#[test]
+fn constants_are_copied_back_if_somebody_wrote_them_for_this_instance() {
+    each(|strategy, mapped| {
+        let mut slot = bound(&image(2, vec![], mapped), strategy);
+        for round in 0..8 {
+            write(&mut slot, MEMORY_AT, 1);
+            if round % 3 == 1 {
+                slot.make_constants_writable().unwrap();
+                // SAFETY: they are writable now, and nothing refers to them.
+                unsafe { std::ptr::write_bytes(slot.space.at(164), 0xcc, 200 - 164) }
+            }
+            reset(&mut slot, strategy);
+            assert!(!slot.constants_written);
+            assert_clean(&slot, &[], 2);
         }
     });
 }
@@ -258,7 +277,8 @@ fn pages_too_scattered_to_list_are_scanned_for_in_regions_alone() {
     let mut slot = bound(&image(20_000, vec![page_of(1, 0)], true), Adaptive);
     for round in 0..20 {
         (0..500).for_each(|i| write(&mut slot, MEMORY_AT + (i * 8 + round % 3) * page_size(), 1));
-        assert_eq!(reset(&mut slot, Adaptive), ResetKind::Scan);
+        let kind = if round == 0 { ResetKind::Scan } else { ResetKind::Regions };
+        assert_eq!(reset(&mut slot, Adaptive), kind);
         assert_clean(&slot, &[page_of(1, 0)], 20_000);
         let plan = slot.adaptation.tracking.as_ref().unwrap().plan();
         assert!(plan.regions && plan.writable.pages() < 5000, "{plan:?}");

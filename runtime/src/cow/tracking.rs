@@ -23,6 +23,10 @@ pub(super) struct Tracking {
     plan: TrackingPlan,
     /// Writes of this run outside the pages that were writable when it began.
     misses: u32,
+    /// A run of writable pages, perhaps none: that which the host wrote to last. Programs copy and
+    /// fill the same few places again and again, and each time the host asks. It stays writable as
+    /// long as this tracking lasts.
+    recent: Range<Page>,
     budget: MappingBudget,
 }
 
@@ -47,7 +51,7 @@ impl Tracking {
                 unsafe { space.protect(to_bytes(&gap), Access::Read) }?;
             }
         }
-        Ok(Some(Self { plan, misses: 0, budget }))
+        Ok(Some(Self { plan, misses: 0, recent: 0..0, budget }))
     }
 
     /// Goes on with a plan if the slot follows it already. Returns whether it does.
@@ -85,6 +89,22 @@ impl Tracking {
     #[cfg(test)]
     pub(super) fn mappings(&self) -> usize {
         self.budget.taken()
+    }
+
+    /// Returns whether all of `pages` is known to be writable, without a search.
+    #[inline]
+    pub(super) fn was_written(&self, pages: &Range<Page>) -> bool {
+        self.recent.start <= pages.start && pages.end <= self.recent.end
+    }
+
+    /// Remembers where the host writes, if all of it is writable and in the plan. Returns whether
+    /// it is. `pages` must not be empty.
+    #[inline]
+    pub(super) fn note_writable(&mut self, pages: &Range<Page>) -> bool {
+        let run = self.plan.writable.run_around(pages);
+        let found = run.is_some();
+        self.recent = run.unwrap_or(self.recent.clone());
+        found
     }
 
     /// Returns the part of `pages` that is write-protected, with what may lie between.

@@ -19,9 +19,9 @@ use crate::store::{AsContextMut, Extern, Heap, Instance, Memory, StoreInner};
 use crate::vmctx::{Header, View};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::Trap;
-use minirt_compiler::instance::image::MemoryImage;
+use minirt_compiler::instance::image::{MemoryImage, Remaining};
 use minirt_compiler::instance::layout::object::{BIAS, FIRST, TAG_MASK};
-use minirt_compiler::instance::layout::{GlobalPlace, MEMORY, MemoryPlace, TablePlace};
+use minirt_compiler::instance::layout::{GlobalPlace, Layout, MEMORY, MemoryPlace, TablePlace};
 use minirt_compiler::module::{
     ConstExpr, ConstOp, Contents, ElementItems, GlobalType, MemoryType, ModuleInfo, RefKind, SegmentMode, StorageType,
     TableType, ValType,
@@ -138,14 +138,17 @@ fn attach_heap(
     store: &mut StoreInner,
     engine: &Engine,
     heap: &Arc<Prototype>,
-    to: NonNull<InstanceData>,
+    mut to: NonNull<InstanceData>,
 ) -> Result<()> {
-    // SAFETY: the instance is alive, and nobody else uses its description.
-    let data = unsafe { to.as_ref() };
     if let Some(shared) = &mut store.heap {
         shared.users += 1;
-        return move_objects(store, heap, data);
+        // SAFETY: the instance is alive, and nobody else uses its description.
+        unsafe { to.as_mut() }.slot.make_constants_writable().context(GLOBALS)?;
+        // SAFETY: as above.
+        return move_objects(store, heap, unsafe { to.as_ref() });
     }
+    // SAFETY: as above.
+    let data = unsafe { to.as_ref() };
     let instance = instantiate_as(store, engine, heap, &[], None, Role::Heap)?;
     let memory = Memory { instance, index: 0 }.space(store);
     let (owner, owner_index) = (data.vmctx(), data.index);
@@ -226,7 +229,7 @@ fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -
     Ok(())
 }
 
-/// Changes the references to objects in an instance's state.
+/// Changes the references to objects in an instance's state. Its constants must have been made writable.
 ///
 /// # Safety
 /// The instance must be alive, and nobody else use its state.
@@ -236,8 +239,8 @@ unsafe fn move_state(data: &InstanceData, moved: impl Fn(u64) -> u64) -> Result<
         RefKind::Any | RefKind::Extern => true,
         RefKind::Func | RefKind::Exn => false,
     };
-    // SAFETY: globals and the values of element segments are in the state's head, which is always writable. Elements of
-    // tables are made writable.
+    // SAFETY: globals and the values of element segments are in the state's head, which is always writable, or among the
+    // constants, which the caller has made writable. Elements of tables are made writable.
     unsafe {
         for (index, global) in (0..).zip(&view.module.globals) {
             if let (ValType::Ref(ty), GlobalPlace::State(at)) = (global.content, view.layout.global(index))
@@ -330,6 +333,10 @@ fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
     let info = prototype.info();
     let view = View { vmctx: store.instance(instance.index).vmctx(), module: info, layout: prototype.layout() };
     store.touched = true;
+    if changes_constants(remaining, info, view.layout) {
+        // SAFETY: the instance is alive, and nobody else uses its description.
+        unsafe { &mut InstanceData::of(view.vmctx).slot }.make_constants_writable().context(GLOBALS)?;
+    }
     // SAFETY: the instance is alive, its imports are written, and globals are initialised in order.
     unsafe {
         for global in &remaining.globals {
@@ -343,6 +350,18 @@ fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
         apply_data(view, remaining.first_data)?;
     }
     Ok(())
+}
+
+const GLOBALS: &str = "could not make the instance's globals writable";
+
+/// Returns whether what is left to initialise includes something that no instruction changes, and that usually is in the
+/// image: an object that would have made that too large, or a kept element of a segment.
+fn changes_constants(remaining: &Remaining, info: &ModuleInfo, layout: &Layout) -> bool {
+    let is_constant = |global: &u32| match layout.global(info.num_imported_globals + global) {
+        GlobalPlace::State(at) => layout.constants.contains(&at),
+        GlobalPlace::Import(_) => false,
+    };
+    !remaining.element_values.is_empty() || remaining.globals.iter().any(is_constant)
 }
 
 /// Fills tables whose initial elements depend on imports.
@@ -372,7 +391,7 @@ unsafe fn keep_elements(store: &mut StoreInner, prototype: &Prototype, view: Vie
         };
         let at = view.layout.element_values(*segment).expect("new objects are kept");
         for (i, expr) in exprs.iter().enumerate() {
-            // SAFETY: the caller's promise; the values are in the state's head, which is always writable.
+            // SAFETY: the caller's promise; the values are among the constants, which are writable by now.
             unsafe { *view.vmctx.at::<u64>(at).add(i) = evaluate_in(store, prototype, view, expr)? as u64 }
         }
     }

@@ -174,6 +174,7 @@ pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
     ImageParts {
         state_at: layout.host_size as usize,
         mutable: in_slot(&layout.mutable),
+        constants: in_slot(&layout.constants),
         tables: in_slot(&layout.table_space),
         room: (layout.host_size + layout.state_room) as usize,
         ..ImageParts::default()

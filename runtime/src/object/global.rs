@@ -5,7 +5,7 @@ use crate::store::Global;
 use crate::store::{AsContext, AsContextMut, StoreInner};
 use crate::value::Val;
 use crate::vmctx::Raw;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use minirt_compiler::module::GlobalType;
 
 impl Global {
@@ -22,6 +22,13 @@ impl Global {
             value.ty()
         );
         let global = Self { instance: Definition::Global(ty).instantiate(store)?, index: 0 };
+        if !ty.mutable {
+            // SAFETY: the instance is alive, and nobody else uses its description.
+            unsafe { store.instances[global.instance.index as usize].as_mut() }
+                .slot
+                .make_constants_writable()
+                .context("could not make the global writable")?;
+        }
         global.write(store, value)?;
         Ok(global)
     }

@@ -242,6 +242,9 @@ pub(crate) unsafe fn table_grow(table: TableSpace, value: u64, delta: u64) -> Op
     let TablePlace::State { capacity, .. } = owner.prototype.layout().table(table.index) else { return None };
     let most = owner.prototype.info().tables[table.index as usize].maximum.unwrap_or(u64::MAX).min(capacity);
     let new = old.checked_add(delta).filter(|elements| *elements <= most)?;
+    if delta == 0 {
+        return Some(old); // A size that is constant must not be written at all.
+    }
     // SAFETY: there is room up to the capacity. The new elements are part of the table only if they could be filled.
     unsafe {
         *table.size = new;

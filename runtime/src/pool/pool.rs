@@ -64,7 +64,7 @@ unsafe impl Send for Idle {}
 struct Counts {
     warm: u64,
     cold: u64,
-    resets: [u64; 4],
+    resets: [u64; 5],
 }
 
 /// Figures about an engine's instances ([`Engine::stats`](crate::Engine::stats)). Counts start with
@@ -87,7 +87,11 @@ pub struct EngineStats {
     pub resets_nothing: u64,
     /// Resets that copied the hot set back, without a system call.
     pub resets_hot_set: u64,
-    /// Resets that copied back what the kernel listed.
+    /// Resets that asked the kernel about a hot set of a few regions, and copied back what it
+    /// listed there. So does [`ResetStrategy::HotSet`] where pages are too scattered to be listed
+    /// one by one.
+    pub resets_regions: u64,
+    /// Resets that asked the kernel about everything, and copied back what it listed.
     pub resets_scan: u64,
     /// Resets that discarded all pages.
     pub resets_discard: u64,
@@ -101,7 +105,8 @@ impl EngineStats {
     /// discarding it after use: three to map state, image and zeros, and two to discard what was
     /// written.
     pub fn system_calls_avoided(&self) -> u64 {
-        3 * self.warm_instantiations + 2 * (self.resets_nothing + self.resets_hot_set) + self.resets_scan
+        let asked = self.resets_regions + self.resets_scan;
+        3 * self.warm_instantiations + 2 * (self.resets_nothing + self.resets_hot_set) + asked
     }
 }
 
@@ -364,11 +369,12 @@ impl Pool {
             EngineStats { kept_bytes: self.resident_pages.load(Relaxed) * page_size(), ..EngineStats::default() };
         for idle in self.shards.all() {
             stats.idle += idle.blank.len() + idle.clean.values().map(Vec::len).sum::<usize>();
-            let Counts { warm, cold, resets: [nothing, hot_set, scan, discard] } = idle.counts;
+            let Counts { warm, cold, resets: [nothing, hot_set, regions, scan, discard] } = idle.counts;
             stats.warm_instantiations += warm;
             stats.cold_instantiations += cold;
             stats.resets_nothing += nothing;
             stats.resets_hot_set += hot_set;
+            stats.resets_regions += regions;
             stats.resets_scan += scan;
             stats.resets_discard += discard;
         }

@@ -1,7 +1,7 @@
 //! Nothing of one instance is visible in the next one that gets its slot.
 
-use crate::common::{call, call_i32, engines};
-use minirt::{Instance, Module, Store, Trap, Val};
+use crate::common::{call, call_i32, each_config, engines};
+use minirt::{Engine, Instance, Module, Store, Trap, Val};
 
 /// A module that can be made dirty everywhere: memory, grown memory, globals, tables, dropped
 /// segments.
@@ -159,4 +159,53 @@ fn many_live_instances_do_not_share_anything() {
             assert_eq!(memory.data(&*store)[1000], i as u8, "{name}");
         }
     }
+}
+
+/// Holds objects in globals that nothing can set, in 700 of them so that they take pages, and in an
+/// element segment that is kept. The last global's value depends on the number of objects.
+fn constants(first: i32) -> String {
+    let globals: String =
+        (0..700).map(|i| format!("(global (ref $box) (struct.new $box (i32.const {})))", first + i)).collect();
+    format!(
+        r#"(module (type $box (struct (field i32))) (type $many (array (ref $box))) (table 3 3 anyref)
+          {globals}
+          (elem $kept (ref $box) (struct.new $box (i32.const {first})))
+          (func (export "first") (result i32) (struct.get $box 0 (global.get 0)))
+          (func (export "last") (result i32) (struct.get $box 0 (global.get 699)))
+          (func (export "kept") (result i32)
+            (struct.get $box 0 (array.get $many (array.new_elem $many $kept (i32.const 0) (i32.const 1)) (i32.const 0))))
+          (func (export "litter") (param i32)
+            (loop (table.set 0 (i32.const 1) (struct.new $box (i32.const -1)))
+              (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#
+    )
+}
+
+#[test]
+fn objects_in_globals_are_the_next_tenants_own_although_those_of_the_last_had_moved() {
+    each_config(|case, _, mut config| {
+        let engine = Engine::new(config.wasm_gc(true).max_instances(6)).unwrap();
+        let modules = [1_000, 2_000, 3_000].map(|first| (first, Module::new(&engine, constants(first)).unwrap()));
+        for round in 0..12 {
+            // Whoever comes first in a store brings the heap. The objects of the others are behind its own, and
+            // move there when something is collected.
+            let mut store = Store::new(&engine, ());
+            for at in 0..if round % 3 == 0 { 1 } else { 3 } {
+                let (first, module) = &modules[(round + at) % 3];
+                let it = Instance::new(&mut store, module, &[]).unwrap();
+                for again in 0..3 {
+                    for (name, expected) in [("first", *first), ("last", first + 699), ("kept", *first)] {
+                        assert_eq!(
+                            call_i32(&mut store, it, name, &[]).unwrap(),
+                            expected,
+                            "{case}, {round}.{at}: {name}"
+                        );
+                    }
+                    if again == 1 {
+                        call(&mut store, it, "litter", &[Val::I32(3_000)]).unwrap();
+                        store.gc();
+                    }
+                }
+            }
+        }
+    });
 }

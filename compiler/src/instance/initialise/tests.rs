@@ -4,6 +4,7 @@ use super::*;
 use crate::instance::layout::{MEMORY_RESERVED, PAGE_MIN};
 use crate::module::MemoryType;
 use crate::{Compiled, Compiler, Settings};
+use std::ops::Range;
 
 fn compiled(wat: &str) -> Compiled {
     let compiler = Compiler::new(&Settings::default()).unwrap();
@@ -169,7 +170,7 @@ fn static_element_segments_are_applied_in_order() {
 
 #[test]
 fn declared_element_segments_are_dropped_and_passive_ones_are_not() {
-    let module = compiled("(module (func $f) (elem declare func $f) (elem func $f))");
+    let module = compiled("(module (func $f (elem.drop 0) (elem.drop 1)) (elem declare func $f) (elem func $f))");
     assert_eq!(module.dropped_elements(2), [1, 0]);
     assert_eq!(module.image.remaining.first_element, None);
 }
@@ -177,7 +178,7 @@ fn declared_element_segments_are_dropped_and_passive_ones_are_not() {
 #[test]
 fn from_the_first_dynamic_element_segment_on_all_active_ones_are_dynamic() {
     let module = compiled(
-        "(module (import \"a\" \"b\" (global i32)) (func $f) (table 4 funcref)
+        "(module (import \"a\" \"b\" (global i32)) (func $f (elem.drop 1)) (table 4 funcref)
             (elem (i32.const 0) func $f) (elem func $f) (elem (global.get 0) func $f)
             (elem (i32.const 1) func $f) (elem declare func $f))",
     );
@@ -216,7 +217,7 @@ fn an_element_offset_is_unsigned() {
 fn static_data_segments_are_applied_in_order_and_dropped() {
     let module = compiled(
         "(module (memory 1) (data (i32.const 4) \"abcd\") (data \"passive\") (data (i32.const 6) \"XY\")
-            (data (i32.const 7) \"\\00\") (data (i32.const 65536) \"\"))",
+            (data (i32.const 7) \"\\00\") (data (i32.const 65536) \"\") (func (data.drop 1)))",
     );
     assert_eq!(module.memory(3, 6), b"\0abX\0\0");
     assert_eq!(module.dropped_data(5), [1, 0, 1, 1, 1]);
@@ -224,13 +225,17 @@ fn static_data_segments_are_applied_in_order_and_dropped() {
 }
 
 #[test]
-fn only_passive_segments_have_flags_a_bit_each_and_are_described_at_run_time() {
+fn only_passive_segments_that_are_named_have_flags_a_bit_each_and_are_described_at_run_time() {
     let active = "(data (i32.const 1) \"x\") (elem (i32.const 1) func $f) ".repeat(1000);
     let passive = "(data \"passive\") (elem func $f)".repeat(9);
-    let module = compiled(&format!("(module (memory 1) (table 9 funcref) (func $f) {active} {passive} {active})"));
+    let others = "(data \"nobody asks for it\") (elem func $f)".repeat(99);
+    let names: String = (1000..1009).map(|i| format!("(data.drop {i}) (elem.drop {i})")).collect();
+    let module = compiled(&format!(
+        "(module (memory 1) (table 9 funcref) (func $f {names}) {active} {passive} {active} {others})"
+    ));
     // The sizes of memory and table, and nine bits of each kind.
     assert_eq!(module.layout.mutable.len(), 8 + 8 + 2 + 2);
-    let flags: Vec<Option<DropFlag>> = (0..2009).map(|i| module.layout.data_dropped(i)).collect();
+    let flags: Vec<Option<DropFlag>> = (0..2108).map(|i| module.layout.data_dropped(i)).collect();
     assert!(flags[..1000].iter().chain(&flags[1009..]).all(Option::is_none));
     let distinct: std::collections::BTreeSet<(i32, u8)> = (1000..1009)
         .flat_map(|i| [module.layout.data_dropped(i), module.layout.element_dropped(i)])
@@ -245,14 +250,48 @@ fn only_passive_segments_have_flags_a_bit_each_and_are_described_at_run_time() {
 }
 
 #[test]
+fn a_reset_copies_only_what_an_instruction_can_change() {
+    let module = compiled(
+        "(module (import \"a\" \"b\" (global $imported i32)) (memory 3 3) (table 5 5 funcref) (table 5 6 funcref)
+            (global (mut i32) (i32.const 1)) (global i64 (i64.const 2)) (global (mut v128) (v128.const i64x2 3 3))
+            (global v128 (v128.const i64x2 4 4)) (global (mut i64) (i64.const 5)) (global i32 (global.get $imported))
+            (global i32 (i32.add (global.get $imported) (i32.const 1))) (global i64 (global.get 2)) (global funcref
+            (ref.func 0)) (func) (export \"g\" (global 2)))",
+    );
+    let Layout { mutable, constants, .. } = &module.layout;
+    let state = |range: &Range<i32>, place| matches!(place, GlobalPlace::State(at) if range.contains(&at));
+    let globals = |range| (0..10).filter(|global| state(range, module.layout.global(*global))).collect::<Vec<u32>>();
+    assert_eq!(globals(mutable), [1, 3, 5, 6, 7], "those that can be set, and those that an import decides");
+    assert_eq!(globals(constants), [2, 4, 8, 9]);
+    // Eight bytes each but for the vector, and the size of one table.
+    assert!((5 * 8 + 16..=5 * 8 + 16 + 8).contains(&mutable.len()), "{mutable:?}");
+    assert!(mutable.end <= constants.start && constants.end <= module.layout.table_space.start);
+    let MemoryPlace::Slot { size } = module.layout.memory(0) else { panic!("an imported memory") };
+    let sizes = [0, 1].map(|table| match module.layout.table(table) {
+        TablePlace::State { size, .. } => size,
+        TablePlace::Import(_) => panic!("an imported table"),
+    });
+    assert_eq!([size, sizes[0], sizes[1]].map(|at| mutable.contains(&at)), [false, false, true]);
+    assert_eq!([size, sizes[0], sizes[1]].map(|at| module.word(at)), [3 * 65_536, 5, 5]);
+    assert_eq!([1, 2, 3, 4, 5, 8].map(|global| module.global(global)), [1, 2, 3, 4, 5, 2]);
+    for global in 1..10 {
+        let GlobalPlace::State(at) = module.layout.global(global) else { panic!("an imported global") };
+        assert_eq!(module.layout.global_at(at), Some(global));
+        assert_eq!(module.layout.global_at(at + 1), None);
+    }
+}
+
+#[test]
 fn active_segments_have_flags_where_a_failed_instance_leaves_functions_behind() {
     let module = compiled(
         "(module (import \"a\" \"b\" (table 1 funcref)) (memory 1)
-            (func $f (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1)))
-            (elem (i32.const 0) func $f) (data (i32.const 65536) \"abc\"))",
+            (func $f (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1)) (elem.drop 0))
+            (elem (i32.const 0) func $f) (data (i32.const 65536) \"abc\") (elem (i32.const 1) func $f)
+            (data (i32.const 65536) \"def\"))",
     );
     assert_eq!((module.dropped_elements(1), module.dropped_data(1)), (vec![0], vec![0]));
-    assert_eq!((module.module.data.len(), module.module.elements.len()), (1, 1));
+    assert_eq!((module.layout.element_dropped(1), module.layout.data_dropped(1)), (None, None), "nothing names these");
+    assert_eq!((module.module.data.len(), module.module.elements.len()), (2, 2), "they are still to be applied");
 }
 
 #[test]
@@ -296,7 +335,7 @@ fn data_of_an_imported_memory_is_dynamic() {
 #[test]
 fn data_waits_for_elements_that_publish_functions() {
     let module = compiled(
-        "(module (import \"a\" \"b\" (table 1 funcref)) (func $f) (memory 1)
+        "(module (import \"a\" \"b\" (table 1 funcref)) (func $f (data.drop 0)) (memory 1)
             (elem (i32.const 0) func $f) (data (i32.const 0) \"a\"))",
     );
     assert_eq!(module.image.remaining.first_element, Some(0));
@@ -399,7 +438,8 @@ fn objects_of_constant_expressions_are_in_the_heap_and_references_are_their_offs
             (global anyref (global.get 1)) (global i31ref (ref.i31 (i32.const -1)))
             (table 2 (ref $pair) (struct.new_default $pair))
             (elem (table 0) (i32.const 1) (ref $pair) (item global.get 0))
-            (elem anyref (array.new_fixed $bytes 1 (i32.const 9))))",
+            (elem anyref (array.new_fixed $bytes 1 (i32.const 9))) (elem anyref (struct.new_default $pair))
+            (func (elem.drop 2)))",
     );
     assert_eq!(module.image.remaining, Remaining::default());
     let [pair, bytes] = [object::FIRST as i64, object::FIRST as i64 + 24];
@@ -407,7 +447,9 @@ fn objects_of_constant_expressions_are_in_the_heap_and_references_are_their_offs
     assert_eq!([module.element(0, 0), module.element(0, 1)], [bytes + 16, pair]);
     let kept = module.layout.element_values(2).expect("a passive segment with a new object");
     assert_eq!(module.word(kept), bytes + 16 + 24);
+    assert!(module.layout.constants.contains(&kept));
     assert_eq!(module.layout.element_values(1), None, "an active segment keeps nothing");
+    assert_eq!(module.layout.element_values(3), None, "nothing can ask for them");
     let heap = module.heap();
     let word = |at: usize| u64::from_le_bytes(heap[at..at + 8].try_into().unwrap());
     assert_eq!(word(0), bytes as u64 + 16 + 24 + 16, "the next object");
@@ -426,12 +468,18 @@ fn objects_that_depend_on_imports_or_are_too_large_are_made_for_each_instance() 
             (global (ref $box) (struct.new $box (array.new $bytes (i32.const 1) (global.get $base))))
             (global (ref $bytes) (array.new_default $bytes (i32.const 0x7fffffff)))
             (global (ref $box) (struct.new $box (array.new_fixed $bytes 0)))
-            (elem (ref $bytes) (array.new_fixed $bytes 0) (array.new_default $bytes (global.get $base))))"#,
+            (elem (ref $bytes) (array.new_fixed $bytes 0) (array.new_default $bytes (global.get $base)))
+            (func (elem.drop 0)))"#,
     );
     let remaining = &module.image.remaining;
     assert_eq!((&remaining.globals[..], &remaining.element_values[..]), (&[0, 1][..], &[0][..]));
     let next = u64::from_le_bytes(module.heap()[..8].try_into().unwrap());
     assert_eq!(next - object::FIRST, 8 + 16, "only what is whole is there");
+    let is_constant = |global| match module.layout.global(global) {
+        GlobalPlace::State(at) => module.layout.constants.contains(&at),
+        GlobalPlace::Import(_) => false,
+    };
+    assert_eq!([1, 2, 3].map(is_constant), [false, true, true], "which are too large is known later");
     assert!(with_objects("(module (type (struct)))").image.heap.is_some());
     assert!(compiled("(module (type (func)))").image.heap.is_none());
 }

@@ -3,7 +3,7 @@
 use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space, import_tag};
 use super::slot::{CACHE_LINE, HOST, MEMORY_RESERVED, PAGE_MAX, PAGE_MIN, STATE_MAX, TABLE_MAX, TABLE_ROOM};
 use crate::base::error::CompileError;
-use crate::module::{ModuleInfo, SegmentMode, TableType, ValType};
+use crate::module::{ModuleInfo, SegmentMode, ValType};
 use std::ops::Range;
 
 /// Where a global's value is.
@@ -56,14 +56,20 @@ pub struct Layout {
     pub state_size: u64,
     /// Bytes of the state with all its tables grown to their capacity: it ends where a host page does.
     pub state_room: u64,
-    /// The part of the state before type numbers and funcref records, which never change.
+    /// The part of the state that code can change at any time, but for the tables. All the rest follows it.
     pub mutable: Range<i32>,
-    /// The part of the state behind them: the tables, with room for them to grow.
+    /// The part of the state that no instruction changes, but that somebody may have to write after all for a single
+    /// instance: immutable globals, and the kept elements of segments. Sizes that are constant, type numbers and
+    /// funcref records are beside it, and nothing ever writes them.
+    pub constants: Range<i32>,
+    /// The part of the state behind all these: the tables, with room for them to grow.
     pub table_space: Range<i32>,
     imported_funcs: u32,
     import_funcs_at: i32,
     import_tags_at: i32,
     globals: Vec<GlobalPlace>,
+    /// The defined globals in the order of their places.
+    globals_by_place: Vec<u32>,
     tables: Vec<TablePlace>,
     memories: Vec<MemoryPlace>,
     type_ids_at: i32,
@@ -115,7 +121,9 @@ impl Layout {
         check_tables(module)?;
         let mut builder = Builder { module, end: header::SIZE, layout: Self { page, ..Self::default() } };
         let extra_memories = builder.host_cell();
-        builder.mutable_state(extra_memories);
+        builder.enter_own(extra_memories);
+        builder.mutable_state();
+        builder.constant_state();
         builder.types_and_records();
         builder.tables();
         builder.finish()
@@ -149,13 +157,12 @@ impl Layout {
 
     /// Returns the global at a distance from vmctx, if a global of the state is there.
     pub fn global_at(&self, distance: i32) -> Option<u32> {
-        // Imported ones come first; the others are placed in order.
-        let below = |place: &GlobalPlace| match place {
-            GlobalPlace::Import(_) => true,
-            GlobalPlace::State(at) => *at < distance,
+        let place = |global: &u32| match self.globals[*global as usize] {
+            GlobalPlace::State(at) => at,
+            GlobalPlace::Import(entry) => entry,
         };
-        let index = self.globals.partition_point(below);
-        (self.globals.get(index) == Some(&GlobalPlace::State(distance))).then_some(index as u32)
+        let found = self.globals_by_place.binary_search_by_key(&distance, place).ok()?;
+        Some(self.globals_by_place[found])
     }
 
     /// Returns where a table is.
@@ -168,7 +175,7 @@ impl Layout {
         self.memories[memory as usize]
     }
 
-    /// Returns the flag of a data segment. `None` if the segment has been dropped before any code can ask.
+    /// Returns the flag of a data segment. `None` if the segment has been dropped before any code can ask, or none asks.
     pub fn data_dropped(&self, segment: u32) -> Option<DropFlag> {
         self.data_flags.of(segment)
     }
@@ -180,7 +187,8 @@ impl Layout {
         Some(self.element_values[found].1)
     }
 
-    /// Returns the flag of an element segment. `None` if the segment has been dropped before any code can ask.
+    /// Returns the flag of an element segment. `None` if the segment has been dropped before any code can ask, or none
+    /// asks.
     pub fn element_dropped(&self, segment: u32) -> Option<DropFlag> {
         self.element_flags.of(segment)
     }
@@ -237,42 +245,94 @@ impl Builder<'_> {
         extra_memories.map(MemoryPlace::Import).collect()
     }
 
+    /// Enters the memories, tables and globals that the module defines. Where they are is said later.
+    fn enter_own(&mut self, extra_memories: Vec<MemoryPlace>) {
+        let (module, layout) = (self.module, &mut self.layout);
+        if module.memories.len() > module.num_imported_memories as usize {
+            layout.memories.push(MemoryPlace::Slot { size: 0 });
+            layout.memories.extend(extra_memories);
+        }
+        layout.tables.resize(module.tables.len(), TablePlace::State { base: 0, size: 0, capacity: 0 });
+        layout.globals.resize(module.globals.len(), GlobalPlace::State(0));
+    }
+
     /// Places what code can change at any time: sizes, globals and the flags of segments.
-    fn mutable_state(&mut self, extra_memories: Vec<MemoryPlace>) {
+    fn mutable_state(&mut self) {
         let module = self.module;
         let start = self.here();
-        if module.memories.len() > module.num_imported_memories as usize {
-            let size = self.place(8, 8);
-            self.layout.memories.push(MemoryPlace::Slot { size });
-            self.layout.memories.extend(extra_memories);
-        }
-        for _ in &module.tables[module.num_imported_tables as usize..] {
-            let size = self.place(8, 8);
-            // `tables` knows the rest.
-            self.layout.tables.push(TablePlace::State { base: 0, size, capacity: 0 });
-        }
-        for global in &module.globals[module.num_imported_globals as usize..] {
-            let size = global_size(global.content);
-            let at = self.place(size, size);
-            self.layout.globals.push(GlobalPlace::State(at));
-        }
+        self.sizes(false);
+        let constant = self.constant_globals();
+        self.globals(|global| !constant[global]);
         let any_active = self.publishes();
         let flagged = |mode: &SegmentMode| match mode {
             SegmentMode::Active { .. } => any_active,
             SegmentMode::Passive => true,
             SegmentMode::Declared => false,
         };
-        let data = module.data.iter().filter(|segment| flagged(&segment.mode)).map(|segment| segment.index);
-        self.layout.data_flags = self.drop_flags(data.collect());
-        let elements = module.elements.iter().filter(|segment| flagged(&segment.mode)).map(|segment| segment.index);
-        self.layout.element_flags = self.drop_flags(elements.collect());
+        let data = module.data.iter().filter(|segment| segment.named && flagged(&segment.mode));
+        self.layout.data_flags = self.drop_flags(data.map(|segment| segment.index).collect());
+        let elements = module.elements.iter().filter(|segment| segment.named && flagged(&segment.mode));
+        self.layout.element_flags = self.drop_flags(elements.map(|segment| segment.index).collect());
+        self.layout.mutable = start..self.here();
+    }
+
+    /// Places what no instruction can change. An access to it should not be far from the others, so it precedes the
+    /// rest.
+    fn constant_state(&mut self) {
+        let module = self.module;
+        self.sizes(true);
+        let start = self.place(0, 16);
+        let constant = self.constant_globals();
+        self.globals(|global| constant[global]);
         for segment in &module.elements {
-            if segment.makes_objects() && segment.mode == SegmentMode::Passive {
+            if segment.named && segment.makes_objects() && segment.mode == SegmentMode::Passive {
                 let at = self.place(segment.items.len() as u64 * ELEMENT_SIZE, ELEMENT_SIZE);
                 self.layout.element_values.push((segment.index, at));
             }
         }
-        self.layout.mutable = start..self.here();
+        self.layout.constants = start..self.here();
+    }
+
+    /// Places the sizes of the own memory and tables that are constant, or those that are not.
+    fn sizes(&mut self, constant: bool) {
+        let module = self.module;
+        let memory = module.num_imported_memories as usize;
+        if module.memories.get(memory).is_some_and(|ty| is_fixed(ty.minimum, ty.maximum) == constant) {
+            self.layout.memories[memory] = MemoryPlace::Slot { size: self.place(8, 8) };
+        }
+        for (table, ty) in module.tables.iter().enumerate().skip(module.num_imported_tables as usize) {
+            if is_fixed(ty.minimum, ty.maximum) == constant {
+                // `tables` knows the rest.
+                self.layout.tables[table] = TablePlace::State { base: 0, size: self.place(8, 8), capacity: 0 };
+            }
+        }
+    }
+
+    /// Places the defined globals (counted from 0, without imports) for which `wanted` returns true.
+    fn globals(&mut self, wanted: impl Fn(usize) -> bool) {
+        let imported = self.module.num_imported_globals;
+        let defined = &self.module.globals[imported as usize..];
+        for (index, global) in defined.iter().enumerate().filter(|(index, _)| wanted(*index)) {
+            let size = global_size(global.content);
+            let at = self.place(size, size);
+            let index = imported + index as u32;
+            self.layout.globals[index as usize] = GlobalPlace::State(at);
+            self.layout.globals_by_place.push(index);
+        }
+    }
+
+    /// Returns for each defined global whether it is the same in every instance.
+    fn constant_globals(&self) -> Vec<bool> {
+        let module = self.module;
+        let imported = module.num_imported_globals;
+        let mut known: Vec<bool> = Vec::with_capacity(module.global_inits.len());
+        for init in &module.global_inits {
+            let follows =
+                |global: u32| global.checked_sub(imported).is_some_and(|at| known.get(at as usize) == Some(&true));
+            known.push(init.globals().all(follows));
+        }
+        let own = module.globals.iter().skip(imported as usize);
+        known.iter().zip(own).map(|(known, global)| *known && !global.mutable).collect()
     }
 
     fn drop_flags(&mut self, segments: Vec<u32>) -> DropFlags {
@@ -307,14 +367,17 @@ impl Builder<'_> {
     fn tables(&mut self) {
         let first = self.module.num_imported_tables as usize;
         let defined = &self.module.tables[first..];
-        let growable = defined.iter().filter(|table| !is_fixed(table)).count().max(1) as u64;
+        let growable = defined.iter().filter(|table| !is_fixed(table.minimum, table.maximum)).count().max(1) as u64;
         let room = TABLE_ROOM / growable / ELEMENT_SIZE;
         let (mut from, mut initial_end) = (None, self.end);
-        let with = |fixed: bool| defined.iter().enumerate().filter(move |(_, table)| is_fixed(table) == fixed);
+        let with = |fixed: bool| {
+            defined.iter().enumerate().filter(move |(_, table)| is_fixed(table.minimum, table.maximum) == fixed)
+        };
         for (i, table) in with(true).chain(with(false)) {
             let declared = table.maximum.unwrap_or(TABLE_MAX).min(TABLE_MAX);
             let most = declared.min(room).max(table.minimum);
-            let start = self.take(most * ELEMENT_SIZE, if is_fixed(table) { 16 } else { self.layout.page });
+            let is_fixed = is_fixed(table.minimum, table.maximum);
+            let start = self.take(most * ELEMENT_SIZE, if is_fixed { 16 } else { self.layout.page });
             let at = HOST.wrapping_add(start as i32);
             if let TablePlace::State { base, capacity, .. } = &mut self.layout.tables[first + i] {
                 (*base, *capacity) = (at, most);
@@ -370,7 +433,7 @@ fn global_size(ty: ValType) -> u64 {
     }
 }
 
-/// Returns whether a table can never change its size.
-fn is_fixed(table: &TableType) -> bool {
-    table.maximum == Some(table.minimum)
+/// Returns whether a memory or table with these limits can never change its size.
+fn is_fixed(minimum: u64, maximum: Option<u64>) -> bool {
+    maximum == Some(minimum)
 }

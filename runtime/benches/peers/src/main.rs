@@ -9,6 +9,7 @@
 //! cargo run --release -- --quick                 # everything, about a minute, noisier
 //! cargo run --release -- --only calls            # one measurement; may be given several times
 //! cargo run --release -- --list                  # the measurements
+//! perf record PROGRAM --drive page minirt frozen 100000   # where the time of a request goes
 //! cargo run --release -- --only code --programs DIR   # the programs in a folder as well
 //! cargo run --release --features exceptions -- --only exceptions
 //! cargo run --release --features gc -- --only gc
@@ -76,6 +77,7 @@ fn main() -> Result<()> {
         Task::CountLive(count) => live::count_in_this_process(&count)?,
         Task::CountServed(count) => requests::count_in_this_process(&count)?,
         Task::FirstRequest(first) => requests::first_in_this_process(&first, began)?,
+        Task::Drive(drive) => requests::drive(&drive)?,
     }
     Ok(())
 }

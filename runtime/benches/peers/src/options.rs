@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
 Usage: minirt-peers [--quick] [--only NAME]... [--guest NAME] [--programs DIR]
+       minirt-peers --drive GUEST HOST START TIMES
        minirt-peers --list
 
   --quick      fewer and shorter rounds
@@ -16,6 +17,9 @@ Usage: minirt-peers [--quick] [--only NAME]... [--guest NAME] [--programs DIR]
   --programs DIR
                besides the guests, measure the code of the programs in this folder
   --list       the names of the measurements
+  --drive      for profilers: answer the requests to a guest so many times, and do nothing else.
+               HOST is minirt, wasmtime, 'wt pooling' or 'wt pool+scan'; START is initialised or
+               frozen, or live for one instance that answers all
 ";
 
 /// The option by which this program asks itself, in a child process, to count what live instances hold.
@@ -33,6 +37,7 @@ pub(crate) enum Task {
     CountLive(CountLive),
     CountServed(CountServed),
     FirstRequest(FirstRequest),
+    Drive(Drive),
 }
 
 pub(crate) struct Options {
@@ -66,6 +71,16 @@ pub(crate) struct FirstRequest {
     pub(crate) host: String,
     pub(crate) start: Start,
     pub(crate) path: PathBuf,
+}
+
+/// Requests to a guest, for a profiler.
+pub(crate) struct Drive {
+    pub(crate) guest: String,
+    pub(crate) host: String,
+    pub(crate) start: Start,
+    /// Whether one instance answers all.
+    pub(crate) live: bool,
+    pub(crate) times: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -174,6 +189,13 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Task> {
                 }
                 let instances = next()?.parse()?;
                 return Ok(Task::CountServed(CountServed { guest, host, start, path, instances }));
+            }
+            "--drive" => {
+                let mut next = || value(&arg, args.next());
+                let (guest, host, start, times) = (next()?, next()?, next()?, next()?.parse()?);
+                let live = start == "live";
+                let start = if live { Start::Frozen } else { Start::named(&start)? };
+                return Ok(Task::Drive(Drive { guest, host, start, live, times }));
             }
             other => bail!("what is `{other}`? See --help"),
         }

@@ -4,7 +4,7 @@
 use crate::guests::{Exchange, GUESTS, Guest, Native};
 use crate::hosts::{HOSTS, host};
 use crate::live::Holding;
-use crate::options::{COUNT_SERVED, CountServed, FIRST_REQUEST, FirstRequest};
+use crate::options::{COUNT_SERVED, CountServed, Drive, FIRST_REQUEST, FirstRequest};
 use crate::race::{Contestant, Pace, pin, processors, race};
 use crate::report::{Sheet, micros, nothing, ratio, short};
 use crate::service::{Server, Service, Start, check};
@@ -236,6 +236,24 @@ pub(crate) fn first_in_this_process(first: &FirstRequest, began: Instant) -> Res
     (service.fresh())(exchanges[0].request, &mut answer)?;
     println!("{}", began.elapsed().as_nanos());
     ensure!(answer == exchanges[0].answer, "the first answer of {name} is wrong");
+    Ok(())
+}
+
+/// Answers the requests to a guest again and again, and prints the mean time of one.
+pub(crate) fn drive(drive: &Drive) -> Result<()> {
+    let Drive { guest, host: name, start, live, times } = drive;
+    let (guest, folder) = (Guest::named(guest)?, Folder::new()?);
+    let path = folder.0.join("guest");
+    std::fs::write(&path, host(name, 1000)?.prepare(&guest, *start)?)?;
+    // SAFETY: this process has written the file, and nobody changes it.
+    let service = unsafe { host(name, 1000)?.load(&path, *start) }?;
+    let mut server = if *live { service.live()? } else { service.fresh() };
+    check(&guest, &mut server)?;
+    let (exchanges, mut answer) = (guest.exchanges(), Vec::new());
+    let began = Instant::now();
+    (0..*times).try_for_each(|_| exchanges.iter().try_for_each(|it| server(it.request, &mut answer)))?;
+    let requests = *times * exchanges.len() as u64;
+    println!("{:.2} us a request", began.elapsed().as_secs_f64() * 1e6 / requests as f64);
     Ok(())
 }
 

@@ -71,15 +71,20 @@ impl Subject {
             extents.push(Extent { offset: (page * page_size()) as u64, bytes: bytes.into() });
             page += len + 1 + random.below(9);
         }
-        let room = (2 + random.below(6)) * page_size();
+        let mutable = STATE_AT..STATE_AT + 64 + random.below(100);
+        // Often in the pages behind the head, the last of which may be a table's.
+        let behind = mutable.end + random.below(2) * random.below(2 * page_size());
+        let constants = behind..behind + random.below(page_size());
+        let tables = constants.end.max(1000) + random.below(page_size());
+        let room = (tables + random.below(4 * page_size()) + 1).next_multiple_of(page_size());
         let mut state = vec![0; STATE_AT + random.below(room - STATE_AT)];
         state[STATE_AT..].iter_mut().for_each(|byte| *byte = (random.next() % 3) as u8);
-        let mutable = STATE_AT..STATE_AT + 64 + random.below(100);
         let parts = ImageParts {
             state_at: STATE_AT,
             state: SparseBytes::from(&state[STATE_AT..]),
             mutable,
-            tables: 1000 + random.below(page_size())..room,
+            constants,
+            tables: tables..room,
             room,
             extents,
             memory: pages * page_size(),
@@ -99,7 +104,6 @@ impl Subject {
         assert!(memory(slot) == self.memory, "memory");
         // SAFETY: the state of a bound slot is accessible, and nobody writes it.
         let state = unsafe { std::slice::from_raw_parts(slot.space.at(STATE_AT), self.state.len() - STATE_AT) };
-        // Between the head and the tables nothing is ever written.
         assert!(state == &self.state[STATE_AT..], "state");
         let behind = MEMORY_AT + self.memory.len();
         let anywhere = behind + random.below(MOST_PAGES) * page_size();
@@ -126,6 +130,12 @@ fn live(slot: &mut Slot, subject: &Subject, random: &mut Random) -> Result<()> {
             0 => slot.grow_memory(slot.accessible.max((random.below(MOST_PAGES) + 1) * page_size()))?,
             1 if !usual => slot.make_all_writable()?,
             2 if !tables.is_empty() => put(slot, tables.start + random.below(tables.len()), 1)?,
+            3 if random.percent(20) => {
+                slot.make_constants_writable()?;
+                let constants = subject.image.constants.clone();
+                // SAFETY: they are writable from now on.
+                unsafe { std::ptr::write_bytes(slot.space.at(constants.start), 0xcc, constants.len()) };
+            }
             3 => {
                 let head = subject.image.head[0].clone();
                 // SAFETY: the head is always writable.

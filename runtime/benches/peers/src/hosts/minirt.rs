@@ -13,8 +13,9 @@ service!(minirt);
 fn resets(engine: &Engine) -> Option<String> {
     let stats = engine.stats();
     Some(format!(
-        "{} by the hot set, {} by a scan, {} by discarding; idle instances keep {} KiB",
+        "{} by the hot set, {} by its regions, {} by a scan, {} by discarding; idle instances keep {} KiB",
         stats.resets_hot_set,
+        stats.resets_regions,
         stats.resets_scan,
         stats.resets_discard,
         stats.kept_bytes / 1024
