@@ -102,6 +102,7 @@ fn a_browser_shows_the_pages_that_the_library_counts() {
         ("guests/writers.wat", &["--invoke", "run"][..], &["_initialize", "run"][..]),
         ("guests/two_memories.wat", &[], &["_start"]),
         ("guests/hello.wat", &[], &["_start"]),
+        ("guests/heap.wat", &["--invoke", "run"], &["run"]),
     ] {
         let pages = counted(guest, calls);
         let most = pages.iter().max().unwrap();

@@ -156,7 +156,9 @@ pub use minirt_compiler::module::{
 pub use minirt_compiler::{
     ArtifactError, CompileError, CompileErrorKind, Feature, Inlining, OptLevel, Printable, Trap,
 };
-pub use module::{ExportType, ImageInfo, ImportType, MemoryImageInfo, Module, ModuleFunction, RemainingStep};
+pub use module::{
+    ExportType, HeapImageInfo, ImageInfo, ImportType, MemoryImageInfo, Module, ModuleFunction, RemainingStep,
+};
 pub use object::{ArrayRefPre, ExnRefPre, ExnType, MemoryAccessError, MemoryMut, StructRefPre};
 pub use pool::EngineStats;
 pub use store::{

@@ -10,8 +10,9 @@ use crate::output::assembly::Assembly;
 use crate::output::names::{nearest, signature};
 use crate::output::printable;
 use crate::output::report::{Report, print};
-use minirt::{ExternType, ImageInfo, Module, ModuleFunction};
+use minirt::{ExternType, HeapImageInfo, ImageInfo, Module, ModuleFunction};
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::Path;
 
 /// The most extents that are listed.
@@ -94,14 +95,14 @@ fn describe(out: &mut String, module: &Module, file: &str) -> std::fmt::Result {
     }
     let image = module.image_info();
     sizes(out, &image)?;
-    extents(out, &image)?;
+    images(out, &image)?;
     remaining(out, &image)
 }
 
 fn typed(name: &str, ty: &ExternType, module: &Module) -> String {
     match ty {
         ExternType::Func(ty) => signature(name, ty, Some(module)),
-        other => format!("{}: {other}", printable::name(name)),
+        other => format!("{}: {}", printable::name(name), module.display_type(other)),
     }
 }
 
@@ -111,18 +112,25 @@ fn sizes(out: &mut String, image: &ImageInfo) -> std::fmt::Result {
     writeln!(out, "  machine code  {code}")?;
     writeln!(out, "  host cell     {host_cell}, written for each instance unless it imports what the last one did")?;
     writeln!(out, "  state         {state}, of which each reset copies {head}")?;
-    writeln!(out, "  memory        {memory}")
+    writeln!(out, "  memory        {memory}")?;
+    image.heap.iter().try_for_each(|heap| {
+        let HeapImageInfo { size, objects, object_bytes, .. } = heap;
+        writeln!(out, "  heap          {size}; objects in it: {objects}, together {object_bytes} bytes")
+    })
 }
 
-fn extents(out: &mut String, image: &ImageInfo) -> std::fmt::Result {
-    let pages: u64 = image.extents.iter().map(|extent| (extent.end - extent.start) / page_size()).sum();
-    let zeros = image.memory as u64 / page_size() - pages;
-    writeln!(
-        out,
-        "\nimage of the memory: {pages} pages of 4 KiB in {} extents; {zeros} are zeros",
-        image.extents.len()
-    )?;
-    for extent in image.extents.iter().take(MOST) {
+fn images(out: &mut String, image: &ImageInfo) -> std::fmt::Result {
+    extents(out, "memory", image.memory, &image.extents)?;
+    image.heap.iter().try_for_each(|heap| extents(out, "heap", heap.size, &heap.extents))?;
+    image.copied.iter().try_for_each(|why| writeln!(out, "  copied for each instance: {why}"))
+}
+
+/// Lists where the image of a part is not zero.
+fn extents(out: &mut String, part: &str, size: usize, extents: &[Range<u64>]) -> std::fmt::Result {
+    let pages: u64 = extents.iter().map(|extent| (extent.end - extent.start) / page_size()).sum();
+    let zeros = size as u64 / page_size() - pages;
+    writeln!(out, "\nimage of the {part}: {pages} pages of 4 KiB in {} extents; {zeros} are zeros", extents.len())?;
+    for extent in extents.iter().take(MOST) {
         writeln!(
             out,
             "  {:#010x}..{:#010x}  {} pages",
@@ -131,11 +139,10 @@ fn extents(out: &mut String, image: &ImageInfo) -> std::fmt::Result {
             (extent.end - extent.start) / page_size()
         )?;
     }
-    match image.extents.len().saturating_sub(MOST) {
+    match extents.len().saturating_sub(MOST) {
         0 => Ok(()),
         more => writeln!(out, "  and {more} more"),
-    }?;
-    image.copied.iter().try_for_each(|why| writeln!(out, "  copied for each instance: {why}"))
+    }
 }
 
 fn remaining(out: &mut String, image: &ImageInfo) -> std::fmt::Result {

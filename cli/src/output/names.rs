@@ -1,7 +1,7 @@
 //! Signatures as one reads them, and names that are nearly right.
 
 use super::printable;
-use minirt::{ExternType, FuncType, HeapType, Module, RefType, ValType};
+use minirt::{ExternType, FuncType, Module, ValType};
 
 /// The most functions that a message lists.
 const MOST: usize = 20;
@@ -24,18 +24,9 @@ pub(crate) fn signature(name: &str, ty: &FuncType, module: Option<&Module>) -> S
     }
 }
 
-/// Returns a type as it is printed: structures and arrays by the names that the module has for
-/// them.
+/// Returns a type as it is printed, with the names that the module has for types.
 pub(crate) fn type_name(ty: &ValType, module: Option<&Module>) -> String {
-    let ValType::Ref(RefType { nullable, heap }) = ty else { return ty.to_string() };
-    let name = match heap {
-        HeapType::ConcreteStruct(number) | HeapType::ConcreteArray(number) => {
-            module.and_then(|module| module.type_name(*number))
-        }
-        _ => None,
-    };
-    let null = if *nullable { "null " } else { "" };
-    name.map_or_else(|| ty.to_string(), |name| format!("(ref {null}${})", printable::name(name)))
+    module.map_or_else(|| ty.to_string(), |module| module.display_type(ty))
 }
 
 fn joined(types: &[ValType], module: Option<&Module>) -> String {

@@ -63,7 +63,7 @@ pub(crate) fn advice(args: &ShowArgs, subject: &Subject<'_>, writers: &Writers, 
             all.push(Advice { text, gain: gain(Some(name)) });
         }
     }
-    let grown: u64 = writers.list.iter().map(|writer| writer.grown).sum();
+    let grown = writers.grown_memory;
     if grown > 0 {
         let text = format!(
             "in grown memory, {} written: a larger minimum (`--initial-memory` of wasm-ld) would save \

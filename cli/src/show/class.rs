@@ -114,7 +114,7 @@ pub(crate) struct Run {
     pub(crate) class: Class,
 }
 
-/// The state or a memory, as it is at one moment.
+/// The state, a memory or the heap, as it is at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
     pub(crate) kind: RegionKind,
@@ -148,6 +148,7 @@ impl Region {
 pub(crate) fn name(kind: RegionKind) -> String {
     match kind {
         RegionKind::Memory(index) => format!("memory {index}"),
+        RegionKind::Heap => "heap of objects".to_owned(),
         _ => "state".to_owned(),
     }
 }
@@ -159,19 +160,24 @@ pub(crate) fn of_image(info: &ImageInfo) -> Vec<Region> {
         kind: RegionKind::State,
         runs: runs(&[Run { pages: 0..bytes.div_ceil(page_size()), class: Class::Image }]),
     };
-    let memories = info.memories.iter().map(|memory| {
-        let mut all = Vec::new();
-        let mut at = 0;
-        for extent in &memory.extents {
-            let pages = extent.start / page_size()..extent.end.div_ceil(page_size());
-            all.push(Run { pages: at..pages.start, class: Class::Zeros });
-            at = pages.end;
-            all.push(Run { pages, class: Class::Image });
-        }
-        all.push(Run { pages: at..(memory.size as u64).div_ceil(page_size()), class: Class::Zeros });
-        Region { kind: RegionKind::Memory(memory.index), runs: runs(&all) }
-    });
-    std::iter::once(state).chain(memories).collect()
+    let memories = info.memories.iter().map(|memory| (RegionKind::Memory(memory.index), memory.size, &memory.extents));
+    let heap = info.heap.iter().map(|heap| (RegionKind::Heap, heap.size, &heap.extents));
+    let others = memories.chain(heap).map(|(kind, size, extents)| of_extents(kind, size as u64, extents));
+    std::iter::once(state).chain(others).collect()
+}
+
+/// Returns a region of `size` bytes in which these ranges are not zero.
+fn of_extents(kind: RegionKind, size: u64, extents: &[Range<u64>]) -> Region {
+    let mut all = Vec::new();
+    let mut at = 0;
+    for extent in extents {
+        let pages = extent.start / page_size()..extent.end.div_ceil(page_size());
+        all.push(Run { pages: at..pages.start, class: Class::Zeros });
+        at = pages.end;
+        all.push(Run { pages, class: Class::Image });
+    }
+    all.push(Run { pages: at..size.div_ceil(page_size()), class: Class::Zeros });
+    Region { kind, runs: runs(&all) }
 }
 
 /// Adds the room that tables have for growing: the state has `all` pages. An image does not say so, and the map of an

@@ -356,7 +356,7 @@ mod tests {
             who: evil.to_owned(),
             image: regions,
             lives: vec![life(), life(), life()],
-            writers: Writers { list: vec![writer], pages, complete: true },
+            writers: Writers { list: vec![writer], pages, grown_memory: 0, complete: true },
             chosen: "hot set",
             why: evil.to_owned(),
             costs: vec![],

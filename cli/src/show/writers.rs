@@ -10,7 +10,7 @@ pub(crate) struct Writer {
     /// Its name, or its number. Control characters are escaped.
     pub(crate) name: String,
     pub(crate) pages: u64,
-    /// How many of them a memory had grown by.
+    /// How many of them a memory or the heap had grown by.
     pub(crate) grown: u64,
     /// The call during which it first wrote one.
     pub(crate) during: String,
@@ -26,6 +26,8 @@ pub(crate) struct Writers {
     pub(crate) list: Vec<Writer>,
     /// For each region, the pages that were written.
     pub(crate) pages: Vec<(RegionKind, Vec<WrittenRun>)>,
+    /// How many pages were written by which a memory had grown, the heap left out.
+    pub(crate) grown_memory: u64,
     /// Whether all writers are known.
     pub(crate) complete: bool,
 }
@@ -61,7 +63,10 @@ impl Writers {
         });
         let pages = pages.collect();
         let complete = last.regions.iter().all(|region| region.attributed);
-        Self { pages, list: all.into_iter().map(|(_, writer)| writer).collect(), complete }
+        let memories = last.regions.iter().filter(|region| matches!(region.kind, RegionKind::Memory(_)));
+        let grown = memories.flat_map(|region| &region.runs).filter(|run| run.grown && run.first_writer.is_some());
+        let grown_memory = grown.map(PageRun::len).sum();
+        Self { pages, list: all.into_iter().map(|(_, writer)| writer).collect(), grown_memory, complete }
     }
 }
 

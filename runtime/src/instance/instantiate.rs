@@ -26,7 +26,6 @@ use minirt_compiler::module::{
     ConstExpr, ConstOp, Contents, ElementItems, GlobalType, MemoryType, ModuleInfo, RefKind, SegmentMode, StorageType,
     TableType, ValType,
 };
-use rustc_hash::FxHashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -191,8 +190,7 @@ fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -
         let is_object = reference != 0 && reference as u32 & TAG_MASK == 0;
         if is_object { reference - FIRST + to } else { reference }
     };
-    let types: FxHashMap<u32, u32> =
-        (0..).zip(data.prototype.program.types.iter()).map(|(index, number)| (*number, index)).collect();
+    let types = data.prototype.type_indices();
     let visited = objects.visit(
         data.prototype.info(),
         |number| types.get(&number).copied(),

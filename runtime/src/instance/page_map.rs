@@ -15,18 +15,19 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageMap {
-    /// Its state, then the memories that its module defines.
+    /// Its state, then the memories that its module defines, then the heap of its store if the
+    /// instance brought it: the first one does whose module has structures or arrays.
     pub regions: Vec<PageRegion>,
 }
 
-/// The pages of the state or of one memory.
+/// The pages of the state, of one memory, or of the heap.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageRegion {
     /// The part of the instance.
     pub kind: RegionKind,
-    /// All pages, in runs that are sorted and touch. A memory's last run is inaccessible if the
-    /// memory can still grow.
+    /// All pages, in runs that are sorted and touch. The last run of a memory or heap is
+    /// inaccessible if it can still grow.
     pub runs: Vec<PageRun>,
     /// Whether writes outside the hot set fault, so that a reset knows what was written without
     /// asking the kernel.
@@ -46,6 +47,9 @@ pub enum RegionKind {
     State,
     /// The memory of this index in the module's index space.
     Memory(u32),
+    /// The heap, where structures and arrays are. The host writes its first page for each instance:
+    /// where the next object goes.
+    Heap,
 }
 
 /// Neighbouring pages that have all in common.
@@ -60,7 +64,7 @@ pub struct PageRun {
     /// Whether they are in the hot set: writable although the instance is tracked, because earlier
     /// runs wrote them.
     pub hot: bool,
-    /// Whether they were added by growing the memory.
+    /// Whether they were added by growing the memory or heap.
     pub grown: bool,
     /// Who first wrote them since the instance was made or reset, if that is known.
     pub first_writer: Option<FirstWriter>,
@@ -114,8 +118,8 @@ impl PageRun {
 }
 
 impl Instance {
-    /// Tells what each page of the instance's state and memories is: whether it is shared with the
-    /// image, the instance's own, or not even touched. It asks the kernel, and compares the
+    /// Tells what each page of the instance's state, memories and heap is: whether it is shared with
+    /// the image, the instance's own, or not even touched. It asks the kernel, and compares the
     /// instance's own pages with the image.
     ///
     /// With [`Config::attribute_writes`](crate::Config::attribute_writes) it also tells which
@@ -149,29 +153,35 @@ impl Instance {
         let store = &store.as_context().0.inner;
         self.store.assert_same_store(store.id);
         let mut names = Names { store, known: FxHashMap::default() };
-        let mut regions = vec![region(store, &mut names, self.index, None)?];
+        let mut regions = vec![region(store, &mut names, self.index, RegionKind::State, None)?];
         let info = store.instance(self.index).prototype.info();
         let (imported, all) = (info.num_imported_memories, info.memories.len() as u32);
         for (memory, index) in (imported..all).zip(self.with_extra_memories(store)) {
-            regions.push(region(store, &mut names, index, Some((memory, &info.memories[memory as usize])))?);
+            let ty = info.memories[memory as usize];
+            regions.push(region(store, &mut names, index, RegionKind::Memory(memory), Some(ty))?);
+        }
+        if let Some(heap) = self.heap_instance(store) {
+            let ty = store.instance(heap).prototype.info().memories[0];
+            regions.push(region(store, &mut names, heap, RegionKind::Heap, Some(ty))?);
         }
         Ok(PageMap { regions })
     }
 }
 
-/// Describes the state of an instance, or its memory, of which the index and type are given.
+/// Describes the state of an instance, or its memory, if the type of one is given.
 fn region(
     store: &StoreInner,
     names: &mut Names<'_>,
     index: u32,
-    memory: Option<(u32, &MemoryType)>,
+    kind: RegionKind,
+    memory: Option<MemoryType>,
 ) -> Result<PageRegion> {
     let data = store.instance(index);
     let part = if memory.is_some() { Part::Memory } else { Part::State };
     let unavailable = |_| anyhow!("the kernel cannot list an instance's pages (Linux can since version 6.7)");
     let pages = data.slot.view().pages(part).map_err(unavailable)?;
     let mut runs: Vec<PageRun> = pages.runs.into_iter().map(|run| names.run(run)).collect();
-    if let Some((_, ty)) = memory {
+    if let Some(ty) = memory {
         let accessible = runs.last().map_or(0, |run| run.pages.end);
         let most =
             ty.maximum().map_or(MEMORY_RESERVED, |pages| pages.saturating_mul(ty.page_size()).min(MEMORY_RESERVED));
@@ -181,7 +191,6 @@ fn region(
             runs.push(PageRun { pages: rest, kind, hot, grown, first_writer: None });
         }
     }
-    let kind = memory.map_or(RegionKind::State, |(index, _)| RegionKind::Memory(index));
     Ok(PageRegion { kind, runs, tracked: pages.tracked, attributed: pages.attributed })
 }
 

@@ -22,7 +22,6 @@ use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::instance::layout::object::{HOST_TAG, TAG_MASK, storage_size};
 use minirt_compiler::instance::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
 use minirt_compiler::module::{Entity, RefKind, StorageType, ValType};
-use rustc_hash::FxHashMap;
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
@@ -173,7 +172,8 @@ impl Instance {
         Ok(Snapshot { module: Module::of(engine, &prototype) })
     }
 
-    /// Returns where its pages are, in numbers of host pages: those of its state and of its memories.
+    /// Returns where its pages are, in numbers of host pages: those of its state, of its memories, and of the heap if
+    /// it brought that.
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let store = &store.as_context().0.inner;
         self.store.assert_same_store(store.id);
@@ -189,6 +189,11 @@ impl Instance {
         self.index..self.index + own.max(1) + u32::from(self.owns_heap(store))
     }
 
+    /// Returns the index of the instance behind the heap that this one brought.
+    pub(super) fn heap_instance(&self, store: &StoreInner) -> Option<u32> {
+        if self.owns_heap(store) { self.with_extra_memories(store).last() } else { None }
+    }
+
     /// Returns whether the instance has brought the heap of its store.
     fn owns_heap(&self, store: &StoreInner) -> bool {
         store.heap.as_ref().is_some_and(|heap| heap.owner_index == self.index)
@@ -202,15 +207,26 @@ impl Instance {
         }
         let group = self.with_extra_memories(store);
         let alone = heap.owner_index == self.index && group == (0..store.instances.len() as u32);
-        let no_exceptions = |store: &StoreInner| store.exceptions.as_ref().is_none_or(|all| all.is_empty());
-        if !no_exceptions(store) {
+        ensure!(
+            alone,
+            "an instance with structures or arrays cannot be {what} while there is something else in its store: other \
+             instances, or what the host has defined, could refer to them"
+        );
+        let has_exceptions = |store: &StoreInner| store.exceptions.as_ref().is_some_and(|all| !all.is_empty());
+        if has_exceptions(store) {
             // Most were caught long ago, and nothing refers to them any more.
             unwind::collect(store);
         }
+        let pending = store.exceptions.as_ref().is_some_and(|all| all.pending.is_some());
         ensure!(
-            alone && no_exceptions(store),
-            "an instance with structures or arrays cannot be {what} while there is something else in its store: other \
-             instances, exceptions, or what the host has defined, could refer to them"
+            !pending,
+            "an instance with structures or arrays cannot be {what} while its store has an exception that nobody has \
+             caught: take it (`Store::take_pending_exception`) in a scope that ends (`RootScope`)"
+        );
+        ensure!(
+            !has_exceptions(store),
+            "an instance with structures or arrays cannot be {what} while there are exceptions in its store, which could \
+             refer to them: have its code and the host let go of them first"
         );
         Ok(())
     }
@@ -299,8 +315,7 @@ fn check_objects(store: &StoreInner, index: u32) -> Result<()> {
     let mut bytes = vec![0; heap.memory.len() as usize];
     // SAFETY: the heap is alive, and none of its store's code is running.
     unsafe { memory_read(heap.memory, 0, &mut bytes) }?;
-    let types: FxHashMap<u32, u32> =
-        (0..).zip(data.prototype.program.types.iter()).map(|(index, number)| (*number, index)).collect();
+    let types = data.prototype.type_indices();
     let mut problem = "an object of another module's type, which cannot be frozen";
     let checked = Objects { bytes }.visit(
         data.prototype.info(),

@@ -2,8 +2,9 @@
 //! wonder what an instance costs.
 
 use super::module::Module;
+use super::objects::Objects;
 use crate::cow::NoFiles;
-use minirt_compiler::instance::image::Remaining;
+use minirt_compiler::instance::image::{MemoryImage, Remaining};
 use minirt_compiler::module::{ConstExpr, Contents, ModuleInfo, SegmentMode, Surroundings};
 use rustix::io::Errno;
 use std::ops::Range;
@@ -28,6 +29,9 @@ pub struct ImageInfo {
     pub copied: Option<String>,
     /// The memories that the module defines, in order. Each of its instances has them all.
     pub memories: Vec<MemoryImageInfo>,
+    /// The heap, if the module has types of structures or arrays. The first of a store's instances
+    /// brings it; the objects of later ones are copied behind those that are there.
+    pub heap: Option<HeapImageInfo>,
     /// Size of the machine code.
     pub code: usize,
     /// The steps of instantiation that are left for each instance.
@@ -44,6 +48,20 @@ pub struct MemoryImageInfo {
     pub size: usize,
     /// The ranges in which the image is not zero, in whole host pages.
     pub extents: Vec<Range<u64>>,
+}
+
+/// The image of a heap. Sizes are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeapImageInfo {
+    /// Its initial size.
+    pub size: usize,
+    /// The ranges in which the image is not zero, in whole host pages.
+    pub extents: Vec<Range<u64>>,
+    /// How many structures and arrays are in the image.
+    pub objects: usize,
+    /// Size of all these together.
+    pub object_bytes: usize,
 }
 
 /// A step of instantiation that could not be part of the image.
@@ -69,6 +87,7 @@ impl Module {
             extents,
             copied: prototype.image.files.as_ref().err().map(|why| why_copied(*why)),
             memories: self.memory_images(),
+            heap: self.heap_image(),
             code: prototype.code().len(),
             remaining: self.remaining(),
         }
@@ -76,13 +95,35 @@ impl Module {
 
     fn memory_images(&self) -> Vec<MemoryImageInfo> {
         let (prototype, info) = (self.prototype(), self.info());
-        let images = std::iter::once(prototype).chain(&prototype.extra_memories);
+        let images = std::iter::once(prototype).chain(prototype.memories());
         let defined = info.num_imported_memories..info.memories.len() as u32;
         let described = defined.zip(images).map(|(index, prototype)| {
             let (_, _, size, extents) = prototype.image.sizes();
             MemoryImageInfo { index, size, extents }
         });
         described.collect()
+    }
+
+    fn heap_image(&self) -> Option<HeapImageInfo> {
+        let prototype = self.prototype();
+        let image = &prototype.heap()?.image;
+        let (_, _, size, ranges) = image.sizes();
+        let (_, extents, _) = image.parts();
+        let (mut objects, mut object_bytes) = (0, 0);
+        let types = prototype.type_indices();
+        let visited = Objects::of(&MemoryImage { size: size as u64, extents }).and_then(|mut all| {
+            all.visit(
+                self.info(),
+                |number| types.get(&number).copied(),
+                |object, _, _| {
+                    objects += 1;
+                    object_bytes += object.len();
+                    Some(())
+                },
+            )
+        });
+        debug_assert!(visited.is_some(), "what is not a heap is not loaded");
+        Some(HeapImageInfo { size, extents: ranges, objects, object_bytes })
     }
 
     fn remaining(&self) -> Vec<RemainingStep> {

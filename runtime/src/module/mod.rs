@@ -12,6 +12,6 @@ mod separate;
 mod image_info;
 
 pub use functions::ModuleFunction;
-pub use image_info::{ImageInfo, MemoryImageInfo, RemainingStep};
+pub use image_info::{HeapImageInfo, ImageInfo, MemoryImageInfo, RemainingStep};
 pub use module::{ExportType, ImportType, Module};
 pub(crate) use module::{PrototypeParts, prototype_of_parts};

@@ -5,8 +5,9 @@ use crate::cow::{Image, ImageParts};
 use crate::engine::Engine;
 use crate::pool::{Program, Prototype};
 use minirt_compiler::instance::image::Remaining;
-use minirt_compiler::module::{Entity, ExternType, ModuleInfo};
+use minirt_compiler::module::{Entity, ExternType, ModuleInfo, Shown};
 use std::any::Any;
+use std::fmt::Display;
 use std::sync::{Arc, Weak};
 
 /// A compiled module, from which any number of instances can be made. Cloning gives another handle
@@ -78,6 +79,16 @@ impl Module {
     /// choice: print it as [`Printable`](crate::Printable).
     pub fn type_name(&self, number: u32) -> Option<&str> {
         self.prototype().type_name(number)
+    }
+
+    /// Returns a type as the text format has it, safe to print: a [`ValType`](crate::ValType), an
+    /// [`ExternType`], or a part of one. Types that it names are shown in place of their numbers, those
+    /// of structures and arrays by the names that the module has for them.
+    pub fn display_type<T>(&self, ty: &T) -> String
+    where
+        for<'a> Shown<'a, T>: Display,
+    {
+        self.prototype().shown(self.inner.engine.types(), ty)
     }
 
     /// Returns whether this is the module of a snapshot

@@ -10,6 +10,7 @@ use minirt_compiler::instance::image::Remaining;
 use minirt_compiler::instance::layout::Layout;
 use minirt_compiler::module::canonical::{NumberedTypes, Renumber};
 use minirt_compiler::module::{ModuleInfo, Shown, TypeDef};
+use rustc_hash::FxHashMap;
 use std::any::Any;
 use std::fmt::Display;
 use std::sync::atomic::AtomicBool;
@@ -78,6 +79,11 @@ impl Prototype {
     /// Returns the engine's number for a type.
     pub(crate) fn type_id(&self, ty: u32) -> u32 {
         if self.info().types.is_empty() { ty } else { self.program.types[ty as usize] }
+    }
+
+    /// Returns the module's index for each of the engine's numbers that its types have.
+    pub(crate) fn type_indices(&self) -> FxHashMap<u32, u32> {
+        (0..).zip(self.program.types.iter()).map(|(index, number)| (*number, index)).collect()
     }
 
     /// Returns the name that the module's name section gives to the type with one of the engine's

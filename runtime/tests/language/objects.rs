@@ -138,6 +138,24 @@ fn exceptions_hold_the_heap_only_while_something_refers_to_them() {
 }
 
 #[test]
+fn an_exception_that_nobody_took_is_named_and_can_be_taken() {
+    let text = r#"(module (type $box (struct (field i32))) (tag $e (param (ref $box)))
+      (func (export "throw") (throw $e (struct.new $box (i32.const 5)))))"#;
+    let (mut store, it) = instance(&engine(), text);
+    for _ in 0..2 {
+        assert!(call(&mut store, it, "throw", &[]).unwrap_err().is::<minirt::ThrownException>());
+        for refused in [it.snapshot(&mut store).map(drop), it.reset(&mut store)] {
+            let text = refused.unwrap_err().to_string();
+            assert!(text.contains("Store::take_pending_exception"), "{text}");
+        }
+        let mut scope = minirt::RootScope::new(&mut store);
+        assert!(minirt::AsContextMut::as_context_mut(&mut scope).take_pending_exception().is_some());
+        drop(scope);
+        it.reset(&mut store).unwrap();
+    }
+}
+
+#[test]
 fn a_later_instance_shares_the_heap_of_its_store_and_brings_its_objects_along() {
     let engine = engine();
     let [provider, user] = [PROVIDER, USER].map(|text| Module::new(&engine, text).unwrap());

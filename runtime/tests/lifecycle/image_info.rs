@@ -1,7 +1,7 @@
 //! What a module says about the image of its instances: what is in it, and what is left to do and
 //! why.
 
-use minirt::{Engine, Module};
+use minirt::{Engine, Instance, Module, PageKind, RegionKind, Store};
 
 /// Returns the steps that are left for each instance, and why.
 fn remaining(text: &str) -> Vec<(String, &'static str)> {
@@ -58,4 +58,57 @@ fn all_memories_are_described() {
     let memories: Vec<_> =
         info.memories.into_iter().map(|memory| (memory.index, memory.size, memory.extents)).collect();
     assert_eq!(memories, [(1, 131_072, vec![4096..8192]), (2, 196_608, vec![69_632..73_728])]);
+}
+
+#[test]
+fn the_objects_of_an_image_are_counted() {
+    let text = r#"(module (type $s (struct (field i32))) (type $a (array i64))
+        (global (ref $s) (struct.new $s (i32.const 1)))
+        (table 3 (ref $s) (struct.new $s (i32.const 2)))
+        (global (ref $a) (array.new $a (i64.const 7) (i32.const 1000))))"#;
+    let module = Module::new(&Engine::default(), text).unwrap();
+    let heap = module.image_info().heap.unwrap();
+    assert_eq!((heap.objects, heap.object_bytes), (3, 16 + 16 + 8008));
+    assert_eq!((heap.size, heap.extents), (65_536, vec![0..8192]));
+    let none = Module::new(&Engine::default(), "(module (memory 1))").unwrap();
+    assert_eq!(none.image_info().heap, None);
+    // Types alone make a heap, but no objects.
+    let types = Module::new(&Engine::default(), "(module (type (struct)) (memory 1))").unwrap();
+    assert_eq!(types.image_info().heap.map(|heap| (heap.objects, heap.object_bytes)), Some((0, 0)));
+    assert_eq!(types.image_info().memories.len(), 1);
+}
+
+#[test]
+fn types_are_shown_by_their_names() {
+    let text = r#"(module (type $point (struct (field f64))) (type (array i8)) (type $f (func (param i32)))
+        (global (export "a") (ref null $point) (ref.null $point))
+        (global (export "b") (mut (ref null 1)) (ref.null 1))
+        (table (export "c") 2 (ref null $f))
+        (tag (export "d") (param (ref $point))))"#;
+    let module = Module::new(&Engine::default(), text).unwrap();
+    let shown: Vec<String> = module.exports().map(|export| module.display_type(&export.ty())).collect();
+    let tag = shown[3].split_once("(param").unwrap().1;
+    assert_eq!(shown[0], "(global (ref null $point))");
+    assert_eq!(shown[1], "(global (mut (ref null (array i8))))");
+    assert_eq!(shown[2], "(table 2 (ref null (func (param i32))))");
+    assert_eq!(tag, " (ref $point)))");
+}
+
+/// What 10,000 global variables hold is in the image: an instance makes none of it, and shares it.
+#[test]
+fn ten_thousand_objects_are_in_the_image_and_instantiation_makes_none() {
+    let globals: String = (0..10_000).map(|i| format!("(global (ref $s) (struct.new $s (i64.const {i})))")).collect();
+    let text = format!("(module (type $s (struct (field i64))) {globals})");
+    let engine = Engine::default();
+    let module = Module::new(&engine, text).unwrap();
+    let info = module.image_info();
+    assert_eq!(info.heap.map(|heap| (heap.objects, heap.object_bytes)), Some((10_000, 160_000)));
+    assert_eq!(info.remaining, []);
+    let mut store = Store::new(&engine, ());
+    let it = Instance::new(&mut store, &module, &[]).unwrap();
+    let Ok(map) = it.page_map(&store) else { return };
+    let heap = map.regions.iter().find(|region| region.kind == RegionKind::Heap).unwrap();
+    // The host says on the first page where the next object goes.
+    let own = heap.count(PageKind::Changed) + heap.count(PageKind::Equal);
+    assert!(own <= 1 && heap.accessible() == 48, "{heap:?}");
 }

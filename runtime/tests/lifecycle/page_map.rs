@@ -330,3 +330,86 @@ fn what_is_attributed_is_what_runs_without() {
         assert_eq!(region(&instance.page_map(&store).unwrap(), FIRST).count(PageKind::Changed), 0);
     }
 }
+
+/// A guest with a list in its image, to which it adds, and whose functions write known pages.
+const OBJECTS: &str = r#"(module
+    (type $page (array (mut i64)))
+    (type $list (struct (field (mut (ref null $list))) (field (ref $page))))
+    (global $first (mut (ref null $list))
+      (struct.new $list (ref.null $list) (array.new $page (i64.const 7) (i32.const 1024))))
+    (memory 1)
+    (func $add (export "add")
+      (global.set $first (struct.new $list (global.get $first)
+        (array.new $page (i64.const 1) (i32.const 4096)))))
+    (func $change (export "change")
+      (array.set $page (struct.get $list 1 (global.get $first)) (i32.const 700) (i64.const 1))))"#;
+
+#[test]
+fn the_heap_is_a_region_with_its_first_writers() {
+    const HEAP: RegionKind = RegionKind::Heap;
+    let engine = engine(true);
+    let module = Module::new(&engine, OBJECTS).unwrap();
+    for round in 0..5 {
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let Ok(fresh) = instance.page_map(&store) else { return };
+        let kinds: Vec<RegionKind> = fresh.regions.iter().map(|region| region.kind).collect();
+        assert_eq!(kinds, [RegionKind::State, FIRST, HEAP]);
+        // The host says where the next object goes. All else is the image's.
+        let host = (0, "host for nobody".to_owned());
+        assert_eq!(writers(&fresh, HEAP), std::slice::from_ref(&host), "round {round}");
+        assert_eq!(region(&fresh, HEAP).accessible(), 16);
+        assert!(fresh.regions[2].count(PageKind::Changed) <= 1);
+        // The image has 16 bytes of the heap's own, and an array and a structure behind them.
+        call(&mut store, instance, "change", &[]).unwrap();
+        let changed = instance.page_map(&store).unwrap();
+        assert_eq!(writers(&changed, HEAP), [host.clone(), (1, "change".to_owned())]);
+        assert_eq!(run(&changed, HEAP, 1).kind, PageKind::Changed);
+        // 32 KiB each: the second one is where the heap has grown.
+        call(&mut store, instance, "add", &[]).unwrap();
+        call(&mut store, instance, "add", &[]).unwrap();
+        let map = instance.page_map(&store).unwrap();
+        assert!(region(&map, HEAP).attributed);
+        assert_eq!(writer(&map, HEAP, 9), "add");
+        assert!(run(&map, HEAP, 17).grown && !run(&map, HEAP, 15).grown);
+        assert_eq!(run(&map, HEAP, 17).kind, PageKind::Changed);
+        assert_eq!(writers(&map, FIRST), []);
+        // The statistics have the same pages, and the host cell in the heap's own slot.
+        let stats = instance.page_stats(&store);
+        let all = stats.untouched + stats.zero + stats.shared + stats.private + stats.swapped;
+        assert_eq!(all, map.regions.iter().map(PageRegion::accessible).sum::<u64>() + 1);
+        instance.reset(&mut store).unwrap();
+        let map = instance.page_map(&store).unwrap();
+        assert_eq!((writers(&map, HEAP), region(&map, HEAP).accessible()), (vec![host], 16));
+    }
+}
+
+#[test]
+fn what_a_collection_writes_was_written_before() {
+    let engine = engine(true);
+    let module = Module::new(&engine, OBJECTS).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    for _ in 0..40 {
+        call(&mut store, instance, "add", &[]).unwrap();
+    }
+    let Ok(before) = instance.page_map(&store) else { return };
+    store.gc();
+    let after = instance.page_map(&store).unwrap();
+    assert_eq!(writers(&after, RegionKind::Heap), writers(&before, RegionKind::Heap));
+    assert!(region(&after, RegionKind::Heap).attributed);
+}
+
+#[test]
+fn a_heap_belongs_to_the_instance_that_brought_it() {
+    let engine = engine(true);
+    let module = Module::new(&engine, OBJECTS).unwrap();
+    let mut store = Store::new(&engine, ());
+    let [first, second] = [(); 2].map(|()| Instance::new(&mut store, &module, &[]).unwrap());
+    let Ok(map) = second.page_map(&store) else { return };
+    assert!(map.regions.iter().all(|region| region.kind != RegionKind::Heap));
+    let map = first.page_map(&store).unwrap();
+    // The objects of the second were copied behind those of the first.
+    assert_eq!(writer(&map, RegionKind::Heap, 1), "-");
+    assert_eq!(writer(&map, RegionKind::Heap, 3), "host for nobody");
+}
