@@ -37,8 +37,8 @@ struct TypeTable {
     next: u32,
     /// Where compiled code finds supertypes, if any asks for them.
     supertypes: Option<SupertypeTable>,
-    /// Whether there was no memory for some of them.
-    is_incomplete: bool,
+    /// The numbers of types for whose supertypes there was no memory.
+    missing: Vec<u32>,
     /// Groups that nothing referred to at some time, the longest ago first.
     unused: VecDeque<Arc<Registered>>,
 }
@@ -81,12 +81,18 @@ impl TypeRegistry {
         Ok(Self(RwLock::new(table)))
     }
 
-    /// Checks that compiled code finds all supertypes.
+    /// Checks that compiled code finds all supertypes. If there was no memory for some, it tries again.
     ///
     /// # Errors
-    /// Returns an error if there was no memory for some of them.
+    /// Returns an error if there still is no memory for some of them.
     pub(crate) fn check_supertypes(&self) -> Result<()> {
-        ensure!(!self.read().0.is_incomplete, "there was no memory for the table of types");
+        if self.read().0.missing.is_empty() {
+            return Ok(());
+        }
+        let mut table = self.write();
+        let missing = std::mem::take(&mut table.missing);
+        missing.into_iter().for_each(|number| table.note_supertypes(number));
+        ensure!(table.missing.is_empty(), "there was no memory for the table of types");
         Ok(())
     }
 
@@ -247,13 +253,15 @@ impl TypeTable {
         Ok(first)
     }
 
-    /// Writes the supertypes of a new type to where compiled code finds them.
+    /// Writes the supertypes of a type to where compiled code finds them.
     fn note_supertypes(&mut self, number: u32) {
         let Some(table) = &mut self.supertypes else { return };
         let types = &self.types;
         let up = successors(Some(number), |number| types.get(number).and_then(|entry| entry.def.supertype));
         let all: Vec<u32> = up.collect();
-        self.is_incomplete |= table.set(number, all.into_iter().rev()).is_err();
+        if table.set(number, all.into_iter().rev()).is_err() {
+            self.missing.push(number);
+        }
     }
 
     /// Returns the first of so many numbers in a row that are free.
@@ -496,6 +504,18 @@ mod tests {
         assert!(known(&registry) <= MAX_UNUSED);
         let table = registry.read().0;
         assert!(table.groups.values().all(|it| it.references.load(Relaxed) == 0));
+    }
+
+    #[test]
+    fn supertypes_for_which_there_was_no_memory_are_written_when_there_is_some() {
+        let registry = Arc::new(TypeRegistry::with_supertypes().unwrap());
+        let refuse = |refuse| registry.write().supertypes.as_mut().unwrap().refuse = refuse;
+        refuse(true);
+        let types = registry.register_func(&distinct(1));
+        assert!(registry.check_supertypes().is_err());
+        refuse(false);
+        registry.check_supertypes().unwrap();
+        assert_eq!(registry.read().0.supertypes.as_ref().unwrap().entry(types[0])[0], types[0]);
     }
 
     #[test]

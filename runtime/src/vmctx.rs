@@ -4,11 +4,11 @@
 //! (`minirt_compiler::instance::layout`). The structures here mirror them, and are checked against
 //! them when this file is compiled. Nothing here knows the life of an instance.
 
+use minirt_compiler::instance::layout::{DropFlag, GlobalPlace, Layout, MemoryPlace, TablePlace};
 use minirt_compiler::instance::layout::{
     ELEMENT_SIZE, VALUE_SIZE, allowance, func_record, header, host_context, import_func, import_global, import_space,
     import_tag,
 };
-use minirt_compiler::instance::layout::{GlobalPlace, Layout, MemoryPlace, TablePlace};
 use minirt_compiler::module::{ModuleInfo, RefKind, ValType};
 use std::mem::offset_of;
 use std::ptr::NonNull;
@@ -227,6 +227,16 @@ impl GlobalCell {
 }
 
 impl View<'_> {
+    /// Returns whether a segment has been dropped. One without a flag was dropped before any code
+    /// could ask.
+    ///
+    /// # Safety
+    /// The view must be of a live instance.
+    pub(crate) unsafe fn is_dropped(&self, flag: Option<DropFlag>) -> bool {
+        // SAFETY: the flag is part of the state.
+        flag.is_none_or(|flag| unsafe { *self.vmctx.at::<u8>(flag.at) } & flag.mask != 0)
+    }
+
     /// Returns the memory with this index.
     ///
     /// # Safety

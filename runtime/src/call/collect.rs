@@ -145,6 +145,8 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
         // SAFETY: the heap is this store's. Where objects were, it is writable.
         unsafe { heap.collected(from, start, end) }
         heap.set_pace(looked_at);
+        // SAFETY: as above. The limit was written when the store got the heap, and after each reset.
+        unsafe { heap.rewrite_limit() }
         heap.put_tools(shapes, buffer);
     }
     // Whoever makes exceptions or values of the embedder pays for what was moved as well.

@@ -2,8 +2,8 @@
 //!
 //! Compiled code says in its stack maps where it holds references during each call. So all of them
 //! are found in the frames from the innermost one to the entry trampoline, for each call that is at
-//! work in the store. Others are in globals, tables and the kept values of element segments. Those
-//! of the embedder are in the store's own table.
+//! work in the store. Others are in globals, tables and the kept values of element segments that were
+//! not dropped. Those of the embedder are in the store's own table.
 
 use super::frames::callers;
 use crate::code::registry::{self, Text};
@@ -12,7 +12,8 @@ use crate::store::Activation;
 use minirt_compiler::instance::layout::{GlobalPlace, TablePlace};
 use std::ptr::NonNull;
 
-/// Visits what an instance holds in its globals, tables and element segments. A reference is a word
+/// Visits what an instance holds in its globals, tables and element segments. What a dropped segment
+/// had is never read again, and so stays as it is. A reference is a word
 /// of 64 bits, as code holds it, in a page that may not be writable unless it was written since the
 /// last reset.
 ///
@@ -44,7 +45,11 @@ pub(super) unsafe fn visit_state(instance: NonNull<InstanceData>, visit: &mut im
         }
     }
     for segment in &view.module.elements {
-        if let Some(at) = view.layout.element_values(segment.index) {
+        // SAFETY: the instance is alive.
+        let dropped = || unsafe { view.is_dropped(view.layout.element_dropped(segment.index)) };
+        if let Some(at) = view.layout.element_values(segment.index)
+            && !dropped()
+        {
             visit_all(at, segment.items.len());
         }
     }

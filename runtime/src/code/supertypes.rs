@@ -20,6 +20,9 @@ pub(crate) struct SupertypeTable {
     reservation: Reservation,
     /// The parts that are accessible.
     parts: FxHashSet<usize>,
+    /// Whether the system has no memory.
+    #[cfg(test)]
+    pub(crate) refuse: bool,
 }
 
 impl SupertypeTable {
@@ -30,7 +33,12 @@ impl SupertypeTable {
     pub(crate) fn new() -> Result<Self> {
         let reservation = Reservation::new(NUMBERS as usize * ENTRY_SIZE as usize);
         let reservation = reservation.context("could not reserve address space for the table of types")?;
-        Ok(Self { reservation, parts: FxHashSet::default() })
+        Ok(Self {
+            reservation,
+            parts: FxHashSet::default(),
+            #[cfg(test)]
+            refuse: false,
+        })
     }
 
     /// Returns where entries start. It never changes.
@@ -44,6 +52,8 @@ impl SupertypeTable {
     /// # Errors
     /// Returns an error if there is no memory for it.
     pub(crate) fn set(&mut self, number: u32, types: impl Iterator<Item = u32>) -> Result<()> {
+        #[cfg(test)]
+        anyhow::ensure!(!self.refuse, "no memory");
         let at = number as usize * ENTRY_SIZE as usize;
         let part = at / PART;
         if self.parts.insert(part) {
@@ -64,6 +74,17 @@ impl SupertypeTable {
 }
 
 #[cfg(test)]
+impl SupertypeTable {
+    /// Returns an entry that has been written.
+    pub(crate) fn entry(&self, number: u32) -> [u32; DEPTH as usize] {
+        let at = self.address() + number as usize * ENTRY_SIZE as usize;
+        assert!(self.parts.contains(&(number as usize * ENTRY_SIZE as usize / PART)));
+        // SAFETY: the part of the table is accessible.
+        unsafe { *std::ptr::with_exposed_provenance(at) }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -72,12 +93,7 @@ mod tests {
         let mut table = SupertypeTable::new().unwrap();
         table.set(7, [3, 5, 7].into_iter()).unwrap();
         table.set(NUMBERS - 1, 0..100).unwrap();
-        let entry = |number: usize| {
-            let at = table.address() + number * ENTRY_SIZE as usize;
-            // SAFETY: the entries that are read have been written.
-            unsafe { *std::ptr::with_exposed_provenance::<[u32; DEPTH as usize]>(at) }
-        };
-        assert_eq!(entry(7), [3, 5, 7, NONE, NONE, NONE, NONE, NONE]);
-        assert_eq!(entry(NUMBERS as usize - 1), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(table.entry(7), [3, 5, 7, NONE, NONE, NONE, NONE, NONE]);
+        assert_eq!(table.entry(NUMBERS - 1), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

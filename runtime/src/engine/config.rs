@@ -182,6 +182,9 @@ impl Config {
     ///
     /// Epochs cost less than fuel, but where code stops differs from run to run. An artifact can only be loaded with
     /// the setting that it was made with.
+    ///
+    /// A single instruction is not interrupted, and neither is a collection of objects. `memory.fill`, `array.copy` and
+    /// their like may work on 4 GiB at once. A limiter bounds all three.
     pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
         self.settings.metering.epochs = enable;
         self

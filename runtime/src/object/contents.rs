@@ -41,6 +41,10 @@ impl<T: Into<CompositeType> + Clone> Allocator<T> {
     fn allocate(&self, store: &mut StoreInner, size: u64) -> Result<u64> {
         ensure!(size <= HEAP_MAX, Trap::GcHeapOutOfMemory);
         ensure_heap(store)?;
+        if !store.heap.as_ref().is_some_and(|heap| heap.holds(self.types[0])) {
+            // The first object of the type: from now on code may look for its supertypes.
+            store.engine.type_registry().check_supertypes()?;
+        }
         store.touched = true;
         // SAFETY: the embedder has the store, so no code of it is at work in the heap, or it waits
         // for the host. No reference into the heap is held here.

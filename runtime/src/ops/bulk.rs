@@ -165,7 +165,7 @@ pub(crate) unsafe fn memory_init(
 /// The view must be of a live instance.
 pub(crate) unsafe fn in_segment(view: View<'_>, segment: u32, from: u64, len: u64) -> Result<&[u8], Trap> {
     // SAFETY: the caller's promise.
-    let dropped = unsafe { is_dropped(view, view.layout.data_dropped(segment)) };
+    let dropped = unsafe { view.is_dropped(view.layout.data_dropped(segment)) };
     let segment = view.module.data_segment(segment).filter(|_| !dropped);
     let bytes = segment.map_or(&[][..], |segment| view.module.segment_bytes(segment));
     let from = checked(from, len, bytes.len() as u64, Trap::MemoryOutOfBounds)?;
@@ -183,15 +183,6 @@ pub(crate) unsafe fn memory_read(memory: MemorySpace, at: u64, bytes: &mut [u8])
         std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len());
     }
     Ok(())
-}
-
-/// Returns whether a segment has been dropped. One without a flag was dropped before any code could ask.
-///
-/// # Safety
-/// The view must be of a live instance.
-unsafe fn is_dropped(view: View<'_>, flag: Option<DropFlag>) -> bool {
-    // SAFETY: the flag is part of the state.
-    flag.is_none_or(|flag| unsafe { *view.vmctx.at::<u8>(flag.at) } & flag.mask != 0)
 }
 
 /// Notes that a segment has been dropped.
@@ -331,7 +322,7 @@ pub(crate) unsafe fn table_write(
 /// The view must be of a live instance.
 pub(crate) unsafe fn element_segment(view: View<'_>, segment: u32) -> Option<&ElementSegment> {
     // SAFETY: the caller's promise.
-    let dropped = unsafe { is_dropped(view, view.layout.element_dropped(segment)) };
+    let dropped = unsafe { view.is_dropped(view.layout.element_dropped(segment)) };
     view.module.element_segment(segment).filter(|_| !dropped)
 }
 

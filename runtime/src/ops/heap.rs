@@ -167,7 +167,8 @@ pub(crate) unsafe fn tidy(store: &mut StoreInner) -> Result<(), Trap> {
     // SAFETY: as above.
     let cleared = unsafe { memory_fill(memory, rest.start - BIAS, 0, rest.end - rest.start) };
     drop(dead);
-    cleared
+    cleared?;
+    publish_limit(store)
 }
 
 /// Grows a heap to at least `wanted` bytes, and as far as it may go without a collection if there

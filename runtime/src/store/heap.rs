@@ -7,7 +7,7 @@
 use crate::gc::Shapes;
 use crate::types::RegisteredTypes;
 use crate::vmctx::{MemorySpace, VmContext};
-use minirt_compiler::instance::layout::object::{ALIGN, ARRAY_FLAG, BIAS, FIRST, NEXT, TAG_MASK};
+use minirt_compiler::instance::layout::object::{ALIGN, ARRAY_FLAG, BIAS, FIRST, LIMIT, NEXT, TAG_MASK};
 use rustc_hash::FxHashMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -68,6 +68,12 @@ impl Heap {
     /// once.
     pub(crate) fn hold(&mut self, number: u32, hold: impl FnOnce() -> RegisteredTypes) {
         self.types.entry(number).or_insert_with(hold);
+    }
+
+    /// Returns whether a type is known as long as the store, because the embedder has made an object of
+    /// it.
+    pub(crate) fn holds(&self, number: u32) -> bool {
+        self.types.contains_key(&number)
     }
 
     /// Returns the address that offsets count from.
@@ -211,6 +217,16 @@ impl Heap {
                 at(end).write_bytes(POISON, from.end.saturating_sub(end) as usize);
             }
         }
+    }
+
+    /// Writes how far code may go on making objects, after a collection has changed that.
+    ///
+    /// # Safety
+    /// Nobody else may use the heap, and the limit must have been written since the memory was as in the
+    /// image (`ops::heap::publish_limit`), so that its page is writable.
+    pub(crate) unsafe fn rewrite_limit(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { *self.base().wrapping_add(LIMIT as usize).cast::<u64>() = self.limit() }
     }
 
     /// Takes out what a collection works with.

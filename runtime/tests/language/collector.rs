@@ -778,3 +778,72 @@ fn arrays_that_can_never_fit_trap_without_harm() {
         assert_eq!(call_i32(&mut store, it, "check", &[]).unwrap(), 7, "{name}");
     }
 }
+
+/// A collection that no allocation caused sets the pace for those to come.
+#[test]
+fn after_a_collection_by_the_host_code_collects_as_often_as_what_is_left_asks_for() {
+    let text = r#"(module (type $bytes (array (mut i8))) (type $all (array (mut (ref null $bytes))))
+        (global $kept (mut (ref null $all)) (ref.null $all))
+        (func (export "keep") (local $i i32)
+            (global.set $kept (array.new_default $all (i32.const 100)))
+            (loop
+                (array.set $all (global.get $kept) (local.get $i)
+                    (array.new_default $bytes (i32.const 100000)))
+                (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100)))))
+        (func (export "forget") (global.set $kept (ref.null $all)))
+        (func (export "take") (param externref))
+        (func (export "garbage") (param $n i32)
+            (loop
+                (drop (array.new_default $bytes (i32.const 1000)))
+                (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let it = Instance::new(&mut store, &Module::new(&engine, text).unwrap(), &[]).unwrap();
+    let value = Arc::new(());
+    // Ten megabytes are left, so that 20 more can be made before the next collection.
+    call(&mut store, it, "keep", &[]).unwrap();
+    store.gc();
+    call(&mut store, it, "garbage", &[Val::I32(1)]).unwrap();
+    call(&mut store, it, "forget", &[]).unwrap();
+    store.gc();
+    // Nothing is left, so half a megabyte is what there is between two.
+    {
+        let mut scope = minirt::RootScope::new(&mut store);
+        let held = ExternRef::new(&mut scope, Arc::clone(&value)).unwrap();
+        let take = it.get_func(&scope, "take").unwrap();
+        take.call(&mut scope, &[Val::ExternRef(Some(held))], &mut []).unwrap();
+    }
+    assert_eq!(Arc::strong_count(&value), 2);
+    call(&mut store, it, "garbage", &[Val::I32(2000)]).unwrap();
+    assert_eq!(Arc::strong_count(&value), 1, "two megabytes were made without a collection");
+}
+
+/// What a segment kept for `array.new_elem` and its like is not needed once it was dropped.
+#[test]
+fn what_a_dropped_element_segment_held_is_collected() {
+    let text = r#"(module (import "host" "size" (global $size i32))
+        (type $bytes (array (mut i8))) (type $all (array (mut (ref null $bytes))))
+        (elem $kept (ref null $bytes) (item (array.new $bytes (i32.const 7) (global.get $size))))
+        (func (export "drop") (elem.drop $kept))
+        (func (export "large") (result i32)
+            (array.get_u $bytes (array.new $bytes (i32.const 5) (i32.const 3000000)) (i32.const 2999999)))
+        (func (export "kept") (result i32)
+            (array.len (array.get $all (array.new_elem $all $kept (i32.const 0) (i32.const 1)) (i32.const 0)))))"#;
+    for every in [0, 1] {
+        let engine = Engine::new(&zealous(Config::new(), every)).unwrap();
+        let mut store = Store::new(&engine, StoreLimitsBuilder::new().gc_heap_size(4 << 20).build());
+        store.limiter(|limits| limits);
+        let size = minirt::GlobalType::new(minirt::ValType::I32, minirt::Mutability::Const);
+        let size = minirt::Global::new(&mut store, size, Val::I32(2_000_000)).unwrap();
+        let it = Instance::new(&mut store, &Module::new(&engine, text).unwrap(), &[size.into()]).unwrap();
+        let large = it.get_typed_func::<(), i32>(&store, "large").unwrap();
+        let kept = it.get_typed_func::<(), i32>(&store, "kept").unwrap();
+        assert_eq!(kept.call(&mut store, ()).unwrap(), 2_000_000);
+        assert_eq!(trap(large.call(&mut store, ())), Trap::GcHeapOutOfMemory);
+        it.get_typed_func::<(), ()>(&store, "drop").unwrap().call(&mut store, ()).unwrap();
+        for _ in 0..3 {
+            assert_eq!(large.call(&mut store, ()).unwrap(), 5);
+        }
+        assert_eq!(trap(kept.call(&mut store, ())), Trap::TableOutOfBounds);
+    }
+}
