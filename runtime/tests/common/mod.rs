@@ -1,6 +1,8 @@
 //! What the tests share: engines with and without images, and short ways to get an instance.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod heaps;
+
 use minirt::{Config, Engine, Instance, Linker, Module, OptLevel, ResetStrategy, Result, Store, Trap, Val};
 
 /// Returns the default engine, and one that fills slots by copying.

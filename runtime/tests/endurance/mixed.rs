@@ -5,7 +5,7 @@
 use crate::alone;
 use crate::common::{Random, call, call_i32, number_from_environment};
 use crate::soak::Process;
-use minirt::{Config, Engine, Instance, Module, Store, Trap, Val};
+use minirt::{Config, Engine, ExternRef, Instance, Module, Store, Trap, Val};
 use std::fmt::Write;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,6 +29,7 @@ struct Done {
     instances: AtomicU64,
     traps: AtomicU64,
     snapshots: AtomicU64,
+    objects: AtomicU64,
     forks: AtomicU64,
 }
 
@@ -54,11 +55,52 @@ fn random_module(random: &mut Random) -> String {
         let _ = write!(text, "(i64.mul (local.get 0) (i64.const {}))", random.next() as i64);
         let _ = write!(text, "(i64.xor (i64.shr_u (local.get 0) (i64.const {}))))", random.below(64));
     }
+    if random.percent(50) {
+        let _ = write!(text, "{} (i64.const {}))) {OBJECTS}", OBJECT_TYPES, random.next() as i64);
+    }
     for _ in 0..random.below(4) {
         let at = random.below(pages * 65_536 - 20);
         let _ = write!(text, "(data (i32.const {at}) \"{:016x}\")", random.next());
     }
     text + ")"
+}
+
+/// Types of objects, and a list of one in the image.
+const OBJECT_TYPES: &str = "(type $bytes (array (mut i8)))
+    (type $node (struct (field $next (mut (ref null $node))) (field $value i64)))
+    (global $list (mut (ref null $node)) (struct.new $node (ref.null $node)";
+
+/// Adds to the list, makes objects that nobody needs, and returns the sum of the list. A number of
+/// nodes that is too large for the heap ends in a trap.
+const OBJECTS: &str = r#"(global $held (mut externref) (ref.null extern))
+    (func (export "objects") (param $n i32) (param $held externref) (result i64)
+      (local $sum i64) (local $node (ref null $node))
+      (global.set $held (local.get $held))
+      (loop
+        (global.set $list (struct.new $node (global.get $list) (i64.extend_i32_u (local.get $n))))
+        (drop (array.new $bytes (i32.const 204) (i32.const 3000)))
+        (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (local.set $node (global.get $list))
+      (loop
+        (local.set $sum (i64.add (local.get $sum) (struct.get $node $value (local.get $node))))
+        (br_if 0 (i32.eqz (ref.is_null
+          (local.tee $node (struct.get $node $next (local.get $node)))))))
+      (local.get $sum))"#;
+
+/// Has an instance make objects, if it can, and checks that its list is what it was and they.
+fn make_objects(store: &mut Store<()>, it: Instance, nodes: i32) -> bool {
+    if it.get_func(&*store, "objects").is_none() {
+        return false;
+    }
+    let mut objects = || {
+        let value = ExternRef::new(&mut *store, vec![204_u8; 1000]).unwrap();
+        let arguments = [Val::I32(nodes), Val::ExternRef(Some(value))];
+        call(store, it, "objects", &arguments).unwrap()[0].unwrap_i64()
+    };
+    let [first, second] = [objects(), objects()];
+    let nodes = i64::from(nodes);
+    assert_eq!(second.wrapping_sub(first), nodes * (nodes + 1) / 2);
+    true
 }
 
 /// A child that uses what its parent has, and ends.
@@ -142,6 +184,14 @@ fn live(engine: &Engine, random: &mut Random, until: Instant, done: &Done) {
                 fork_and_run(engine, &module);
                 count(&done.forks);
             }
+            33..50 => {
+                if make_objects(&mut store, it, 1 + random.below(500) as i32) {
+                    count(&done.objects);
+                }
+                if random.percent(20) {
+                    store.gc();
+                }
+            }
             _ => {
                 let table = it.get_export(&store, "t");
                 assert!(table.is_none());
@@ -189,6 +239,6 @@ fn a_mixed_load_on_two_threads_takes_no_more_in_the_end_than_in_the_beginning() 
         }
     }
     println!("seed {seed}, {seconds} s: {done:?}");
-    let all = [&done.compiled, &done.instances, &done.traps, &done.snapshots, &done.forks];
+    let all = [&done.compiled, &done.instances, &done.traps, &done.snapshots, &done.objects, &done.forks];
     assert!(all.iter().all(|count| count.load(Relaxed) > 0), "{done:?}");
 }

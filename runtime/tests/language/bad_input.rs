@@ -94,3 +94,82 @@ fn a_module_that_asks_for_too_large_instances_is_refused_before_anything_is_allo
     let text = error.to_string();
     assert!(text.contains("takes 48000") && text.contains("the limit is 1048576"), "{text}");
 }
+
+/// A module with a type section of `count` entries, each of these bytes, or one group of them.
+fn types(count: u32, entry: &[u8], one_group: bool) -> Vec<u8> {
+    let number = |mut value: u32, to: &mut Vec<u8>| loop {
+        let byte = (value & 0x7f) as u8;
+        value >>= 7;
+        to.push(byte | if value > 0 { 0x80 } else { 0 });
+        if value == 0 {
+            break;
+        }
+    };
+    let mut section = Vec::new();
+    if one_group {
+        section.extend([1, 0x4e]);
+    }
+    number(count, &mut section);
+    (0..count).for_each(|_| section.extend(entry));
+    let mut module = b"\0asm\x01\0\0\0\x01".to_vec();
+    number(section.len() as u32, &mut module);
+    module.extend(section);
+    module
+}
+
+#[test]
+fn a_million_types_are_allowed_and_one_more_is_refused() {
+    let engine = Engine::default();
+    const EMPTY: &[u8] = &[0x5f, 0]; // (struct)
+    // All differ, because they are one group.
+    let module = Module::new(&engine, types(1_000_000, EMPTY, true)).unwrap();
+    Instance::new(&mut Store::new(&engine, ()), &module, &[]).unwrap();
+    for one_group in [false, true] {
+        let error = refused(&types(1_000_001, EMPTY, one_group));
+        assert!(error.contains("types") && error.contains("at byte offset"), "{error}");
+    }
+}
+
+#[test]
+fn the_sixty_fourth_level_of_subtypes_is_refused() {
+    let text = |levels: u32| {
+        let types: String = (1..levels).map(|n| format!("(type $t{n} (sub $t{} (struct)))", n - 1)).collect();
+        format!("(module (type $t0 (sub (struct))) {types})")
+    };
+    let engine = Engine::default();
+    Module::new(&engine, text(64)).unwrap();
+    let error = refused(text(65).as_bytes());
+    assert!(error.contains("sub type hierarchy too deep") && error.contains("offset"), "{error}");
+}
+
+#[test]
+fn a_cast_that_fails_in_a_start_function_is_a_trap_and_leaves_nothing() {
+    let text = r#"(module (type $a (struct (field (mut i32)))) (type $b (struct (field i64)))
+        (global $all (mut (ref null $a)) (struct.new $a (i32.const 1)))
+        (import "" "fail" (global $fail i32))
+        (func (export "first") (result i32) (struct.get $a 0 (global.get $all)))
+        (func $start (local $any anyref)
+            (if (global.get $fail) (then
+                (struct.set $a 0 (global.get $all) (i32.const 2))
+                (drop (ref.cast (ref $b) (struct.new $a (i32.const 3)))))))
+        (start $start))"#;
+    let text = text.replace(r#"(import "" "fail" (global $fail i32))"#, "");
+    let text = text.replace("(module ", r#"(module (import "" "fail" (global $fail i32)) "#);
+    let engine = Engine::new(Config::new().max_instances(3)).unwrap();
+    let module = Module::new(&engine, text).unwrap();
+    for round in 0..4 {
+        let mut store = Store::new(&engine, ());
+        let ty = minirt::GlobalType::new(minirt::ValType::I32, minirt::Mutability::Const);
+        let fail = minirt::Global::new(&mut store, ty, minirt::Val::I32(round % 2)).unwrap();
+        match Instance::new(&mut store, &module, &[fail.into()]) {
+            Err(error) => {
+                assert_eq!((round % 2, error.downcast_ref()), (1, Some(&minirt::Trap::CastFailure)), "{error:?}");
+            }
+            Ok(it) => {
+                assert_eq!(round % 2, 0);
+                let first = it.get_typed_func::<(), i32>(&store, "first").unwrap();
+                assert_eq!(first.call(&mut store, ()).unwrap(), 1);
+            }
+        }
+    }
+}

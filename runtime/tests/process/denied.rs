@@ -1,8 +1,9 @@
 //! System calls that a filter denies: for good, and from some moment on.
 
 use crate::child::{case, passes};
+use crate::common::heaps::OBJECTS;
 use crate::common::{STRATEGIES, call, can_forbid, config, each_config, forbid, forbid_opening};
-use crate::life::{OTHER, PAGE, TEXT, WASM_PAGE, instance_of, live, live_elsewhere, rounds};
+use crate::life::{OTHER, PAGE, TEXT, WASM_PAGE, instance_of, live, live_elsewhere, live_with_objects, rounds};
 use minirt::{Engine, Instance, Module, Store, Val};
 
 /// `PAGEMAP_SCAN`, as a request of `ioctl`.
@@ -124,17 +125,18 @@ fn fail_from_some_moment_on(case: &str) {
     let setups: Vec<_> = STRATEGIES
         .map(|strategy| Engine::new(config(strategy, images == "images").max_instances(3)).unwrap())
         .map(|engine| {
-            let modules = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+            let modules = [TEXT, OTHER, OBJECTS].map(|text| Module::new(&engine, text).unwrap());
             (engine, modules)
         })
         .into();
     if !["compile", "first"].contains(&moment) {
-        for (engine, [module, other]) in &setups {
+        for (engine, [module, other, objects]) in &setups {
             rounds(engine, module, other, 40);
+            (0..4).for_each(|round| live_with_objects(engine, objects, round).unwrap());
         }
     }
     let mut live_ones: Vec<_> = match moment {
-        "grow" | "write" | "drop" => setups.iter().map(|(engine, [module, _])| instance_of(engine, module)).collect(),
+        "grow" | "write" | "drop" => setups.iter().map(|(engine, [module, ..])| instance_of(engine, module)).collect(),
         _ => Vec::new(),
     };
     if moment == "drop" {
@@ -169,8 +171,11 @@ fn fail_from_some_moment_on(case: &str) {
     }
     drop(live_ones);
     for round in 0..40 {
-        for (engine, [module, other]) in &setups {
+        for (engine, [module, other, objects]) in &setups {
             note(live(engine, module, round));
+            if round % 8 == 2 {
+                note(live_with_objects(engine, objects, round / 8));
+            }
             if round % 3 == 2 {
                 note(live_elsewhere(engine, other));
             }

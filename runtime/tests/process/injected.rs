@@ -2,8 +2,9 @@
 
 use crate::child::{case, has_passed, passes, run};
 use crate::common::config;
+use crate::common::heaps::OBJECTS;
 use crate::denied::CALLS;
-use crate::life::{OTHER, TEXT, live, live_elsewhere, names, rounds, strategy_named};
+use crate::life::{OTHER, TEXT, live, live_elsewhere, live_with_objects, names, rounds, strategy_named};
 use minirt::{Engine, Module};
 use std::process::{Command, ExitStatus};
 
@@ -129,10 +130,13 @@ fn lives_around_a_failure(case: &str) {
     (0..100).for_each(|_| numbers.iter().for_each(|number| _ = unsafe { libc::syscall(*number, -1, 0, 0, 0, -1, 0) }));
     mark();
     let compile = |text: &str| Module::new(&engine, text).or_else(|_| Module::new(&engine, text)).unwrap();
-    let [module, other] = [TEXT, OTHER].map(compile);
+    let [module, other, objects] = [TEXT, OTHER, OBJECTS].map(compile);
     let mut errors = 0;
     for round in 0..15 {
         errors += usize::from(live(&engine, &module, round).is_err());
+        if round % 2 == 1 {
+            errors += usize::from(live_with_objects(&engine, &objects, round).is_err());
+        }
         if round % 5 == 4 {
             errors += usize::from(live_elsewhere(&engine, &other).is_err());
         }
@@ -140,6 +144,7 @@ fn lives_around_a_failure(case: &str) {
     mark();
     assert!(errors <= 1, "{errors} errors after one failure");
     rounds(&engine, &module, &other, 15);
+    (0..8).for_each(|round| live_with_objects(&engine, &objects, round).unwrap());
     let stats = engine.stats();
     assert!(stats.live == 0 && stats.idle >= 1 && stats.kept_bytes < 1 << 30, "{stats:?}");
 }

@@ -1,6 +1,7 @@
 //! Lives of instances of one module: each is fresh at first, and dirty in a way of its own at the
 //! end.
 
+use crate::common::heaps::{assert_fresh as assert_objects_fresh, mess};
 use crate::common::{STRATEGIES, call, call_i32, is_zero};
 use minirt::{Engine, Instance, Memory, Module, ResetStrategy, Store, Trap, Val};
 
@@ -97,6 +98,27 @@ pub(crate) fn live_elsewhere(engine: &Engine, other: &Module) -> minirt::Result<
     assert!(is_zero(memory.data(&store)), "the other module's memory is not zero");
     assert_traps_behind(&mut store, it, memory);
     Ok(())
+}
+
+/// One life of an instance with objects.
+pub(crate) fn live_with_objects(engine: &Engine, objects: &Module, round: usize) -> minirt::Result<()> {
+    let mut store = Store::new(engine, ());
+    let it = Instance::new(&mut store, objects, &[])?;
+    // Without room for what the check makes, it traps.
+    call(&mut store, it, "large", &[])?;
+    it.reset(&mut store)?;
+    assert_objects_fresh(&mut store, it, "with objects");
+    // Traps and exceptions are as they should be.
+    match mess(&mut store, it, round) {
+        Err(error) if matches!(round % 8, 4 | 6) && is_expected(&error) => Ok(()),
+        ended => ended,
+    }?;
+    // A snapshot can hold neither a value of the host nor a pending exception.
+    it.snapshot(&mut store).map(drop).or_else(|error| if matches!(round % 8, 5 | 6) { Ok(()) } else { Err(error) })
+}
+
+fn is_expected(error: &minirt::Error) -> bool {
+    error.is::<minirt::ThrownException>() || error.downcast_ref() == Some(&Trap::NullReference)
 }
 
 pub(crate) fn rounds(engine: &Engine, module: &Module, other: &Module, rounds: usize) {

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod domains;
+mod heaps;
 mod isolation;
 mod neighbours;
 mod patterns;
