@@ -2,7 +2,8 @@
 //!
 //! Each file of `programs` is compiled twice, with one crate and with the other as `api`, and says what it has found.
 //! Types are made with an engine in wasmtime, and `Store::gc` takes a reason; nothing else differs here. (What does
-//! elsewhere is in README.) wasmtime has objects with the feature `exceptions`.
+//! elsewhere is in README.) wasmtime has objects with the feature `exceptions`, and WASI with the feature `wasi`: there,
+//! streams in memory are types of a crate of its own.
 
 #[path = "."]
 mod on_wasmtime {
@@ -36,6 +37,32 @@ mod on_wasmtime {
     }
     #[cfg(feature = "exceptions")]
     pub(crate) use objects::*;
+
+    #[cfg(feature = "wasi")]
+    pub(crate) mod wasi {
+        use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
+        pub(crate) use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder, p1};
+
+        pub(crate) fn input(text: &'static str) -> MemoryInputPipe {
+            MemoryInputPipe::new(text)
+        }
+
+        pub(crate) struct Output(MemoryOutputPipe);
+
+        impl Output {
+            pub(crate) fn new(limit: usize) -> Self {
+                Self(MemoryOutputPipe::new(limit))
+            }
+
+            pub(crate) fn stream(&self) -> MemoryOutputPipe {
+                self.0.clone()
+            }
+
+            pub(crate) fn contents(&self) -> Vec<u8> {
+                self.0.contents().to_vec()
+            }
+        }
+    }
 
     #[path = "programs/mod.rs"]
     pub(crate) mod programs;
@@ -75,6 +102,32 @@ mod on_minirt {
     #[cfg(feature = "exceptions")]
     pub(crate) use objects::*;
 
+    #[cfg(feature = "wasi")]
+    pub(crate) mod wasi {
+        pub(crate) use super::api::wasi::{FsPerms, I32Exit, WasiCtxBuilder, p1};
+        use super::api::wasi::{Input, OutputBuffer};
+
+        pub(crate) fn input(text: &'static str) -> Input {
+            Input::Bytes(text.into())
+        }
+
+        pub(crate) struct Output(OutputBuffer);
+
+        impl Output {
+            pub(crate) fn new(limit: usize) -> Self {
+                Self(OutputBuffer::new(limit))
+            }
+
+            pub(crate) fn stream(&self) -> super::api::wasi::Output {
+                super::api::wasi::Output::Buffer(self.0.clone())
+            }
+
+            pub(crate) fn contents(&self) -> Vec<u8> {
+                self.0.contents()
+            }
+        }
+    }
+
     #[path = "programs/mod.rs"]
     pub(crate) mod programs;
 }
@@ -111,4 +164,10 @@ the_same_on_both! {
 #[cfg(feature = "exceptions")]
 the_same_on_both! {
     objects: objects::run;
+}
+
+#[cfg(feature = "wasi")]
+the_same_on_both! {
+    wasi_commands: wasi::commands;
+    wasi_directories: wasi::directories;
 }

@@ -12,3 +12,5 @@ pub(crate) mod stopping;
 pub(crate) mod threads;
 pub(crate) mod tour;
 pub(crate) mod traps;
+#[cfg(feature = "wasi")]
+pub(crate) mod wasi;
