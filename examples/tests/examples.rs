@@ -102,7 +102,7 @@ fn the_server_answers_each_request_from_a_fresh_instance_and_survives_its_functi
     let output = output("http");
     let at = output.find("/page/Q&A: 200 ").expect("a page is served");
     let (before, rest) = output.split_at(at);
-    let (rest, live) = rest.split_at(rest.find("/: 200, a page of 9 figures\n").expect("a page of figures"));
+    let (rest, live) = rest.split_at(rest.find("/: 200, a page of 10 figures\n").expect("a page of figures"));
     for line in [
         "# TYPE minirt_kept_bytes gauge",
         "minirt_instances_live 0",

@@ -36,13 +36,13 @@
 ;;   jnbe #trap=stk_ovf
 ;; block0:
 ;;   movl %esi, %r10d
-;;   movl $0xbffffea, %eax
+;;   movl $0xbffffe8, %eax
 ;;   cmpq $0x2, %r10
 ;;   cmovaeq %rax, %r10
-;;   movq -0x5fffff50(%rdi, %r10, 8), %rax
+;;   movq -0x5fffff40(%rdi, %r10, 8), %rax
 ;;   leaq (%rdi, %rax), %rcx
 ;;   movl 0x10(%rdi, %rax), %edx
-;;   cmpl -0x5fffff78(%rdi), %edx
+;;   cmpl -0x5fffff70(%rdi), %edx
 ;;   jnz #trap=user6
 ;;   movq 8(%rdi, %rax), %rdx
 ;;   movq (%rdi, %rax), %rax

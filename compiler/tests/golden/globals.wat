@@ -15,7 +15,7 @@
 ;; block0:
 ;;   jmp     label1
 ;; block1:
-;;   addl $0x7, -0x5fffffb8(%rdi)
+;;   addl $0x7, -0x5fffffc0(%rdi)
 ;;   subl $0x1, %esi
 ;;   testl %esi, %esi
 ;;   jnz     label2; j label3
