@@ -29,7 +29,7 @@ const RESULTS: i32 = 1000;
 /// Modules for each number of slots, and tenants in all of these together, unless the environment
 /// says otherwise.
 const MODULES: usize = 14;
-const TENANTS: u64 = 3_000;
+const TENANTS: u64 = 1_500;
 
 // The description of a module: the text is written from it, and the model computed.
 
