@@ -222,14 +222,15 @@ struct Hog {
 
 impl Hog {
     fn take(mappings: usize) -> Self {
-        let len = mappings * PAGE;
+        let page_size = rustix::param::page_size();
+        let len = mappings * page_size;
         // SAFETY: the kernel picks the place, and nobody refers to what is mapped there.
         unsafe {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
             let at = libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0);
             assert_ne!(at, libc::MAP_FAILED);
             for page in (0..mappings).step_by(2) {
-                let protected = libc::mprotect(at.byte_add(page * PAGE), PAGE, libc::PROT_READ);
+                let protected = libc::mprotect(at.byte_add(page * page_size), page_size, libc::PROT_READ);
                 assert_eq!(protected, 0, "{}", std::io::Error::last_os_error());
             }
             Self { at, len }
