@@ -214,10 +214,10 @@ fn private(run: &PageRun) -> Option<Class> {
         (PageKind::Changed | PageKind::Equal, true, _) => Class::GrownOwn,
         (PageKind::Changed, false, true) => Class::HotChanged,
         (PageKind::Changed, false, false) => Class::Changed,
+        (PageKind::Equal, false, true) => Class::HotEqual,
         (PageKind::Equal, false, false) => Class::Equal,
         (_, true, _) => Class::Grown,
-        // A page of the hot set that has not been written yet will be.
-        (_, false, true) => Class::HotEqual,
+        // This includes pages that may be written and were not: most of a region of the hot set.
         _ => return None,
     })
 }

@@ -159,7 +159,7 @@ impl Builder<'_> {
         value
     }
 
-    /// Makes the objects of passive element segments.
+    /// Makes the objects of element segments that code can ask for.
     fn element_values(&mut self) {
         for (segment, at) in
             (0..self.info.elements.len() as u32).filter_map(|i| Some((i, self.layout.element_values(i)?)))

@@ -378,7 +378,7 @@ unsafe fn fill_tables(store: &mut StoreInner, prototype: &Prototype, view: View<
     Ok(())
 }
 
-/// Makes the objects of passive element segments that depend on imports.
+/// Makes the objects of element segments that code can ask for, if they depend on imports.
 ///
 /// # Safety
 /// As for [`apply_elements`].
@@ -413,7 +413,9 @@ unsafe fn apply_elements(
         unsafe {
             let at = evaluate(view, offset) as u64;
             match &segment.items {
-                ElementItems::Expressions(exprs) if segment.makes_objects() => {
+                ElementItems::Expressions(exprs)
+                    if segment.makes_objects() && view.layout.element_values(segment.index).is_none() =>
+                {
                     let values = exprs.iter().map(|expr| evaluate_in(store, prototype, view, expr));
                     let values = values.collect::<Result<Vec<_>>>()?;
                     let space = view.table(*target);

@@ -295,6 +295,22 @@ fn active_segments_have_flags_where_a_failed_instance_leaves_functions_behind() 
 }
 
 #[test]
+fn a_failed_instance_keeps_the_objects_of_active_segments_too_if_it_leaves_functions_behind() {
+    let module = |table: &str| {
+        with_objects(&format!(
+            "(module (type $box (struct (field i32))) (import \"a\" \"b\" (table $imported 1 funcref))
+                (table $own 1 funcref) (table $t 1 anyref) (func $f (unreachable) (table.init $t 1))
+                (elem (table {table}) (i32.const 0) func $f)
+                (elem (table $t) (i32.const 1) anyref (struct.new $box (i32.const 1)))
+                (elem (table $t) (i32.const 1) anyref (struct.new $box (i32.const 2))))"
+        ))
+    };
+    let kept = |module: &Compiled| [1, 2].map(|segment| module.layout.element_values(segment).is_some());
+    assert_eq!(kept(&module("$imported")), [true, false], "nothing names the other");
+    assert_eq!(kept(&module("$own")), [false, false]);
+}
+
+#[test]
 fn what_remains_to_be_applied_is_still_described() {
     let module = compiled(
         "(module (import \"a\" \"b\" (global i32)) (memory 1)

@@ -3,7 +3,7 @@
 use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space, import_tag};
 use super::slot::{CACHE_LINE, HOST, MEMORY_RESERVED, PAGE_MAX, PAGE_MIN, STATE_MAX, TABLE_MAX, TABLE_ROOM};
 use crate::base::error::CompileError;
-use crate::module::{ModuleInfo, SegmentMode, ValType};
+use crate::module::{ElementSegment, ModuleInfo, SegmentMode, ValType};
 use std::ops::Range;
 
 /// Where a global's value is.
@@ -119,7 +119,8 @@ impl Layout {
         }
         check_memories(module)?;
         check_tables(module)?;
-        let mut builder = Builder { module, end: header::SIZE, layout: Self { page, ..Self::default() } };
+        let publishes = publishes(module);
+        let mut builder = Builder { module, end: header::SIZE, publishes, layout: Self { page, ..Self::default() } };
         let extra_memories = builder.host_cell();
         builder.enter_own(extra_memories);
         builder.mutable_state();
@@ -199,10 +200,12 @@ struct Builder<'m> {
     module: &'m ModuleInfo,
     /// Where what has been placed ends, counted from the start of the slot.
     end: u64,
+    /// Whether instantiation puts something into an imported table.
+    publishes: bool,
     layout: Layout,
 }
 
-impl Builder<'_> {
+impl<'m> Builder<'m> {
     /// Makes room, and returns where it starts.
     fn take(&mut self, size: u64, align: u64) -> u64 {
         let at = self.end.next_multiple_of(align);
@@ -263,32 +266,24 @@ impl Builder<'_> {
         self.sizes(false);
         let constant = self.constant_globals();
         self.globals(|global| !constant[global]);
-        let any_active = self.publishes();
-        let flagged = |mode: &SegmentMode| match mode {
-            SegmentMode::Active { .. } => any_active,
-            SegmentMode::Passive => true,
-            SegmentMode::Declared => false,
-        };
-        let data = module.data.iter().filter(|segment| segment.named && flagged(&segment.mode));
+        let data =
+            module.data.iter().filter(|segment| segment.named && outlives_instantiation(&segment.mode, self.publishes));
         self.layout.data_flags = self.drop_flags(data.map(|segment| segment.index).collect());
-        let elements = module.elements.iter().filter(|segment| segment.named && flagged(&segment.mode));
-        self.layout.element_flags = self.drop_flags(elements.map(|segment| segment.index).collect());
+        let elements = self.lasting_elements().map(|segment| segment.index);
+        self.layout.element_flags = self.drop_flags(elements.collect());
         self.layout.mutable = start..self.here();
     }
 
     /// Places what no instruction can change. An access to it should not be far from the others, so it precedes the
     /// rest.
     fn constant_state(&mut self) {
-        let module = self.module;
         self.sizes(true);
         let start = self.place(0, 16);
         let constant = self.constant_globals();
         self.globals(|global| constant[global]);
-        for segment in &module.elements {
-            if segment.named && segment.makes_objects() && segment.mode == SegmentMode::Passive {
-                let at = self.place(segment.items.len() as u64 * ELEMENT_SIZE, ELEMENT_SIZE);
-                self.layout.element_values.push((segment.index, at));
-            }
+        for segment in self.lasting_elements().filter(|segment| segment.makes_objects()) {
+            let at = self.place(segment.items.len() as u64 * ELEMENT_SIZE, ELEMENT_SIZE);
+            self.layout.element_values.push((segment.index, at));
         }
         self.layout.constants = start..self.here();
     }
@@ -339,14 +334,10 @@ impl Builder<'_> {
         DropFlags { at: self.place((segments.len() as u64).div_ceil(8), 1), segments }
     }
 
-    /// Returns whether code can run although an active segment has not been dropped. Usually none can: instantiation
-    /// applies and drops them all first. But if it fails half-way, what it has put into an imported table stays there.
-    fn publishes(&self) -> bool {
-        let imported = self.module.num_imported_tables;
-        self.module.elements.iter().any(|segment| match segment.mode {
-            SegmentMode::Active { target, .. } => target < imported,
-            SegmentMode::Passive | SegmentMode::Declared => false,
-        })
+    /// Returns the element segments that code can ask for.
+    fn lasting_elements(&self) -> impl Iterator<Item = &'m ElementSegment> + use<'m> {
+        let publishes = self.publishes;
+        self.module.elements.iter().filter(move |it| it.named && outlives_instantiation(&it.mode, publishes))
     }
 
     /// Places what never changes.
@@ -399,6 +390,24 @@ impl Builder<'_> {
         }
         self.layout.state_room = end - self.layout.host_size;
         Ok(self.layout)
+    }
+}
+
+/// Returns whether instantiation puts something into an imported table. If it fails half-way, that stays there.
+fn publishes(module: &ModuleInfo) -> bool {
+    module.elements.iter().any(|segment| match segment.mode {
+        SegmentMode::Active { target, .. } => target < module.num_imported_tables,
+        SegmentMode::Passive | SegmentMode::Declared => false,
+    })
+}
+
+/// Returns whether code can run although a segment has not been dropped. If it is active, usually none can: instantiation
+/// applies and drops all of these first. It is different if a failed instance `publishes` functions.
+fn outlives_instantiation(mode: &SegmentMode, publishes: bool) -> bool {
+    match mode {
+        SegmentMode::Active { .. } => publishes,
+        SegmentMode::Passive => true,
+        SegmentMode::Declared => false,
     }
 }
 
