@@ -61,6 +61,11 @@ impl Tenant {
         call(&mut self.store, self.it, name, &args).unwrap();
     }
 
+    fn write_from_host(&mut self, at: usize, bytes: &[u8]) {
+        self.memory.write(&mut self.store, at, bytes).unwrap();
+        self.model[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
     /// Writes once, in one of the ways there are, around `at`.
     fn write(&mut self, random: &mut Random, at: usize) {
         let len = *random.pick(&[0, 1, 7, PAGE, PAGE + 1, 3 * PAGE]);
@@ -68,9 +73,7 @@ impl Tenant {
         let len = len.min(self.model.len() - at);
         match random.below(9) {
             0..3 => {
-                let bytes = vec![random.below(255) as u8; len];
-                self.memory.write(&mut self.store, at, &bytes).unwrap();
-                self.model[at..at + len].copy_from_slice(&bytes);
+                self.write_from_host(at, &vec![random.below(255) as u8; len]);
             }
             3 => {
                 let other = random.below(self.model.len() - len + 1);
@@ -119,17 +122,24 @@ fn the_host_writes_hot_missed_and_grown_pages_in_turn() {
                 .map(|(pages, byte)| (pages, byte, Module::new(&engine, text(pages, byte)).unwrap()));
             let mut random = Random(4 + u64::from(attributed));
             let mut which = 0;
-            for round in 0..if attributed { 8 } else { 50 } {
+            for round in 0..if attributed { 8 } else { 120 } {
                 if random.percent(10) {
                     which = 1 - which;
                 }
                 let (pages, byte, module) = &modules[which];
                 let mut tenant = Tenant::new(&engine, module, *pages, *byte, case);
                 for lives in 0..2 {
+                    // Most tenants have habits, so that slots stay tracked.
+                    let habitual = random.percent(80);
                     for step in 0..random.below(14) {
-                        // Mostly the same places, so that there is a hot set.
+                        let hot = [0, 3 * PAGE - 3, 17 * PAGE][step % 3];
+                        if habitual {
+                            let beside = if random.percent(5) { PAGE } else { 0 };
+                            tenant.write_from_host(hot + beside, &[random.below(255) as u8; 6]);
+                            continue;
+                        }
                         let at = match random.below(8) {
-                            0..5 => [0, 3 * PAGE - 3, 17 * PAGE][step % 3],
+                            0..5 => hot,
                             5 => tenant.model.len() - random.below(3 * PAGE),
                             _ => random.below(tenant.model.len()),
                         };
@@ -154,6 +164,8 @@ fn the_host_writes_hot_missed_and_grown_pages_in_turn() {
                     assert!(tenant.memory.data(&tenant.store) == tenant.model, "{case}, {round}: after a reset");
                 }
             }
+            let stats = engine.stats();
+            assert!(strategy != ResetStrategy::HotSet || stats.resets_hot_set > 20, "{case}: {stats:?}");
         }
     });
 }
