@@ -96,9 +96,8 @@ impl Request<'_> {
             Some((parent, name)) => self.open_name(parent.as_ref().unwrap_or(dir), name)?,
             None => self.open_following(dir)?,
         };
-        let found = rustix::fs::fstat(&file)?;
-        let filetype = FileType::from_raw_mode(found.st_mode);
-        if filetype == FileType::RegularFile && found.st_size == 0 && is_of_procfs(&file)? {
+        let filetype = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+        if filetype == FileType::RegularFile && is_of_procfs(&file)? {
             return Err(Errno::ACCES);
         }
         match filetype == FileType::Directory {
@@ -166,11 +165,11 @@ impl Request<'_> {
     }
 }
 
-/// Returns whether a file belongs to procfs (proc(5)), whose files all have the size 0.
+/// Returns whether a file belongs to procfs (proc(5)).
 ///
-/// No guest opens one. `/proc/self/mem` is the memory of this process: with it a guest that may see
-/// `/` would have the host and all other guests. Other files there change how the process's memory
-/// is tracked, or the kernel's settings.
+/// No guest opens one. `/proc/self/mem` is the memory of this process, and `/proc/kcore` that of the
+/// machine: with one of them a guest that may see `/` would have the host and all other guests. Other
+/// files there change how the process's memory is tracked, or the kernel's settings.
 fn is_of_procfs(file: &File) -> Result<bool> {
     Ok(rustix::fs::fstatfs(file)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
