@@ -71,6 +71,19 @@ pub enum SegmentMode {
     Declared,
 }
 
+impl SegmentMode {
+    /// Returns whether code can run although such a segment has not been dropped. If it is active,
+    /// usually none can: instantiation applies and drops all of these first. It is different if a
+    /// failed instance [`publishes`](ModuleInfo::publishes) functions.
+    pub(crate) fn outlives_instantiation(&self, publishes: bool) -> bool {
+        match self {
+            Self::Active { .. } => publishes,
+            Self::Passive => true,
+            Self::Declared => false,
+        }
+    }
+}
+
 /// An element segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElementSegment {
@@ -207,6 +220,15 @@ pub struct ModuleInfo {
 }
 
 impl ModuleInfo {
+    /// Returns whether instantiation puts something into an imported table. If it fails half-way,
+    /// that stays there.
+    pub(crate) fn publishes(&self) -> bool {
+        self.elements.iter().any(|segment| match segment.mode {
+            SegmentMode::Active { target, .. } => target < self.num_imported_tables,
+            SegmentMode::Passive | SegmentMode::Declared => false,
+        })
+    }
+
     /// Returns the function type with this type index.
     ///
     /// # Panics

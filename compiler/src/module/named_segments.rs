@@ -4,7 +4,7 @@
 //! This has to be known before a body is validated, because the layout depends on it. Few bodies
 //! name a segment, so only those are read that have the bytes for it.
 
-use super::info::{ModuleInfo, SegmentMode};
+use super::info::ModuleInfo;
 use std::collections::BTreeSet;
 use wasmparser::{FunctionBody, Operator};
 
@@ -18,7 +18,9 @@ struct Named {
 /// Notes in the description of a module which segments its bodies name. If one cannot be read, all
 /// may be: the module is refused anyway.
 pub(super) fn note<'a>(info: &mut ModuleInfo, mut bodies: impl Iterator<Item = &'a FunctionBody<'a>>) {
-    if !can_outlive_instantiation(info) {
+    let publishes = info.publishes();
+    let mut modes = info.data.iter().map(|it| &it.mode).chain(info.elements.iter().map(|it| &it.mode));
+    if !modes.any(|mode| mode.outlives_instantiation(publishes)) {
         return;
     }
     let mut named = Named::default();
@@ -26,17 +28,6 @@ pub(super) fn note<'a>(info: &mut ModuleInfo, mut bodies: impl Iterator<Item = &
         info.data.iter_mut().for_each(|segment| segment.named = named.data.contains(&segment.index));
         info.elements.iter_mut().for_each(|segment| segment.named = named.elements.contains(&segment.index));
     }
-}
-
-/// Returns whether code can run while a segment has not been dropped: one is passive, or functions
-/// are in an imported table before the active ones are applied.
-fn can_outlive_instantiation(info: &ModuleInfo) -> bool {
-    let published = |mode: &SegmentMode| match mode {
-        SegmentMode::Active { target, .. } => *target < info.num_imported_tables,
-        SegmentMode::Passive => true,
-        SegmentMode::Declared => false,
-    };
-    info.data.iter().any(|it| it.mode == SegmentMode::Passive) || info.elements.iter().any(|it| published(&it.mode))
 }
 
 impl Named {

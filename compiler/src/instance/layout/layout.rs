@@ -3,7 +3,7 @@
 use super::fields::{ELEMENT_SIZE, func_record, header, import_func, import_global, import_space, import_tag};
 use super::slot::{CACHE_LINE, HOST, MEMORY_RESERVED, PAGE_MAX, PAGE_MIN, STATE_MAX, TABLE_MAX, TABLE_ROOM};
 use crate::base::error::CompileError;
-use crate::module::{ElementSegment, ModuleInfo, SegmentMode, ValType};
+use crate::module::{ElementSegment, ModuleInfo, ValType};
 use std::ops::Range;
 
 /// Where a global's value is.
@@ -119,8 +119,13 @@ impl Layout {
         }
         check_memories(module)?;
         check_tables(module)?;
-        let publishes = publishes(module);
-        let mut builder = Builder { module, end: header::SIZE, publishes, layout: Self { page, ..Self::default() } };
+        let mut builder = Builder {
+            module,
+            end: header::SIZE,
+            publishes: module.publishes(),
+            constant: constant_globals(module),
+            layout: Self { page, ..Self::default() },
+        };
         let extra_memories = builder.host_cell();
         builder.enter_own(extra_memories);
         builder.mutable_state();
@@ -202,6 +207,8 @@ struct Builder<'m> {
     end: u64,
     /// Whether instantiation puts something into an imported table.
     publishes: bool,
+    /// For each defined global, whether it is the same in every instance.
+    constant: Vec<bool>,
     layout: Layout,
 }
 
@@ -264,10 +271,9 @@ impl<'m> Builder<'m> {
         let module = self.module;
         let start = self.here();
         self.sizes(false);
-        let constant = self.constant_globals();
-        self.globals(|global| !constant[global]);
-        let data =
-            module.data.iter().filter(|segment| segment.named && outlives_instantiation(&segment.mode, self.publishes));
+        self.globals(false);
+        let publishes = self.publishes;
+        let data = module.data.iter().filter(|it| it.named && it.mode.outlives_instantiation(publishes));
         self.layout.data_flags = self.drop_flags(data.map(|segment| segment.index).collect());
         let elements = self.lasting_elements().map(|segment| segment.index);
         self.layout.element_flags = self.drop_flags(elements.collect());
@@ -279,8 +285,7 @@ impl<'m> Builder<'m> {
     fn constant_state(&mut self) {
         self.sizes(true);
         let start = self.place(0, 16);
-        let constant = self.constant_globals();
-        self.globals(|global| constant[global]);
+        self.globals(true);
         for segment in self.lasting_elements().filter(|segment| segment.makes_objects()) {
             let at = self.place(segment.items.len() as u64 * ELEMENT_SIZE, ELEMENT_SIZE);
             self.layout.element_values.push((segment.index, at));
@@ -303,31 +308,20 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// Places the defined globals (counted from 0, without imports) for which `wanted` returns true.
-    fn globals(&mut self, wanted: impl Fn(usize) -> bool) {
+    /// Places the defined globals that are constant, or those that are not.
+    fn globals(&mut self, constant: bool) {
         let imported = self.module.num_imported_globals;
         let defined = &self.module.globals[imported as usize..];
-        for (index, global) in defined.iter().enumerate().filter(|(index, _)| wanted(*index)) {
+        for (index, global) in defined.iter().enumerate() {
+            if self.constant[index] != constant {
+                continue;
+            }
             let size = global_size(global.content);
             let at = self.place(size, size);
             let index = imported + index as u32;
             self.layout.globals[index as usize] = GlobalPlace::State(at);
             self.layout.globals_by_place.push(index);
         }
-    }
-
-    /// Returns for each defined global whether it is the same in every instance.
-    fn constant_globals(&self) -> Vec<bool> {
-        let module = self.module;
-        let imported = module.num_imported_globals;
-        let mut known: Vec<bool> = Vec::with_capacity(module.global_inits.len());
-        for init in &module.global_inits {
-            let follows =
-                |global: u32| global.checked_sub(imported).is_some_and(|at| known.get(at as usize) == Some(&true));
-            known.push(init.globals().all(follows));
-        }
-        let own = module.globals.iter().skip(imported as usize);
-        known.iter().zip(own).map(|(known, global)| *known && !global.mutable).collect()
     }
 
     fn drop_flags(&mut self, segments: Vec<u32>) -> DropFlags {
@@ -337,7 +331,7 @@ impl<'m> Builder<'m> {
     /// Returns the element segments that code can ask for.
     fn lasting_elements(&self) -> impl Iterator<Item = &'m ElementSegment> + use<'m> {
         let publishes = self.publishes;
-        self.module.elements.iter().filter(move |it| it.named && outlives_instantiation(&it.mode, publishes))
+        self.module.elements.iter().filter(move |it| it.named && it.mode.outlives_instantiation(publishes))
     }
 
     /// Places what never changes.
@@ -393,22 +387,17 @@ impl<'m> Builder<'m> {
     }
 }
 
-/// Returns whether instantiation puts something into an imported table. If it fails half-way, that stays there.
-fn publishes(module: &ModuleInfo) -> bool {
-    module.elements.iter().any(|segment| match segment.mode {
-        SegmentMode::Active { target, .. } => target < module.num_imported_tables,
-        SegmentMode::Passive | SegmentMode::Declared => false,
-    })
-}
-
-/// Returns whether code can run although a segment has not been dropped. If it is active, usually none can: instantiation
-/// applies and drops all of these first. It is different if a failed instance `publishes` functions.
-fn outlives_instantiation(mode: &SegmentMode, publishes: bool) -> bool {
-    match mode {
-        SegmentMode::Active { .. } => publishes,
-        SegmentMode::Passive => true,
-        SegmentMode::Declared => false,
+/// Returns for each defined global whether it is the same in every instance.
+fn constant_globals(module: &ModuleInfo) -> Vec<bool> {
+    let imported = module.num_imported_globals;
+    let mut known: Vec<bool> = Vec::with_capacity(module.global_inits.len());
+    for init in &module.global_inits {
+        let follows =
+            |global: u32| global.checked_sub(imported).is_some_and(|at| known.get(at as usize) == Some(&true));
+        known.push(init.globals().all(follows));
     }
+    let own = module.globals.iter().skip(imported as usize);
+    known.iter().zip(own).map(|(known, global)| *known && !global.mutable).collect()
 }
 
 fn check_memories(module: &ModuleInfo) -> Result<(), CompileError> {
