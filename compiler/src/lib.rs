@@ -53,13 +53,7 @@ use translate::ModuleContext;
 /// Compiles modules: for the processor it runs on, or for another machine.
 pub struct Compiler {
     isa: OwnedTargetIsa,
-    parallel: bool,
-    inlining: Inlining,
-    features: Features,
-    metering: Metering,
-    max_function_instructions: u64,
-    max_instance_size: u64,
-    page_size: u64,
+    settings: Settings,
 }
 
 impl Compiler {
@@ -74,28 +68,7 @@ impl Compiler {
             Some(machine) => backend(machine)?,
         };
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
-        let Settings {
-            parallel,
-            // Code that is compiled fast is compiled as it is written.
-            inlining,
-            features,
-            metering,
-            max_function_instructions,
-            max_instance_size,
-            page_size,
-            opt_level: _,
-            target: _,
-        } = *settings;
-        Ok(Self {
-            isa,
-            parallel,
-            inlining,
-            features,
-            metering,
-            max_function_instructions,
-            max_instance_size,
-            page_size,
-        })
+        Ok(Self { isa, settings: settings.clone() })
     }
 
     /// Validates a module in the binary format.
@@ -105,9 +78,9 @@ impl Compiler {
     /// not have or that is switched off, or has a function that exceeds
     /// [`Settings::max_function_instructions`].
     pub fn validate(&self, bytes: &[u8]) -> Result<(), CompileError> {
-        let valid = parse::parse(bytes, self.features)
+        let valid = parse::parse(bytes, self.settings.features)
             .and_then(|parsed| validate::bodies(parsed.bodies, self.limits(&parsed.info)));
-        valid.map_err(|error| self.features.explain(error))
+        valid.map_err(|error| self.settings.features.explain(error))
     }
 
     /// Compiles a module in the binary format.
@@ -116,11 +89,11 @@ impl Compiler {
     /// Returns the errors of [`Compiler::validate`], and an error if the module exceeds another
     /// limit.
     pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        self.compile_all(bytes).map_err(|error| self.features.explain(error))
+        self.compile_all(bytes).map_err(|error| self.settings.features.explain(error))
     }
 
     fn limits<'m>(&self, info: &'m ModuleInfo) -> Limits<'m> {
-        Limits { info, features: self.features, instructions: self.max_function_instructions }
+        Limits { info, features: self.settings.features, instructions: self.settings.max_function_instructions }
     }
 
     /// Checks that a module's instances are not too large for the settings, or for this process.
@@ -129,7 +102,7 @@ impl Compiler {
         let in_front = layout.table_space.start.wrapping_sub(HOST) as u64;
         let own_tables = info.tables.iter().skip(info.num_imported_tables as usize);
         let size = in_front + own_tables.map(|table| table.minimum * ELEMENT_SIZE).sum::<u64>();
-        let most = self.max_instance_size;
+        let most = self.settings.max_instance_size;
         let of_what = "imports, globals, functions and tables";
         if size > most {
             let message = format!("the instance's state ({of_what}) takes {size} bytes; the limit is {most}");
@@ -144,15 +117,16 @@ impl Compiler {
     }
 
     fn compile_all(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        let parse::Parsed { mut info, bodies } = parse::parse(bytes, self.features)?;
-        let layout = match Layout::new(&info, self.page_size).and_then(|layout| self.check_size(&info, layout)) {
+        let parse::Parsed { mut info, bodies } = parse::parse(bytes, self.settings.features)?;
+        let layout = match Layout::new(&info, self.settings.page_size).and_then(|layout| self.check_size(&info, layout))
+        {
             Ok(layout) => layout,
             // A body that is not valid is more useful news than a limit that is exceeded.
             Err(limit) => return Err(validate::bodies(bodies, self.limits(&info)).err().unwrap_or(limit)),
         };
-        let pieces = piece::pieces(&info, self.metering);
+        let pieces = piece::pieces(&info, self.settings.metering);
         let module = self.context(&info, &layout);
-        let compiled = compile::compile(&module, &pieces, bodies, self.limits(&info), self.parallel)?;
+        let compiled = compile::compile(&module, &pieces, bodies, self.limits(&info), self.settings.parallel)?;
         let code = link::link(&self.isa, &pieces, &compiled)?;
         let image = initialise::initialise(&info, &layout);
         initialise::forget_segments(&mut info, &layout, &image.remaining);
@@ -166,17 +140,17 @@ impl Compiler {
     /// Returns the errors of [`Compiler::compile`].
     pub fn clif(&self, bytes: &[u8]) -> Result<String, CompileError> {
         let clif = || {
-            let parse::Parsed { info, bodies } = parse::parse(bytes, self.features)?;
-            let layout = Layout::new(&info, self.page_size)?;
-            let pieces = piece::pieces(&info, self.metering);
+            let parse::Parsed { info, bodies } = parse::parse(bytes, self.settings.features)?;
+            let layout = Layout::new(&info, self.settings.page_size)?;
+            let pieces = piece::pieces(&info, self.settings.metering);
             compile::clif(&self.context(&info, &layout), &pieces, bodies, self.limits(&info))
         };
-        clif().map_err(|error| self.features.explain(error))
+        clif().map_err(|error| self.settings.features.explain(error))
     }
 
     fn context<'m>(&'m self, info: &'m ModuleInfo, layout: &'m Layout) -> ModuleContext<'m> {
-        let Self { ref isa, inlining, features, metering, .. } = *self;
-        ModuleContext { info, layout, isa: &**isa, inlining, features, metering }
+        let Settings { inlining, features, metering, .. } = self.settings;
+        ModuleContext { info, layout, isa: &*self.isa, inlining, features, metering }
     }
 
     /// Compiles a module that is described rather than read, and has no functions.
@@ -185,7 +159,7 @@ impl Compiler {
     /// Returns an error if it exceeds a limit.
     pub fn without_code(&self, mut info: ModuleInfo) -> Result<Compiled, CompileError> {
         info.find_equal_types();
-        let layout = Layout::new(&info, self.page_size)?;
+        let layout = Layout::new(&info, self.settings.page_size)?;
         let image = initialise::initialise(&info, &layout);
         Ok(Compiled { module: info, layout, image, code: Code::default() })
     }
@@ -205,13 +179,13 @@ impl Compiler {
     ///
     /// `compiled` must be made by a compiler of this process. It can have the image of a snapshot.
     pub fn serialize(&self, compiled: &Compiled) -> Vec<u8> {
-        artifact::write(compiled, &Target::of(&*self.isa, self.metering))
+        artifact::write(compiled, &Target::of(&*self.isa, self.settings.metering))
     }
 
     /// Returns what artifacts are made with and for, and which features modules may use: compilers
     /// for which it is equal accept the same modules, and can exchange artifacts.
     pub fn compatibility(&self) -> impl std::hash::Hash + use<> {
-        (Target::of(&*self.isa, self.metering), self.features, self.page_size)
+        (Target::of(&*self.isa, self.settings.metering), self.settings.features, self.settings.page_size)
     }
 
     /// Reads an artifact. With `check_all`, reads every byte of it and compares it with its digest.
@@ -222,7 +196,7 @@ impl Compiler {
     /// Returns an error if it is not an artifact, was made for another version or machine, or is
     /// not as it was written.
     pub fn deserialize(&self, file: &Bytes, check_all: bool) -> Result<Artifact, ArtifactError> {
-        artifact::read(file, &Target::of(&*self.isa, self.metering), self.page_size, check_all)
+        artifact::read(file, &Target::of(&*self.isa, self.settings.metering), self.settings.page_size, check_all)
     }
 }
 

@@ -212,7 +212,7 @@ mod tests {
         let parsed = parse(&bytes, features).unwrap();
         let (info, layout) = (&parsed.info, &Layout::new(&parsed.info, PAGE_MIN).unwrap());
         let module = compiler.context(info, layout);
-        let mut pieces = pieces(info, compiler.metering);
+        let mut pieces = pieces(info, compiler.settings.metering);
         pieces.insert(0, Piece::Body(u32::MAX));
         let limits = Limits { features, ..Limits::none(info) };
         let Err(error) = compile(&module, &pieces, parsed.bodies, limits, false) else { panic!("a body is missing") };

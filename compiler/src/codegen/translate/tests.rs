@@ -352,7 +352,7 @@ pub(super) fn compiler(opt_level: OptLevel) -> Compiler {
 
 /// Validates and translates all functions of a module.
 pub(super) fn translated(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<Function>, CompileError> {
-    let features = compiler.features;
+    let features = compiler.settings.features;
     let parsed = parse(bytes, features)?;
     validate::bodies(parsed.bodies, Limits { features, ..Limits::none(&parsed.info) })?;
     let Parsed { info, bodies } = parse(bytes, features)?;
