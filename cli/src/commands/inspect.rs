@@ -10,6 +10,7 @@ use crate::output::assembly::Assembly;
 use crate::output::names::{nearest, signature};
 use crate::output::printable;
 use crate::output::report::{Report, print};
+use crate::show::class::{bytes, page_size};
 use minirt::{ExternType, HeapImageInfo, ImageInfo, Module, ModuleFunction};
 use std::fmt::Write;
 use std::ops::Range;
@@ -17,11 +18,6 @@ use std::path::Path;
 
 /// The most extents that are listed.
 const MOST: usize = 40;
-
-/// Bytes in a page of the host.
-fn page_size() -> u64 {
-    rustix::param::page_size() as u64
-}
 
 /// Shows the module that the command line names.
 ///
@@ -127,17 +123,12 @@ fn images(out: &mut String, image: &ImageInfo) -> std::fmt::Result {
 
 /// Lists where the image of a part is not zero.
 fn extents(out: &mut String, part: &str, size: usize, extents: &[Range<u64>]) -> std::fmt::Result {
-    let pages: u64 = extents.iter().map(|extent| (extent.end - extent.start) / page_size()).sum();
-    let zeros = size as u64 / page_size() - pages;
-    writeln!(out, "\nimage of the {part}: {pages} pages of 4 KiB in {} extents; {zeros} are zeros", extents.len())?;
+    let pages_in = |extent: &Range<u64>| (extent.end - extent.start) / page_size();
+    let pages: u64 = extents.iter().map(pages_in).sum();
+    let (zeros, each, count) = (size as u64 / page_size() - pages, bytes(page_size()), extents.len());
+    writeln!(out, "\nimage of the {part}: {pages} pages of {each} in {count} extents; {zeros} are zeros")?;
     for extent in extents.iter().take(MOST) {
-        writeln!(
-            out,
-            "  {:#010x}..{:#010x}  {} pages",
-            extent.start,
-            extent.end,
-            (extent.end - extent.start) / page_size()
-        )?;
+        writeln!(out, "  {:#010x}..{:#010x}  {} pages", extent.start, extent.end, pages_in(extent))?;
     }
     match extents.len().saturating_sub(MOST) {
         0 => Ok(()),

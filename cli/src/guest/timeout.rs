@@ -21,7 +21,8 @@ pub(crate) struct Timer {
 }
 
 /// Starts the clock for all code of an engine, which this thread will run. `looks` says whether that
-/// code looks at the epoch. Messages name the guest `who`. `before_end` gets the message before the process ends, if the guest does not.
+/// code looks at the epoch. Messages name the guest `who`. `before_end` gets the message before the
+/// process ends, if the guest does not.
 ///
 /// # Errors
 /// Returns an error if no thread can be started.
@@ -31,10 +32,13 @@ pub(crate) fn start(
     who: &str,
     time: Duration,
     before_end: impl FnOnce(&Report) + Send + 'static,
-) -> std::io::Result<Timer> {
+) -> Result<Timer, Report> {
     let (running, over) = channel();
     let clock = Clock { engine: engine.clone(), looks, who: who.to_owned(), guest: gettid(), time };
-    thread::Builder::new().name("timeout".to_owned()).spawn(move || clock.run(&over, before_end))?;
+    let thread = thread::Builder::new().name("timeout".to_owned());
+    thread.spawn(move || clock.run(&over, before_end)).map_err(|error| {
+        Report::new("the guest's time cannot be measured", error.to_string(), "allow minirt to start a thread")
+    })?;
     Ok(Timer { _running: running })
 }
 

@@ -190,11 +190,7 @@ impl<'a> Subject<'a> {
             let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
             before_end.iter().for_each(|before_end| before_end(seen.clone(), report));
         };
-        timeout::start(&self.engine, self.stoppable, &shown(self.args.guest.file()), time, before_end).map_err(
-            |error| {
-                Report::new("the guest's time cannot be measured", error.to_string(), "allow minirt to start a thread")
-            },
-        )
+        timeout::start(&self.engine, self.stoppable, &shown(self.args.guest.file()), time, before_end)
     }
 
     /// Lives the life of one instance.
