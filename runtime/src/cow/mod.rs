@@ -113,6 +113,11 @@ enum State {
 /// If host cell and head take no more pages than this, they are not counted.
 const FEW_OWN_PAGES: usize = 4;
 
+/// Returns how many of so many pages of host cell and head are counted.
+fn counted(pages: usize) -> usize {
+    if pages > FEW_OWN_PAGES { pages } else { 0 }
+}
+
 /// Private pages that a clean slot keeps in memory.
 #[derive(Debug, Default)]
 struct Residue {
@@ -238,7 +243,7 @@ impl Slot {
             Ok(()) => {
                 self.image = Some(Arc::clone(image));
                 self.state = State::Clean;
-                self.residue.own_pages = Some(image.own_pages()).filter(|pages| *pages > FEW_OWN_PAGES).unwrap_or(0);
+                self.residue.own_pages = counted(image.own_pages());
             }
             Err(_) => _ = self.unmap(), // If this fails as well, the slot stays poisoned.
         }
@@ -323,9 +328,7 @@ impl Slot {
         self.constants_written = true;
         // Their last page may be that of a table, too.
         self.make_writable(self.space.at(constants.start), constants.len())?;
-        let own = constants.end.div_ceil(page_size());
-        self.residue.own_pages =
-            Some(own).filter(|pages| *pages > FEW_OWN_PAGES).unwrap_or(0).max(self.residue.own_pages);
+        self.residue.own_pages = self.residue.own_pages.max(counted(constants.end.div_ceil(page_size())));
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! mappings, and a fixed mapping of older kernels takes away what was there before it finds that it
 //! cannot go on.
 
-use super::mapping::page_size;
+use super::arch::page_size;
 use rustix::io::{Errno, Result};
 use rustix::mm::{MprotectFlags, mprotect, munmap};
 use std::cell::Cell;

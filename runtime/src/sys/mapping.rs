@@ -18,10 +18,14 @@ pub(crate) use super::arch::page_size;
 /// 48 on 64-bit Arm, as the kernel was built. It follows from where the kernel puts things: the stack
 /// at the end of all addresses, and mappings below it.
 pub(crate) fn address_bits() -> u32 {
-    // SAFETY: the call reads what the kernel has left to the process.
-    let on_stack = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
     let mapped = Reservation::new(page_size()).map_or(0, |space| space.addresses().start);
-    usize::BITS - on_stack.max(mapped).leading_zeros()
+    usize::BITS - program_name().max(mapped).leading_zeros()
+}
+
+/// Returns the address of the program's name, which stands at the end of the process's own stack.
+pub(super) fn program_name() -> usize {
+    // SAFETY: the call reads what the kernel has left to the process.
+    unsafe { libc::getauxval(libc::AT_EXECFN) as usize }
 }
 
 /// Rounds up to whole host pages.

@@ -4,7 +4,7 @@
 //! has mapped: the kernel is asked what is accessible around an address on it.
 
 use super::limits::limit_of;
-use super::mapping::page_size;
+use super::mapping::{page_size, program_name};
 use super::proc_file::MAPPINGS;
 use std::ops::Range;
 
@@ -32,10 +32,7 @@ fn of_process() -> Range<usize> {
     /// program begins, or more if the limit is higher then. If it is raised later, something may be
     /// mapped in what it promises.
     const MOST: u64 = 64 << 20;
-    // SAFETY: the call reads what the kernel has left to the process.
-    let name = unsafe { libc::getauxval(libc::AT_EXECFN) as usize };
-    // The program's name stands at the end of the stack.
-    let end = name.next_multiple_of(page_size());
+    let end = program_name().next_multiple_of(page_size());
     let limit = limit_of(libc::RLIMIT_STACK).ok().flatten();
     let size = limit.map_or(USUAL, |bytes| bytes.min(MOST));
     end.saturating_sub(size as usize)..end

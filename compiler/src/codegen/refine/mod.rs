@@ -25,14 +25,14 @@ pub(super) fn refine(context: &mut Context, isa: &dyn TargetIsa, scan: &mut Scan
     let counters: Vec<_> = steps.iter().map(|step| step.counter).collect();
     scan.look_at(func, &counters);
     let mut changed = induction::forget_old_values(func, domtree, scan, steps);
-    let x86_64 = takes_memory_operands(isa);
-    if x86_64 {
+    let memory_operands = takes_memory_operands(isa);
+    if memory_operands {
         changed |= widen::widen(func, cfg, &loops, scan);
     }
     if changed {
         func.dfg.resolve_all_aliases();
     }
-    if x86_64 {
+    if memory_operands {
         sink::sink(func, cfg, scan);
     }
 }
