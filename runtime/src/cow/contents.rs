@@ -14,8 +14,9 @@ pub(super) struct Contents<'a> {
     pub(super) image: &'a Image,
 }
 
-/// The outcome of asking the kernel about pages.
-pub(super) type Scanned = Result<(), pagemap::Unavailable>;
+/// The outcome of asking the kernel about pages: whether some of those that it lists are in huge
+/// pages.
+pub(super) type Scanned = Result<bool, pagemap::Unavailable>;
 
 impl Contents<'_> {
     /// Fills fresh zeros from the image.

@@ -475,10 +475,18 @@ impl Slot {
     /// Resets a slot in which anything, or anything in some regions, could be written.
     fn reset_scanned(&mut self, image: &Arc<Image>, rules: ResetRules) -> Result<ResetKind> {
         let mut written = Vec::new();
-        if rules.strategy == ResetStrategy::Discard || self.scan_writable(image, &mut written).is_err() {
-            return self.discard(image);
-        }
+        let scanned = match rules.strategy {
+            ResetStrategy::Discard => None,
+            _ => self.scan_writable(image, &mut written).ok(),
+        };
+        let Some(huge) = scanned else { return self.discard(image) };
         let before = std::mem::replace(&mut self.residue.pages, count(&written));
+        if huge && image.files.is_ok() && policy::rose(before, self.residue.pages) {
+            // The kernel has put pages into huge ones that were never written.
+            let unwritten = self.unwritten(image, written.iter().cloned());
+            self.give_up_pages(image, &unwritten)?;
+            written = policy::difference(&written, &unwritten);
+        }
         if self.residue.pages > rules.resident_budget {
             return self.discard(image);
         }
@@ -591,11 +599,10 @@ impl Slot {
     fn scan_writable(&self, image: &Image, into: &mut Vec<Range<Page>>) -> Scanned {
         // There were no more runs than pages the last time.
         let (contents, expected) = (self.contents(image), self.residue.pages);
+        let mut scan = |huge, range| Ok(huge | contents.scan(range, expected, into)?);
         match &self.adaptation.tracking {
-            Some(tracking) => {
-                tracking.writable().iter().try_for_each(|run| contents.scan(to_bytes(&run), expected, into))
-            }
-            None => image.protectable().into_iter().try_for_each(|range| contents.scan(range, expected, into)),
+            Some(tracking) => tracking.writable().iter().try_fold(false, |huge, run| scan(huge, to_bytes(&run))),
+            None => image.protectable().into_iter().try_fold(false, scan),
         }
     }
 

@@ -184,7 +184,7 @@ impl Verification {
     pub(super) fn tick(&mut self, before: usize, kept: usize) -> bool {
         let due = self.countdown == 0;
         self.countdown = self.countdown.saturating_sub(1);
-        if matters(kept.saturating_sub(before), kept) {
+        if rose(before, kept) {
             self.come_early();
         }
         due
@@ -225,6 +225,12 @@ impl Verification {
         let unwritten = std::mem::take(&mut self.unwritten);
         if worth_it { unwritten } else { Vec::new() }
     }
+}
+
+/// Returns whether a slot that kept `before` pages now keeps so many more that it matters.
+#[inline]
+pub(super) fn rose(before: usize, kept: usize) -> bool {
+    matters(kept.saturating_sub(before), kept)
 }
 
 /// Returns whether so many of the pages that are kept are worth looking after.

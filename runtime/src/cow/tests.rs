@@ -371,6 +371,40 @@ fn regions_shrink_to_what_is_written() {
     assert!(plan.writable.pages() < 5000 && slot.resident_pages() == 500, "{plan:?}, {:?}", slot.residue);
 }
 
+#[test]
+fn pages_that_the_kernel_moves_into_huge_ones_are_not_taken_for_written() {
+    for strategy in [Adaptive, Scan] {
+        let mut slot = bound(&image(20_000, vec![], true), strategy);
+        let usual = |slot: &mut Slot| (0..500).for_each(|i| write(slot, MEMORY_AT + i * 8 * page_size(), 1));
+        for round in 0..120 {
+            usual(&mut slot);
+            if round % 6 == 5 && !move_into_huge_pages(&slot, MEMORY_AT..MEMORY_AT + 3_900 * page_size()) {
+                eprintln!("this kernel makes no huge pages when it is asked to");
+                return;
+            }
+            reset(&mut slot, strategy);
+            assert_eq!(slot.resident_pages(), 500, "{strategy:?}, {round}");
+        }
+        write_all(&mut slot, MEMORY_AT..MEMORY_AT + 15_000 * page_size());
+        reset(&mut slot, strategy);
+        for _ in 0..10 {
+            usual(&mut slot);
+            reset(&mut slot, strategy);
+        }
+        assert_clean(&slot, &[], 20_000);
+        assert_eq!(slot.resident_pages(), 500, "{strategy:?}");
+    }
+}
+
+/// What the kernel does by itself from time to time (`khugepaged`), where it may. Returns whether
+/// it can be asked to.
+fn move_into_huge_pages(slot: &Slot, range: Range<usize>) -> bool {
+    /// Since Linux 6.1.
+    const MADV_COLLAPSE: i32 = 25;
+    // SAFETY: it changes where the pages are, and not what is in them.
+    unsafe { libc::madvise(slot.space.at(range.start).cast(), range.len(), MADV_COLLAPSE) == 0 }
+}
+
 /// A bulk operation of the guest.
 fn write_all(slot: &mut Slot, range: Range<usize>) {
     slot.mark_dirty();

@@ -16,6 +16,7 @@ const FILE: u64 = 1 << 2;
 const PRESENT: u64 = 1 << 3;
 const SWAPPED: u64 = 1 << 4;
 const ZERO: u64 = 1 << 5;
+const HUGE: u64 = 1 << 6;
 
 /// `struct pm_scan_arg` of the kernel's interface.
 #[repr(C)]
@@ -78,28 +79,34 @@ pub(crate) enum Kind {
 /// does not count: reading maps it. In front of that it does. It gets there only if a page was
 /// written and the kernel merged it since, because it held nothing but zeros (KSM with
 /// `use_zero_pages`).
+///
+/// Returns whether some of the runs are in huge pages. Where the system may make those, one write
+/// lists all 2 MiB around it, and pages that were written become neighbours of such that were not
+/// when the kernel moves them into a huge page later (`khugepaged`).
 pub(crate) fn written(
     range: Range<usize>,
     zeros_from: usize,
     expected: usize,
     mut found: impl FnMut(Range<usize>),
-) -> Result<(), Unavailable> {
+) -> Result<bool, Unavailable> {
     let mut scan = scan(&range);
     scan.category_inverted = FILE;
     scan.category_mask = FILE;
     scan.category_anyof_mask = PRESENT | SWAPPED;
-    scan.return_mask = PRESENT | ZERO;
+    scan.return_mask = PRESENT | ZERO | HUGE;
     // Neighbours of different categories are listed apart.
     let mut last: Option<Range<usize>> = None;
+    let mut huge = false;
     each_region(scan, expected, |region| {
         let Some(run) = written_part(&region, zeros_from) else { return };
+        huge |= region.categories & HUGE != 0;
         match &mut last {
             Some(before) if before.end == run.start => before.end = run.end,
             _ => last.replace(run).into_iter().for_each(&mut found),
         }
     })?;
     last.into_iter().for_each(found);
-    Ok(())
+    Ok(huge)
 }
 
 /// Returns the part of a listed region that was written.

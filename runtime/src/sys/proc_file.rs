@@ -6,7 +6,7 @@
 
 use super::fork::{Once, zero_in_children};
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// One of the files.
 pub(crate) struct ProcFile {
@@ -32,7 +32,8 @@ impl ProcFile {
     #[inline]
     pub(crate) fn descriptor(&self) -> Option<i32> {
         let plus_one = zero_in_children(self.number)?;
-        match plus_one.load(Relaxed) {
+        // Whoever sees the number also sees, in the kernel, what another thread has opened.
+        match plus_one.load(Acquire) {
             0 => self.open(plus_one),
             file => Some(file - 1),
         }
@@ -51,7 +52,7 @@ impl ProcFile {
         AT_FORK.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) });
         // Another thread may have been as quick: its descriptor is as good, and ours has no other
         // user.
-        match plus_one.compare_exchange(0, file + 1, Relaxed, Relaxed) {
+        match plus_one.compare_exchange(0, file + 1, Release, Acquire) {
             Ok(_) => {
                 self.inheritable.store(file, Relaxed);
                 Some(file)
