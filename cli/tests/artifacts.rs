@@ -56,6 +56,70 @@ fn an_artifact_for_another_processor_is_refused() {
     assert!(said.contains(none) && said.contains("help: minirt compile"), "{said}");
 }
 
+/// Runs `minirt compile` for a target, and returns whether it has worked, and what it has said.
+fn compiled(target: &[&str], file: &Path) -> (bool, String) {
+    let guest = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests/hello.wat"));
+    let output = minirt(&[&["compile", "-o", file.to_str().unwrap()], target].concat(), guest);
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn an_artifact_for_the_other_kind_of_machine_is_made_and_refused_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hello.cwasm");
+    let here = std::env::consts::ARCH;
+    let other = if here == "x86_64" { "aarch64" } else { "x86_64" };
+    let target = format!("{other}-unknown-linux-gnu");
+    let (made, said) = compiled(&["--target", &target], &file);
+    if !cfg!(feature = "cross") {
+        assert!(!made && said.contains("build minirt with the feature `cross`"), "{said}");
+        return;
+    }
+    assert!(made, "{said}");
+    let output = minirt(&["run", "--allow-precompiled"], &file);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.matches("error").count(), 1, "{said}");
+    assert!(said.contains(&format!("made for {target}, and this is {here}-unknown-linux")), "{said}");
+}
+
+#[test]
+fn a_target_or_page_size_that_there_is_not_is_one_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hello.cwasm");
+    for target in ["riscv64gc-unknown-linux-gnu", "aarch64-apple-darwin", "aarch64", ""] {
+        let (made, said) = compiled(&["--target", target], &file);
+        assert!(!made && said.matches("error").count() == 1, "{said}");
+        assert!(said.contains("it runs on x86_64-unknown-linux-gnu and aarch64-unknown-linux-gnu"), "{said}");
+    }
+    let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    for size in ["5000", "1024", "131072"] {
+        let (made, said) = compiled(&["--target", &here, "--page-size", size], &file);
+        assert!(!made && said.matches("error").count() == 1 && said.contains("pages have"), "{said}");
+    }
+    assert!(!file.exists());
+}
+
+/// Pages may be as large as here, or larger there.
+#[test]
+fn an_artifact_for_this_machine_by_name_runs_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hello.cwasm");
+    let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let (made, said) = compiled(&["--target", &here, "--page-size", "65536"], &file);
+    assert!(made, "{said}");
+    let output = minirt(&["run", "--allow-precompiled"], &file);
+    assert!(output.status.success(), "{output:?}");
+    // Where pages are larger than those that it was made for, it is refused.
+    let (made, said) = compiled(&["--target", &here, "--page-size", "4096"], &file);
+    assert!(made, "{said}");
+    let output = minirt(&["run", "--allow-precompiled"], &file);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let larger = rustix::param::page_size() > 4096;
+    assert_eq!(output.status.code(), Some(if larger { 1 } else { 0 }), "{said}");
+    assert_eq!(said.contains("pages of"), larger, "{said}");
+}
+
 #[test]
 fn an_artifact_that_was_damaged_is_refused() {
     // Its description starts at byte 88.

@@ -8,7 +8,7 @@
 //! time looks seldom; and one that finds something begins anew.
 
 use super::arch::thread_pointer;
-use super::mapping::{Access, Reservation, page_size};
+use super::mapping::{Access, Reservation, page_size, whole_pages};
 use super::signal::{self, Displaced};
 use super::stack;
 use rustix::io::{Errno, Result};
@@ -19,6 +19,16 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Room for the handler: the kernel's saved registers (up to some 11 KiB with AMX), its own
 /// frames, and a previous handler that it may call.
 const SIGNAL_STACK: usize = 64 * 1024;
+/// The part of that for handlers.
+const FOR_HANDLERS: usize = 48 * 1024;
+
+/// Returns the bytes of a stack for signal handlers. Registers can be more than is usual: on 64-bit
+/// Arm, those for matrices (SME) alone take up to 64 KiB.
+fn signal_stack() -> usize {
+    // SAFETY: the call reads what the kernel has left to the process: 0 if it has not said.
+    let registers = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
+    whole_pages(SIGNAL_STACK.max(registers.saturating_add(FOR_HANDLERS)))
+}
 
 /// The cost of the first entry into an instance, where any other costs 1. Its pages are often still
 /// write-protected.
@@ -150,12 +160,13 @@ struct SignalStack {
 
 impl SignalStack {
     fn install() -> Result<Self> {
-        let space = Reservation::new(page_size() + SIGNAL_STACK)?;
-        let stack = libc::stack_t { ss_sp: space.at(page_size()).cast(), ss_flags: 0, ss_size: SIGNAL_STACK };
+        let size = signal_stack();
+        let space = Reservation::new(page_size() + size)?;
+        let stack = libc::stack_t { ss_sp: space.at(page_size()).cast(), ss_flags: 0, ss_size: size };
         // SAFETY: the memory is fresh, so nothing refers to it; it is handed to the kernel for this
         // thread and stays mapped until `drop` has taken it back.
         unsafe {
-            space.map_zeros(page_size()..page_size() + SIGNAL_STACK, Access::ReadWrite)?;
+            space.map_zeros(page_size()..page_size() + size, Access::ReadWrite)?;
             if libc::sigaltstack(&stack, std::ptr::null_mut()) != 0 {
                 return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOMEM));
             }
@@ -221,6 +232,22 @@ mod tests {
         }
         assert_eq!(look(), Ok(Ok(())));
         assert!(!signal::unblock(), "they are not blocked any more");
+    }
+
+    #[test]
+    fn a_stack_for_signals_has_room_for_all_registers_and_a_handler() {
+        let size = std::thread::spawn(|| {
+            look().unwrap().unwrap();
+            // SAFETY: the structure outlives the call, which fills it in.
+            unsafe {
+                let mut stack = std::mem::zeroed::<libc::stack_t>();
+                assert_eq!(libc::sigaltstack(std::ptr::null(), &mut stack), 0);
+                stack.ss_size
+            }
+        });
+        // SAFETY: as in `signal_stack`.
+        let registers = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
+        assert!(size.join().unwrap() >= registers + FOR_HANDLERS, "registers take {registers} bytes");
     }
 
     #[test]

@@ -80,6 +80,32 @@ fn little_data_space_still_lets_instances_run() {
     });
 }
 
+/// 64-bit Arm may have addresses of 39 bits, as an emulator can (`QEMU_RESERVED_VA`). Where they
+/// are longer, a limit makes them as few.
+#[test]
+fn as_many_instances_live_as_39_bits_have_room_for() {
+    passes(as_many_instances_live_as_39_bits_have_room_for, "39 bits", |_| {
+        let engine = Engine::default();
+        let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
+        limit(libc::RLIMIT_AS, 1 << 39);
+        for _ in 0..2 {
+            let made = fill_up(&engine, &module);
+            assert!((60..=73).contains(&made), "{made} instances of 7 GiB in 512 GiB");
+            live_elsewhere(&engine, &other).unwrap();
+            rounds(&engine, &module, &other, 10);
+        }
+        let mut live: Vec<(Store<()>, Instance)> = Vec::new();
+        let error = loop {
+            let mut store = Store::new(&engine, ());
+            match Instance::new(&mut store, &module, &[]) {
+                Ok(it) => live.push((store, it)),
+                Err(error) => break format!("{error:#}"),
+            }
+        };
+        assert!(error.contains("7 GiB") && error.contains("bits of addresses"), "{error}");
+    });
+}
+
 /// Limits the process to `bytes` more of private writable memory than it has now.
 fn limit_data_to_now_and(bytes: usize) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
