@@ -125,6 +125,10 @@ impl Config {
 
     /// Sets how many instances of the engine may be alive at a time. Default, and the most that the addresses of a
     /// process hold: 16,384. With a lower limit, idle slots of one module are reused for another sooner.
+    ///
+    /// What counts are slots. An instance takes one, one more for each memory that its module defines after the first, and
+    /// one for a heap of objects if it is the first in its store that needs one. So do memories, tables and globals that
+    /// the embedder makes.
     pub fn max_instances(&mut self, instances: usize) -> &mut Self {
         self.limits.instances = instances;
         self

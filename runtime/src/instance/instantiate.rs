@@ -13,10 +13,10 @@ use crate::ops::builtins;
 use crate::ops::bulk;
 use crate::ops::constant::{evaluate, evaluate_with};
 use crate::ops::heap;
-use crate::pool::{Closures, InstanceData, Prototype, Role};
+use crate::pool::{Closures, InstanceData, Prototype, Role, Taken};
 use crate::store::resolve::func_of;
 use crate::store::{AsContextMut, Extern, Heap, Instance, Memory, StoreInner};
-use crate::vmctx::{Header, View};
+use crate::vmctx::{Header, MemorySpace, View};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::Trap;
 use minirt_compiler::instance::image::{MemoryImage, Remaining};
@@ -70,36 +70,34 @@ fn instantiate_as(
 ) -> Result<Instance> {
     let same = Engine::same(&store.engine, engine);
     ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
-    // Until the store owns it, it goes back to the pool whatever happens: a limiter may fail or panic.
-    let mut data = engine.pool().take(prototype)?;
+    // Until the store owns them, they go back to the pool whatever happens: a limiter may fail or panic.
+    let data = take(engine, prototype, role)?;
+    let others = if prototype.extra_memories.is_empty() { Vec::new() } else { take_others(store, engine, prototype)? };
     // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
     let already_imported = data.host_only
         && data.closures.as_ref().map(Arc::as_ptr) == closures.map(Arc::as_ptr)
         && imports.len() == prototype.info().imports.len();
-    data.role = role;
-    data.is_attached = !prototype.info().needs_heap();
     let fits = if already_imported { Ok(()) } else { check_imports(store, prototype, imports) };
-    fits.and_then(|()| store.check_quota(&data))?;
+    fits.and_then(|()| store.check_quota(&data, &others))?;
     crate::call::fault::install();
-    let index = store.instances.len() as u32;
-    data.index = index;
     // From here on the store owns the instance, whatever fails: others may already point to it.
-    let mut data = NonNull::from(Box::leak(data.into_owner()));
-    store.own(data);
-    // SAFETY: the slot is bound to the prototype's image, and nobody else knows the instance yet.
-    unsafe {
-        write_header(store, data);
-        if !already_imported {
+    let mut data = own(store, data);
+    if !already_imported {
+        // SAFETY: the slot is bound to the prototype's image, nobody else knows the instance yet, and the imports were
+        // checked.
+        unsafe {
             data.as_mut().closures = closures.cloned();
             data.as_mut().host_only = imports.iter().all(|value| matches!(value, ImportValue::Host(..)));
             write_imports(store, data.as_ref(), imports);
         }
     }
-    let instance = Instance { store: store.id, index };
+    // SAFETY: the instance is alive, and nobody else uses its description.
+    let instance = Instance { store: store.id, index: unsafe { data.as_ref() }.index };
     if !prototype.extra_memories.is_empty() {
-        attach_memories(store, engine, prototype, data)?;
+        let mut others = others.into_iter();
+        attach_memories(store, others.by_ref().take(prototype.memories().len()), data);
         if let Some(heap) = prototype.heap() {
-            attach_heap(store, engine, heap, data)?;
+            attach_heap(store, heap, others.next(), data)?;
             // SAFETY: the instance is alive, and nobody else uses its description.
             unsafe { data.as_mut().is_attached = true }
         }
@@ -108,17 +106,47 @@ fn instantiate_as(
     Ok(instance)
 }
 
+/// Takes an instance from the pool for a role.
+#[inline]
+fn take<'a>(engine: &'a Engine, prototype: &Arc<Prototype>, role: Role) -> Result<Taken<'a>> {
+    let mut data = engine.pool().take(prototype)?;
+    data.role = role;
+    data.is_attached = !prototype.info().needs_heap();
+    Ok(data)
+}
+
+/// Takes the instances of the memories that a module defines besides the first, and that of its heap unless the store has
+/// one. All or none: an instance that does not fit must leave nothing behind in a store that lives on.
+#[cold]
+fn take_others<'a>(store: &StoreInner, engine: &'a Engine, prototype: &Prototype) -> Result<Vec<Taken<'a>>> {
+    let memories = prototype.memories().iter().map(|memory| (memory, Role::Memory));
+    let heap = prototype.heap().filter(|_| store.heap.is_none()).map(|heap| (heap, Role::Heap));
+    let others = memories.chain(heap).map(|(part, role)| take(engine, part, role));
+    others.collect::<Result<_>>().with_context(|| {
+        format!(
+            "an instance of this module takes {} instance slots: its own, and one more for each memory after the first and \
+             for a heap of objects",
+            1 + prototype.memories().len() + usize::from(heap.is_some())
+        )
+    })
+}
+
+/// Has the store own an instance that was taken for it.
+#[inline]
+fn own(store: &mut StoreInner, mut data: Taken<'_>) -> NonNull<InstanceData> {
+    data.index = store.instances.len() as u32;
+    let data = NonNull::from(Box::leak(data.into_owner()));
+    store.own(data);
+    // SAFETY: the slot is bound to its prototype's image, and nobody else knows the instance yet.
+    unsafe { write_header(store, data) }
+    data
+}
+
 /// Gives an instance the memories that its module defines besides the first: those of instances of their own.
 #[cold]
-fn attach_memories(
-    store: &mut StoreInner,
-    engine: &Engine,
-    prototype: &Prototype,
-    to: NonNull<InstanceData>,
-) -> Result<()> {
-    for (number, memory) in (1..).zip(prototype.memories()) {
-        let instance = instantiate_as(store, engine, memory, &[], None, Role::Memory)?;
-        let space = Memory { instance, index: 0 }.space(store);
+fn attach_memories<'a>(store: &mut StoreInner, memories: impl Iterator<Item = Taken<'a>>, to: NonNull<InstanceData>) {
+    for (number, memory) in (1..).zip(memories) {
+        let space = memory_of(store, memory);
         // SAFETY: the instance is alive; nobody else uses its description.
         let view = unsafe { to.as_ref() }.view();
         let MemoryPlace::Import(entry) = view.layout.memory(view.module.num_imported_memories + number) else {
@@ -127,31 +155,35 @@ fn attach_memories(
         // SAFETY: the entry lies in the host cell, which is mapped writable.
         unsafe { *view.vmctx.at(entry) = space };
     }
-    Ok(())
 }
 
-/// Gives an instance its heap: its own if it is the first in the store that needs one, and otherwise the store's, to which
-/// the objects of its image are moved.
+/// Has the store own an instance of nothing but a memory, and returns that.
+fn memory_of(store: &mut StoreInner, data: Taken<'_>) -> MemorySpace {
+    // SAFETY: the instance is alive; nobody else uses its description.
+    let index = unsafe { own(store, data).as_ref() }.index;
+    Memory { instance: Instance { store: store.id, index }, index: 0 }.space(store)
+}
+
+/// Gives an instance its heap: its own (`taken`) if it is the first in the store that needs one, and otherwise the store's,
+/// to which the objects of its image are moved.
 #[cold]
 fn attach_heap(
     store: &mut StoreInner,
-    engine: &Engine,
     heap: &Arc<Prototype>,
+    taken: Option<Taken<'_>>,
     mut to: NonNull<InstanceData>,
 ) -> Result<()> {
-    if let Some(shared) = &mut store.heap {
-        shared.users += 1;
+    let Some(taken) = taken else {
+        store.heap.as_mut().expect("a heap was taken for a store that has none").users += 1;
         // SAFETY: the instance is alive, and nobody else uses its description.
         unsafe { to.as_mut() }.slot.make_constants_writable().context(GLOBALS)?;
         // SAFETY: as above.
         return move_objects(store, heap, unsafe { to.as_ref() });
-    }
+    };
+    let memory = memory_of(store, taken);
     // SAFETY: as above.
     let data = unsafe { to.as_ref() };
-    let instance = instantiate_as(store, engine, heap, &[], None, Role::Heap)?;
-    let memory = Memory { instance, index: 0 }.space(store);
-    let (owner, owner_index) = (data.vmctx(), data.index);
-    let mut heap = Heap::new(memory, owner_index, owner, store.engine.gc_zeal());
+    let mut heap = Heap::new(memory, data.index, data.vmctx(), store.engine.gc_zeal());
     heap.users = 1;
     store.heap = Some(heap);
     store.publish_heap();

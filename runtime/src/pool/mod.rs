@@ -8,7 +8,7 @@ mod tenant;
 mod pool;
 
 pub use pool::EngineStats;
-pub(crate) use pool::{Limits, Pool};
+pub(crate) use pool::{Limits, Pool, Taken};
 pub(crate) use prototype::{Program, Prototype};
 pub(crate) use sharded::Sharded;
 pub(crate) use tenant::{Closures, InstanceData, Role};

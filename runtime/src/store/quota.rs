@@ -6,7 +6,7 @@ use super::context::AsContextMut;
 use super::extras::{Counts, LimiterCallback};
 use super::limiter::{LimitExceeded, ResourceLimiter};
 use super::store::{Store, StoreData, StoreInner};
-use crate::pool::{InstanceData, Role};
+use crate::pool::{InstanceData, Role, Taken};
 use anyhow::{Error, Result, ensure};
 use minirt_compiler::instance::layout::{MemoryPlace, TablePlace};
 use minirt_compiler::module::{MemoryType, TableType};
@@ -89,15 +89,15 @@ impl StoreInner {
         answer
     }
 
-    /// Checks that a new instance, of what is in `data`, may be made. If there is a limiter, counts
-    /// it.
+    /// Checks that a new instance may be made, of what is in `data` and in `others`, which has its
+    /// further memories and its heap. If there is a limiter, counts it.
     ///
     /// # Errors
     /// Returns an error if there would be too many of something, when a size is refused, and with
     /// the limiter's own.
     #[inline]
-    pub(crate) fn check_quota(&mut self, data: &InstanceData) -> Result<()> {
-        if self.extras.is_some() { self.ask_about_instance(data) } else { Ok(()) }
+    pub(crate) fn check_quota(&mut self, data: &InstanceData, others: &[Taken<'_>]) -> Result<()> {
+        if self.extras.is_some() { self.ask_about_instance(data, others) } else { Ok(()) }
     }
 
     pub(crate) fn has_limiter(&self) -> bool {
@@ -105,7 +105,7 @@ impl StoreInner {
     }
 
     #[cold]
-    fn ask_about_instance(&mut self, data: &InstanceData) -> Result<()> {
+    fn ask_about_instance(&mut self, data: &InstanceData, others: &[Taken<'_>]) -> Result<()> {
         let most = |limiter: &mut dyn ResourceLimiter| Counts {
             instances: limiter.instances(),
             tables: limiter.tables(),
@@ -121,6 +121,7 @@ impl StoreInner {
             ensure!(count <= most, LimitExceeded::Count { what, count, most });
         }
         self.ask_about_first_sizes(data)?;
+        others.iter().try_for_each(|other| self.ask_about_first_sizes(other))?;
         self.extras().counts = counts;
         Ok(())
     }

@@ -3,8 +3,8 @@
 
 use crate::child::passes;
 use crate::common::{self, can_forbid, each_config, forbid, limit};
-use crate::life::{OTHER, TEXT, live, rounds};
-use minirt::{Engine, Instance, Memory, MemoryType, Module, Store};
+use crate::life::{OTHER, PAGE, TEXT, live, rounds};
+use minirt::{Config, Engine, Instance, Memory, MemoryType, Module, Store};
 use std::fmt::Write;
 use std::fs::File;
 
@@ -87,6 +87,71 @@ fn a_module_takes_one_descriptor_however_many_memories_it_has() {
         drop((store, module, snapshot));
         assert_eq!(taken(), 0);
     });
+}
+
+/// Bytes of address space that a slot takes.
+const SLOT: u64 = 7 << 30;
+
+/// As many instances as fit, each in a store of its own, and the error about the next. It leaves nothing behind, although
+/// its store lives on.
+fn fill_up(engine: &Engine, module: &Module, slots: usize) -> (usize, String) {
+    let mut stores = Vec::new();
+    let error = loop {
+        let mut store = Store::new(engine, ());
+        let made = Instance::new(&mut store, module, &[]);
+        stores.push(store);
+        if let Err(error) = made {
+            break format!("{error:#}");
+        }
+    };
+    let made = stores.len() - 1;
+    assert_eq!(engine.stats().live, made * slots, "{error}");
+    (made, error)
+}
+
+#[test]
+fn what_a_module_of_many_memories_costs_and_which_limit_is_reached() {
+    let test = what_a_module_of_many_memories_costs_and_which_limit_is_reached;
+    let slots = 100;
+    passes(test, "costs", |_| {
+        let engine = Engine::default();
+        let module = Module::new(&engine, with_memories(slots)).unwrap();
+        let mut store = Store::new(&engine, ());
+        Instance::new(&mut store, &module, &[]).unwrap();
+        // The second takes what is the same for each.
+        let before = (address_space(), common::mappings(), common::descriptors());
+        Instance::new(&mut store, &module, &[]).unwrap();
+        let after = (address_space(), common::mappings(), common::descriptors());
+        let addresses = (after.0 - before.0) / SLOT;
+        assert_eq!((addresses, after.2), (slots as u64, before.2));
+        assert!((after.1 - before.1).div_ceil(slots) <= 4, "{} mappings became {}", before.1, after.1);
+    });
+    for (case, limit_addresses, most) in
+        [("the engine's", u64::MAX, 350), ("the system's", 2 << 40, 16_384), ("the engine's is less", u64::MAX, 70)]
+    {
+        passes(test, case, |_| {
+            let engine = Engine::new(Config::new().max_instances(most)).unwrap();
+            let module = Module::new(&engine, with_memories(slots)).unwrap();
+            let one = Module::new(&engine, "(module (memory 1))").unwrap();
+            limit(libc::RLIMIT_AS, limit_addresses);
+            let (made, error) = fill_up(&engine, &module, slots);
+            let expected = if limit_addresses == u64::MAX { most / slots } else { 2 };
+            assert_eq!(made, expected, "{error}");
+            assert!(error.contains("takes 100 instance slots"), "{error}");
+            let limit = if limit_addresses == u64::MAX { format!("all {most} instance slots") } else { "7 GiB".into() };
+            assert!(error.contains(&limit), "{error}");
+            // What did not fit goes on to others.
+            let mut store = Store::new(&engine, ());
+            let fits = most.min(if limit_addresses == u64::MAX { usize::MAX } else { 250 });
+            (0..fits).for_each(|_| _ = Instance::new(&mut store, &one, &[]).unwrap());
+        });
+    }
+}
+
+/// Returns how many bytes of addresses this process has taken.
+fn address_space() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').next().unwrap().parse::<u64>().unwrap() * PAGE as u64
 }
 
 #[test]

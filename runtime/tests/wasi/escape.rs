@@ -356,6 +356,9 @@ fn no_race_with_a_host_that_swaps_directories_for_links_leads_out() {
 /// says otherwise. `MINIRT_SEED` says which.
 const RACING_PATHS: u64 = 1_500;
 
+/// The time between two rounds of swaps: a path takes a few of these.
+const PAUSE: Duration = Duration::from_micros(50);
+
 /// Paths between two looks at what is outside.
 const BETWEEN_LOOKS: u64 = 100;
 
@@ -372,14 +375,15 @@ fn no_random_path_leads_out_while_the_host_swaps_directories_for_links() {
         let swaps = scope.spawn(|| {
             let mut swaps = 0_u64;
             while !over.load(Relaxed) {
-                let _not_now = looking.lock().unwrap_or_else(PoisonError::into_inner);
-                for _ in 0..20 {
-                    for (directory, link) in [("dir", "out_dir"), ("dir/deep", "up"), ("dir", "abs_dir")] {
-                        let [one, other] = [directory, link].map(|name| world.inside().join(name));
-                        // The guest may have taken one of them away.
-                        swaps += u64::from(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok());
-                    }
+                let not_now = looking.lock().unwrap_or_else(PoisonError::into_inner);
+                for (directory, link) in [("dir", "out_dir"), ("dir/deep", "up"), ("dir", "abs_dir")].repeat(5) {
+                    let [one, other] = [directory, link].map(|name| world.inside().join(name));
+                    // The guest may have taken one of them away.
+                    swaps += u64::from(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok());
                 }
+                drop(not_now);
+                // Without a pause, both threads would wait for each other's locks on directories most of the time.
+                std::thread::sleep(PAUSE);
             }
             swaps
         });
