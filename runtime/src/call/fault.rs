@@ -30,8 +30,12 @@ use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::{MEMORY, MemoryPlace, PAGE_MIN};
 
 /// Makes traps work in this process. Called before Wasm is entered for the first time.
-pub(crate) fn install() {
-    signal::install(classify);
+///
+/// # Errors
+/// Returns an error if the system lets no handler be installed.
+#[inline]
+pub(crate) fn install() -> rustix::io::Result<()> {
+    signal::install(classify)
 }
 
 /// Where an access that failed went.

@@ -32,7 +32,10 @@ impl SupertypeTable {
     /// Returns an error if there is no address space for it.
     pub(crate) fn new() -> Result<Self> {
         let reservation = Reservation::new(NUMBERS as usize * ENTRY_SIZE as usize);
-        let reservation = reservation.context("could not reserve address space for the table of types")?;
+        let reservation = reservation.context(
+            "could not reserve address space for the table of types (see `ulimit -v`; and `ulimit -l`, if the process locks \
+             its memory)",
+        )?;
         Ok(Self {
             reservation,
             parts: FxHashSet::default(),

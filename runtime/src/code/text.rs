@@ -3,10 +3,12 @@
 use super::registry;
 use crate::sys::arch;
 use crate::sys::mapping::{Access, Reservation, page_size, whole_pages};
+use crate::sys::memfd::ImageFile;
 use anyhow::{Context, Result};
 use minirt_compiler::base::bytes::Bytes;
 use minirt_compiler::instance::code::{Code, CodeTables};
 use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -107,16 +109,29 @@ fn place(bytes: &[u8]) -> Result<Reservation> {
     let text = Reservation::new(len)?;
     // SAFETY: the reservation is new, so nothing refers into it; `bytes` fit, because `len` rounds
     // them up.
-    unsafe {
+    let protected = unsafe {
         text.map_zeros(0..len, Access::ReadWrite)?;
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), text.at(0), bytes.len());
-        text.protect(0..len, Access::ReadExecute)?;
+        text.protect(0..len, Access::ReadExecute)
+    };
+    match protected {
+        // A process that was hardened (`PR_SET_MDWE`, or a filter) may execute no memory that it
+        // has written, but a file. Where there is no such file either, the first error is told.
+        Err(refused @ (Errno::ACCESS | Errno::PERM)) => map_sealed(&text, bytes, len).map_err(|_| refused)?,
+        protected => protected?,
     }
     // What the embedder defines has no code, and needs no processor to know.
     if !bytes.is_empty() {
         publish(&text, bytes.len())?;
     }
     Ok(text)
+}
+
+/// Replaces all of `text` by a sealed file with these bytes, executable.
+fn map_sealed(text: &Reservation, bytes: &[u8], len: usize) -> rustix::io::Result<()> {
+    let file = ImageFile::sealed(len, [(0, bytes)])?;
+    // SAFETY: nothing refers into the reservation.
+    unsafe { text.map_file(0..len, file.as_fd(), 0, Access::ReadExecute) }
 }
 
 /// Makes all processors see new code, of which this process has written the first `len` bytes.

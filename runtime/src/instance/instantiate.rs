@@ -79,7 +79,7 @@ fn instantiate_as(
         && imports.len() == prototype.info().imports.len();
     let fits = if already_imported { Ok(()) } else { check_imports(store, prototype, imports) };
     fits.and_then(|()| store.check_quota(&data, &others))?;
-    crate::call::fault::install();
+    crate::call::fault::install().context("could not install the signal handlers that turn faults into traps")?;
     // From here on the store owns the instance, whatever fails: others may already point to it.
     let mut data = own(store, data);
     if !already_imported {

@@ -6,6 +6,7 @@ use super::objects::Objects;
 use crate::code::LoadedCode;
 use crate::engine::{Engine, ProfilingStrategy};
 use crate::pool::Prototype;
+use crate::sys::descriptor::beyond_standard_streams;
 use crate::sys::mapping::FileView;
 use crate::sys::memfd::ImageFile;
 use anyhow::{Context, Result, ensure};
@@ -14,7 +15,7 @@ use minirt_compiler::instance::image::{InitialImage, MemoryImage};
 use minirt_compiler::instance::layout::{HOST, MemoryPlace};
 use minirt_compiler::{Artifact, ArtifactError, Compiled};
 use rustc_hash::FxHashMap;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -99,7 +100,7 @@ impl Module {
         if about.len() == 0 {
             return Err(ArtifactError::NotAnArtifact.into());
         }
-        let file = Arc::new(OwnedFd::from(file));
+        let file = Arc::new(beyond_standard_streams(file.into())?);
         // SAFETY: the caller's promise.
         let view = unsafe { FileView::new(file.as_fd(), about.len() as usize) }?;
         let bytes = Bytes::new(Arc::new(view));

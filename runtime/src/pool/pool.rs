@@ -236,7 +236,8 @@ impl Pool {
                     let most = (1_u64 << bits) / SLOT_SIZE;
                     format!(
                         "could not reserve address space for an instance slot: each takes 7 GiB of it, of which little is \
-                         used, and at most {most} fit the {bits} bits of addresses that a process has here (see `ulimit -v`)"
+                         used, and at most {most} fit the {bits} bits of addresses that a process has here (see `ulimit -v`; \
+                         and `ulimit -l`, if the process locks its memory)"
                     )
                 })
             }

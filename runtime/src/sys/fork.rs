@@ -13,6 +13,7 @@ use super::mapping::page_size;
 use minirt_compiler::instance::layout::PAGE_MIN;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLockWriteGuard, Weak};
@@ -34,21 +35,31 @@ impl Once {
         Self(AtomicU64::new(NEW))
     }
 
-    /// Runs it, or waits until it has been run. Each first entry into a store asks, so the usual
-    /// answer takes no system call.
+    /// Runs it, or waits until it has been run.
     #[inline]
     pub(crate) fn call_once(&self, run: impl FnOnce()) {
-        if self.0.load(SeqCst) != DONE {
-            self.call_first(run);
-        }
+        let Ok(()) = self.try_once(|| {
+            run();
+            Ok::<(), Infallible>(())
+        });
+    }
+
+    /// Runs it, or waits until it has been run. If that fails, it is run again the next time. Each
+    /// instantiation asks, so the usual answer takes no system call.
+    ///
+    /// # Errors
+    /// Returns the error of `run`.
+    #[inline]
+    pub(crate) fn try_once<E>(&self, run: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        if self.0.load(SeqCst) == DONE { Ok(()) } else { self.call_first(run) }
     }
 
     #[cold]
-    fn call_first(&self, run: impl FnOnce()) {
+    fn call_first<E>(&self, run: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let here = u64::from(std::process::id());
         loop {
             match self.0.load(SeqCst) {
-                DONE => return,
+                DONE => return Ok(()),
                 now if now == here => std::thread::yield_now(),
                 now => {
                     if self.0.compare_exchange(now, here, SeqCst, SeqCst).is_ok() {
@@ -57,8 +68,9 @@ impl Once {
                 }
             }
         }
-        run();
-        self.0.store(DONE, SeqCst);
+        let done = run();
+        self.0.store(if done.is_ok() { DONE } else { NEW }, SeqCst);
+        done
     }
 }
 
@@ -182,6 +194,20 @@ fn wiped_page() -> Option<*mut c_void> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
+
+    #[test]
+    fn what_failed_is_run_again_and_what_was_done_is_not() {
+        let once = super::Once::new();
+        let mut runs = 0;
+        let mut run = |result| {
+            once.try_once(|| {
+                runs += 1;
+                result
+            })
+        };
+        assert_eq!([run(Err(1)), run(Err(2)), run(Ok(())), run(Err(3))], [Err(1), Err(2), Ok(()), Ok(())]);
+        assert_eq!(runs, 3);
+    }
 
     #[test]
     fn a_child_does_not_wait_for_what_a_thread_of_its_parent_has_begun() {

@@ -1,6 +1,7 @@
 //! Makes the files that images are mapped from: sealed memory files, which nothing in the process
 //! can change any more, and parts of files on disk.
 
+use super::descriptor::beyond_standard_streams;
 #[cfg(test)]
 use super::inject;
 use super::limits::limit_of;
@@ -57,7 +58,8 @@ impl ImageFile {
             write_all(file.as_file().as_fd(), bytes, offset)?;
         }
         file.add_seals(&SEALS).map_err(errno)?;
-        Ok(Self { file: Arc::new(file.into_file().into()), offset: 0, len, goes_on: false })
+        let file = beyond_standard_streams(file.into_file().into())?;
+        Ok(Self { file: Arc::new(file), offset: 0, len, goes_on: false })
     }
 
     /// Takes a part of a file on disk. Whoever can write the file can change what is not private

@@ -11,6 +11,7 @@ pub(crate) mod limits;
 pub(crate) mod callers;
 pub(crate) mod mapping;
 pub(crate) mod fork;
+pub(crate) mod descriptor;
 pub(crate) mod memfd;
 pub(crate) mod proc_file;
 pub(crate) mod pagemap;

@@ -4,7 +4,10 @@
 //! is kept where no child finds it, however the child was made (`fork`). Where that is not
 //! possible, nobody is asked.
 
+use super::descriptor::beyond_standard_streams;
 use super::fork::{Once, zero_in_children};
+use rustix::fd::IntoRawFd;
+use rustix::fs::{Mode, OFlags};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicI32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
@@ -41,11 +44,8 @@ impl ProcFile {
 
     #[cold]
     fn open(&self, plus_one: &AtomicI32) -> Option<i32> {
-        // SAFETY: the path is a C string.
-        let file = unsafe { libc::open(self.path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-        if file < 0 {
-            return None;
-        }
+        let file = rustix::fs::open(self.path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let file = file.and_then(beyond_standard_streams).ok()?.into_raw_fd();
         static AT_FORK: Once = Once::new();
         // SAFETY: the handler does only what is allowed between fork and exec. If there is no
         // memory to note it, a child keeps a descriptor that it does not use.

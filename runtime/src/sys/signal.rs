@@ -16,6 +16,7 @@
 
 use super::arch::{self, Position};
 use super::fork;
+use rustix::io::{Errno, Result};
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, OnceLock, TryLockError};
 
@@ -63,14 +64,23 @@ static CLASSIFY: OnceLock<Classify> = OnceLock::new();
 static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Installs the handler, once in the life of the process.
-pub(crate) fn install(classify: Classify) {
+///
+/// # Errors
+/// Returns an error if a filter of system calls forbids it.
+#[inline]
+pub(crate) fn install(classify: Classify) -> Result<()> {
     static ONCE: fork::Once = fork::Once::new();
-    ONCE.call_once(|| {
+    ONCE.try_once(|| {
         let _ = CLASSIFY.set(classify);
-        // A child that was forked in the middle of this finds some of them installed.
-        let others = |index: &usize| installed(SIGNALS[*index]).is_some_and(|now| level_of(now.sa_sigaction).is_none());
-        (0..SIGNALS.len()).filter(others).for_each(|index| put_in_front(index, 0));
-    });
+        for (index, signal) in SIGNALS.into_iter().enumerate() {
+            // A child that was forked in the middle of this finds some of them installed. So does
+            // the next attempt after one that failed.
+            if level_of(installed(signal)?.sa_sigaction).is_none() {
+                put_in_front(index, 0)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Makes sure that faults come to minirt's handlers first, if they have been installed. Returns
@@ -78,9 +88,9 @@ pub(crate) fn install(classify: Classify) {
 /// of the signals had another handler.
 ///
 /// # Errors
-/// When other handlers have taken their place so often that minirt has none left to put in front.
-/// All others stay as they are then.
-pub(crate) fn keep_in_front(all: bool) -> Result<bool, Displaced> {
+/// When other handlers have taken their place so often that minirt has none left to put in front,
+/// or the system lets none be installed any more. All others stay as they are then.
+pub(crate) fn keep_in_front(all: bool) -> std::result::Result<bool, Displaced> {
     if CLASSIFY.get().is_none() {
         return Ok(false);
     }
@@ -95,16 +105,15 @@ pub(crate) fn keep_in_front(all: bool) -> Result<bool, Displaced> {
         if index > 0 && !all && !changed {
             break;
         }
-        let Some(now) = installed(signal) else { continue };
+        let Ok(now) = installed(signal) else { continue };
         match level_of(now.sa_sigaction) {
             // Those above were taken out, and can be used again.
             Some(level) => HIGHEST[index].store(level, SeqCst),
             None => {
                 let level = HIGHEST[index].load(SeqCst) + 1;
-                if level == HANDLERS.len() {
+                if level == HANDLERS.len() || put_in_front(index, level).is_err() {
                     return Err(Displaced);
                 }
-                put_in_front(index, level);
                 HIGHEST[index].store(level, SeqCst);
                 changed = true;
             }
@@ -130,19 +139,28 @@ pub(crate) fn unblock() -> bool {
     }
 }
 
-/// Returns what is installed for a signal. `None` where a filter of system calls forbids to ask.
-fn installed(signal: i32) -> Option<libc::sigaction> {
+/// Returns what is installed for a signal.
+fn installed(signal: i32) -> Result<libc::sigaction> {
     // SAFETY: the structure outlives the call, which fills it in.
     unsafe {
         let mut action = std::mem::zeroed();
-        (libc::sigaction(signal, std::ptr::null(), &mut action) == 0).then_some(action)
+        done(libc::sigaction(signal, std::ptr::null(), &mut action)).map(|()| action)
+    }
+}
+
+/// Returns the error of a function of the C library that has just returned `status`, if it failed.
+fn done(status: i32) -> Result<()> {
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::PERM))
     }
 }
 
 /// Installs the handler of a level, in front of what is installed now.
-fn put_in_front(index: usize, level: usize) {
+fn put_in_front(index: usize, level: usize) -> Result<()> {
     let signal = SIGNALS[index];
-    let previous = installed(signal).expect("the action for a signal can be asked for");
+    let previous = installed(signal)?;
     // Before the kernel can call the handler for this signal.
     PREVIOUS[level][index].set(&previous);
     let action = our_action(level, &previous);
@@ -150,10 +168,11 @@ fn put_in_front(index: usize, level: usize) {
     // asks for.
     unsafe {
         let mut replaced = std::mem::zeroed();
-        assert_eq!(libc::sigaction(signal, &action, &mut replaced), 0, "sigaction failed");
+        done(libc::sigaction(signal, &action, &mut replaced))?;
         // Another thread may have been quicker.
         PREVIOUS[level][index].set(&replaced);
     }
+    Ok(())
 }
 
 /// Returns the level of a handler, if it is minirt's.
@@ -325,9 +344,9 @@ fn pass_on(level: usize, index: usize, info: *mut libc::siginfo_t, context: *mut
     if origin != Origin::Sent {
         return previous.apply(signal, info, context, origin);
     }
-    let before = installed(signal).filter(|action| level_of(action.sa_sigaction).is_some());
+    let before = installed(signal).ok().filter(|action| level_of(action.sa_sigaction).is_some());
     previous.apply(signal, info, context, origin);
-    let after = installed(signal).filter(|action| !is_handler(action.sa_sigaction));
+    let after = installed(signal).ok().filter(|action| !is_handler(action.sa_sigaction));
     if let (Some(before), Some(after)) = (before, after) {
         previous.set(&after);
         // SAFETY: the action is one that was installed. Handlers may do this.

@@ -4,6 +4,7 @@ use super::ctx::WasiCtx;
 use super::descriptor::Descriptor;
 use super::fd_table::FdTable;
 use super::flags::Fdflags;
+use super::host_io::beyond_standard_streams;
 use super::rights::Grant;
 use super::stdio::{Input, Output, Stream};
 use super::strings::Strings;
@@ -235,7 +236,7 @@ fn strings(strings: Vec<Vec<u8>>, what: &str) -> Result<Strings> {
 fn open_dir(path: &Path) -> std::io::Result<Dir> {
     let open = |flags| {
         let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(path.as_os_str().as_bytes(), flags, Mode::empty())
+        rustix::fs::open(path.as_os_str().as_bytes(), flags, Mode::empty()).and_then(beyond_standard_streams)
     };
     let dir = match open(OFlags::RDONLY) {
         Err(rustix::io::Errno::ACCESS) => open(OFlags::PATH),

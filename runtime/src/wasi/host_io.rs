@@ -9,12 +9,12 @@ use super::flags::{Fdflags, Flags};
 use super::signals;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
-use rustix::io::{ReadWriteFlags, retry_on_intr};
+use rustix::io::{ReadWriteFlags, fcntl_dupfd_cloexec, retry_on_intr};
 use rustix::net::sockopt::{Timeout, socket_timeout};
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags};
 use rustix::time::Timespec;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// How many bytes can be written to a pipe for which there is room, on all systems: PIPE_BUF.
@@ -22,6 +22,13 @@ const PIPE_ROOM: usize = 4096;
 
 /// `RWF_NOAPPEND`, which rustix has no name for: since Linux 6.9.
 const NOAPPEND: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x20);
+
+/// Moves an open file to another number if it has one of the host's standard streams, which the
+/// host may have closed: what the host writes there would go to the guest's file.
+pub(super) fn beyond_standard_streams(file: OwnedFd) -> rustix::io::Result<OwnedFd> {
+    const FIRST: i32 = 3;
+    if file.as_raw_fd() < FIRST { fcntl_dupfd_cloexec(file, FIRST) } else { Ok(file) }
+}
 
 /// Whether a call may wait for the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

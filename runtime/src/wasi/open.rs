@@ -9,6 +9,7 @@ use super::descriptor::Descriptor;
 use super::errno::{Errno, Result};
 use super::failure::Failure;
 use super::flags::{Fdflags, Flags, Lookupflags, Oflags};
+use super::host_io::beyond_standard_streams;
 use super::params::{Fd, GuestPath};
 use super::path::{follows, open_parent};
 use super::rights::{Grant, Rights};
@@ -96,6 +97,7 @@ impl Request<'_> {
             Some((parent, name)) => self.open_name(parent.as_ref().unwrap_or(dir), name)?,
             None => self.open_following(dir)?,
         };
+        let file = File::from(beyond_standard_streams(file.into())?);
         let filetype = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
         if filetype == FileType::RegularFile && is_of_procfs(&file)? {
             return Err(Errno::ACCES);

@@ -6,7 +6,7 @@ use super::descriptor::Descriptor;
 use super::errno::{Errno, Result};
 use super::failure::Failure;
 use super::flags::{Fdflags, Flags, Riflags, Roflags, Sdflags, Siflags};
-use super::host_io::{ready, receive};
+use super::host_io::{beyond_standard_streams, ready, receive};
 use super::params::{Fd, Iovecs, Size};
 use super::rights::{Grant, Rights};
 use super::transfer::{self, Fill};
@@ -44,7 +44,8 @@ fn accept(listener: &Descriptor) -> Result<OwnedFd> {
     if ready(host, PollFlags::IN)?.is_empty() {
         return Err(Errno::AGAIN);
     }
-    Ok(retry_on_intr(|| rustix::net::accept_with(host, SocketFlags::CLOEXEC))?)
+    let accepted = retry_on_intr(|| rustix::net::accept_with(host, SocketFlags::CLOEXEC))?;
+    Ok(beyond_standard_streams(accepted)?)
 }
 
 /// Receives bytes. Peeking returns what is there even if the guest waits for all, as POSIX allows.

@@ -1,9 +1,11 @@
 //! A process that forks, with instances alive and with other threads at work.
 
 use crate::child::passes;
-use crate::common::{call, config};
+use crate::common::{call, call_i32, config};
 use crate::life::{OTHER, PAGE, TEXT, WASM_PAGE, names, rounds, strategy_named};
-use minirt::{Engine, Instance, Module, Store, Val};
+use minirt::{Engine, Func, Instance, Module, Store, Trap, Val};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 /// Makes a child process, by the C library or by the bare system call, and gives its number, or 0
 /// in the child.
@@ -55,6 +57,62 @@ fn after_a_fork_both_processes_reset_their_own_pages() {
                 rounds(&engine, &module, &other, 60);
                 assert_eq!(wait_for(child), 0, "{case}, images {images}, bare {bare}: the child failed");
                 rounds(&engine, &module, &other, 20);
+            }
+        });
+    }
+}
+
+/// Writes 20 pages from one on, calls the host, writes 20 others, and returns how many bytes of both
+/// are what was written.
+const WRITES_AROUND_THE_HOST: &str = r#"(module (import "" "host" (func $host)) (memory 4 4)
+  (data (i32.const 100) "image") (global $g (mut i32) (i32.const 0))
+  (func $write (param $at i32) (local $left i32)
+    (local.set $left (i32.const 20))
+    (loop
+      (i32.store8 (local.get $at) (i32.const 1))
+      (global.set $g (i32.add (global.get $g) (i32.load8_u (local.get $at))))
+      (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+      (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))
+  (func (export "f") (result i32)
+    (call $write (i32.const 8)) (call $host) (call $write (i32.const 81928)) (global.get $g))
+  (func (export "trap") (drop (i32.load (i32.const -1)))))"#;
+
+#[test]
+fn a_guest_goes_on_in_both_processes_when_a_host_function_forks() {
+    for case in names() {
+        passes(a_guest_goes_on_in_both_processes_when_a_host_function_forks, &case, |case| {
+            for (images, bare) in [(true, false), (false, false), (true, true), (false, true)] {
+                let engine = Engine::new(config(strategy_named(case), images).max_instances(2)).unwrap();
+                let module = Module::new(&engine, WRITES_AROUND_THE_HOST).unwrap();
+                let child = Arc::new(AtomicI32::new(-1));
+                let forks = {
+                    let child = Arc::clone(&child);
+                    move || {
+                        if child.load(SeqCst) == -1 {
+                            child.store(fork(bare), SeqCst);
+                        }
+                    }
+                };
+                let lives = |times: usize| {
+                    for _ in 0..times {
+                        let mut store = Store::new(&engine, ());
+                        let host = Func::wrap(&mut store, forks.clone());
+                        let it = Instance::new(&mut store, &module, &[host.into()]).unwrap();
+                        assert_eq!(call_i32(&mut store, it, "f", &[]).unwrap(), 40);
+                        let error = call(&mut store, it, "trap", &[]).unwrap_err();
+                        assert_eq!(error.downcast_ref(), Some(&Trap::MemoryOutOfBounds));
+                    }
+                };
+                child.store(-2, SeqCst);
+                lives(10);
+                child.store(-1, SeqCst);
+                lives(1);
+                if child.load(SeqCst) == 0 {
+                    exit_child(|| lives(20));
+                }
+                lives(20);
+                let ended = wait_for(child.load(SeqCst));
+                assert_eq!(ended, 0, "{case}, images {images}, bare {bare}: the child failed");
             }
         });
     }

@@ -7,6 +7,7 @@ mod child;
 mod common;
 mod denied;
 mod forks;
+mod hosts;
 mod image_files;
 mod injected;
 mod life;
