@@ -1,12 +1,18 @@
 //! Changes the sources a little, one place at a time, and sees whether the tests notice.
 //!
 //! ```text
-//! cargo run -p minirt-spec-tests --bin mutants -- --count 40 --seed 22 [--folder COPY] [--only TEXT]
+//! cargo run -p minirt-spec-tests --bin mutants -- --count 40 --seed 22 [--together] [--folder COPY] [--only TEXT]
 //! ```
+//!
+//! `--together` puts all of them into one program, behind switches, and builds it once. That takes a
+//! fraction of the time, and leaves out the places where a line cannot be switched.
 //!
 //! The places are drawn by lot from the files on which the sandbox depends. The copy is a worktree
 //! of its own (`git worktree add COPY`), because the files change while this runs. A mutant that no
 //! test notices *survives*: it becomes a test, or it is explained in SECURITY.md.
+
+#[path = "mutants/switched.rs"]
+mod switched;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +22,15 @@ use std::time::{Duration, Instant};
 /// Files and folders that are changed, each with the tests that should notice: words for `cargo test`, the fastest first.
 /// Golden code is left out: it notices everything, and a reader has to say whether the change is one for the worse.
 const SUBJECTS: [(&str, &[&str]); 11] = [
-    ("runtime/src/cow", &["-p minirt --lib cow", "-p minirt --test tenants", "-p minirt --test lifecycle reset"]),
+    (
+        "runtime/src/cow",
+        &[
+            "-p minirt --lib cow -- --skip swaps",
+            "-p minirt --test lifecycle reset",
+            "-p minirt --test tenants",
+            "-p minirt --lib swaps",
+        ],
+    ),
     ("runtime/src/sys", &["-p minirt --lib", "-p minirt --test calls", "-p minirt --test process"]),
     ("runtime/src/code", &["-p minirt --lib", "-p minirt --test calls", "-p minirt --test api"]),
     ("runtime/src/call/fault.rs", &["-p minirt --lib call", "-p minirt --test calls", "-p minirt --test language"]),
@@ -79,6 +93,7 @@ struct Options {
     seed: u64,
     folder: PathBuf,
     only: String,
+    together: bool,
 }
 
 /// One place in one file, and what stands there instead.
@@ -111,16 +126,18 @@ fn main() -> std::io::Result<()> {
     let places = mutants.len();
     shuffle(&mut mutants, options.seed);
     let mut fates = Vec::new();
-    for mutant in &mutants {
-        if fates.iter().filter(|fate| **fate != Fate::Invalid).count() == options.count {
-            break;
+    if options.together {
+        let mutants = switched::build(&options, mutants)?;
+        for (number, mutant) in (1..).zip(&mutants) {
+            fates.push(tell(mutant, test(&options.folder, mutant.tests, Some(number))?));
         }
-        let fate = try_one(&options.folder, mutant)?;
-        println!("{fate:?}: {}:{}", mutant.file.display(), mutant.line + 1);
-        if fate == Fate::Survives {
-            println!("  - {}\n  + {}", mutant.was.trim(), mutant.becomes.trim());
+    } else {
+        for mutant in &mutants {
+            if fates.iter().filter(|fate| **fate != Fate::Invalid).count() == options.count {
+                break;
+            }
+            fates.push(tell(mutant, try_one(&options.folder, mutant)?));
         }
-        fates.push(fate);
     }
     let count = |fate| fates.iter().filter(|it| **it == fate).count();
     println!(
@@ -134,10 +151,22 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
+fn tell(mutant: &Mutant, fate: Fate) -> Fate {
+    println!("{fate:?}: {}:{}", mutant.file.display(), mutant.line + 1);
+    if fate == Fate::Survives {
+        println!("  - {}\n  + {}", mutant.was.trim(), mutant.becomes.trim());
+    }
+    fate
+}
+
 fn options() -> Options {
-    let mut options = Options { count: 20, seed: 1, folder: PathBuf::from("."), only: String::new() };
+    let mut options = Options { count: 20, seed: 1, folder: PathBuf::from("."), only: String::new(), together: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--together" {
+            options.together = true;
+            continue;
+        }
         let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
         let number = || value.parse().unwrap_or_else(|_| panic!("{word} needs a number"));
         match word.as_str() {
@@ -209,24 +238,27 @@ fn try_one(folder: &Path, mutant: &Mutant) -> std::io::Result<Fate> {
     let lines: Vec<&str> =
         text.lines().enumerate().map(|(line, was)| if line == mutant.line { &mutant.becomes } else { was }).collect();
     fs::write(&mutant.file, lines.join("\n") + "\n")?;
-    let fate = test(folder, mutant.tests);
+    let fate = test(folder, mutant.tests, None);
     fs::write(&mutant.file, text)?;
     fate
 }
 
-/// Runs some tests after the others, until one notices.
-fn test(folder: &Path, tests: &[&str]) -> std::io::Result<Fate> {
+/// Runs some tests after the others, until one notices. `switch` is the number of the mutant, if it is one of several in a
+/// program.
+fn test(folder: &Path, tests: &[&str], switch: Option<u32>) -> std::io::Result<Fate> {
     let cargo = |words: &str| {
         let mut command = Command::new("cargo");
         command.args(["test", "--all-features"]).args(words.split(' ')).current_dir(folder);
-        run(command)
+        run(command.env(switched::VARIABLE, switch.unwrap_or_default().to_string()))
     };
     for words in tests {
         let build = words.split(" -- ").next().unwrap_or_default();
-        match cargo(&format!("{build} --no-run"))? {
-            Some(true) => {}
-            Some(false) => return Ok(Fate::Invalid),
-            None => return Ok(Fate::Hangs),
+        if switch.is_none() {
+            match cargo(&format!("{build} --no-run"))? {
+                Some(true) => {}
+                Some(false) => return Ok(Fate::Invalid),
+                None => return Ok(Fate::Hangs),
+            }
         }
         match cargo(words)? {
             Some(true) => {}
@@ -238,7 +270,7 @@ fn test(folder: &Path, tests: &[&str]) -> std::io::Result<Fate> {
 }
 
 /// Returns whether a command succeeded, or nothing if it took too long.
-fn run(mut command: Command) -> std::io::Result<Option<bool>> {
+fn run(command: &mut Command) -> std::io::Result<Option<bool>> {
     use std::os::unix::process::CommandExt;
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()?;
