@@ -5,8 +5,11 @@ use crate::child::passes;
 use crate::program::*;
 use minirt::wasi::{FsPerms, WasiCtx, WasiCtxBuilder, add_to_linker};
 use minirt::{Config, Engine, Linker, Module, Store, Trap};
-use std::fs;
+use rustix::fs::{CWD, FileType, Mode};
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -166,6 +169,99 @@ fn a_transfer_of_several_pieces_goes_on_where_the_last_one_ended() {
     memory.data_mut(&mut store)[start..start + len].fill(0);
     assert_eq!(call(&mut store, "read"), 0);
     assert!(memory.data(&store)[start..start + len] == pattern);
+}
+
+/// Signals that have interrupted a guest's thread.
+static INTERRUPTIONS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn interruption(_: i32) {
+    INTERRUPTIONS.fetch_add(1, Relaxed);
+}
+
+/// Sends this thread signals that interrupt its system calls, for as long as `work` takes.
+fn while_interrupted(work: impl FnOnce()) {
+    // SAFETY: the handler only counts, and the thread is there until the scope ends.
+    let guest = unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        action.sa_sigaction = interruption as *const () as usize; // Without SA_RESTART.
+        assert_eq!(libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut()), 0);
+        libc::pthread_self()
+    };
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                // SAFETY: as above.
+                unsafe { libc::pthread_kill(guest, libc::SIGUSR2) };
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Relaxed);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
+#[test]
+fn interruptions_and_short_counts_lose_no_byte() {
+    let dir = TempDir::new().unwrap();
+    let [to, from] = ["to", "from"].map(|name| dir.path().join(name));
+    for fifo in [&to, &from] {
+        rustix::fs::mknodat(CWD, fifo, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+    }
+    let bytes: Vec<u8> = (0..200_000).map(|i: usize| (i ^ i >> 8 ^ i >> 16) as u8).collect();
+    // The other side takes and gives pieces of other sizes, and not at once.
+    let sizes = || [1, 777, 4096, 30, 9000].into_iter().cycle();
+    std::thread::scope(|scope| {
+        let taken = scope.spawn(|| {
+            let (mut file, mut taken) = (File::open(&to).unwrap(), Vec::<u8>::new());
+            for size in sizes() {
+                let mut piece = vec![0; size];
+                match file.read(&mut piece).unwrap() {
+                    0 => break,
+                    len => taken.extend(&piece[..len]),
+                }
+            }
+            taken
+        });
+        scope.spawn(|| {
+            let (mut file, mut rest) = (File::options().write(true).open(&from).unwrap(), &bytes[..]);
+            for size in sizes() {
+                let (piece, more) = rest.split_at(size.min(rest.len()));
+                file.write_all(piece).unwrap();
+                rest = more;
+                std::thread::sleep(Duration::from_micros(30));
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        });
+        while_interrupted(|| {
+            let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
+            let fd = p.open(3, "to", 0, FD_WRITE).unwrap();
+            let mut written = 0;
+            while written < bytes.len() {
+                let piece = &bytes[written..(written + 4000).min(bytes.len())];
+                p.put(BYTES, piece);
+                p.buffers(&[piece.len() / 3, 0, 1, piece.len() - piece.len() / 3 - 1]);
+                written += p.io("fd_write", fd, 4, None).unwrap() as usize;
+            }
+            p.close(fd);
+            let fd = p.open(3, "from", 0, FD_READ).unwrap();
+            let mut read = Vec::new();
+            loop {
+                p.buffers(&[5, 0, 1000, 2000]);
+                match p.io("fd_read", fd, 4, None).unwrap() {
+                    0 => break,
+                    len => read.extend(p.bytes(len)),
+                }
+            }
+            assert!(read == bytes, "{} bytes read", read.len());
+        });
+        let taken = taken.join().unwrap();
+        assert!(taken == bytes, "{} bytes written", taken.len());
+    });
+    assert!(INTERRUPTIONS.load(Relaxed) > 5, "{INTERRUPTIONS:?}");
 }
 
 #[test]
