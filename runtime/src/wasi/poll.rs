@@ -14,6 +14,8 @@ use super::records::{Event, Ready, Record, Subscription, Until};
 use super::rights::Rights;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::ClockId;
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// The most subscriptions in one call; the host keeps a record of each meanwhile.
@@ -87,13 +89,18 @@ fn wait(call: &mut Call<'_>, waiting: &[Waiting], start: u64) -> Result<Vec<Even
 enum Known<'a> {
     Settled(Result<Ready>),
     Deadline(u64),
-    Host(PollFd<'a>),
+    Host(BorrowedFd<'a>, PollFlags),
 }
 
 /// Waits for a time at most, and returns what has happened then.
 fn look(ctx: &WasiCtx, waiting: &[Waiting], longest: Option<Duration>) -> Result<Vec<Event>> {
     let known: Vec<_> = waiting.iter().map(|waiting| known(ctx, waiting)).collect();
-    let mut fds: Vec<_> = known.iter().filter_map(host).collect();
+    // Each descriptor once: the kernel takes no more of them than a process may have open.
+    let mut asked = BTreeMap::new();
+    for (fd, events) in known.iter().filter_map(host) {
+        asked.entry(fd.as_raw_fd()).or_insert((fd, PollFlags::empty())).1 |= events;
+    }
+    let mut fds: Vec<_> = asked.values().map(|(fd, events)| PollFd::from_borrowed_fd(*fd, *events)).collect();
     let settled = known.iter().any(|known| matches!(known, Known::Settled(_)));
     let longest = if settled { Some(Duration::ZERO) } else { longest };
     match poll(&mut fds, longest.map(timespec).as_ref()) {
@@ -101,17 +108,18 @@ fn look(ctx: &WasiCtx, waiting: &[Waiting], longest: Option<Duration>) -> Result
         Ok(_) | Err(rustix::io::Errno::INTR) => (),
         Err(error) => return Err(error.into()),
     }
-    let (end, mut fds) = (now(ClockId::Monotonic), fds.into_iter());
+    let end = now(ClockId::Monotonic);
+    let found: BTreeMap<RawFd, PollFlags> = asked.into_keys().zip(fds.iter().map(PollFd::revents)).collect();
     let happened = known.into_iter().zip(waiting).filter_map(|(known, waiting)| {
         let Subscription { userdata, until } = waiting.subscription;
-        outcome(known, end, &mut fds).map(|outcome| Event { userdata, until, outcome })
+        outcome(known, end, &found).map(|outcome| Event { userdata, until, outcome })
     });
     Ok(happened.collect())
 }
 
-fn host<'a>(known: &Known<'a>) -> Option<PollFd<'a>> {
+fn host<'a>(known: &Known<'a>) -> Option<(BorrowedFd<'a>, PollFlags)> {
     match known {
-        Known::Host(fd) => Some(fd.clone()),
+        Known::Host(fd, events) => Some((*fd, *events)),
         _ => None,
     }
 }
@@ -134,7 +142,7 @@ fn known<'a>(ctx: &'a WasiCtx, waiting: &Waiting) -> Known<'a> {
 fn ready(descriptor: &Descriptor, right: Rights, events: PollFlags) -> Result<Known<'_>> {
     descriptor.require_data(right | Rights::POLL_FD_READWRITE)?;
     match (&descriptor.object, descriptor.host()) {
-        (_, Some(fd)) => Ok(Known::Host(PollFd::from_borrowed_fd(fd, events))),
+        (_, Some(fd)) => Ok(Known::Host(fd, events)),
         (Object::Stream(stream), None) => {
             let available = stream.available();
             Ok(Known::Settled(Ok(Ready { available, hangup: false })))
@@ -143,15 +151,15 @@ fn ready(descriptor: &Descriptor, right: Rights, events: PollFlags) -> Result<Kn
     }
 }
 
-fn outcome<'a>(known: Known<'a>, end: u64, fds: &mut impl Iterator<Item = PollFd<'a>>) -> Option<Result<Ready>> {
+fn outcome(known: Known<'_>, end: u64, found: &BTreeMap<RawFd, PollFlags>) -> Option<Result<Ready>> {
     match known {
         Known::Settled(outcome) => Some(outcome),
         Known::Deadline(deadline) => (deadline <= end).then_some(Ok(Ready::default())),
-        Known::Host(_) => {
-            let fd = fds.next()?;
-            let found = fd.revents();
-            let available =
-                if found.contains(PollFlags::IN) { rustix::io::ioctl_fionread(&fd).unwrap_or(1) } else { 0 };
+        Known::Host(fd, events) => {
+            // What has gone wrong is told to all who ask about the descriptor.
+            let wanted = events | PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+            let found = *found.get(&fd.as_raw_fd())? & wanted;
+            let available = if found.contains(PollFlags::IN) { rustix::io::ioctl_fionread(fd).unwrap_or(1) } else { 0 };
             (!found.is_empty()).then_some(Ok(Ready { available, hangup: found.contains(PollFlags::HUP) }))
         }
     }

@@ -171,6 +171,30 @@ fn a_transfer_of_several_pieces_goes_on_where_the_last_one_ended() {
     assert!(memory.data(&store)[start..start + len] == pattern);
 }
 
+#[test]
+fn a_guest_waits_for_more_events_than_its_host_may_have_open_files() {
+    passes(a_guest_waits_for_more_events_than_its_host_may_have_open_files, "events", |_| {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut p = Program::new(WasiCtxBuilder::new().socket(ours).unwrap());
+        crate::common::limit(libc::RLIMIT_NOFILE, 64);
+        // Readable and writable in turns, and a clock at the end.
+        let (count, at, events) = (1001, 0x1_0000, 0x2_0000);
+        p.memory.grow(&mut p.store, 1).unwrap();
+        for i in 0..count - 1 {
+            p.put(at + i * 48, &fd_subscription(i as u8, 1 + (i % 2) as u8, 3));
+        }
+        p.put(at + (count - 1) * 48, &clock_subscription(9, 1, 3_600_000_000_000, false));
+        let mut poll = || {
+            assert_eq!(p.call("poll_oneoff", &[at.into(), events.into(), count.into(), OUT.into()]), 0);
+            let kinds: Vec<u8> = (0..p.u32(OUT)).map(|i| p.take::<11>(events + i * 32)[10]).collect();
+            [1, 2].map(|kind| kinds.iter().filter(|it| **it == kind).count())
+        };
+        assert_eq!(poll(), [0, 500], "it can be written to");
+        (&theirs).write_all(b"for the guest").unwrap();
+        assert_eq!(poll(), [500, 500], "it can be read from, too");
+    });
+}
+
 /// Signals that have interrupted a guest's thread.
 static INTERRUPTIONS: AtomicU32 = AtomicU32::new(0);
 

@@ -89,11 +89,16 @@ fn refused(folder: &Path, mutants: &[Mutant]) -> std::io::Result<Vec<usize>> {
             continue;
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        let names = |mutant: &Mutant| {
+        let names = |mutant: &Mutant, line: &str| {
             let file = mutant.file.strip_prefix(folder).unwrap_or(&mutant.file).display();
-            said.contains(&format!("{file}:{}:", mutant.line + 1))
+            said.contains(&format!("{file}:{line}"))
         };
-        let refused: Vec<usize> = (0..mutants.len()).filter(|at| names(&mutants[*at])).collect();
+        let is_named = |at: &usize| names(&mutants[*at], &format!("{}:", mutants[*at].line + 1));
+        let mut refused: Vec<usize> = (0..mutants.len()).filter(is_named).collect();
+        if refused.is_empty() {
+            // An error may be told of another line of the file.
+            refused = (0..mutants.len()).filter(|at| names(&mutants[*at], "")).collect();
+        }
         assert!(!refused.is_empty(), "no mutant's fault: {said}");
         return Ok(refused);
     }
@@ -125,7 +130,8 @@ fn lines(mutant: &Mutant, number: u32) -> String {
             return switch("return ", ";");
         }
         let begins = was.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*');
-        let is_item = ["let ", "use ", "pub ", "const ", "static ", "break", "continue", "type "];
+        let is_item =
+            ["let ", "use ", "pub ", "const ", "static ", "break", "continue", "type ", "fn ", "struct ", "unsafe "];
         if !begins || !is_balanced(was) || is_item.iter().any(|word| was.starts_with(word)) {
             return String::new();
         }
