@@ -25,6 +25,10 @@ pub(crate) struct Counts {
     pub(crate) threw: u64,
     /// Steps that returned a structure or an array, or changed one that an export leads to, or which of them.
     pub(crate) objects: u64,
+    /// Structures and arrays that the host found by way of exports after it had collected, at most some for each export.
+    pub(crate) survivors: u64,
+    /// Collections by the host.
+    pub(crate) collections: u64,
     /// Seeds of which the generator makes nothing.
     pub(crate) no_modules: u64,
     /// Modules that never came to life: their start traps, everywhere.
@@ -191,6 +195,10 @@ fn run(
         counts.calls += u64::from(matches!(step, Step::Call { .. }));
         counts.traps += u64::from(matches!(after.outcome, Outcome::Trapped(_)));
         counts.threw += u64::from(matches!(after.outcome, Outcome::Threw(_)));
+        if matches!(step, Step::Collect) {
+            counts.collections += 1;
+            counts.survivors += objects_in(&after.state);
+        }
         let before = trace.last().map_or(fresh, |last: &After| &last.state);
         counts.objects += u64::from(returns_objects(&after.outcome) || changes_objects(before, &after.state));
         if peers.step(index, step, &after)? {
@@ -203,6 +211,17 @@ fn run(
 
 fn is_object(value: &Value) -> bool {
     matches!(value, Value::Any(Some(Object::Struct(_) | Object::Array(_))))
+}
+
+/// Counts the objects that exports lead to.
+fn objects_in(state: &State) -> u64 {
+    let count = |value: &Value| u64::from(value.objects());
+    let objects = state.iter().map(|(_, content)| match content {
+        Content::Global(value) => count(value),
+        Content::Table(elements) => elements.iter().map(count).sum(),
+        Content::Memory(_) => 0,
+    });
+    objects.sum()
 }
 
 fn returns_objects(outcome: &Outcome) -> bool {
@@ -244,6 +263,8 @@ impl Counts {
         self.traps += other.traps;
         self.threw += other.threw;
         self.objects += other.objects;
+        self.survivors += other.survivors;
+        self.collections += other.collections;
         self.no_modules += other.no_modules;
         self.stillborn += other.stillborn;
         self.invalid += other.invalid;

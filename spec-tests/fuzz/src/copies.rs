@@ -15,6 +15,9 @@ use minirt_runtimes::value::{Content, Outcome, State, Value};
 /// Why an instance with structures or arrays is neither reset nor frozen.
 const NOT_ALONE: &str = "while there is something else in its store";
 
+/// The same, if exceptions are left after a collection.
+const HAS_EXCEPTIONS: &str = "while there are exceptions in its store";
+
 /// A module, and what the first of its instances did.
 pub(crate) struct Subject<'a> {
     pub(crate) seed: u64,
@@ -94,9 +97,16 @@ impl Subject<'_> {
     fn reset(&self, live: &mut Live) -> Result<bool> {
         match live.instance.reset(&mut live.store) {
             Ok(()) => Ok(true),
-            Err(error) if self.shape.shares_objects && format!("{error:#}").contains(NOT_ALONE) => Ok(false),
+            Err(error) if self.is_refusal(&error) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns whether there is a reason for an instance to be neither reset nor frozen, and the error is about that.
+    fn is_refusal(&self, error: &anyhow::Error) -> bool {
+        let text = format!("{error:#}");
+        let may_hold_exceptions = || (0..=self.trace.len()).any(|step| self.holds_what_cannot_be_frozen(step));
+        self.shape.shares_objects && text.contains(NOT_ALONE) || text.contains(HAS_EXCEPTIONS) && may_hold_exceptions()
     }
 
     /// Each instance leaves its slot to the next, after more or less work.
@@ -125,7 +135,7 @@ impl Subject<'_> {
         self.follow(&mut live, 0..step)?;
         let snapshot = match live.instance.snapshot(&mut live.store) {
             Ok(snapshot) => snapshot,
-            Err(error) if self.shape.shares_objects && format!("{error:#}").contains(NOT_ALONE) => return Ok(false),
+            Err(error) if self.is_refusal(&error) => return Ok(false),
             Err(error) if self.holds_what_cannot_be_frozen(step) => {
                 ensure!(format!("{error:#}").contains("cannot be frozen"), "refused for another reason: {error:#}");
                 return Ok(false);

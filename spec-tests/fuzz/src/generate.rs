@@ -3,6 +3,7 @@
 use crate::arrays;
 use crate::plan::FUEL;
 use crate::rng::Rng;
+use crate::workers::with_workers;
 use anyhow::{Context, Result, ensure};
 use arbitrary::Unstructured;
 use wasm_smith::{Config, InstructionKind, InstructionKinds, MemoryOffsetChoices, Module};
@@ -33,11 +34,11 @@ const ONE_IN: u64 = 4;
 pub(crate) fn module(seed: u64, family: Option<Family>) -> Result<Option<Vec<u8>>> {
     let Some(family) = family else {
         let gc = Rng::new(seed, 5).one_in(ONE_IN);
-        return generate(&mut Rng::new(seed, 0), |config, _| if gc { with_gc(config) } else { config });
+        return generate(&mut Rng::new(seed, 0), None, |config, _| if gc { with_gc(config) } else { config });
     };
     for attempt in 0..ATTEMPTS {
         let numbers = &mut Rng::new(seed, family.numbers() + attempt);
-        let made = generate(numbers, |config, rng| family.change(config, rng))?;
+        let made = generate(numbers, Some(family), |config, rng| family.change(config, rng))?;
         if let Some(wasm) = made
             && family.has(&wasm)?
         {
@@ -115,7 +116,15 @@ fn mostly_gc(config: Config, rng: &mut Rng) -> Config {
         3 => InstructionKinds::all(),
         some => InstructionKinds::new(few[some as usize]),
     };
-    Config { allowed_instructions, disallow_traps: rng.one_in(4), ..with_gc(config) }
+    Config {
+        allowed_instructions,
+        disallow_traps: rng.one_in(2),
+        // Workers do most of the work. Tags that are exported rule out resets.
+        max_instructions: rng.pick(&[10, 20, 60, 150]),
+        max_tags: rng.pick(&[0, 0, 0, 2]),
+        min_types: 1,
+        ..with_gc(config)
+    }
 }
 
 /// Enough types for some to extend others.
@@ -123,16 +132,25 @@ fn with_gc(config: Config) -> Config {
     Config { gc_enabled: true, limit_arrays_in_const_exprs: true, max_type_size: 300, max_types: 20, ..config }
 }
 
-fn generate(rng: &mut Rng, change: impl FnOnce(Config, &mut Rng) -> Config) -> Result<Option<Vec<u8>>> {
+/// Generates a module. All those of the family of objects have workers: functions that use them.
+fn generate(
+    rng: &mut Rng,
+    family: Option<Family>,
+    change: impl FnOnce(Config, &mut Rng) -> Config,
+) -> Result<Option<Vec<u8>>> {
     let len = 500 + rng.below(12_000) as usize;
     let entropy = rng.bytes(len);
     let config = config(rng);
     let config = change(config, rng);
-    let gc = config.gc_enabled;
+    let (gc, calm) = (config.gc_enabled, config.disallow_traps);
     let Ok(mut module) = Module::new(config, &mut Unstructured::new(&entropy)) else { return Ok(None) };
     let fuel = module.ensure_termination(START_FUEL).context("no fuel")?;
     let wasm = module.to_bytes();
     let wasm = if gc { arrays::with_small_sizes(&wasm)? } else { wasm };
+    let wasm = match family {
+        Some(Family::Gc) => with_workers(&wasm, fuel, calm, Rng::new(rng.next(), 7))?,
+        _ => wasm,
+    };
     with_export(&wasm, FUEL, fuel).map(Some)
 }
 

@@ -11,6 +11,7 @@ mod rng;
 mod shape;
 mod plan;
 mod arrays;
+mod workers;
 mod generate;
 mod report;
 mod engines;

@@ -12,8 +12,9 @@ Usage: minirt-fuzz [--count N] [--seed S] [--only SEED] [--threads N] [--excepti
   --only SEED  this one, and its text
   --threads N  at a time (default: as many as there are processors)
   --exceptions every module throws or catches, and so wasmi takes none of them
-  --gc         every module has structures, arrays or i31; minirt collects at every
-               allocation for a quarter of them, and at every third for another
+  --gc         every module has functions that make objects, store them and use them
+               again; minirt collects at every allocation for half of the modules,
+               and at every third for another quarter
   --without-wasmi
                minirt and wasmtime only: some modules crash wasmi 2.0.0, and
                this process with it (seed 100051889, for one)

@@ -17,6 +17,8 @@ pub(crate) enum Step {
     Write { memory: String, at: u64, bytes: Vec<u8>, how: HowToWrite },
     /// The host lets a memory grow by a page.
     Grow { memory: String },
+    /// The host collects what is not needed.
+    Collect,
 }
 
 /// What a step led to.
@@ -41,6 +43,10 @@ impl Step {
                 let before = guest.grow(memory).map_or(u64::MAX, |pages| pages);
                 Outcome::Returned(vec![Value::I64(before)])
             }
+            Self::Collect => {
+                guest.collect();
+                Outcome::Returned(Vec::new())
+            }
         };
         After { outcome, state: guest.look() }
     }
@@ -48,13 +54,16 @@ impl Step {
 
 /// Plans calls of every function in several rounds, with a host's work between them.
 pub(crate) fn plan(seed: u64, shape: &Shape) -> Vec<Step> {
-    let mut rng = Rng::new(seed, 3);
+    let (mut rng, mut collections) = (Rng::new(seed, 3), Rng::new(seed, 6));
     let fuel = 1 << (3 + rng.below(9));
     let mut steps = Vec::new();
     for _ in 0..2 + rng.below(2) {
         for function in shape.functions.iter().take(8) {
             if rng.one_in(8) && !shape.memories.is_empty() {
                 steps.push(host_step(&mut rng, shape));
+            }
+            if shape.holds_objects && collections.one_in(4) {
+                steps.push(Step::Collect);
             }
             let arguments = function.params.iter().filter_map(|ty| rng.value(*ty)).collect();
             steps.push(Step::Call { name: function.name.clone(), arguments, results: function.results, fuel });

@@ -1,9 +1,9 @@
 //! What a module asks for and offers, in words that no runtime owns, and what the host gives it.
 
 use crate::rng::Rng;
-use minirt_runtimes::minirt::{ExternType, Module};
+use minirt_runtimes::minirt::{ExternType, Module, ValType};
 use minirt_runtimes::on_minirt::type_of;
-use minirt_runtimes::value::{Type, Value};
+use minirt_runtimes::value::{Kind, Type, Value};
 use minirt_runtimes::{Answer, Host};
 
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) imports_functions: bool,
     /// Whether something else in the store may refer to its objects: what it imports, exceptions.
     pub(crate) shares_objects: bool,
+    /// Whether exports can lead to structures and arrays.
+    pub(crate) holds_objects: bool,
     /// Whether the host has all that the module imports. It makes no structures, for one.
     pub(crate) can_be_given: bool,
 }
@@ -56,7 +58,9 @@ impl Shape {
                     }
                 }
                 ExternType::Memory(_) => shape.memories.push(name),
-                _ => {}
+                ExternType::Global(ty) => shape.holds_objects |= can_be_object(&type_of(&ty.content)),
+                ExternType::Table(ty) => shape.holds_objects |= can_be_object(&type_of(&ValType::Ref(ty.element))),
+                ExternType::Tag(_) => {}
             }
         }
         shape
@@ -69,6 +73,10 @@ fn can_be_given(import: &ExternType) -> bool {
         ExternType::Table(ty) => ty.element.nullable,
         _ => true,
     }
+}
+
+fn can_be_object(ty: &Type) -> bool {
+    matches!(ty, Type::Ref { kind: Kind::Any, .. })
 }
 
 /// Returns whether the host has a value of a type.

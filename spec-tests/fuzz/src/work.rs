@@ -49,10 +49,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         })
     })?;
     let done = work.done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let Counts { modules, calls, traps, threw, objects, .. } = done.counts;
+    let Counts { modules, calls, traps, threw, objects, survivors, collections, .. } = done.counts;
     println!("{}", done.details());
     println!(
-        "{modules} modules, {calls} calls, {traps} traps, {threw} exceptions, {objects} steps that returned or changed objects"
+        "{modules} modules, {calls} calls, {traps} traps, {threw} exceptions, {objects} steps that returned or changed objects, \
+         {survivors} objects found after {collections} collections by the host"
     );
     println!("{} differences", done.differences);
     Ok(done.differences == 0)

@@ -19,6 +19,9 @@ pub trait Guest {
 
     /// Adds a page to a memory and returns how many there were, if that is possible.
     fn grow(&mut self, memory: &str) -> Option<u64>;
+
+    /// Collects objects that nothing refers to, where there are objects.
+    fn collect(&mut self);
 }
 
 /// How the host writes to a memory. minirt treats a slice differently, for it may be written to at

@@ -1,8 +1,8 @@
 //! What the three runtimes have in common: they name things alike.
 
 /// Defines `Live`, a live instance in one runtime. The module around it says what that runtime does
-/// in its own way: `type_of`, `results_of`, `to_val`, `to_value`, `import`, `scope`, `refusal`,
-/// `thrown` and `outcome`.
+/// in its own way: `type_of`, `results_of`, `to_val`, `to_value`, `import`, `scope`, `collect`,
+/// `refusal`, `thrown` and `outcome`.
 macro_rules! live {
     ($runtime:ident) => {
         /// A live instance and its store.
@@ -114,6 +114,10 @@ macro_rules! live {
 
             fn grow(&mut self, memory: &str) -> Option<u64> {
                 self.memory(memory).grow(&mut self.store, 1).ok()
+            }
+
+            fn collect(&mut self) {
+                collect(&mut self.store);
             }
         }
 

@@ -93,6 +93,10 @@ fn scope(store: &mut Store<()>) -> RootScope<&mut Store<()>> {
     RootScope::new(store)
 }
 
+fn collect(store: &mut Store<()>) {
+    store.gc();
+}
+
 fn refusal() -> Error {
     Trap::UnreachableCodeReached.into()
 }

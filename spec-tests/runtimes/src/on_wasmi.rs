@@ -76,6 +76,8 @@ fn scope(store: &mut Store<()>) -> &mut Store<()> {
     store
 }
 
+fn collect(_: &mut Store<()>) {}
+
 fn refusal() -> Error {
     TrapCode::UnreachableCodeReached.into()
 }

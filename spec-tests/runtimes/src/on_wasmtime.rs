@@ -3,7 +3,7 @@
 use crate::guest::{Answer, Guest, Host, HowToWrite, place};
 use crate::live::live;
 use crate::value::{Content, Kind, Outcome, State, TrapKind, Type, Value};
-use collected::{is_out_of_memory, new_reference, reference, scope, thrown};
+use collected::{collect, is_out_of_memory, new_reference, reference, scope, thrown};
 use wasmtime::{
     Error, Extern, ExternType, FuncType, Global, HeapType, Memory, Ref, Store, Table, Tag, Trap, Val, ValType,
 };
@@ -123,6 +123,10 @@ mod collected {
         RootScope::new(store)
     }
 
+    pub(super) fn collect(store: &mut Store<()>) {
+        store.gc(None).expect("a collection");
+    }
+
     /// Returns what was thrown, if that is how a call ended.
     pub(super) fn thrown(store: &mut Store<()>, error: &Error) -> Option<Vec<Value>> {
         error.downcast_ref::<wasmtime::ThrownException>()?;
@@ -153,6 +157,8 @@ mod collected {
     pub(super) fn scope(store: &mut Store<()>) -> &mut Store<()> {
         store
     }
+
+    pub(super) fn collect(_: &mut Store<()>) {}
 
     pub(super) fn thrown(_: &mut Store<()>, _: &Error) -> Option<Vec<Value>> {
         None

@@ -89,6 +89,8 @@ pub enum Object {
 pub struct Contents {
     /// The fields of a structure, or elements of an array.
     pub len: u32,
+    /// The structures and arrays that were seen: this one, and those inside.
+    pub objects: u32,
     /// A number made of the contents.
     pub digest: u64,
     /// What a snapshot might not freeze.
@@ -113,11 +115,13 @@ impl Contents {
     /// Describes an object of `len` fields or elements, of which these were looked at.
     pub fn of(len: u32, elements: &[Value]) -> Self {
         let more = (elements.len() as u64) < u64::from(len);
-        let mut contents = Self { len, digest: u64::from(len), holds: Holds { more, ..Holds::default() } };
+        let holds = Holds { more, ..Holds::default() };
+        let mut contents = Self { len, objects: 1, digest: u64::from(len), holds };
         for value in elements {
             let mixed = contents.digest.rotate_left(9) ^ value.word();
             contents.digest = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             contents.holds = contents.holds.and(value.holds());
+            contents.objects += value.objects();
         }
         contents
     }
@@ -154,6 +158,15 @@ impl Value {
             Self::Any(object) => (9, object.map_or(1 << 40, Object::word)),
         };
         bits ^ (ty << 56)
+    }
+
+    /// Returns how many structures and arrays were seen that it leads to.
+    pub fn objects(&self) -> u32 {
+        match self {
+            Self::Extern(Some(Object::Struct(contents) | Object::Array(contents)))
+            | Self::Any(Some(Object::Struct(contents) | Object::Array(contents))) => contents.objects,
+            _ => 0,
+        }
     }
 
     /// Returns what it leads to that a snapshot might not freeze.
