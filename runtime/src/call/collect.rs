@@ -144,6 +144,10 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
     if let Some(heap) = &mut heap {
         // SAFETY: the heap is this store's. Where objects were, it is writable.
         unsafe { heap.collected(from, start, end) }
+        if frame == 0 {
+            // An embedder collects where something has ended.
+            heap.forget_needed();
+        }
         heap.set_pace(looked_at);
         // SAFETY: as above. The limit was written when the store got the heap, and after each reset.
         unsafe { heap.rewrite_limit() }

@@ -100,18 +100,20 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
         }
         let (number, len) = (header as u32 & !ARRAY_FLAG, (header >> u32::BITS) as u32);
         let words = self.shapes.find(number, &self.describe).map(|shape| shape.words(len));
-        let room = (self.from.end - object) / ALIGN;
+        // Both are true of all objects: they are in the heap, and no object is copied twice.
+        let room = ((self.from.end - object) / ALIGN).min((self.to.capacity() - self.to.len()) as u64);
         let Some(words) = words.filter(|words| *words <= room) else {
             // No code can have such a reference. If there is one all the same, it becomes null, which traps.
             debug_assert!(false, "a reference {object:#x} to what is no object: {header:#x}");
             return 0;
         };
         let place = self.start + self.to.len() as u64 * ALIGN;
-        let words = words as usize;
-        // SAFETY: the object is within the heap, as was just checked, and aligned. Nobody writes it meanwhile.
-        let object_words = unsafe { std::slice::from_raw_parts(self.address(object), words) };
-        debug_assert!(self.to.capacity() - self.to.len() >= words, "no object is copied twice");
-        self.to.extend_from_slice(object_words);
+        // SAFETY: the object is within the heap and the copy within the buffer, as was just checked. Both are aligned, and
+        // nobody else uses them meanwhile.
+        unsafe {
+            copy_words(self.address(object), self.to.as_mut_ptr().add(self.to.len()), words as usize);
+            self.to.set_len(self.to.len() + words as usize);
+        }
         // SAFETY: this is the object's first word.
         unsafe { *self.address(object) = place << u32::BITS | u64::from(FORWARDED) }
         place
@@ -165,6 +167,11 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
             let (number, len) = (header as u32 & !ARRAY_FLAG, (header >> u32::BITS) as u32);
             let shape = self.shapes.find(number, &self.describe).expect("it was found when the object was copied");
             let object = self.scanned;
+            if let Shape::Small { words, references } = shape {
+                self.scan_small(object, references);
+                self.scanned += words as usize;
+                continue;
+            }
             self.scan_parts(shape, len, |this, at, holds| {
                 let (word, shift) = (object + (at / ALIGN) as usize, 8 * (at % ALIGN));
                 if holds == Holds::Exception {
@@ -179,10 +186,29 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
         }
     }
 
+    /// Visits what a small structure holds, from the word `object` of the buffer on.
+    #[inline]
+    fn scan_small(&mut self, object: usize, mut references: u64) {
+        while references != 0 {
+            let bit = references.trailing_zeros() as usize;
+            references &= references - 1;
+            // SAFETY: the whole object was copied to the buffer, which never moves, and the bit is within it.
+            let part = unsafe { self.to.as_mut_ptr().cast::<u32>().add(2 * object + bit) };
+            // SAFETY: as above. `reference` copies to what is behind the buffer's end.
+            unsafe { part.write(self.reference(part.read().into()) as u32) }
+        }
+    }
+
     /// Calls `visit` with the place of each reference in an object, as a distance from it, and what it is.
     #[inline]
     fn scan_parts(&mut self, shape: Shape, len: u32, mut visit: impl FnMut(&mut Self, u64, Holds)) {
         match shape {
+            Shape::Small { mut references, .. } => {
+                while references != 0 {
+                    visit(self, 4 * u64::from(references.trailing_zeros()), Holds::Reference);
+                    references &= references - 1;
+                }
+            }
             Shape::Struct { first, exceptions, end, .. } => {
                 for place in first..exceptions {
                     visit(self, self.shapes.offset(place).into(), Holds::Reference);
@@ -207,6 +233,23 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
         let end = self.start + self.to.len() as u64 * ALIGN;
         self.to.clear();
         Evacuated { end, buffer: self.to, others: self.others }
+    }
+}
+
+/// Copies an object, of which most have two to four words.
+///
+/// # Safety
+/// Both places must have so many words, and not overlap.
+#[inline]
+unsafe fn copy_words(from: *const u64, to: *mut u64, words: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match words {
+            2 => to.cast::<[u64; 2]>().write(from.cast::<[u64; 2]>().read()),
+            3 => to.cast::<[u64; 3]>().write(from.cast::<[u64; 3]>().read()),
+            4 => to.cast::<[u64; 4]>().write(from.cast::<[u64; 4]>().read()),
+            words => std::ptr::copy_nonoverlapping(from, to, words),
+        }
     }
 }
 

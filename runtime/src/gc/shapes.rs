@@ -31,7 +31,14 @@ impl Holds {
 /// The shape of the objects of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// Of a structure.
+    /// Of a structure that is not large and holds no exceptions, as nearly all are.
+    Small {
+        /// Its size, in words of 64 bits.
+        words: u32,
+        /// Its references: bit `n` stands for the 32 bits at `4 * n` bytes.
+        references: u64,
+    },
+    /// Of any other structure.
     Struct {
         /// Its size, in words of 64 bits.
         words: u32,
@@ -55,11 +62,17 @@ impl Shape {
     /// Returns how many words an object has. `len` is an array's length.
     pub(super) fn words(self, len: u32) -> u64 {
         match self {
-            Self::Struct { words, .. } => words.into(),
+            Self::Small { words, .. } | Self::Struct { words, .. } => words.into(),
             Self::Array { element, .. } => (FIELDS + u64::from(len) * u64::from(element)).div_ceil(ALIGN),
         }
     }
 }
+
+/// How many shapes are at hand: a power of two. Programs have few types of which there are many objects.
+const AT_HAND: usize = 64;
+
+/// Stands for no type. No number has the highest bit.
+const NO_TYPE: u32 = u32::MAX;
 
 /// The shapes of the types whose objects were seen in a heap. A type keeps its number as long as
 /// there are objects of it.
@@ -68,8 +81,8 @@ pub(crate) struct Shapes {
     known: FxHashMap<u32, Shape>,
     /// Where structures hold references, as distances from the object in bytes.
     offsets: Vec<u32>,
-    /// The type that was asked for last.
-    last: Option<(u32, Shape)>,
+    /// Types that were asked for, each in the place that its number gives. Empty until the first is.
+    at_hand: Vec<(u32, Shape)>,
 }
 
 impl Shapes {
@@ -77,17 +90,23 @@ impl Shapes {
     /// is not known yet.
     #[inline]
     pub(super) fn find(&mut self, number: u32, describe: impl FnOnce(u32) -> Option<CompositeType>) -> Option<Shape> {
-        match self.last {
-            Some((last, shape)) if last == number => Some(shape),
-            _ => {
-                let shape = match self.known.get(&number) {
-                    Some(shape) => *shape,
-                    None => self.add(number, &describe(number)?)?,
-                };
-                self.last = Some((number, shape));
-                Some(shape)
-            }
+        match self.at_hand.get(number as usize % AT_HAND) {
+            Some((known, shape)) if *known == number => Some(*shape),
+            _ => self.look_up(number, describe),
         }
+    }
+
+    #[cold]
+    fn look_up(&mut self, number: u32, describe: impl FnOnce(u32) -> Option<CompositeType>) -> Option<Shape> {
+        let shape = match self.known.get(&number) {
+            Some(shape) => *shape,
+            None => self.add(number, &describe(number)?)?,
+        };
+        if self.at_hand.is_empty() {
+            self.at_hand = vec![(NO_TYPE, shape); AT_HAND];
+        }
+        self.at_hand[number as usize % AT_HAND] = (number, shape);
+        Some(shape)
     }
 
     /// Returns a place of a structure's references: a distance from the object in bytes.
@@ -96,7 +115,6 @@ impl Shapes {
         self.offsets[place as usize]
     }
 
-    #[cold]
     fn add(&mut self, number: u32, ty: &CompositeType) -> Option<Shape> {
         let shape = match ty {
             CompositeType::Func(_) => return None,
@@ -111,12 +129,18 @@ impl Shapes {
                     let held = fields.filter(move |(field, _)| Holds::of(field.element) == wanted);
                     held.map(|(_, offset)| *offset as u32)
                 };
-                let first = self.offsets.len() as u32;
-                self.offsets.extend(held(Holds::Reference));
-                let exceptions = self.offsets.len() as u32;
-                self.offsets.extend(held(Holds::Exception));
-                let end = self.offsets.len() as u32;
-                Shape::Struct { words: (offsets[ty.fields().len()] / ALIGN) as u32, first, exceptions, end }
+                let words = (offsets[ty.fields().len()] / ALIGN) as u32;
+                let references = held(Holds::Reference).try_fold(0, |all, at| Some(all | 1_u64.checked_shl(at / 4)?));
+                match references {
+                    Some(references) if held(Holds::Exception).next().is_none() => Shape::Small { words, references },
+                    _ => {
+                        let first = self.offsets.len() as u32;
+                        self.offsets.extend(held(Holds::Reference));
+                        let exceptions = self.offsets.len() as u32;
+                        self.offsets.extend(held(Holds::Exception));
+                        Shape::Struct { words, first, exceptions, end: self.offsets.len() as u32 }
+                    }
+                }
             }
         };
         self.known.insert(number, shape);
@@ -156,6 +180,35 @@ mod tests {
         assert_eq!((offsets(first..exceptions), offsets(exceptions..end)), (vec![20, 36], vec![8]));
         assert_eq!(shapes.find(7, |_| unreachable!("it is known")), Some(shape));
         assert_eq!(shapes.find(8, |_| None), None);
+    }
+
+    #[test]
+    fn references_of_small_structures_are_bits_and_others_are_listed() {
+        let shape = |fields: Vec<StorageType>| {
+            let ty = CompositeType::Struct(StructType::new(fields.into_iter().map(field)));
+            Shapes::default().find(7, |_| Some(ty)).unwrap()
+        };
+        let (any, long) = (reference(HeapType::Any), ValType::I64.into());
+        assert_eq!(shape(vec![]), Shape::Small { words: 1, references: 0 });
+        assert_eq!(shape(vec![any, StorageType::I8, long, any]), Shape::Small { words: 4, references: 0b100_0100 });
+        // The last reference with a bit is at 252 bytes.
+        let many = |count: usize| [vec![long; count], vec![any, any]].concat();
+        assert_eq!(shape(many(30)), Shape::Small { words: 32, references: 0b11 << 62 });
+        let large = Shape::Struct { words: 33, first: 0, exceptions: 2, end: 2 };
+        assert_eq!(shape(many(31)), large);
+    }
+
+    #[test]
+    fn types_whose_numbers_have_one_place_at_hand_do_not_take_each_others_shape() {
+        let mut shapes = Shapes::default();
+        let bytes = |count: usize| {
+            move |_| Some(CompositeType::Struct(StructType::new((0..count).map(|_| field(ValType::I64.into())))))
+        };
+        let same_place = 5 + AT_HAND as u32;
+        for _ in 0..2 {
+            assert_eq!(shapes.find(5, bytes(1)), Some(Shape::Small { words: 2, references: 0 }));
+            assert_eq!(shapes.find(same_place, bytes(2)), Some(Shape::Small { words: 3, references: 0 }));
+        }
     }
 
     #[test]

@@ -16,12 +16,29 @@ use std::ops::Range;
 /// instance that makes few objects writes few pages.
 const LEAST: u64 = 512 << 10;
 
+/// With few objects that are needed, so many times as many bytes are new ones between two
+/// collections, as long as these are not more than [`ROOMY`].
+const ROOMY_TIMES: u64 = 8;
+
+/// Up to this many bytes of new objects, time is worth more than memory.
+const ROOMY: u64 = 16 << 20;
+
+/// The same, with more objects.
+const TIMES: u64 = 2;
+
 /// The most bytes of a buffer for collections that a heap keeps.
 const KEPT: u64 = 4 << 20;
 
 /// What the place of an object is filled with after it moved, if the engine collects to find
 /// faults.
 const POISON: u8 = 0xa5;
+
+/// Returns how many bytes of new objects there may be before the next collection, by how many bytes
+/// are needed, and how many the last collection had to look at besides. Those are paid for by a
+/// quarter as many.
+fn pace(needed: u64, scanned: u64) -> u64 {
+    LEAST.max(TIMES * needed).max((ROOMY_TIMES * needed).min(ROOMY)).max(scanned / 4)
+}
 
 /// The heap of a store.
 #[derive(Debug)]
@@ -43,6 +60,8 @@ pub(crate) struct Heap {
     /// Where objects ended after the last collection, and at most until now.
     live_end: u64,
     highest: u64,
+    /// How many bytes collections have moved in the last while.
+    needed: u64,
     /// How far objects may reach before the next collection.
     pub(crate) collect_at: u64,
     /// If the engine collects to find faults: after how many allocations, and how many of them are
@@ -116,6 +135,7 @@ impl Heap {
             start: FIRST,
             live_end: FIRST,
             highest: FIRST,
+            needed: 0,
             collect_at: FIRST,
             zeal: zeal.map(|every| (every, every.get())),
             shapes: Shapes::default(),
@@ -129,6 +149,7 @@ impl Heap {
     pub(crate) fn restart(&mut self) {
         self.image_end = self.next();
         (self.start, self.live_end, self.highest) = (self.image_end, self.image_end, self.image_end);
+        self.needed = 0;
         self.set_pace(0);
     }
 
@@ -190,11 +211,18 @@ impl Heap {
         self.next()..self.highest.max(self.next())
     }
 
+    /// Forgets what was needed before the last collection.
+    pub(crate) fn forget_needed(&mut self) {
+        self.needed = 0;
+    }
+
     /// Decides when to collect the next time. `scanned` is how many bytes the last collection had
-    /// to look at besides the objects that it moved. It is paid for by at least a quarter as many
-    /// bytes of new objects, and each byte that it moved by two.
+    /// to look at besides the objects that it moved.
     pub(crate) fn set_pace(&mut self, scanned: u64) {
-        self.collect_at = self.next() + LEAST.max(2 * self.live()).max(scanned / 4);
+        // What was needed a short while ago is often needed again.
+        let before = (self.needed - self.needed / 4).min(ROOMY / ROOMY_TIMES);
+        self.needed = self.live().max(before);
+        self.collect_at = self.next() + pace(self.needed, scanned);
     }
 
     /// Notes that the objects at `from` were moved to what is now `start..end`.
@@ -240,5 +268,20 @@ impl Heap {
         if buffer.capacity() as u64 * ALIGN <= KEPT {
             self.buffer = buffer;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_is_needed_the_later_is_the_next_collection() {
+        const MIB: u64 = 1 << 20;
+        let needed = [0, MIB / 16, MIB, 2 * MIB, 4 * MIB, 8 * MIB, 100 * MIB];
+        let new = [MIB / 2, MIB / 2, 8 * MIB, 16 * MIB, 16 * MIB, 16 * MIB, 200 * MIB];
+        assert_eq!(needed.map(|needed| pace(needed, 0)), new);
+        // What was only looked at is paid for as well.
+        assert_eq!([pace(0, 100 * MIB), pace(100 * MIB, 100 * MIB)], [25 * MIB, 200 * MIB]);
     }
 }

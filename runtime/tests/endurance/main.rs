@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod calls;
+mod heaps;
 mod leaks;
 mod mixed;
 mod soak;

@@ -21,7 +21,7 @@ impl Process {
         Self { descriptors: common::descriptors(), mappings: common::mappings(), resident: pages * PAGE }
     }
 
-    fn assert_no_more_than(self, before: Self, what: &str) {
+    pub(crate) fn assert_no_more_than(self, before: Self, what: &str) {
         let grown = self.resident.saturating_sub(before.resident);
         // A tracked slot has up to 25 mappings more at times.
         let flat = self.descriptors <= before.descriptors && self.mappings <= before.mappings + 32 && grown <= 2 << 20;
