@@ -38,6 +38,38 @@ const FOREVER: &str = r#"(module $forever
   (func (export "fills") (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (br 0)))
   (func (export "answer") (result i32) (i32.const 42)))"#;
 
+/// The same with objects, some of which stay: collections do not keep code from being stopped.
+const FOREVER_WITH_OBJECTS: &str = r#"(module
+  (type $node (struct (field (ref null $node)) (field i64)))
+  (type $bytes (array (mut i8)))
+  (type $all (array (mut (ref null $node))))
+  (tag $tag)
+  (global $list (mut (ref null $node)) (ref.null $node))
+  (func (export "makes nodes") (loop (drop (struct.new_default $node)) (br 0)))
+  (func (export "makes nodes beside a list") (local $n i32)
+    (loop
+      (global.set $list (struct.new $node (global.get $list) (i64.const 1)))
+      (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000))))
+    (loop (drop (struct.new $node (global.get $list) (i64.const 2))) (br 0)))
+  (func (export "makes large arrays") (loop (drop (array.new_default $bytes (i32.const 10000))) (br 0)))
+  (func (export "fills arrays") (local $bytes (ref null $bytes))
+    (local.set $bytes (array.new_default $bytes (i32.const 10000)))
+    (loop
+      (array.fill $bytes (local.get $bytes) (i32.const 0) (i32.const 1) (i32.const 10000))
+      (br 0)))
+  (func (export "copies arrays") (local $all (ref null $all))
+    (local.set $all (array.new $all (struct.new_default $node) (i32.const 1000)))
+    (loop
+      (array.copy $all $all (local.get $all) (i32.const 1) (local.get $all) (i32.const 0) (i32.const 999))
+      (br 0)))
+  (func (export "throws and catches")
+    (loop $again (drop (block $caught (result exnref) (try_table (catch_all_ref $caught) (throw $tag)) (unreachable)))
+      (br $again)))
+  (func (export "casts") (local $any anyref)
+    (local.set $any (struct.new_default $node))
+    (loop (drop (ref.cast (ref $node) (local.get $any))) (br 0)))
+  (func (export "answer") (result i32) (i32.const 42)))"#;
+
 /// The same by recursion, which the end of the stack would stop as well.
 const RECURSION: &str = r#"(module
   (type $none (func))
@@ -61,14 +93,14 @@ fn endless(text: &str) -> Vec<&str> {
 
 #[test]
 fn a_guest_that_never_ends_is_stopped_by_fuel() {
-    let names = endless(FOREVER);
-    assert_eq!(names.len(), 14);
-    for level in [OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize] {
+    assert_eq!([FOREVER, FOREVER_WITH_OBJECTS].map(|text| endless(text).len()), [14, 7]);
+    let levels = [OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize];
+    for (level, text) in levels.into_iter().flat_map(|level| [(level, FOREVER), (level, FOREVER_WITH_OBJECTS)]) {
         let engine = fuelled(level);
-        let module = Module::new(&engine, FOREVER).unwrap();
+        let module = Module::new(&engine, text).unwrap();
         let mut store = Store::new(&engine, ());
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
-        for name in &names {
+        for name in endless(text) {
             println!("{level:?}: {name}");
             store.set_fuel(100_000).unwrap();
             expect_trap(call(&mut store, instance, name, &[]), Trap::OutOfFuel);
@@ -95,7 +127,6 @@ fn recursion_is_stopped_by_whatever_ends_first_fuel_or_stack() {
 #[test]
 fn a_guest_that_never_ends_is_stopped_at_its_epoch_deadline_by_another_thread() {
     let engine = with_epochs();
-    let (mut store, instance) = instance(&engine, FOREVER);
     let over = Arc::new(AtomicBool::new(false));
     let clock = std::thread::spawn({
         let (engine, over) = (engine.clone(), over.clone());
@@ -106,12 +137,15 @@ fn a_guest_that_never_ends_is_stopped_at_its_epoch_deadline_by_another_thread() 
             }
         }
     });
-    for name in endless(FOREVER) {
-        println!("{name}");
-        store.set_epoch_deadline(3);
-        expect_trap(call(&mut store, instance, name, &[]), Trap::Interrupt);
-        store.set_epoch_deadline(u64::MAX);
-        assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
+    for text in [FOREVER, FOREVER_WITH_OBJECTS] {
+        let (mut store, instance) = instance(&engine, text);
+        for name in endless(text) {
+            println!("{name}");
+            store.set_epoch_deadline(3);
+            expect_trap(call(&mut store, instance, name, &[]), Trap::Interrupt);
+            store.set_epoch_deadline(u64::MAX);
+            assert_eq!(call_i32(&mut store, instance, "answer", &[]).unwrap(), 42);
+        }
     }
     over.store(true, SeqCst);
     clock.join().unwrap();
