@@ -93,6 +93,11 @@ fn make(source: &mut ModuleSource) -> Result<File> {
         "{} is a component, and minirt runs modules: build it for wasm32-wasip1",
         source.name
     );
+    ensure!(
+        header.starts_with(b"\0asm"),
+        "{} cannot be run: it does not begin as a WebAssembly module, and compiled code is not taken from images",
+        source.name
+    );
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut output = File::from(rustix::fs::memfd_create("minirt-artifact", flags)?);
     prepare::run(source.file.try_clone()?, source.snapshot.as_ref(), output.try_clone()?)

@@ -4,7 +4,9 @@
 //! in a process that was forked before the shim had any, and lives only as long as it takes.
 
 use crate::artifact::is_damage;
-use crate::guest::{Guest, Workload, is_bind, memory_limit};
+use crate::check::{self, explain};
+use crate::guest::{Guest, Workload};
+use crate::idle::remove_socket;
 use anyhow::{Context, Result, anyhow, bail};
 use containerd_shimkit::sandbox::InstanceConfig;
 use containerd_shimkit::set_logger_kv;
@@ -16,9 +18,8 @@ use libcontainer::syscall::syscall::SyscallType;
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,8 +106,34 @@ impl Place {
         done.context("the container cannot be reached")?.map_err(anyhow::Error::msg)
     }
 
+    /// Removes what is left of a container with the same name, if it has no process any more: of one
+    /// whose shim and containerd were both killed before they could do it.
+    fn remove_if_ended(&self) -> Result<()> {
+        match Container::load(self.folder()) {
+            Ok(mut container) if container.can_delete() => container.delete(true)?,
+            Ok(_) => {}
+            Err(_) => self.remove_unfinished()?,
+        }
+        Ok(())
+    }
+
+    /// Removes the folder of a container that never came to be. Without its state, it has no process.
+    fn remove_unfinished(&self) -> Result<()> {
+        match std::fs::remove_dir_all(self.folder()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.join(&self.id)
+    }
+
     fn answer(&self, request: &Request) -> Result<()> {
-        let mut container = Container::load(self.root.join(&self.id))?;
+        let mut container = match Container::load(self.folder()) {
+            Err(_) if matches!(request, Request::Delete) => return self.remove_unfinished(),
+            loaded => loaded?,
+        };
         match *request {
             Request::Start => container.start()?,
             Request::Kill(signal) => {
@@ -129,7 +156,8 @@ impl Place {
             },
         };
         let spec = Spec::load(config.bundle.join(SPEC))?;
-        check_mounts(&spec, &config.bundle)?;
+        check::mounts(&spec, &config.bundle)?;
+        self.remove_if_ended().context("what is left of another container with this name cannot be removed")?;
         let mut tries = 1..TRIES;
         loop {
             match self.build_container(config, &spec, &workload) {
@@ -171,36 +199,17 @@ fn is_overtaken(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("received unexpected message: InitReady, expected: IntermediateReady")
 }
 
-/// Ends and removes a container whose shim is gone, if that is what containerd asks this process for
-/// (`delete`). The rest of the answer is the same for all shims.
-pub(crate) fn remove_what_a_shim_left() {
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
-    let Ok(flags) = containerd_shim::parse(&words) else { return };
-    if flags.action != "delete" || flags.id.is_empty() || flags.namespace.is_empty() {
-        return;
-    }
-    // The bundle is the working directory unless it is named.
-    let config =
-        InstanceConfig { bundle: flags.bundle.into(), namespace: flags.namespace, ..InstanceConfig::default() };
+/// Ends and removes a container whose shim is gone, and the shim's socket. The bundle is the working
+/// directory unless it is named.
+pub(crate) fn remove_what_a_shim_left(id: &str, namespace: &str, bundle: &Path) {
+    let config = InstanceConfig { bundle: bundle.into(), namespace: namespace.to_owned(), ..InstanceConfig::default() };
     // Where a shim has ended as it should, there is no such container.
-    if let Ok(place) = Place::new(&flags.id, &config)
+    if let Ok(place) = Place::new(id, &config)
         && let Err(error) = place.answer(&Request::Delete)
-        && place.root.join(&place.id).exists()
     {
         eprintln!("the container {} is not removed: {error:#}", place.id);
     }
-    remove_socket(&config.bundle);
-}
-
-/// Removes the socket that a shim listened on, if nobody does any more. The shim may have had other
-/// containers.
-fn remove_socket(bundle: &Path) {
-    let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
-    if let Some(socket) = address.trim().strip_prefix("unix://")
-        && UnixStream::connect(socket).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-    {
-        let _ = fs::remove_file(socket);
-    }
+    remove_socket(bundle);
 }
 
 /// What to do with a container.
@@ -209,37 +218,6 @@ enum Request {
     Start,
     Kill(i32),
     Delete,
-}
-
-/// Returns the mounts of a container that bind a file of the node, and the file of each.
-fn binds<'s>(spec: &'s Spec, bundle: &Path) -> impl Iterator<Item = (&'s Path, PathBuf)> {
-    let mounts = spec.mounts().iter().flatten().filter(|mount| is_bind(mount));
-    mounts.filter_map(move |mount| Some((mount.destination().as_path(), bundle.join(mount.source().as_ref()?))))
-}
-
-/// Finds mounts of files that are not there. libcontainer's process would only say that one is.
-fn check_mounts(spec: &Spec, bundle: &Path) -> Result<()> {
-    for (place, source) in binds(spec, bundle) {
-        let there = source.metadata();
-        there.with_context(|| format!("{} cannot be mounted at {}", source.display(), place.display()))?;
-    }
-    Ok(())
-}
-
-/// Returns why there is no container, and what may be the reason where libcontainer does not say.
-fn explain(spec: &Spec, error: &anyhow::Error) -> String {
-    let said = format!("{error:#}");
-    // Its process sends the outermost words of an error, and none if it was ended.
-    if said.contains("failed to prepare rootfs") {
-        let places: Vec<String> = binds(spec, Path::new("/")).map(|(place, _)| place.display().to_string()).collect();
-        return format!("{said}: perhaps for a mount, of those at {}", places.join(", "));
-    }
-    match memory_limit(spec) {
-        Some(limit) if said.contains("BrokenChannel") => {
-            format!("{said}: perhaps for lack of memory, of which its cgroup allows {limit} bytes")
-        }
-        _ => said,
-    }
 }
 
 /// Whether a container's cgroup is named as systemd names them, `SLICE:PREFIX:NAME`. Where kubelet

@@ -120,7 +120,9 @@ impl Guest {
 impl Executor for Workload {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         match self {
-            Self::Host => DefaultExecutor {}.exec(spec),
+            Self::Host => DefaultExecutor {}.exec(spec).inspect_err(|error| {
+                eprintln!("minirt: the program cannot be started: {error}");
+            }),
             Self::Guest(guest) => std::process::exit(guest.run(spec)),
         }
     }

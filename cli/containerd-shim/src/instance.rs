@@ -1,8 +1,10 @@
 //! What containerd asks of a container, from its creation to its end.
 
 use crate::artifact::{self, ArtifactFile};
+use crate::check;
 use crate::container::{Built, Place, Plan, SPEC, open_output};
 use crate::exit::{self, MemoryKills, Watch};
+use crate::idle::Present;
 use crate::node::Node;
 use crate::program::{self, Program};
 use anyhow::{Context, Result, bail};
@@ -13,6 +15,7 @@ use oci_spec::runtime::Spec;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes of a message about a container that cannot be created.
 const LINE_MOST: usize = 2048;
@@ -24,6 +27,8 @@ pub(crate) struct Container {
     spec: Spec,
     config: InstanceConfig,
     end: WaitableCell<(u32, DateTime<Utc>)>,
+    /// Until it is deleted.
+    present: Mutex<Option<Present>>,
 }
 
 impl Instance for Container {
@@ -63,6 +68,7 @@ impl Instance for Container {
         self.place.delete()?;
         // Someone may wait for a container that was never started.
         let _ = self.end.set((exit::UNKNOWN, Utc::now()));
+        drop(self.present.lock().unwrap_or_else(PoisonError::into_inner).take());
         Ok(())
     }
 
@@ -94,7 +100,9 @@ fn tell(log: Option<File>, line: &str) {
 }
 
 async fn create(id: &str, config: &InstanceConfig) -> Result<Container> {
+    let present = Mutex::new(Some(Present::new(&config.bundle)));
     let mut spec = Spec::load(config.bundle.join(SPEC))?;
+    check::specification(&spec)?;
     spec.canonicalize_rootfs(&config.bundle)?;
     let rootfs: PathBuf = spec.root().as_ref().context("the specification names no root")?.path().clone();
     let place = Place::new(id, config)?;
@@ -116,7 +124,7 @@ async fn create(id: &str, config: &InstanceConfig) -> Result<Container> {
             started(built).with_context(|| format!("{name} cannot be run"))?
         }
     };
-    Ok(Container { place, pid, spec, config: config.clone(), end: WaitableCell::new() })
+    Ok(Container { place, pid, spec, config: config.clone(), end: WaitableCell::new(), present })
 }
 
 fn started(built: Built) -> Result<i32> {

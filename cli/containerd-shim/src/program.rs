@@ -4,7 +4,7 @@
 use crate::annotations::Snapshot;
 use crate::node::Node;
 use crate::settings;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use oci_spec::image::{Arch, Descriptor, ImageIndex, ImageManifest};
 use oci_spec::runtime::Spec;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
@@ -105,6 +105,7 @@ pub(crate) async fn find(node: &Node, id: &str, spec: &Spec, rootfs: &Path) -> R
             }
         }
         [] => {
+            ensure!(!path.is_empty(), "neither the container nor its image names a program");
             let Some(mut file) = module_file(spec, rootfs, path)? else { return Ok(Program::Host) };
             ModuleSource {
                 name: path.to_owned(),

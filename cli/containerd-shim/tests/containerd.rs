@@ -8,12 +8,12 @@ mod guests;
 mod hostile;
 mod look;
 mod node;
+mod odd;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
-use look::{cpu_ticks, deleted, is_alive, leftovers, parent, shims, stopped, task};
+use look::{cpu_ticks, deleted, is_alive, leftovers, parent, same_as, shims, stopped, task};
 use node::{Node, wait_for};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -54,20 +54,28 @@ fn main() -> ExitCode {
     let node: Arc<Mutex<Option<Node>>> = Arc::default();
     // The last of all looks for what the others left.
     let (last, others) = CASES.split_last().expect("there are some");
-    let cases = others.iter().chain(&hostile::CASES).chain([last]);
+    let cases = others.iter().chain(&hostile::CASES).chain(&odd::CASES).chain([last]);
+    let times: Arc<Mutex<Vec<(Duration, &str)>>> = Arc::default();
     let trials = cases.map(|&(name, case)| {
-        let node = Arc::clone(&node);
+        let (node, times) = (Arc::clone(&node), Arc::clone(&times));
         Trial::test(name, move || {
+            let begin = Instant::now();
             let mut node = node.lock().unwrap_or_else(PoisonError::into_inner);
             let node = match &mut *node {
                 Some(node) => node,
                 none => none.insert(Node::start().map_err(failed)?),
             };
-            case(node).map_err(failed)
+            let done = case(node).map_err(failed);
+            times.lock().unwrap_or_else(PoisonError::into_inner).push((begin.elapsed(), name));
+            done
         })
     });
     let done = libtest_mimic::run(&arguments, trials.collect());
     drop(node.lock().unwrap_or_else(PoisonError::into_inner).take());
+    println!("Seconds of each:");
+    for (time, name) in times.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        println!("{:7.1}  {name}", time.as_secs_f64());
+    }
     done.exit_code()
 }
 
@@ -331,12 +339,7 @@ fn shim_killed(node: &mut Node) -> Result<()> {
     )?;
     wait_for("the guest to be ended", || !is_alive(&guest))?;
     node.remove("orphan");
-    let mut after = BTreeSet::new();
-    let same = wait_for("everything to be gone", || {
-        after = leftovers(node).unwrap_or_default();
-        after == before
-    });
-    same.with_context(|| format!("left: {:?}", after.difference(&before).collect::<Vec<_>>()))
+    same_as(node, &before)
 }
 
 fn install(node: &mut Node) -> Result<()> {
@@ -426,12 +429,7 @@ fn pod(_: &mut Node) -> Result<()> {
     check!(log("greedy")?.contains(" stderr F minirt: the guest was killed: it used up the memory"), log("greedy"));
     check!(shims(&node)?.len() == 1, shims(&node)?);
     kubelet.remove_pod(&pod)?;
-    let mut after = BTreeSet::new();
-    let same = wait_for("everything to be gone", || {
-        after = leftovers(&node).unwrap_or_default();
-        after == before
-    });
-    same.with_context(|| format!("left: {:?}", after.difference(&before).collect::<Vec<_>>()))
+    same_as(&node, &before)
 }
 
 fn nothing_left(node: &mut Node) -> Result<()> {
@@ -463,12 +461,12 @@ fn nothing_left(node: &mut Node) -> Result<()> {
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
     })?;
     println!("{CONTAINERS} containers, {AT_ONCE} at a time, in {:.1} s", begin.elapsed().as_secs_f64());
-    let mut after = BTreeSet::new();
-    let same = wait_for("everything to be gone", || {
-        after = leftovers(node).unwrap_or_default();
-        after == before
-    });
-    same.with_context(|| format!("left: {:?}", after.difference(&before).collect::<Vec<_>>()))?;
+    let begin = Instant::now();
+    same_as(node, &before)?;
+    let time = begin.elapsed();
+    println!("everything was gone {:.1} s later", time.as_secs_f64());
+    // No shim outlives its last container by more than ten seconds.
+    check!(time < Duration::from_secs(30), time);
     // Connections of clients take a moment.
     std::thread::sleep(Duration::from_secs(1));
     let now = look::descriptors(&own)?;

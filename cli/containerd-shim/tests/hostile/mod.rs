@@ -2,20 +2,22 @@
 //! and whoever reads the message knows what to change.
 
 use crate::guests;
-use crate::look::{deleted, descriptors, leftovers, preparing, shims, stopped, task};
+use crate::look::{deleted, descriptors, leftovers, preparing, same_as, shims, stopped, task};
 use crate::node::image::Parts;
 use crate::node::{self, Node, tasks, wait_for};
 use crate::{Case, check};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub(crate) const CASES: [(&str, Case); 17] = [
+pub(crate) const CASES: [(&str, Case); 18] = [
     ("layers_that_are_no_modules_are_refused", layers),
     ("an_image_may_say_much_that_is_not_for_minirt", talkative),
     ("what_an_image_says_stays_on_one_line", one_line),
@@ -33,6 +35,7 @@ pub(crate) const CASES: [(&str, Case); 17] = [
     ("without_room_for_artifacts_guests_run_all_the_same", no_room),
     ("whoever_waits_for_a_container_that_is_never_started_is_told", never_started),
     ("a_shim_keeps_nothing_of_containers_that_are_gone", shim_keeps_nothing),
+    ("a_shim_ends_although_somebody_connects_to_it", knocked_at),
 ];
 
 const WASM: &str = "application/wasm";
@@ -349,6 +352,42 @@ fn shim_keeps_nothing(node: &mut Node) -> Result<()> {
         check!(after.0 <= before.0 + 2 && after.1 <= before.1, (before, after));
         Ok(())
     })
+}
+
+fn knocked_at(node: &mut Node) -> Result<()> {
+    node.import_text("hello", guests::HELLO, &[])?;
+    let before = leftovers(node)?;
+    let sockets = || -> BTreeSet<PathBuf> {
+        let entries = fs::read_dir("/run/containerd/s").into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let (others, done) = (sockets(), AtomicBool::new(false));
+    let knock = || {
+        // Where nobody accepts any more, connections wait, 4096 at most.
+        let mut knocks = BTreeMap::<PathBuf, usize>::new();
+        while !done.load(Ordering::Relaxed) {
+            for socket in sockets().difference(&others) {
+                let times = knocks.entry(socket.clone()).or_default();
+                *times += 1;
+                if *times < 4000 {
+                    drop(UnixStream::connect(socket));
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(knock);
+        let ran = (0..20).try_for_each(|number| -> Result<()> {
+            let ended = node.run(&[], "hello", &format!("knocked-{number}"), &[])?;
+            check!(ended.code == 0, ended);
+            Ok(())
+        });
+        done.store(true, Ordering::Relaxed);
+        ran
+    });
+    ran?;
+    same_as(node, &before)
 }
 
 /// Runs a test while a guest keeps a shim busy, which other containers get that are annotated so.

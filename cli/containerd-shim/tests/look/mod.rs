@@ -74,6 +74,16 @@ pub(crate) fn leftovers(node: &Node) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
+/// Waits until a node is as it was before.
+pub(crate) fn same_as(node: &Node, before: &BTreeSet<String>) -> Result<()> {
+    let mut after = BTreeSet::new();
+    let same = wait_for("everything to be gone", || {
+        after = leftovers(node).unwrap_or_default();
+        after == *before
+    });
+    same.with_context(|| format!("left: {:?}", after.difference(before).collect::<Vec<_>>()))
+}
+
 /// Adds the folders below one, down to this depth.
 fn below(folder: &Path, depth: usize, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

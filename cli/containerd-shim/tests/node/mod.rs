@@ -18,7 +18,9 @@ pub(crate) const NAMESPACE: &str = "minirt-test";
 pub(crate) const RUNTIME: &str = "io.containerd.minirt.v1";
 
 /// How long anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How many seconds one `ctr` may take, which does not end by itself.
+const CTR_SECONDS: &str = "300";
 
 pub(crate) struct Node {
     dir: TempDir,
@@ -125,7 +127,8 @@ impl Node {
     }
 
     pub(crate) fn ctr<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Command {
-        let mut command = Command::new("ctr");
+        let mut command = Command::new("timeout");
+        command.args(["--foreground", "--kill-after=10", CTR_SECONDS, "ctr"]);
         command.arg("-a").arg(self.address()).args(["-n", self.namespace]).args(words).stdin(Stdio::null());
         command
     }

@@ -5,7 +5,9 @@ use anyhow::Result;
 use containerd_client::services::v1::snapshots::MountsRequest;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
 use containerd_client::services::v1::tasks_client::TasksClient;
-use containerd_client::services::v1::{CreateTaskRequest, DeleteTaskRequest, KillRequest, WaitRequest};
+use containerd_client::services::v1::{
+    CreateTaskRequest, DeleteTaskRequest, KillRequest, StartRequest, UpdateTaskRequest, WaitRequest,
+};
 use containerd_client::tonic::Request;
 use containerd_client::tonic::transport::Channel;
 use std::path::Path;
@@ -13,11 +15,34 @@ use std::sync::mpsc::{self, Receiver};
 
 /// Creates the task of a container, which has a snapshot of the same name.
 pub(crate) fn create(node: &Node, id: &str) -> Result<()> {
+    create_on(node, id, false)
+}
+
+/// Creates the task of a container, with a terminal or without.
+pub(crate) fn create_on(node: &Node, id: &str, terminal: bool) -> Result<()> {
     with(&node.address(), async |channel| {
         let mounts = MountsRequest { snapshotter: "overlayfs".to_owned(), key: id.to_owned() };
         let rootfs = SnapshotsClient::new(channel.clone()).mounts(request(mounts)?).await?.into_inner().mounts;
-        let create = CreateTaskRequest { container_id: id.to_owned(), rootfs, ..Default::default() };
+        let create = CreateTaskRequest { container_id: id.to_owned(), rootfs, terminal, ..Default::default() };
         TasksClient::new(channel).create(request(create)?).await?;
+        Ok(())
+    })
+}
+
+/// Starts a task.
+pub(crate) fn start(node: &Node, id: &str) -> Result<()> {
+    with(&node.address(), async |channel| {
+        let start = StartRequest { container_id: id.to_owned(), ..Default::default() };
+        TasksClient::new(channel).start(request(start)?).await?;
+        Ok(())
+    })
+}
+
+/// Changes the limits of a task: to none at all.
+pub(crate) fn update(node: &Node, id: &str) -> Result<()> {
+    with(&node.address(), async |channel| {
+        let update = UpdateTaskRequest { container_id: id.to_owned(), ..Default::default() };
+        TasksClient::new(channel).update(request(update)?).await?;
         Ok(())
     })
 }
