@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) type Case = fn(&mut Node) -> Result<()>;
 
-const CASES: [(&str, Case); 22] = [
+const CASES: [(&str, Case); 23] = [
     ("a_guest_says_hello", hello),
     ("a_guest_has_its_arguments_and_its_environment", arguments_and_environment),
     ("input_comes_and_ends", input),
@@ -40,6 +40,7 @@ const CASES: [(&str, Case); 22] = [
     ("a_snapshot_is_made_once_and_containers_start_from_it", snapshot),
     ("a_snapshot_with_randomness_is_refused", refused_snapshot),
     ("memory_ends_at_the_limit_of_the_cgroup", out_of_memory),
+    ("limits_of_processors_are_the_cgroups", processors),
     ("guests_live_on_when_containerd_is_restarted", restarted),
     ("a_guest_does_not_outlive_its_shim", shim_killed),
     ("installing_on_a_node_twice_changes_nothing", install),
@@ -299,6 +300,21 @@ fn out_of_memory(node: &mut Node) -> Result<()> {
     node.import_text("modest", guests::MODEST, &[])?;
     let ended = node.run(&["--memory-limit", LIMIT], "modest", "modest", &[])?;
     check!(ended.code == 5, ended);
+    Ok(())
+}
+
+fn processors(node: &mut Node) -> Result<()> {
+    node.import_text("busy", guests::BUSY, &[])?;
+    node.ctr_output(["run", "--detach", "--null-io", "--runtime", node::RUNTIME, "--cpus", "0.2", "busy", "slow"])?;
+    let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", task(node, "slow")?))?;
+    // In the first version of cgroups, and in the second.
+    let files = cgroups.lines().flat_map(|line| {
+        let path = line.rsplit(':').next().unwrap_or_default();
+        [format!("/sys/fs/cgroup/cpu{path}/cpu.cfs_quota_us"), format!("/sys/fs/cgroup{path}/cpu.max")]
+    });
+    let limits: Vec<String> = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
+    check!(limits.iter().any(|limit| limit.starts_with("20000")), (limits, cgroups));
+    node.remove("slow");
     Ok(())
 }
 

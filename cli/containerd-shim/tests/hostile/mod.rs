@@ -46,7 +46,8 @@ fn layers(node: &mut Node) -> Result<()> {
     let component = wat::parse_str("(component)")?;
     let half = &module[..module.len() / 2];
     let elf = b"\x7fELF and no module".as_slice();
-    let cases: [(&str, &[(&str, &[u8])], &str); 7] = [
+    type Layers<'l> = &'l [(&'l str, &'l [u8])];
+    let cases: [(&str, Layers<'_>, &str); 7] = [
         ("empty-layer", &[(WASM, b"")], "cannot be run: "),
         ("elf-layer", &[(WASM, elf)], "cannot be run: "),
         ("half-layer", &[(WASM, half)], "cannot be run: "),

@@ -26,7 +26,8 @@ fn specifications(node: &mut Node) -> Result<()> {
     let parts = Parts { configuration: b"{}", layers: &[], annotations: json!({}) };
     node.import_parts("nothing", &parts)?;
     let before = leftovers(node)?;
-    let cases: [(&str, &str, fn(&mut Value), &str); 11] = [
+    type Change = fn(&mut Value);
+    let cases: [(&str, &str, Change, &str); 11] = [
         ("nothing", "no-args", |spec| spec["process"]["args"] = json!([]), "names a program"),
         ("nothing", "no-word", |spec| spec["process"]["args"] = json!([""]), "names a program"),
         ("hello-layer", "nul", |spec| spec["process"]["args"] = json!(["/a", "b\0c"]), "NUL character in \"b\\0c\""),
@@ -50,7 +51,7 @@ fn specifications(node: &mut Node) -> Result<()> {
     }
     same_as(node, &before)?;
     // What is odd and allowed.
-    let large: fn(&mut Value) = |spec| spec["process"]["env"] = json!([format!("A={}", "x".repeat(3 << 20)), "B"]);
+    let large: Change = |spec| spec["process"]["env"] = json!([format!("A={}", "x".repeat(3 << 20)), "B"]);
     check!(node.run_changed("hello-layer", "large", large)?.code == 0, "a large environment");
     for name in ["with space", "../up", "/up", &"x".repeat(100)] {
         let ended = node.run(&[], "hello", name, &[])?;
