@@ -232,7 +232,9 @@ impl Pool {
             (None, None) => bail!("all {limit} instance slots are in use; drop stores that are no longer needed"),
             (None, Some(error)) => {
                 Err(error).with_context(|| {
-                    let bits = address_bits();
+                    // The slots that there are do fit.
+                    let held = (self.total.load(SeqCst) as u64 * SLOT_SIZE).next_power_of_two().ilog2();
+                    let bits = address_bits().max(held);
                     let most = (1_u64 << bits) / SLOT_SIZE;
                     format!(
                         "could not reserve address space for an instance slot: each takes 7 GiB of it, of which little is \

@@ -103,6 +103,8 @@ fn as_many_instances_live_as_39_bits_have_room_for() {
             }
         };
         assert!(error.contains("7 GiB") && error.contains("bits of addresses"), "{error}");
+        let most = error.split_once("at most ").unwrap().1.split(' ').next().unwrap();
+        assert!(most.parse::<usize>().unwrap() >= live.len(), "there are {} instances: {error}", live.len());
     });
 }
 
