@@ -191,6 +191,24 @@ impl Types {
         (0..self.all.len() as u32).filter(matching).collect()
     }
 
+    /// Returns the fields and elements that are wanted, of objects that can be made: a type, and the field of a structure.
+    pub(super) fn parts(&self, is_wanted: impl Fn(ValType) -> bool) -> Vec<(u32, Option<u32>)> {
+        let mut parts = Vec::new();
+        for index in self.objects(HeapType::ANY) {
+            if let Some(element) = self.element(index)
+                && is_wanted(element.element_type.unpack())
+            {
+                parts.push((index, None));
+            }
+            for (number, field) in (0..).zip(self.fields(index).into_iter().flatten()) {
+                if is_wanted(field.element_type.unpack()) {
+                    parts.push((index, Some(number)));
+                }
+            }
+        }
+        parts
+    }
+
     /// Picks a heap type that an object can be stored as.
     pub(super) fn pick(&self, rng: &mut Rng) -> HeapType {
         let objects = self.objects(HeapType::ANY);

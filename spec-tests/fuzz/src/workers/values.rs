@@ -122,6 +122,9 @@ impl<'a> Code<'a> {
 
     fn reference(&mut self, ty: RefType, depth: u32) {
         let heap = ty.heap_type;
+        if depth > 0 && !self.constant && self.rng.one_in(3) && self.from_inside(ty, depth) {
+            return;
+        }
         if ty.nullable && (depth == 0 || self.rng.one_in(8) || !self.around.types.can_make(reference(false, heap))) {
             if depth > 0 && !self.constant && self.rng.one_in(2) && self.read(heap) {
                 return;
@@ -132,6 +135,42 @@ impl<'a> Code<'a> {
             return self.existing(heap, depth);
         }
         self.make(heap, depth);
+    }
+
+    /// Leaves what an object holds, or an array, so that it is at hand while what comes behind it is made. Returns whether
+    /// some type holds such a thing.
+    fn from_inside(&mut self, ty: RefType, depth: u32) -> bool {
+        let types = &self.around.types;
+        let parts = types.parts(|part| match part {
+            ValType::Ref(part) => (ty.nullable || !part.nullable) && types.matches(part.heap_type, ty.heap_type),
+            _ => false,
+        });
+        if parts.is_empty() {
+            return false;
+        }
+        match self.rng.pick(&parts) {
+            (struct_type_index, Some(field_index)) => {
+                self.existing(HeapType::Concrete(struct_type_index), depth - 1);
+                self.emit(Instruction::StructGet { struct_type_index, field_index });
+            }
+            (array, None) => {
+                let local = self.local(reference(true, HeapType::Concrete(array)));
+                self.existing(HeapType::Concrete(array), depth - 1);
+                self.emit(Instruction::LocalTee(local));
+                self.emit(Instruction::ArrayLen);
+                self.emit(Instruction::If(BlockType::Result(ValType::Ref(ty))));
+                self.emit(Instruction::LocalGet(local));
+                self.value(ValType::I32, 0);
+                self.emit(Instruction::LocalGet(local));
+                self.emit(Instruction::ArrayLen);
+                self.emit(Instruction::I32RemU);
+                self.emit(Instruction::ArrayGet(array));
+                self.emit(Instruction::Else);
+                self.value(ValType::Ref(ty), 0);
+                self.emit(Instruction::End);
+            }
+        }
+        true
     }
 
     /// Leaves null, or a function, of which there always is one.
