@@ -122,7 +122,7 @@ impl<'a> Code<'a> {
 
     fn reference(&mut self, ty: RefType, depth: u32) {
         let heap = ty.heap_type;
-        if depth > 0 && !self.constant && self.rng.one_in(3) && self.from_inside(ty, depth) {
+        if depth > 0 && !self.constant && self.rng.one_in(3) && self.held(ty, depth) {
             return;
         }
         if ty.nullable && (depth == 0 || self.rng.one_in(8) || !self.around.types.can_make(reference(false, heap))) {
@@ -139,7 +139,7 @@ impl<'a> Code<'a> {
 
     /// Leaves what an object holds, or an array, so that it is at hand while what comes behind it is made. Returns whether
     /// some type holds such a thing.
-    fn from_inside(&mut self, ty: RefType, depth: u32) -> bool {
+    fn held(&mut self, ty: RefType, depth: u32) -> bool {
         let types = &self.around.types;
         let parts = types.parts(|part| match part {
             ValType::Ref(part) => (ty.nullable || !part.nullable) && types.matches(part.heap_type, ty.heap_type),
