@@ -167,10 +167,19 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
             let (number, len) = (header as u32 & !ARRAY_FLAG, (header >> u32::BITS) as u32);
             let shape = self.shapes.find(number, &self.describe).expect("it was found when the object was copied");
             let object = self.scanned;
-            if let Shape::Small { words, references } = shape {
-                self.scan_small(object, references);
-                self.scanned += words as usize;
-                continue;
+            match shape {
+                Shape::Small { words, references } => {
+                    self.scan_small(object, references);
+                    self.scanned += words as usize;
+                    continue;
+                }
+                Shape::Array { holds: Holds::Reference, .. } => {
+                    let first = 2 * object + (ALIGN / 4) as usize;
+                    (first..first + len as usize).for_each(|half| self.scan_half(half));
+                    self.scanned += shape.words(len) as usize;
+                    continue;
+                }
+                Shape::Struct { .. } | Shape::Array { .. } => {}
             }
             self.scan_parts(shape, len, |this, at, holds| {
                 let (word, shift) = (object + (at / ALIGN) as usize, 8 * (at % ALIGN));
@@ -192,11 +201,19 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
         while references != 0 {
             let bit = references.trailing_zeros() as usize;
             references &= references - 1;
-            // SAFETY: the whole object was copied to the buffer, which never moves, and the bit is within it.
-            let part = unsafe { self.to.as_mut_ptr().cast::<u32>().add(2 * object + bit) };
-            // SAFETY: as above. `reference` copies to what is behind the buffer's end.
-            unsafe { part.write(self.reference(part.read().into()) as u32) }
+            self.scan_half(2 * object + bit);
         }
+    }
+
+    /// Visits a reference of 32 bits, by its place in the buffer.
+    #[inline]
+    fn scan_half(&mut self, half: usize) {
+        debug_assert!(half < 2 * self.to.len());
+        // SAFETY: the whole object was copied to the buffer, which never moves, and the place is within it: its shape says
+        // so, by which it was copied.
+        let part = unsafe { self.to.as_mut_ptr().cast::<u32>().add(half) };
+        // SAFETY: as above. `reference` copies to what is behind the buffer's end.
+        unsafe { part.write(self.reference(part.read().into()) as u32) }
     }
 
     /// Calls `visit` with the place of each reference in an object, as a distance from it, and what it is.
