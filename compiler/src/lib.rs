@@ -48,12 +48,15 @@ use instance::initialise;
 use instance::layout::{ELEMENT_SIZE, HOST, Layout};
 use module::validate::{self, Limits};
 use module::{FuncType, ModuleInfo, parse};
+use std::sync::{Arc, OnceLock};
 use translate::ModuleContext;
 
 /// Compiles modules: for the processor it runs on, or for another machine.
 pub struct Compiler {
     isa: OwnedTargetIsa,
     settings: Settings,
+    /// What artifacts are made for. To put it together takes as long as to load a small one.
+    target: OnceLock<Arc<Target>>,
 }
 
 impl Compiler {
@@ -68,7 +71,11 @@ impl Compiler {
             Some(machine) => backend(machine)?,
         };
         let isa = isa.finish(flags(settings)).map_err(|error| CompileError::internal(error.to_string()))?;
-        Ok(Self { isa, settings: settings.clone() })
+        Ok(Self { isa, settings: settings.clone(), target: OnceLock::new() })
+    }
+
+    fn target(&self) -> &Arc<Target> {
+        self.target.get_or_init(|| Arc::new(Target::of(&*self.isa, self.settings.metering)))
     }
 
     /// Validates a module in the binary format.
@@ -179,13 +186,13 @@ impl Compiler {
     ///
     /// `compiled` must be made by a compiler of this process. It can have the image of a snapshot.
     pub fn serialize(&self, compiled: &Compiled) -> Vec<u8> {
-        artifact::write(compiled, &Target::of(&*self.isa, self.settings.metering))
+        artifact::write(compiled, self.target())
     }
 
     /// Returns what artifacts are made with and for, and which features modules may use: compilers
     /// for which it is equal accept the same modules, and can exchange artifacts.
     pub fn compatibility(&self) -> impl std::hash::Hash + use<> {
-        (Target::of(&*self.isa, self.settings.metering), self.settings.features, self.settings.page_size)
+        (Arc::clone(self.target()), self.settings.features, self.settings.page_size)
     }
 
     /// Reads an artifact. With `check_all`, reads every byte of it and compares it with its digest.
@@ -196,7 +203,7 @@ impl Compiler {
     /// Returns an error if it is not an artifact, was made for another version or machine, or is
     /// not as it was written.
     pub fn deserialize(&self, file: &Bytes, check_all: bool) -> Result<Artifact, ArtifactError> {
-        artifact::read(file, &Target::of(&*self.isa, self.settings.metering), self.settings.page_size, check_all)
+        artifact::read(file, self.target(), self.settings.page_size, check_all)
     }
 }
 

@@ -33,14 +33,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Outcome> {
     let module = source.module(&engine, guest.file(), input)?;
     let entry = entry::choose(&module, guest.file(), args.invoke.as_deref(), guest.guest_args())?;
     let preloads = Preloads::load(guest, &engine, &source)?;
-    let mut linker = host::linker(&engine)?;
-    // It is not dropped: the process ends after the guest, and cleaning a slot that nobody will use
+    // They are not dropped: the process ends after the guest, and cleaning a slot that nobody will use
     // would take longer than most guests.
+    let linker = &mut *ManuallyDrop::new(host::linker(&engine)?);
     let store = &mut *ManuallyDrop::new(host::store(&engine, &guest.host, guest.file(), guest.guest_args())?);
     host::limit(store, &guest.wasm)?;
     let _timer = timer(&engine, guest)?;
-    preloads.offer(&mut linker, store)?;
-    let instance = preloads::link(&linker, store, &module, guest.file(), guest)?;
+    preloads.offer(linker, store)?;
+    let instance = preloads::link(linker, store, &module, guest.file(), guest)?;
     call(store, instance, &module, &entry, guest.file())
 }
 

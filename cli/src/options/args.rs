@@ -5,7 +5,8 @@ use super::size;
 use super::wasm_options::{self, WasmOption};
 use crate::output::words;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, ColorChoice, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,27 +23,61 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// A command.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Run a module: its `_start`, or with --invoke any function it exports
-    Run(RunArgs),
-    /// Compile a module to an artifact, which starts without being compiled again
-    Compile(CompileArgs),
-    /// Run an initialiser, and freeze what it leaves as an artifact, which starts from there
-    Snapshot(SnapshotArgs),
-    /// Show what a module asks for and offers, and what its instances start from
-    Inspect(InspectArgs),
-    /// Measure what a module's instances cost
-    Bench(BenchArgs),
-    /// Show what the pages of a module's instances are, from the image to the next run, and what that costs
-    Show(ShowArgs),
-    /// Show or clear the cache of compiled modules
-    Cache(CacheArgs),
-    /// Print what makes a shell complete minirt's command lines
-    Completions(CompletionsArgs),
-    /// Print the manual page of minirt, or of one of its commands
-    Man(ManArgs),
+/// Defines the commands: each with its description, its options, and its name. clap's derive would
+/// put the options of all together, and that takes longer than the rest of a command line.
+macro_rules! commands {
+    ($($about:literal, $Command:ident($Args:ident) = $name:literal;)*) => {
+        /// A command.
+        #[derive(Debug)]
+        pub(crate) enum Command {
+            $(#[doc = $about] $Command($Args),)*
+        }
+
+        impl Subcommand for Command {
+            fn augment_subcommands(command: clap::Command) -> clap::Command {
+                command$(.subcommand(
+                    // The options are put together when the command is the one that is wanted.
+                    clap::Command::new($name).about($about).defer(|command| $Args::augment_args(command).about($about)),
+                ))*
+            }
+
+            fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+                Self::augment_subcommands(command)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                [$($name),*].contains(&name)
+            }
+        }
+
+        impl FromArgMatches for Command {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                match matches.subcommand() {
+                    $(Some(($name, matches)) => $Args::from_arg_matches(matches).map(Self::$Command),)*
+                    _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
+                }
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+    };
+}
+
+commands! {
+    "Run a module: its `_start`, or with --invoke any function it exports", Run(RunArgs) = "run";
+    "Compile a module to an artifact, which starts without being compiled again", Compile(CompileArgs) = "compile";
+    "Run an initialiser, and freeze what it leaves as an artifact, which starts from there",
+        Snapshot(SnapshotArgs) = "snapshot";
+    "Show what a module asks for and offers, and what its instances start from", Inspect(InspectArgs) = "inspect";
+    "Measure what a module's instances cost", Bench(BenchArgs) = "bench";
+    "Show what the pages of a module's instances are, from the image to the next run, and what that costs",
+        Show(ShowArgs) = "show";
+    "Show or clear the cache of compiled modules", Cache(CacheArgs) = "cache";
+    "Print what makes a shell complete minirt's command lines", Completions(CompletionsArgs) = "completions";
+    "Print the manual page of minirt, or of one of its commands", Man(ManArgs) = "man";
 }
 
 /// The options of `minirt completions`.

@@ -18,9 +18,9 @@ pub(crate) fn parse() -> Result<Command, Usage> {
     let words: Vec<OsString> = std::env::args_os().collect();
     let color = color(&words);
     report::set_color(color);
-    let command = command(&words);
-    let matches = Cli::command().color(color).try_get_matches_from(words);
-    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| Usage { error, command })?;
+    let matches = Cli::command().color(color).try_get_matches_from(&words);
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = cli.map_err(|error| Usage { error, command: command(&words) })?;
     report::set_color(cli.color);
     Ok(cli.command)
 }

@@ -11,10 +11,11 @@ use crate::store::resolve::handle_of;
 use crate::store::{AsContext, AsContextMut, Extern, Func, Instance, StoreInner};
 use crate::value::Val;
 use crate::{Engine, ImportType};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use minirt_compiler::Printable;
 use minirt_compiler::module::FuncType;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -91,9 +92,16 @@ impl<T> Linker<T> {
     }
 
     pub(super) fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
-        let names = self.modules.entry(module.to_owned()).or_default();
-        ensure!(self.shadowing || !names.contains_key(name), "{} is defined already", shown(module, name));
-        names.insert(name.to_owned(), definition);
+        // Usually it is the module of the definition before.
+        if !self.modules.contains_key(module) {
+            self.modules.insert(module.to_owned(), BTreeMap::new());
+        }
+        let names = self.modules.get_mut(module).expect("it is there now");
+        match names.entry(name.to_owned()) {
+            Entry::Vacant(place) => _ = place.insert(definition),
+            Entry::Occupied(mut place) if self.shadowing => _ = place.insert(definition),
+            Entry::Occupied(_) => bail!("{} is defined already", shown(module, name)),
+        }
         Ok(self)
     }
 

@@ -8,8 +8,33 @@ use super::mapping::{page_size, program_name};
 use super::proc_file::MAPPINGS;
 use std::ops::Range;
 
+/// The most that is believed of the limit of the main thread's stack. The kernel keeps 128 MiB below
+/// the top of the stack free when a program begins, or more if the limit is higher then. If it is
+/// raised later, something may be mapped in what it promises.
+const MOST: u64 = 64 << 20;
+
 /// Returns the addresses of this thread's stack; none if that cannot be found out.
 pub(crate) fn of_this_thread() -> Range<usize> {
+    // The C library reads the list of all mappings for the main thread, which takes as long as a
+    // small guest.
+    main_stack_here().unwrap_or_else(ask_c_library)
+}
+
+/// Returns the addresses that the main thread's stack can have, if this runs on it and there is a
+/// limit that can be believed.
+fn main_stack_here() -> Option<Range<usize>> {
+    let local = 0_u8;
+    let limit = limit_of(libc::RLIMIT_STACK).ok().flatten().filter(|bytes| *bytes <= MOST)?;
+    let (end, pages) = (end_of_main_stack(), limit as usize / page_size());
+    Some(end.saturating_sub(pages * page_size())..end).filter(|stack| stack.contains(&(&raw const local as usize)))
+}
+
+/// Returns where the main thread's stack ends: behind the name of the program.
+fn end_of_main_stack() -> usize {
+    program_name().next_multiple_of(page_size())
+}
+
+fn ask_c_library() -> Range<usize> {
     let (mut start, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the attribute object is initialised by pthread_getattr_np, read only if that
     // succeeded, and destroyed once. pthread_self is this thread, which is alive.
@@ -28,11 +53,7 @@ pub(crate) fn of_this_thread() -> Range<usize> {
 fn of_process() -> Range<usize> {
     /// Where there is no limit, or nobody may know it.
     const USUAL: u64 = 8 << 20;
-    /// The most that is believed. The kernel keeps 128 MiB below the top of the stack free when a
-    /// program begins, or more if the limit is higher then. If it is raised later, something may be
-    /// mapped in what it promises.
-    const MOST: u64 = 64 << 20;
-    let end = program_name().next_multiple_of(page_size());
+    let end = end_of_main_stack();
     let limit = limit_of(libc::RLIMIT_STACK).ok().flatten();
     let size = limit.map_or(USUAL, |bytes| bytes.min(MOST));
     end.saturating_sub(size as usize)..end
