@@ -22,6 +22,12 @@ pub(crate) fn takes_memory_operands(isa: &dyn TargetIsa) -> bool {
     isa.name() != AARCH64
 }
 
+/// Returns whether a floating-point constant is made in an integer register first. Arm has
+/// instructions for some, and loads the others.
+pub(crate) fn makes_floats_from_integers(isa: &dyn TargetIsa) -> bool {
+    isa.name() != AARCH64
+}
+
 /// A way in which an instruction holds a distance to other code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Distance {

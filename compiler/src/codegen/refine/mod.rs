@@ -10,8 +10,9 @@ mod scan;
 mod induction;
 mod widen;
 mod sink;
+mod hoist;
 
-use super::isa::takes_memory_operands;
+use super::isa::{makes_floats_from_integers, takes_memory_operands};
 use cranelift_codegen::Context;
 use cranelift_codegen::isa::TargetIsa;
 use loops::Loop;
@@ -19,7 +20,7 @@ pub(super) use scan::Scan;
 
 /// Improves a function that Cranelift has optimised. `scan` is memory that is used again.
 pub(super) fn refine(context: &mut Context, isa: &dyn TargetIsa, scan: &mut Scan) {
-    let Context { func, cfg, domtree, .. } = context;
+    let Context { func, cfg, domtree, loop_analysis, .. } = context;
     let loops = Loop::all(func, cfg, domtree);
     let steps = induction::steps(func, &loops);
     let counters: Vec<_> = steps.iter().map(|step| step.counter).collect();
@@ -28,6 +29,11 @@ pub(super) fn refine(context: &mut Context, isa: &dyn TargetIsa, scan: &mut Scan
     let memory_operands = takes_memory_operands(isa);
     if memory_operands {
         changed |= widen::widen(func, cfg, &loops, scan);
+    }
+    if makes_floats_from_integers(isa) && !loops.is_empty() && !scan.floats.is_empty() {
+        // Cranelift may have changed branches since it looked for loops.
+        loop_analysis.compute(func, cfg, domtree);
+        changed |= hoist::hoist(func, domtree, loop_analysis, scan);
     }
     if changed {
         func.dfg.resolve_all_aliases();

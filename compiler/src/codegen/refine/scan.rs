@@ -11,10 +11,21 @@ pub(in crate::codegen) struct Scan {
     uses: SecondaryMap<Value, u8>,
     /// The values of 32 bits that are extended to 64 with zeros, and the instructions that do so.
     pub(super) extended: Vec<(Value, Inst)>,
+    /// Floating-point constants and calculations, in their order.
+    pub(super) floats: Vec<Float>,
     /// The uses of loops' counters, in their order.
     pub(super) counters: Vec<CounterUse>,
     /// One more than a value's place among the counters, or 0 if it is none.
     counter: SecondaryMap<Value, u32>,
+}
+
+/// A floating-point constant, or a calculation with such numbers that does nothing else.
+#[derive(Clone, Copy)]
+pub(super) struct Float {
+    pub(super) inst: Inst,
+    pub(super) block: Block,
+    /// The bits of a constant.
+    pub(super) constant: Option<u64>,
 }
 
 /// A use of a loop's counter.
@@ -33,6 +44,7 @@ impl Scan {
         self.uses.clear();
         self.counter.clear();
         self.extended.clear();
+        self.floats.clear();
         self.counters.clear();
         for (index, counter) in counters.iter().enumerate().rev() {
             self.counter[*counter] = index as u32 + 1;
@@ -48,11 +60,26 @@ impl Scan {
                         self.counters.push(CounterUse { first: first - 1, inst, block, place });
                     }
                 }
-                if let InstructionData::Unary { opcode: Opcode::Uextend, arg } = func.dfg.insts[inst]
-                    && func.dfg.value_type(arg) == I32
-                    && func.dfg.value_type(func.dfg.first_result(inst)) == I64
-                {
-                    self.extended.push((arg, inst));
+                match func.dfg.insts[inst] {
+                    InstructionData::Unary { opcode: Opcode::Uextend, arg }
+                        if func.dfg.value_type(arg) == I32
+                            && func.dfg.value_type(func.dfg.first_result(inst)) == I64 =>
+                    {
+                        self.extended.push((arg, inst));
+                    }
+                    // Clearing a register makes 0.
+                    InstructionData::UnaryIeee32 { imm, .. } if imm.bits() != 0 => {
+                        self.floats.push(Float { inst, block, constant: Some(imm.bits().into()) });
+                    }
+                    InstructionData::UnaryIeee64 { imm, .. } if imm.bits() != 0 => {
+                        self.floats.push(Float { inst, block, constant: Some(imm.bits()) });
+                    }
+                    InstructionData::Unary { opcode, .. } | InstructionData::Binary { opcode, .. }
+                        if calculates(opcode) =>
+                    {
+                        self.floats.push(Float { inst, block, constant: None });
+                    }
+                    _ => {}
                 }
             }
         }
@@ -63,6 +90,15 @@ impl Scan {
     pub(super) fn is_used_once(&self, value: Value) -> bool {
         self.uses[value] == 1
     }
+}
+
+/// Returns whether an instruction calculates with floating-point numbers, and cannot trap.
+fn calculates(opcode: Opcode) -> bool {
+    use Opcode as O;
+    let one =
+        matches!(opcode, O::Sqrt | O::Ceil | O::Floor | O::Trunc | O::Nearest | O::Fneg | O::Fpromote | O::Fdemote);
+    let two = matches!(opcode, O::Fadd | O::Fsub | O::Fmul | O::Fdiv);
+    one || two || matches!(opcode, O::FcvtFromSint | O::FcvtFromUint)
 }
 
 /// Returns the instruction that makes a value.
