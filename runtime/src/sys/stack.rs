@@ -140,6 +140,11 @@ mod tests {
     }
 
     #[test]
+    fn no_other_thread_is_on_the_main_threads_stack() {
+        assert_eq!(std::thread::spawn(main_stack_here).join().unwrap(), None);
+    }
+
+    #[test]
     fn the_main_threads_stack_is_found_without_the_list_of_mappings() {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let line = maps.lines().find(|line| line.ends_with("[stack]")).unwrap();
