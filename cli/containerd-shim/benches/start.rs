@@ -2,7 +2,7 @@
 //! `cargo bench`, as root, with containerd, runc, clang, lld and wasi-libc.
 //!
 //! The same program, `primes.c`, as a native program under runc and as a guest: cold (nothing is
-//! compiled), precompiled, and from a snapshot.
+//! compiled), precompiled, and from a snapshot that has to be made first, or is there.
 
 #[path = "../tests/node/mod.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -32,10 +32,11 @@ struct Way {
     cold: bool,
 }
 
-const WAYS: [Way; 4] = [
+const WAYS: [Way; 5] = [
     Way { name: "runc, native", image: "native", runtime: RUNC, cold: false },
     Way { name: "minirt, cold", image: "primes", runtime: node::RUNTIME, cold: true },
     Way { name: "minirt, precompiled", image: "primes", runtime: node::RUNTIME, cold: false },
+    Way { name: "minirt, snapshot, first", image: "primes-frozen", runtime: node::RUNTIME, cold: true },
     Way { name: "minirt, snapshot", image: "primes-frozen", runtime: node::RUNTIME, cold: false },
 ];
 
