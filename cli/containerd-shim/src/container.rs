@@ -7,7 +7,7 @@ use crate::artifact::is_damage;
 use crate::check::{self, explain};
 use crate::guest::{Guest, Workload};
 use crate::idle::remove_socket;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use containerd_shimkit::sandbox::InstanceConfig;
 use containerd_shimkit::set_logger_kv;
 use containerd_shimkit::zygote::{WireFd, Zygote};
@@ -18,13 +18,15 @@ use libcontainer::syscall::syscall::SyscallType;
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The name of the specification of a container, in its bundle.
 pub(crate) const SPEC: &str = "config.json";
+/// The name of a container's state, in its folder.
+const STATE: &str = "state.json";
 
 /// What a container is to run.
 #[derive(Serialize, Deserialize)]
@@ -57,8 +59,9 @@ impl Place {
     /// Returns the place for a container.
     ///
     /// # Errors
-    /// Returns an error if the bundle's options cannot be read.
+    /// Returns an error if the bundle's options cannot be read, or the name is no name of a file.
     pub(crate) fn new(id: &str, config: &InstanceConfig) -> Result<Self> {
+        ensure!(Path::new(id).file_name() == Some(id.as_ref()), "{id:?} is no name for a container");
         let root = config.determine_rootdir(crate::settings::NAME).map_err(|error| anyhow!("{error}"))?;
         Ok(Self { root, id: id.to_owned() })
     }
@@ -109,19 +112,25 @@ impl Place {
     /// Removes what is left of a container with the same name, if it has no process any more: of one
     /// whose shim and containerd were both killed before they could do it.
     fn remove_if_ended(&self) -> Result<()> {
-        match Container::load(self.folder()) {
-            Ok(mut container) if container.can_delete() => container.delete(true)?,
-            Ok(_) => {}
-            Err(_) => self.remove_unfinished()?,
+        if self.remove_unfinished()? {
+            return Ok(());
+        }
+        let mut container = Container::load(self.folder())?;
+        if container.can_delete() {
+            container.delete(true)?;
         }
         Ok(())
     }
 
-    /// Removes the folder of a container that never came to be. Without its state, it has no process.
-    fn remove_unfinished(&self) -> Result<()> {
-        match std::fs::remove_dir_all(self.folder()) {
+    /// Whether there is no container. Removes the folder of one that never came to be: without its
+    /// state, it has no process.
+    fn remove_unfinished(&self) -> Result<bool> {
+        if self.folder().join(STATE).try_exists()? {
+            return Ok(false);
+        }
+        match fs::remove_dir_all(self.folder()) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
@@ -130,10 +139,10 @@ impl Place {
     }
 
     fn answer(&self, request: &Request) -> Result<()> {
-        let mut container = match Container::load(self.folder()) {
-            Err(_) if matches!(request, Request::Delete) => return self.remove_unfinished(),
-            loaded => loaded?,
-        };
+        if matches!(request, Request::Delete) && self.remove_unfinished()? {
+            return Ok(());
+        }
+        let mut container = Container::load(self.folder())?;
         match *request {
             Request::Start => container.start()?,
             Request::Kill(signal) => {
@@ -259,7 +268,8 @@ fn open_stdin(path: &Path) -> Result<Option<File>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_named_for_systemd, open_output};
+    use super::{Place, is_named_for_systemd, open_output};
+    use containerd_shimkit::sandbox::InstanceConfig;
     use oci_spec::runtime::Spec;
     use std::fs;
     use std::io::Write;
@@ -275,6 +285,13 @@ mod tests {
         assert!(!is("/kubepods/burstable/pod1/abc"));
         assert!(!is("/a:b:c"));
         assert!(!is_named_for_systemd(&Spec::default()));
+    }
+
+    #[test]
+    fn the_state_of_a_container_is_a_folder_of_its_namespace() {
+        let place = |id: &str| Place::new(id, &InstanceConfig::default()).map(|place| place.folder());
+        assert!(place("a.b").unwrap().ends_with("a.b"));
+        assert!(["", ".", "..", "a/b", "../a", "/a", "a/"].iter().all(|id| place(id).is_err()));
     }
 
     #[test]

@@ -10,8 +10,10 @@
 //! So the kernel ends a shim that is idle for too long. And its socket goes with its last container, so
 //! that nobody connects to a shim that is about to end.
 
-use nix::unistd::alarm;
+use containerd_shimkit::zygote::Zygote;
+use nix::unistd::{alarm, close};
 use std::fs;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +22,8 @@ const FIRST_SECONDS: u32 = 60;
 /// Seconds that a shim stays after its last container. Ending takes milliseconds unless the node is
 /// overloaded.
 const IDLE_SECONDS: u32 = 10;
+/// The descriptor of the socket that a shim listens on (`SOCKET_FD` of the crate `containerd-shim`).
+const SOCKET: RawFd = 3;
 /// What `/proc/net/unix` says of a socket that listens (`__SO_ACCEPTCON`).
 const LISTENS: u32 = 1 << 16;
 
@@ -29,6 +33,17 @@ static PRESENT: Mutex<usize> = Mutex::new(0);
 /// Has this process ended if no container comes. To be called before there are any.
 pub(crate) fn wait_for_first() {
     alarm::set(FIRST_SECONDS);
+}
+
+/// Forks the process that makes containers, and closes the shim's socket there. So nobody listens any
+/// more once the shim has ended, whatever the processes do that it forked. To be called before there
+/// are threads.
+pub(crate) fn keep_socket() {
+    // Without that process, the first container says so.
+    let close = |()| {
+        let _ = close(SOCKET);
+    };
+    let _ = Zygote::global().try_run(close, ());
 }
 
 /// A container that this shim has, or creates.

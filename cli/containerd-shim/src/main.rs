@@ -51,7 +51,10 @@ fn main() -> ExitCode {
     {
         match flags.action.as_str() {
             "delete" => container::remove_what_a_shim_left(&flags.id, &flags.namespace, Path::new(&flags.bundle)),
-            "" => idle::wait_for_first(),
+            "" => {
+                idle::wait_for_first();
+                idle::keep_socket();
+            }
             _ => {}
         }
     }
