@@ -127,8 +127,9 @@ fn lives_around_a_failure(case: &str) {
     let mark = || unsafe { libc::getppid() };
     // The count that strace goes by is each thread's own. This thread's has to be ahead of the main
     // thread's.
-    let numbers = CALLS.map(|(_, number, _)| number);
-    // SAFETY: -1 is no descriptor and no address, so all these calls fail and do nothing.
+    let others = [libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_openat, libc::SYS_prlimit64];
+    let numbers: Vec<i64> = CALLS.iter().map(|(_, number, _)| *number).chain(others).collect();
+    // SAFETY: -1 is no descriptor, address, signal or process, so all these calls do nothing.
     (0..100).for_each(|_| numbers.iter().for_each(|number| _ = unsafe { libc::syscall(*number, -1, 0, 0, 0, -1, 0) }));
     mark();
     let compile = |text: &str| Module::new(&engine, text).or_else(|_| Module::new(&engine, text)).unwrap();
