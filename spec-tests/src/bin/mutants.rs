@@ -27,6 +27,7 @@ const SUBJECTS: [(&str, &[&str]); 11] = [
         &[
             "-p minirt --lib cow -- --skip swaps",
             "-p minirt --test lifecycle reset",
+            "-p minirt --test process image_files",
             "-p minirt --test tenants",
             "-p minirt --lib swaps",
         ],
