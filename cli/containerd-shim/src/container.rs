@@ -6,8 +6,9 @@
 use crate::artifact::is_damage;
 use crate::check::{self, explain};
 use crate::guest::{Guest, Workload};
-use crate::idle::remove_socket;
+use crate::idle::{remove_sockets, sockets};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use containerd_shim::Flags;
 use containerd_shimkit::sandbox::InstanceConfig;
 use containerd_shimkit::set_logger_kv;
 use containerd_shimkit::zygote::{WireFd, Zygote};
@@ -210,15 +211,18 @@ fn is_overtaken(error: &anyhow::Error) -> bool {
 
 /// Ends and removes a container whose shim is gone, and the shim's socket. The bundle is the working
 /// directory unless it is named.
-pub(crate) fn remove_what_a_shim_left(id: &str, namespace: &str, bundle: &Path) {
-    let config = InstanceConfig { bundle: bundle.into(), namespace: namespace.to_owned(), ..InstanceConfig::default() };
+pub(crate) fn remove_what_a_shim_left(flags: &Flags) {
+    let (id, bundle) = (flags.id.as_str(), Path::new(&flags.bundle));
+    let sockets = sockets(bundle, &flags.address, &flags.namespace, id);
+    let namespace = flags.namespace.clone();
+    let config = InstanceConfig { bundle: bundle.into(), namespace, ..InstanceConfig::default() };
     // Where a shim has ended as it should, there is no such container.
     if let Ok(place) = Place::new(id, &config)
         && let Err(error) = place.answer(&Request::Delete)
     {
         eprintln!("the container {} is not removed: {error:#}", place.id);
     }
-    remove_socket(bundle);
+    remove_sockets(&sockets);
 }
 
 /// What to do with a container.

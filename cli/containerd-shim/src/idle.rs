@@ -76,14 +76,20 @@ impl Drop for Present {
     }
 }
 
-/// Removes the socket that a shim listened on, if nobody does any more. The shim may have other
-/// containers. To connect and see would make the server's end uncertain.
-pub(crate) fn remove_socket(bundle: &Path) {
-    if let Some(socket) = socket(&bundle.join("address"))
-        && let Ok(sockets) = fs::read_to_string("/proc/net/unix")
-        && !is_listening(&sockets, &socket)
-    {
-        let _ = fs::remove_file(socket);
+/// Returns where a shim for this container listens, or listened: as its bundle says, and where it would
+/// if it is the first container of its shim. The bundle may be gone already.
+pub(crate) fn sockets(bundle: &Path, containerd: &str, namespace: &str, id: &str) -> Vec<String> {
+    let usual = containerd_shim::socket_address(containerd, namespace, id);
+    let usual = usual.strip_prefix("unix://").map(str::to_owned);
+    socket(&bundle.join("address")).into_iter().chain(usual).collect()
+}
+
+/// Removes the sockets on which nobody listens any more. The shim may have other containers. To
+/// connect and see would make the server's end uncertain.
+pub(crate) fn remove_sockets(paths: &[String]) {
+    let Ok(sockets) = fs::read_to_string("/proc/net/unix") else { return };
+    for path in paths.iter().filter(|path| !is_listening(&sockets, path)) {
+        let _ = fs::remove_file(path);
     }
 }
 

@@ -35,7 +35,6 @@ mod instance;
 use containerd_shimkit::sandbox::cli::shim_main;
 use containerd_shimkit::shim_version;
 use instance::Container;
-use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -50,7 +49,7 @@ fn main() -> ExitCode {
         && !(flags.id.is_empty() || flags.namespace.is_empty() || flags.version || flags.info)
     {
         match flags.action.as_str() {
-            "delete" => container::remove_what_a_shim_left(&flags.id, &flags.namespace, Path::new(&flags.bundle)),
+            "delete" => container::remove_what_a_shim_left(&flags),
             "" => {
                 idle::wait_for_first();
                 idle::keep_socket();
