@@ -395,7 +395,8 @@ fn pages_that_the_kernel_moves_into_huge_ones_are_not_taken_for_written() {
             reset(&mut slot, strategy);
         }
         assert_clean(&slot, &[], 20_000);
-        assert_eq!(slot.resident_pages(), 500, "{strategy:?}");
+        // The kernel may have made a huge page again where the large write ended.
+        assert!((500..1_012).contains(&slot.resident_pages()), "{strategy:?}: {}", slot.resident_pages());
     }
 }
 
