@@ -49,7 +49,7 @@ pub struct Settings {
     /// Bytes in a host page of where the instances will be: a power of two from 4 KiB to 64 KiB. What
     /// is made for larger pages can be used where they are smaller.
     pub page_size: u64,
-    /// What code is made for, if not for this machine.
+    /// The machine that code is made for, if not this one.
     pub target: Option<Machine>,
 }
 

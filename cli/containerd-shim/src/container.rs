@@ -29,7 +29,7 @@ pub(crate) const SPEC: &str = "config.json";
 /// The name of a container's state, in its folder.
 const STATE: &str = "state.json";
 
-/// What a container is to run.
+/// The kind of program that a container runs.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Plan {
     /// A program of the host.
@@ -38,7 +38,7 @@ pub(crate) enum Plan {
     Guest { artifact: WireFd<File>, function: String },
 }
 
-/// What became of a plan.
+/// The outcome of building a container.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Built {
     /// There is a container, with this process.

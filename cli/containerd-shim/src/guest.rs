@@ -32,7 +32,7 @@ const INITIALIZE: &str = "_initialize";
 /// Where a mount is no directory for the guest: devices, and what the kernel says.
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
 
-/// What the container's process does when it is started.
+/// The work of a container's process after it is started.
 #[derive(Clone)]
 pub(crate) enum Workload {
     /// It becomes another program.
@@ -49,7 +49,7 @@ pub(crate) struct Guest {
     function: String,
 }
 
-/// What the guest's store carries.
+/// The data in the guest's store.
 struct Host {
     wasi: WasiCtx,
     limits: StoreLimits,

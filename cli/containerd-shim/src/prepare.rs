@@ -167,7 +167,7 @@ fn leave_files() -> Result<()> {
     Ok(())
 }
 
-/// What the initialiser's store carries.
+/// The data in the initialiser's store.
 struct Host {
     wasi: WasiCtx,
     limits: StoreLimits,

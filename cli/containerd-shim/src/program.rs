@@ -49,7 +49,7 @@ pub(crate) struct ModuleSource {
     pub(crate) function: String,
 }
 
-/// What an image's configuration says.
+/// The configuration of an image.
 #[derive(Debug, Default, Deserialize)]
 struct Configuration {
     #[serde(default)]

@@ -40,7 +40,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Outcome> {
     Ok(())
 }
 
-/// What an artifact is called in messages.
+/// The name of an artifact in messages.
 pub(crate) const ARTIFACT: &str = "the artifact";
 
 /// Returns an engine that makes artifacts for other machines than this one.

@@ -197,7 +197,7 @@ pub(crate) struct CompileArgs {
     pub(crate) file: PathBuf,
 }
 
-/// What `minirt compile` makes of a module.
+/// The output of `minirt compile`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Emit {
     // Documentation of these would make the help twice as long.

@@ -63,7 +63,7 @@ pub(crate) fn compile(
     in_order(done)
 }
 
-/// What is known of the validation of all bodies. A piece is compiled when it is complete, because
+/// The state of the validation of all bodies. A piece is compiled when it is complete, because
 /// it may need the code of any other.
 #[derive(Default)]
 struct Validation {

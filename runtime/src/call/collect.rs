@@ -14,7 +14,7 @@ use minirt_compiler::module::CompositeType;
 use minirt_compiler::module::canonical::NumberedTypes;
 use std::ops::Range;
 
-/// What is found besides objects.
+/// Exceptions and values of the host, marked as a collection finds them.
 struct Found {
     exceptions: Option<Box<Exceptions>>,
     host_values: HostValues,

@@ -14,7 +14,7 @@ use std::ops::Range;
 /// this number.
 const FORWARDED: u32 = u32::MAX;
 
-/// What else references lead to.
+/// Keeps values alive that are no objects, while objects are copied.
 pub(crate) trait Others {
     /// Notes that there is a reference that leads to no object: a small integer, a value of the host, or an exception.
     fn note(&mut self, word: u64);
@@ -37,7 +37,7 @@ pub(crate) struct Evacuation<'a, O, D> {
     pub(crate) others: O,
 }
 
-/// What is left of a heap.
+/// The part of a heap that survives a collection.
 #[derive(Debug)]
 pub(crate) struct Evacuated<O> {
     /// Where the objects end now.

@@ -4,7 +4,7 @@ use minirt_compiler::instance::layout::object::{ALIGN, FIELDS, field_offsets, st
 use minirt_compiler::module::{CompositeType, RefKind, StorageType, ValType};
 use rustc_hash::FxHashMap;
 
-/// What a part of an object holds, as far as a collector cares.
+/// The kind of value in a part of an object, as far as a collector cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     /// Nothing that it has to look at.
@@ -53,7 +53,7 @@ pub(super) enum Shape {
     Array {
         /// The size of an element, in bytes.
         element: u32,
-        /// What each element holds.
+        /// The kind of value in each element.
         holds: Holds,
     },
 }

@@ -156,7 +156,7 @@ impl Allocator<ArrayType> {
 /// Writes an object that may be large, bit by bit.
 struct Writer {
     at: u64,
-    /// What is to be written there.
+    /// The bytes to be written there.
     bytes: Vec<u8>,
 }
 

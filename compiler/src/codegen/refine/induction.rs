@@ -25,7 +25,7 @@ pub(super) struct Step {
     /// Where that is among all.
     place: usize,
     block: Block,
-    /// What needs the old value and can do with the next one.
+    /// Uses of the old value that can do with the next one.
     uses: Vec<Use>,
     /// Something needs the old value itself.
     needed: bool,

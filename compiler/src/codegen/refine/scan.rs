@@ -4,7 +4,7 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value, ValueDef};
 
-/// What was seen in a function.
+/// Uses, extensions and counters of one function.
 #[derive(Default)]
 pub(in crate::codegen) struct Scan {
     /// How often each value is used, or 255 if it is more often.
