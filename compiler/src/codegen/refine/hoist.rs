@@ -9,21 +9,19 @@
 
 use super::scan::{Float, Scan, replace};
 use cranelift_codegen::dominator_tree::DominatorTree;
+use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Block, Function, Inst, Type, Value, ValueDef};
 use cranelift_codegen::loop_analysis::{Loop, LoopAnalysis};
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 /// How many constants, and how many calculations, are moved to one place. The processor has 16
 /// registers for all floating-point values.
-const MOST: usize = 8;
+const MOST: u8 = 8;
 
-/// A constant that was moved to the end of a block.
-struct Constant {
-    block: Block,
-    ty: Type,
-    bits: u64,
-    value: Value,
-}
+/// Out of how many loops something is moved at the most, and how many blocks in front of a loop are
+/// looked at. So the time is in proportion to the size of the function, whatever its loops are.
+const FAR: usize = 16;
 
 /// Moves constants and calculations out of loops. Returns whether any became other names of others.
 pub(super) fn hoist(func: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis, scan: &Scan) -> bool {
@@ -38,50 +36,53 @@ fn hoist_constants(func: &mut Function, domtree: &DominatorTree, loops: &LoopAna
     let mut constants: Vec<_> = in_loops.iter().filter_map(|it| Some((it.inst, it.block, it.constant?))).collect();
     // Those of the innermost loops first, and otherwise as they come.
     constants.sort_by_key(|(_, block, _)| Reverse(loops.loop_level(*block)));
-    let mut moved: Vec<Constant> = Vec::new();
+    let mut moved: HashMap<(Block, Type, u64), Value> = HashMap::new();
+    let mut room = SecondaryMap::with_default(MOST);
     let mut changed = false;
     for (inst, block, bits) in constants {
         let all = outwards(loops, block).last();
         let Some(block) = all.and_then(|all| before(domtree, loops, all)) else { continue };
         let value = func.dfg.first_result(inst);
         let ty = func.dfg.value_type(value);
-        let here = || moved.iter().filter(|it| it.block == block);
-        if let Some(known) = here().find(|it| it.ty == ty && it.bits == bits) {
-            replace(func, inst, known.value);
+        if let Some(known) = moved.get(&(block, ty, bits)) {
+            replace(func, inst, *known);
             changed = true;
-        } else if here().count() < MOST {
+        } else if room[block] > 0 {
+            room[block] -= 1;
             move_to_end(func, inst, block);
-            moved.push(Constant { block, ty, bits, value });
+            moved.insert((block, ty, bits), value);
         }
     }
     changed
 }
 
 fn hoist_calculations(func: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis, in_loops: &[Float]) {
-    let mut moved: Vec<Block> = Vec::new();
+    let mut room = SecondaryMap::with_default(MOST);
     for Float { inst, block, .. } in in_loops.iter().filter(|it| it.constant.is_none()) {
         let from: Vec<Block> = func.dfg.inst_args(*inst).iter().filter_map(|it| made_in(func, *it)).collect();
-        let changes_nothing = |it: &Loop| !from.iter().any(|made| loops.is_in_loop(*made, *it));
+        // A block that an instruction of a loop depends on is in the loop if the header dominates it.
+        let in_loop = |made: &Block, it: Loop| domtree.block_dominates(loops.loop_header(it), *made);
+        let changes_nothing = |it: &Loop| !from.iter().any(|made| in_loop(made, *it));
         let unchanged = outwards(loops, *block).take_while(changes_nothing).last();
         let Some(block) = unchanged.and_then(|it| before(domtree, loops, it)) else { continue };
         let known = from.iter().all(|made| domtree.block_dominates(*made, block));
-        if known && moved.iter().filter(|it| **it == block).count() < MOST {
+        if known && room[block] > 0 {
+            room[block] -= 1;
             move_to_end(func, *inst, block);
-            moved.push(block);
         }
     }
 }
 
 /// Returns the loops that a block is in, the innermost first.
 fn outwards(loops: &LoopAnalysis, block: Block) -> impl Iterator<Item = Loop> + '_ {
-    std::iter::successors(loops.innermost_loop(block), |it| loops.loop_parent(*it))
+    std::iter::successors(loops.innermost_loop(block), |it| loops.loop_parent(*it)).take(FAR)
 }
 
 /// Returns the last block in front of a loop that is not in a loop beside it.
 fn before(domtree: &DominatorTree, loops: &LoopAnalysis, it: Loop) -> Option<Block> {
     let around = loops.loop_parent(it);
     let up = std::iter::successors(domtree.idom(loops.loop_header(it)), |block| domtree.idom(*block));
-    up.into_iter().find(|block| loops.innermost_loop(*block) == around)
+    up.take(FAR).find(|block| loops.innermost_loop(*block) == around)
 }
 
 /// Returns the block in which a value is made.
