@@ -21,6 +21,21 @@ pub(super) struct Found {
     pub(super) missing: Option<Missing>,
     /// Parameters and results of all calls.
     pub(super) call_values: u64,
+    /// Blocks that are not at their end: whether each is a loop.
+    blocks: Vec<bool>,
+    /// How many of them are loops.
+    pub(super) loops: u64,
+}
+
+impl Found {
+    fn begin(&mut self, is_loop: bool) {
+        self.blocks.push(is_loop);
+        self.loops += u64::from(is_loop);
+    }
+
+    fn end(&mut self) {
+        self.loops -= u64::from(self.blocks.pop().unwrap_or_default());
+    }
 }
 
 macro_rules! visit {
@@ -38,7 +53,7 @@ macro_rules! visit {
                     self.found.missing = Some(unavailable(stringify!($op), feature));
                 }
                 self.valid.$visit($($($field),*)?)?;
-                visit!(@call self $op $($($field)*)?);
+                visit!(@seen self $op $($($field)*)?);
                 Ok(())
             }
         )*
@@ -53,13 +68,21 @@ macro_rules! visit {
     (@gate $self:ident $other:ident $op:ident) => {};
 
     // Calls, with the index of what they call.
-    (@call $self:ident Call $func:ident) => { $self.called($self.info.func_type($func)) };
-    (@call $self:ident ReturnCall $func:ident) => { $self.called($self.info.func_type($func)) };
-    (@call $self:ident CallIndirect $ty:ident $table:ident) => { $self.called($self.info.type_at($ty)) };
-    (@call $self:ident ReturnCallIndirect $ty:ident $table:ident) => { $self.called($self.info.type_at($ty)) };
-    (@call $self:ident CallRef $ty:ident) => { $self.called($self.info.type_at($ty)) };
-    (@call $self:ident ReturnCallRef $ty:ident) => { $self.called($self.info.type_at($ty)) };
-    (@call $self:ident $other:ident $($field:ident)*) => {};
+    (@seen $self:ident Call $func:ident) => { $self.called($self.info.func_type($func)) };
+    (@seen $self:ident ReturnCall $func:ident) => { $self.called($self.info.func_type($func)) };
+    (@seen $self:ident CallIndirect $ty:ident $table:ident) => { $self.called($self.info.type_at($ty)) };
+    (@seen $self:ident ReturnCallIndirect $ty:ident $table:ident) => { $self.called($self.info.type_at($ty)) };
+    (@seen $self:ident CallRef $ty:ident) => { $self.called($self.info.type_at($ty)) };
+    (@seen $self:ident ReturnCallRef $ty:ident) => { $self.called($self.info.type_at($ty)) };
+    // Blocks. The last `End` is the body's.
+    (@seen $self:ident Block $ty:ident) => { $self.found.begin(false) };
+    (@seen $self:ident If $ty:ident) => { $self.found.begin(false) };
+    (@seen $self:ident Try $ty:ident) => { $self.found.begin(false) };
+    (@seen $self:ident TryTable $ty:ident) => { $self.found.begin(false) };
+    (@seen $self:ident Loop $ty:ident) => { $self.found.begin(true) };
+    (@seen $self:ident Delegate $depth:ident) => { $self.found.end() };
+    (@seen $self:ident End) => { $self.found.end() };
+    (@seen $self:ident $other:ident $($field:ident)*) => {};
 }
 
 impl<V> Visitor<'_, V> {
