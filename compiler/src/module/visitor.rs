@@ -21,21 +21,8 @@ pub(super) struct Found {
     pub(super) missing: Option<Missing>,
     /// Parameters and results of all calls.
     pub(super) call_values: u64,
-    /// Blocks that are not at their end: whether each is a loop.
-    blocks: Vec<bool>,
-    /// How many of them are loops.
+    /// How many loops the next instruction is inside.
     pub(super) loops: u64,
-}
-
-impl Found {
-    fn begin(&mut self, is_loop: bool) {
-        self.blocks.push(is_loop);
-        self.loops += u64::from(is_loop);
-    }
-
-    fn end(&mut self) {
-        self.loops -= u64::from(self.blocks.pop().unwrap_or_default());
-    }
 }
 
 macro_rules! visit {
@@ -52,6 +39,7 @@ macro_rules! visit {
                 if let Some(feature) = needs::$op {
                     self.found.missing = Some(unavailable(stringify!($op), feature));
                 }
+                visit!(@end self $op);
                 self.valid.$visit($($($field),*)?)?;
                 visit!(@seen self $op $($($field)*)?);
                 Ok(())
@@ -67,21 +55,22 @@ macro_rules! visit {
     };
     (@gate $self:ident $other:ident $op:ident) => {};
 
-    // Calls, with the index of what they call.
+    // Afterwards the validator no longer knows what has ended.
+    (@end $self:ident End) => {
+        if $self.valid.current_frame() == Some(FrameKind::Loop) {
+            $self.found.loops -= 1;
+        }
+    };
+    (@end $self:ident $other:ident) => {};
+
+    // Calls, with the index of what they call; and loops.
     (@seen $self:ident Call $func:ident) => { $self.called($self.info.func_type($func)) };
     (@seen $self:ident ReturnCall $func:ident) => { $self.called($self.info.func_type($func)) };
     (@seen $self:ident CallIndirect $ty:ident $table:ident) => { $self.called($self.info.type_at($ty)) };
     (@seen $self:ident ReturnCallIndirect $ty:ident $table:ident) => { $self.called($self.info.type_at($ty)) };
     (@seen $self:ident CallRef $ty:ident) => { $self.called($self.info.type_at($ty)) };
     (@seen $self:ident ReturnCallRef $ty:ident) => { $self.called($self.info.type_at($ty)) };
-    // Blocks. The last `End` is the body's.
-    (@seen $self:ident Block $ty:ident) => { $self.found.begin(false) };
-    (@seen $self:ident If $ty:ident) => { $self.found.begin(false) };
-    (@seen $self:ident Try $ty:ident) => { $self.found.begin(false) };
-    (@seen $self:ident TryTable $ty:ident) => { $self.found.begin(false) };
-    (@seen $self:ident Loop $ty:ident) => { $self.found.begin(true) };
-    (@seen $self:ident Delegate $depth:ident) => { $self.found.end() };
-    (@seen $self:ident End) => { $self.found.end() };
+    (@seen $self:ident Loop $ty:ident) => { $self.found.loops += 1 };
     (@seen $self:ident $other:ident $($field:ident)*) => {};
 }
 
@@ -91,7 +80,7 @@ impl<V> Visitor<'_, V> {
     }
 }
 
-impl<'a, V: VisitOperator<'a, Output = wasmparser::Result<()>>> VisitOperator<'a> for Visitor<'_, V> {
+impl<'a, V: VisitOperator<'a, Output = wasmparser::Result<()>> + FrameStack> VisitOperator<'a> for Visitor<'_, V> {
     type Output = wasmparser::Result<()>;
 
     /// Returns a visitor of vector instructions, all of which minirt has.
