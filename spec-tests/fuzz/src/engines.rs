@@ -60,8 +60,10 @@ pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
     config.wasm_custom_page_sizes(true).wasm_wide_arithmetic(true).wasm_exceptions(true).max_wasm_stack(WASM_STACK);
     config.wasm_function_references(true).wasm_gc(true);
-    // What it does is compared, not how fast; most of the time here is compilation.
+    // What it does is compared, not how fast; most of the time here is compilation. Another register
+    // allocator than minirt's also shows what both would have in common.
     config.cranelift_opt_level(wasmtime::OptLevel::None);
+    config.cranelift_regalloc_algorithm(wasmtime::RegallocAlgorithm::SinglePass);
     Ok(wasmtime::Engine::new(&config)?)
 }
 

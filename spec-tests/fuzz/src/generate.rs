@@ -120,7 +120,9 @@ fn mostly_gc(config: Config, rng: &mut Rng) -> Config {
         allowed_instructions,
         disallow_traps: rng.one_in(2),
         // Workers do most of the work. Tags that are exported rule out resets.
+        max_funcs: rng.pick(&[1, 2, 3, 10]),
         max_instructions: rng.pick(&[10, 20, 60, 150]),
+        min_funcs: 1,
         max_tags: rng.pick(&[0, 0, 0, 2]),
         min_types: 1,
         ..with_gc(config)

@@ -53,7 +53,9 @@ fn types_of(section: wasmparser::TypeSectionReader<'_>) -> Result<Vec<SubType>, 
 
 impl Added {
     fn plan(wasm: &[u8], fuel: u32, calm: bool, mut rng: Rng) -> Result<Self, Error<Infallible>> {
-        let mut around = Surroundings { fuel, calm, ..Surroundings::default() };
+        // Most modules are small: compiling takes nearly all the time, and many small ones show more.
+        let statements = rng.pick(&[4, 4, 4, 20]);
+        let mut around = Surroundings { fuel, calm, statements, ..Surroundings::default() };
         let (mut types, mut globals, mut tables, mut tags) = (Vec::new(), 0, 0, 0);
         let (mut has_tables, mut has_tags, mut counts_data) = (false, false, false);
         for payload in Parser::new(0).parse_all(wasm) {
@@ -192,7 +194,7 @@ impl Added {
             reference(true, HeapType::EXTERN),
             reference(false, HeapType::I31),
         ];
-        for _ in 0..2 + rng.below(4) {
+        for _ in 0..rng.pick(&[1, 2, 2, 3, 5]) {
             let params: Vec<_> = (0..rng.below(4)).map(|_| rng.pick(&given)).collect();
             let results: Vec<_> = (0..rng.below(4)).map(|_| self.pick(rng)).collect();
             let ty = self.add_func(&params, &results);

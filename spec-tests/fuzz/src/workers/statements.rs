@@ -504,7 +504,7 @@ impl Code<'_> {
         self.emit(Instruction::GlobalGet(self.around.fuel));
         self.emit(Instruction::If(BlockType::Empty));
         self.spend_a_quarter();
-        let some = 4 + self.rng.below(16);
+        let some = 1 + self.rng.below(self.around.statements);
         self.statements(some, 0);
         self.emit(Instruction::End);
         results.iter().for_each(|ty| self.value(*ty, 2));

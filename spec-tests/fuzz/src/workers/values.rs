@@ -60,6 +60,8 @@ pub(super) struct Surroundings {
     pub(super) sum: u32,
     /// Whether functions of wasm-smith rarely trap.
     pub(super) calm: bool,
+    /// How many statements workers have at the most, not counting those within others.
+    pub(super) statements: u64,
 }
 
 /// Emits code.
