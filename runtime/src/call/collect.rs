@@ -20,6 +20,20 @@ struct Found {
     host_values: HostValues,
 }
 
+impl Found {
+    /// Frees the exceptions that were not found, and returns the values of the host that were not.
+    /// `cost` is how many bytes the collection had to look at or to move.
+    fn sweep(&mut self, cost: u64) -> Vec<HostValue> {
+        if let Some(exceptions) = &mut self.exceptions {
+            exceptions.sweep();
+            exceptions.set_pace(cost);
+        }
+        let dead = self.host_values.sweep();
+        self.host_values.set_pace(cost);
+        dead
+    }
+}
+
 impl Others for Found {
     fn note(&mut self, word: u64) {
         match (word as u32 & TAG_MASK, &mut self.exceptions) {
@@ -86,10 +100,9 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
     let (mut shapes, buffer) = heap.as_mut().map_or_else(Default::default, Heap::take_tools);
     // SAFETY: the heap is this store's, whose code does not run now.
     let plan = heap.as_ref().map_or(Plan::none(std::ptr::null_mut(), 0), |heap| unsafe { Plan::of(heap) });
-    let engine = &store.engine;
+    let engine = store.engine.clone();
     let describe = |number| -> Option<CompositeType> { engine.types().get(number).map(|def| def.composite.clone()) };
     let Plan { base, from, start } = plan;
-    let pinned = FIRST..from.start;
     // SAFETY: the heap is readable up to its next object, and from the end of the image on it was
     // written since it was made, or made writable by the plan.
     let begun = unsafe { Evacuation::begin(base, from.clone(), start, buffer, &mut shapes, describe, found) };
@@ -105,42 +118,18 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
             return Vec::new();
         }
     };
-    let mut roots = 0;
-    {
-        let mut visit = |word: &mut u64| {
-            roots += 1;
-            evacuation.word(word);
-        };
-        others.iter_mut().for_each(&mut visit);
-        store.roots.get_mut().visit(&mut visit);
-        // SAFETY: instances are alive, and none of the store's code runs now. The rest is the
-        // caller's promise.
-        unsafe {
-            store.instances.iter().for_each(|instance| visit_state(*instance, &mut visit));
-            visit_frames(store.activation, frame, &mut visit);
-        }
-    }
-    if let Some(exceptions) = &mut evacuation.others.exceptions {
-        exceptions.mark_pending();
-    }
+    // SAFETY: the caller's promise.
+    let mut roots = unsafe { find_roots(&mut evacuation, store, frame, others) };
+    let pinned = FIRST..from.start;
     let scanned = pinned.end.saturating_sub(pinned.start);
     evacuation.scan_pinned(pinned);
-    loop {
-        evacuation.scan();
-        let exceptions = evacuation.others.exceptions.as_mut();
-        let Some((place, mut exception)) = exceptions.and_then(|exceptions| exceptions.take_found()) else { break };
-        exception.visit(|word| {
-            roots += 1;
-            evacuation.word(word);
-        });
-        if let Some(exceptions) = &mut evacuation.others.exceptions {
-            exceptions.put_back(place, exception);
-        }
-    }
+    roots += find_the_rest(&mut evacuation);
     let Evacuated { end, buffer, others: mut found } = evacuation.finish();
     // Those that were not found are looked at, too.
     let places = found.exceptions.as_ref().map_or(0, |all| all.places()) + found.host_values.places();
     let looked_at = scanned + (roots + places as u64) * ALIGN;
+    // Whoever makes exceptions or values of the embedder pays for what was moved as well.
+    let dead = found.sweep(looked_at + (end - start));
     if let Some(heap) = &mut heap {
         // SAFETY: the heap is this store's. Where objects were, it is writable.
         unsafe { heap.collected(from, start, end) }
@@ -153,14 +142,56 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
         unsafe { heap.rewrite_limit() }
         heap.put_tools(shapes, buffer);
     }
-    // Whoever makes exceptions or values of the embedder pays for what was moved as well.
-    let cost = looked_at + (end - start);
-    if let Some(exceptions) = &mut found.exceptions {
-        exceptions.sweep();
-        exceptions.set_pace(cost);
-    }
-    let dead = found.host_values.sweep();
-    found.host_values.set_pace(cost);
     (store.heap, store.exceptions, store.host_values) = (heap, found.exceptions, found.host_values);
     dead
+}
+
+/// Visits what the store, its instances and its frames hold, and `others`. Returns how many words
+/// that were.
+///
+/// # Safety
+/// As for [`collect`].
+unsafe fn find_roots<D: Fn(u32) -> Option<CompositeType>>(
+    evacuation: &mut Evacuation<'_, Found, D>,
+    store: &mut StoreInner,
+    frame: usize,
+    others: &mut [u64],
+) -> u64 {
+    let mut roots = 0;
+    let mut visit = |word: &mut u64| {
+        roots += 1;
+        evacuation.word(word);
+    };
+    others.iter_mut().for_each(&mut visit);
+    store.roots.get_mut().visit(&mut visit);
+    // SAFETY: instances are alive, and none of the store's code runs now. The rest is the caller's
+    // promise.
+    unsafe {
+        store.instances.iter().for_each(|instance| visit_state(*instance, &mut visit));
+        visit_frames(store.activation, frame, &mut visit);
+    }
+    if let Some(exceptions) = &mut evacuation.others.exceptions {
+        exceptions.mark_pending();
+    }
+    roots
+}
+
+/// Visits what all objects and exceptions hold that were found, until there are no more. Returns
+/// how many words of exceptions that were.
+fn find_the_rest<D: Fn(u32) -> Option<CompositeType>>(evacuation: &mut Evacuation<'_, Found, D>) -> u64 {
+    let mut words = 0;
+    loop {
+        evacuation.scan();
+        let exceptions = evacuation.others.exceptions.as_mut();
+        let Some((place, mut exception)) = exceptions.and_then(|exceptions| exceptions.take_found()) else {
+            return words;
+        };
+        exception.visit(|word| {
+            words += 1;
+            evacuation.word(word);
+        });
+        if let Some(exceptions) = &mut evacuation.others.exceptions {
+            exceptions.put_back(place, exception);
+        }
+    }
 }
