@@ -28,6 +28,12 @@ pub(crate) fn makes_floats_from_integers(isa: &dyn TargetIsa) -> bool {
     isa.name() != AARCH64
 }
 
+/// Returns whether a store that crosses into a page where it faults has written nothing. Arm leaves
+/// open whether its first bytes are written.
+pub(crate) fn stores_whole_or_nothing(isa: &dyn TargetIsa) -> bool {
+    isa.name() != AARCH64
+}
+
 /// A way in which an instruction holds a distance to other code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Distance {

@@ -3,10 +3,13 @@
 //!
 //! The runtime does the work, except where the length is a small constant. Compilers use that for
 //! small structures, and then it is a few loads and stores. The rules for a single access make this
-//! correct without any comparison: an access outside faults before anything has been written.
+//! correct without any comparison: an access outside faults before anything has been written. Where
+//! a store that faults may have written in part, a load makes sure of that.
 
+use super::memory::Address;
 use super::state::Translator;
 use crate::base::trap::Trap;
+use crate::codegen::isa::stores_whole_or_nothing;
 use crate::instance::builtin::Builtin;
 use crate::instance::layout::DropFlag;
 use crate::module::instruction::BulkMemory;
@@ -77,6 +80,7 @@ impl Translator<'_, '_> {
         let (ty, offsets) = accesses(len, 8);
         let value = self.repeat(byte, ty);
         let to = self.address(memory, at, 0, len);
+        self.probe(&to, ty, len);
         let flags = self.memory_flags();
         for offset in offsets {
             self.b.ins().store(flags, value, to.base, to.displacement + offset);
@@ -92,8 +96,18 @@ impl Translator<'_, '_> {
         let load = |offset: &i32| self.b.ins().load(ty, flags, from.base, from.displacement + offset);
         let values: Vec<Value> = offsets.iter().map(load).collect();
         let to = self.address(to.0, to.1, 0, len);
+        self.probe(&to, ty, len);
         for (offset, value) in offsets.into_iter().zip(values) {
             self.b.ins().store(flags, value, to.base, to.displacement + offset);
+        }
+    }
+
+    /// Has the last byte fault, if it is outside, before stores of this type could write anything.
+    fn probe(&mut self, to: &Address, ty: Type, len: u32) {
+        if ty.bytes() > 1 && !stores_whole_or_nothing(self.module.isa) {
+            let flags = self.memory_flags();
+            // Cranelift keeps a load that can trap, although nobody uses its value.
+            self.b.ins().load(I8, flags, to.base, to.displacement + len as i32 - 1);
         }
     }
 

@@ -446,6 +446,22 @@ fn a_load_that_could_skip_the_guard_is_compared_with_the_size() {
     assert!(!last.contains("#trap"), "{last}");
 }
 
+#[cfg(feature = "cross")]
+#[test]
+fn on_arm_short_bulk_operations_read_the_last_byte_before_they_write() {
+    let target = Some(crate::Machine::Aarch64Linux);
+    let settings = Settings { target, features: all_features(), ..Settings::default() };
+    let compiler = Compiler::new(&settings).expect("all targets are there");
+    for (len, operation) in [2, 16, 64].into_iter().flat_map(|len| [(len, "memory.fill"), (len, "memory.copy")]) {
+        let body = format!("(func (param i32 i32) ({operation} (local.get 0) (local.get 1) (i32.const {len})))");
+        let func = translated(&compiler, &module(false, &format!("{body}(func $nop)"))).expect("valid").swap_remove(0);
+        let (text, _) = compiled(&compiler, func);
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.contains("[sp"));
+        let first = lines.find(|line| line.starts_with("ldrb") || line.starts_with("st"));
+        assert!(first.is_some_and(|line| line.starts_with("ldrb")), "{operation} of {len} bytes:\n{text}");
+    }
+}
+
 #[test]
 fn an_indirect_call_branches_only_on_the_type() {
     for table in ["$f", "$fixed"] {
