@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, PoisonError};
 use wasmparser::FunctionBody;
 
-/// Below this many bytes of bodies, one thread is faster than starting others.
-const PARALLEL_FROM: usize = 16 * 1024;
+/// Bytes of bodies, besides the largest one, for which it pays to start a thread.
+const WORTH_A_THREAD: usize = 512;
 
 /// Bytes of bodies that are validated as one job.
 const VALIDATED_TOGETHER: usize = 16 * 1024;
@@ -37,9 +37,11 @@ pub(crate) fn compile(
         Piece::Body(defined) => code.get(defined as usize).map_or(0, size),
         Piece::NewEpoch | Piece::Entry(_) | Piece::Exit(_) => 0,
     };
-    let total: usize = code.iter().map(size).sum();
+    let largest = code.iter().map(size).max().unwrap_or_default();
+    let besides = code.iter().map(size).sum::<usize>() - largest;
+    let helpers = if parallel { besides / WORTH_A_THREAD } else { 0 };
     let mut compile: Vec<(usize, Piece)> = pieces.iter().copied().enumerate().collect();
-    if !parallel || total < PARALLEL_FROM {
+    if helpers == 0 {
         validate::bodies(bodies, limits)?;
         let mut worker = Worker::default();
         return compile.into_iter().map(|(index, piece)| worker.run(module, &inlinees, index, piece)).collect();
@@ -51,7 +53,7 @@ pub(crate) fn compile(
         together(bodies).into_iter().enumerate().map(|(index, bodies)| Job::Validate(index, bodies)).collect();
     let validation = Validation { left: Mutex::new(validate.len()), ..Validation::default() };
     let jobs = validate.into_iter().chain(compile).collect();
-    let done = run_all(jobs, Worker::default, |worker, job| match job {
+    let done = run_all(jobs, helpers, Worker::default, |worker, job| match job {
         Job::Validate(index, bodies) => {
             let _one_less = validation.one_less();
             let refuse = |_: &CompileError| validation.refused.store(true, Relaxed);

@@ -28,17 +28,18 @@ impl Drop for Grant {
     }
 }
 
-/// Runs all jobs. They begin in order; the results are in the order in which they end. Each thread
-/// has a `worker` of its own.
+/// Runs all jobs, with the help of `most` threads at the most. They begin in order; the results are
+/// in the order in which they end. Each thread has a `worker` of its own.
 ///
 /// # Panics
 /// Panics with the panic of a job.
 pub(crate) fn run_all<J: Send, W, R: Send>(
     jobs: Vec<J>,
+    most: usize,
     worker: impl Fn() -> W + Sync,
     run: impl Fn(&mut W, J) -> R + Sync,
 ) -> Vec<R> {
-    let granted = Grant::up_to(jobs.len().saturating_sub(1));
+    let granted = Grant::up_to(most.min(jobs.len().saturating_sub(1)));
     let queue = Mutex::new(jobs.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
@@ -68,9 +69,10 @@ mod tests {
     fn every_job_is_run_once_whoever_asks_at_the_same_time() {
         let sums = run_all(
             (0..8).collect(),
+            usize::MAX,
             || (),
             |(), n: usize| {
-                let done = run_all((0..100).collect(), || (), |(), job: usize| n * 1000 + job);
+                let done = run_all((0..100).collect(), usize::MAX, || (), |(), job: usize| n * 1000 + job);
                 assert_eq!(done.len(), 100);
                 done.into_iter().collect::<HashSet<_>>()
             },
@@ -81,10 +83,11 @@ mod tests {
     #[test]
     fn a_panic_of_a_job_is_the_callers_and_takes_no_helper_away() {
         for _ in 0..10 {
-            let result = std::panic::catch_unwind(|| run_all(vec![1, 2, 3], || (), |(), n| assert_ne!(n, 2)));
+            let result =
+                std::panic::catch_unwind(|| run_all(vec![1, 2, 3], usize::MAX, || (), |(), n| assert_ne!(n, 2)));
             assert!(result.is_err());
         }
-        assert!(run_all(Vec::<u8>::new(), || (), |(), n| n).is_empty());
+        assert!(run_all(Vec::<u8>::new(), usize::MAX, || (), |(), n| n).is_empty());
         // Other tests may be using some for a while.
         let all = available_parallelism().map_or(1, NonZero::get) - 1;
         let all_free = || {
