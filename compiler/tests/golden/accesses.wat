@@ -20,8 +20,6 @@
 ;; block0:
 ;;   movl %esi, %esi
 ;;   movl 0x40000008(%rdi, %rsi), %eax
-;;   jmp     label1
-;; block1:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -43,10 +41,6 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
-;;   jmp     label4
-;; block4:
-;;   jmp     label5
-;; block5:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -81,10 +75,6 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
-;;   jmp     label4
-;; block4:
-;;   jmp     label5
-;; block5:
 ;;   movq (%rsp), %r12
 ;;   movq 8(%rsp), %r13
 ;;   movq 0x10(%rsp), %r14

@@ -14,8 +14,6 @@
 ;;   movl %esi, %r8d
 ;;   movdqu %xmm7, 0x40000008(%rdi, %r8)
 ;;   movdqu %xmm0, 0x40000000(%rdi, %r8)
-;;   jmp     label1
-;; block1:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -27,8 +25,6 @@
 ;;   movl %esi, %esi
 ;;   movq $0x0, 0x40000008(%rdi, %rsi)
 ;;   movq $0x0, 0x40000000(%rdi, %rsi)
-;;   jmp     label1
-;; block1:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

@@ -19,8 +19,6 @@
 ;;   jnbe #trap=stk_ovf
 ;; block0:
 ;;   call    User(userextname0)
-;;   jmp     label1
-;; block1:
 ;;   leal 1(%rax), %eax
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
@@ -48,8 +46,6 @@
 ;;   movq (%rdi, %rax), %rax
 ;;   leaq (%rcx, %rdx), %rdi
 ;;   call    *%rax
-;;   jmp     label1
-;; block1:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -66,8 +62,6 @@
 ;;   movq -0x5fffffc0(%rdi), %r8
 ;;   movq -0x5fffffa0(%rdi), %rdi
 ;;   call    *%r8
-;;   jmp     label1
-;; block1:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

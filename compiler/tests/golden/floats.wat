@@ -36,30 +36,24 @@
 ;;   movdqa %xmm2, %xmm3
 ;;   mulsd %xmm1, %xmm3
 ;;   ucomisd (%rip), %xmm3
-;;   jnbe    label8; j label2
+;;   jnbe    label5; j label2
 ;; block2:
-;;   jmp     label3
-;; block3:
 ;;   leal 1(%rax), %eax
 ;;   movdqa %xmm0, %xmm3
 ;;   subsd %xmm2, %xmm3
 ;;   movdqa %xmm0, %xmm2
 ;;   divsd %xmm1, %xmm2
 ;;   cmpl $0x3e8, %eax
-;;   jb      label4; j label5
-;; block4:
+;;   jb      label3; j label4
+;; block3:
 ;;   movdqa %xmm2, %xmm1
 ;;   movdqa %xmm3, %xmm2
 ;;   jmp     label1
-;; block5:
-;;   jmp     label6
-;; block6:
-;;   jmp     label7
-;; block7:
+;; block4:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
-;; block8:
+;; block5:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -68,7 +62,7 @@
 ;;   pushq %rbp
 ;;   movq %rsp, %rbp
 ;; block0:
-;;   movdqa %xmm0, %xmm1
+;;   movdqa %xmm0, %xmm2
 ;;   uninit  %rdx
 ;;   xorl %edx, %edx
 ;;   uninit  %xmm0
@@ -77,34 +71,28 @@
 ;; block1:
 ;;   uninit  %r10
 ;;   xorl %r10d, %r10d
-;;   uninit  %xmm2
-;;   xorpd %xmm2, %xmm2
+;;   uninit  %xmm1
+;;   xorpd %xmm1, %xmm1
 ;;   movl %edx, %eax
-;;   cvtsi2sdq %rax, %xmm2
-;;   mulsd (%rip), %xmm2
-;;   divsd %xmm1, %xmm2
+;;   cvtsi2sdq %rax, %xmm1
+;;   mulsd (%rip), %xmm1
+;;   divsd %xmm2, %xmm1
 ;;   jmp     label2
 ;; block2:
 ;;   leal 1(%r10), %r10d
 ;;   mulsd %xmm0, %xmm0
-;;   addsd %xmm2, %xmm0
+;;   addsd %xmm1, %xmm0
 ;;   cmpl $0x64, %r10d
 ;;   jb      label3; j label4
 ;; block3:
 ;;   jmp     label2
 ;; block4:
-;;   jmp     label5
-;; block5:
 ;;   leal 1(%rdx), %edx
 ;;   cmpl $0x64, %edx
-;;   jb      label6; j label7
-;; block6:
+;;   jb      label5; j label6
+;; block5:
 ;;   jmp     label1
-;; block7:
-;;   jmp     label8
-;; block8:
-;;   jmp     label9
-;; block9:
+;; block6:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -114,12 +102,10 @@
 ;;   movq %rsp, %rbp
 ;; block0:
 ;;   movdqa %xmm0, %xmm5
-;;   jmp     label1
-;; block1:
 ;;   movabsq $0x4000000000000000, %rsi
 ;;   movq %rsi, %xmm0
-;;   movdqa %xmm5, %xmm1
-;;   subsd %xmm1, %xmm0
+;;   movdqa %xmm5, %xmm7
+;;   subsd %xmm7, %xmm0
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

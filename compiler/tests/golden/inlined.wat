@@ -15,8 +15,6 @@
 ;;   pushq %rbp
 ;;   movq %rsp, %rbp
 ;; block0:
-;;   jmp     label1
-;; block1:
 ;;   subl $0x30, %esi
 ;;   cmpl $0xa, %esi
 ;;   setb %sil
@@ -39,8 +37,6 @@
 ;; block2:
 ;;   jmp     label3
 ;; block3:
-;;   jmp     label4
-;; block4:
 ;;   leal 1(%rsi), %esi
 ;;   movq %rcx, %rdx
 ;;   subl $0x30, %edx
@@ -49,14 +45,10 @@
 ;;   movzbl %dl, %edx
 ;;   leal (%rax, %rdx), %eax
 ;;   testl %ecx, %ecx
-;;   jnz     label5; j label6
-;; block5:
+;;   jnz     label4; j label5
+;; block4:
 ;;   jmp     label1
-;; block6:
-;;   jmp     label7
-;; block7:
-;;   jmp     label8
-;; block8:
+;; block5:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

@@ -60,10 +60,6 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
-;;   jmp     label4
-;; block4:
-;;   jmp     label5
-;; block5:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -84,8 +80,6 @@
 ;;   leal 1(%rax), %eax
 ;;   jmp     label1
 ;; block3:
-;;   jmp     label4
-;; block4:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -104,10 +98,6 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
-;;   jmp     label4
-;; block4:
-;;   jmp     label5
-;; block5:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -119,13 +109,11 @@
 ;;   leaq 0x40000000(%rdi), %r11
 ;;   movl %esi, %ecx
 ;;   movl %edx, %eax
-;;   jmp     label1
-;; block1:
-;;   movl 0x40000000(%rdi, %rcx), %edx
-;;   imull (%r11, %rax), %edx
+;;   movl 0x40000000(%rdi, %rcx), %r10d
+;;   imull (%r11, %rax), %r10d
 ;;   movl 0x40000004(%rdi, %rcx), %ecx
 ;;   imull 4(%r11, %rax), %ecx
-;;   leal (%rdx, %rcx), %eax
+;;   leal (%r10, %rcx), %eax
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -143,8 +131,6 @@
 ;;   movl $0x1, %eax
 ;;   jmp     label3
 ;; block3:
-;;   jmp     label4
-;; block4:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

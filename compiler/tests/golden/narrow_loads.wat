@@ -14,8 +14,6 @@
 ;; block0:
 ;;   movl %esi, %esi
 ;;   movswq 0x40000000(%rdi, %rsi), %rax
-;;   jmp     label1
-;; block1:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -26,11 +24,9 @@
 ;; block0:
 ;;   movl %esi, %esi
 ;;   movzbq 0x40000000(%rdi, %rsi), %rsi
-;;   jmp     label1
-;; block1:
 ;;   cmpl $0xa, %esi
-;;   sete %r8b
-;;   movzbl %r8b, %eax
+;;   sete %dil
+;;   movzbl %dil, %eax
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -42,8 +38,6 @@
 ;;   movl %esi, %esi
 ;;   movzbq 0x40000000(%rdi, %rsi), %rax
 ;;   movb %al, 0x40000001(%rdi, %rsi)
-;;   jmp     label1
-;; block1:
 ;;   imull %eax, %eax
 ;;   movq %rbp, %rsp
 ;;   popq %rbp

@@ -14,8 +14,6 @@
 ;;   testq %r9, %r9
 ;;   cmovneq %r8, %rsi
 ;;   movq 0x40000010(%rdi, %rsi), %rax
-;;   jmp     label1
-;; block1:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -41,8 +39,6 @@
 ;;   testb %r9b, %r9b
 ;;   cmovneq %rax, %rcx
 ;;   movq 0x40000000(%rdi, %rcx), %rax
-;;   jmp     label1
-;; block1:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

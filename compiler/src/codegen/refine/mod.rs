@@ -11,6 +11,7 @@ mod induction;
 mod widen;
 mod sink;
 mod hoist;
+mod joins;
 
 use super::isa::{makes_floats_from_integers, takes_memory_operands};
 use cranelift_codegen::Context;
@@ -35,6 +36,7 @@ pub(super) fn refine(context: &mut Context, isa: &dyn TargetIsa, scan: &mut Scan
         loop_analysis.compute(func, cfg, domtree);
         changed |= hoist::hoist(func, domtree, loop_analysis, scan);
     }
+    changed |= joins::relieve(func, cfg);
     if changed {
         func.dfg.resolve_all_aliases();
     }

@@ -5,7 +5,7 @@
 //! instructions are validated and otherwise skipped; constructs that begin there are only counted.
 
 use super::branch::block_args;
-use super::state::{FrameKind, Translator};
+use super::state::{Frame, FrameKind, Translator};
 use crate::base::trap::Trap;
 use crate::codegen::abi::trap_code;
 use crate::module::instruction::{Control, Structure};
@@ -116,6 +116,9 @@ impl Translator<'_, '_> {
 
     fn end(&mut self) {
         let mut frame = self.frames.pop().expect("validation matches `end` with what it ends");
+        if !frame.exit_used && self.go_on_behind(&frame) {
+            return;
+        }
         self.leave(&mut frame);
         match frame.kind {
             FrameKind::Loop { header } => self.b.seal_block(header),
@@ -137,6 +140,30 @@ impl Translator<'_, '_> {
             self.continue_in(frame.exit);
             self.stack.extend_from_slice(self.b.block_params(frame.exit));
         }
+    }
+
+    /// Ends a construct that nothing branches out of, if it can do without a block of its own for
+    /// what follows. Returns whether it could.
+    fn go_on_behind(&mut self, frame: &Frame) -> bool {
+        match &frame.kind {
+            FrameKind::Block | FrameKind::Else if self.reachable => {}
+            FrameKind::Loop { header } if self.reachable => self.b.seal_block(*header),
+            // Without an `else`, what follows is what the condition skips to.
+            FrameKind::If { otherwise, params } if params.is_empty() => {
+                if self.reachable {
+                    self.jump(*otherwise, &[]);
+                }
+                self.continue_in(*otherwise);
+                self.stack.truncate(frame.base);
+                self.reachable = true;
+            }
+            _ => return false,
+        }
+        // Otherwise the results are where they belong.
+        if self.frames.is_empty() {
+            self.b.ins().return_(&self.stack);
+        }
+        true
     }
 
     fn end_body(&mut self, exit: Block) {

@@ -12,7 +12,7 @@ use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Function, GlobalValueData, MemFlagsData, SourceLoc};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
-use wasmparser::FunctionBody;
+use wasmparser::{FunctionBody, OperatorsReader};
 
 /// Translates a valid body into `target`, which must be empty.
 ///
@@ -84,6 +84,7 @@ fn translate_operators(
         let instruction =
             Instruction::new(op, translator.module.known()).map_err(|missing| missing.at(offset as usize))?;
         translator.b.set_srcloc(SourceLoc::new(offset as u32));
+        translator.next_asks = asks(&operators);
         translator.pay_for(&instruction);
         translator.instruction(instruction);
         if translator.listed > MAX_LISTED {
@@ -91,6 +92,14 @@ fn translate_operators(
         }
     }
     Ok(operators.finish()?)
+}
+
+/// The first bytes of the instructions that ask only whether an operand is zero, the topmost one:
+/// `if`, `br_if`, both forms of `select`, and `i32.eqz` (specification, section 5.4).
+const ASKS: [u8; 5] = [0x04, 0x0d, 0x1b, 0x1c, 0x45];
+
+fn asks(rest: &OperatorsReader<'_>) -> bool {
+    rest.get_binary_reader().read_u8().is_ok_and(|first| ASKS.contains(&first))
 }
 
 #[cold]

@@ -12,6 +12,7 @@
 //! The address of the slot's own memory is at a constant distance from vmctx, and also in the host
 //! cell. Which of the two a function uses is decided here alone, when all its accesses are known.
 
+use super::repeated::Index;
 use super::state::{OwnMemory, Translator};
 use crate::base::trap::Trap;
 use crate::codegen::abi::trap_code;
@@ -144,11 +145,8 @@ impl Translator<'_, '_> {
 
     /// Returns where a memory's bytes start, for an access.
     fn memory_base(&mut self, memory: u32) -> Value {
-        match (self.module.layout.memory(memory), &mut self.own_memory) {
-            (MemoryPlace::Slot { .. }, Some(own)) => {
-                own.accesses += 1;
-                own.base
-            }
+        match (self.module.layout.memory(memory), &self.own_memory) {
+            (MemoryPlace::Slot { .. }, Some(own)) => own.base,
             (MemoryPlace::Slot { .. }, None) => unreachable!("a function begins with the address of the memory"),
             (MemoryPlace::Import(entry), _) => {
                 self.load_constant(I64, self.vmctx, entry + import_space::BASE, self.regions.host)
@@ -156,20 +154,25 @@ impl Translator<'_, '_> {
         }
     }
 
+    fn count_access(&mut self, memory: u32) {
+        if let (MemoryPlace::Slot { .. }, Some(own)) = (self.module.layout.memory(memory), &mut self.own_memory) {
+            own.accesses += 1;
+        }
+    }
+
     /// Returns the address for an access of `size` bytes at `index + offset`, checked as far as
     /// needed.
     pub(super) fn address(&mut self, memory: u32, index: Value, offset: u64, size: u32) -> Address {
-        let index = self.widen(index);
-        let base = self.memory_base(memory);
+        self.count_access(memory);
         let reach = offset.saturating_add(u64::from(size));
         let ty = self.module.info.memories[memory as usize];
         let wide = ty.memory64;
         if reach <= GUARD && ty.ends_at_a_page() {
             // index + offset + size < 4 GiB + GUARD, so it ends in the guard at the latest.
-            let index = if wide { self.narrow(index) } else { index };
-            let base = self.b.ins().iadd(base, index);
-            return Address { base, displacement: offset as i32 };
+            return self.start(memory, index, offset as i32);
         }
+        let index = self.widen(index);
+        let base = self.memory_base(memory);
         // No memory is larger than its reservation. Beyond that, an access is outside whatever the
         // index is.
         let (offset, reach) = if reach > MEMORY_RESERVED { (0, i64::MAX) } else { (offset as i64, reach as i64) };
@@ -187,6 +190,35 @@ impl Translator<'_, '_> {
         let zero = self.b.ins().iconst(I64, 0);
         let start = self.b.ins().select_spectre_guard(outside, zero, start);
         Address { base: self.b.ins().iadd(base, start), displacement: 0 }
+    }
+
+    /// Returns the address of an index that needs no comparison.
+    fn start(&mut self, memory: u32, index: Value, offset: i32) -> Address {
+        if let Some(displacement) = self.known_index(index).and_then(|known| offset.checked_add(known)) {
+            return Address { base: self.memory_base(memory), displacement };
+        }
+        let block = self.b.current_block().expect("code is being added");
+        let place = Index { memory, value: index };
+        if let Some(base) = self.repeated.address(block, place).get() {
+            return Address { base, displacement: offset };
+        }
+        let index = self.widen(index);
+        let base = self.memory_base(memory);
+        let index = if self.module.info.memories[memory as usize].memory64 { self.narrow(index) } else { index };
+        let base = self.b.ins().iadd(base, index);
+        self.repeated.address(block, place).set(base);
+        Address { base, displacement: offset }
+    }
+
+    /// Returns an index that is a constant, if it fits a displacement.
+    fn known_index(&self, index: Value) -> Option<i32> {
+        let dfg = &self.b.func.dfg;
+        match dfg.insts[dfg.value_def(index).inst()?] {
+            InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => {
+                i32::try_from(imm.bits()).ok().filter(|it| *it >= 0)
+            }
+            _ => None,
+        }
     }
 
     /// Returns a 64-bit index, or that of vmctx if it does not fit 32 bits. vmctx is in the guard

@@ -7,6 +7,7 @@
 
 mod clause;
 mod tries;
+mod repeated;
 mod state;
 mod branch;
 mod meter;
@@ -26,7 +27,7 @@ mod control;
 mod call;
 mod function;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use function::translate;
 pub(crate) use state::ModuleContext;

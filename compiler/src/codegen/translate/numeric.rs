@@ -1,6 +1,7 @@
 //! Translates instructions on numbers: constants, arithmetic, comparisons, conversions
 //! (specification, section 4.4.1).
 
+use super::repeated;
 use super::state::Translator;
 use crate::module::instruction::{
     Constant, FloatArithmetic, FloatComparison, FloatConversion, IntegerArithmetic, IntegerComparison,
@@ -9,17 +10,29 @@ use crate::module::instruction::{
 use cranelift_codegen::ir::condcodes::{CondCode, FloatCC, IntCC};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64, I128};
-use cranelift_codegen::ir::{InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, MemFlagsData, Type, Value};
 
 impl Translator<'_, '_> {
     pub(super) fn constant(&mut self, op: Constant) {
         let value = match op {
-            Constant::I32Const { value } => self.b.ins().iconst(I32, i64::from(value as u32)),
-            Constant::I64Const { value } => self.b.ins().iconst(I64, value),
+            Constant::I32Const { value } => self.integer(I32, i64::from(value as u32)),
+            Constant::I64Const { value } => self.integer(I64, value),
             Constant::F32Const { value } => self.b.ins().f32const(Ieee32::with_bits(value.bits())),
             Constant::F64Const { value } => self.b.ins().f64const(Ieee64::with_bits(value.bits())),
         };
         self.push(value);
+    }
+
+    /// Returns an integer constant, which must not be changed later: others may have the same.
+    fn integer(&mut self, ty: Type, value: i64) -> Value {
+        let block = self.b.current_block().expect("code is being added");
+        let place = self.repeated.constant(block, repeated::Constant { ty, value });
+        if let Some(known) = place.get() {
+            return known;
+        }
+        let value = self.b.ins().iconst(ty, value);
+        place.set(value);
+        value
     }
 
     fn unary(&mut self, emit: impl FnOnce(&mut Self, Value) -> Value) {
@@ -59,27 +72,35 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Returns a comparison's result as Wasm's i32.
+    /// Returns a comparison's result: as Wasm's i32, or as it is if the next instruction does not
+    /// care.
     fn truth(&mut self, flag: Value) -> Value {
-        self.b.ins().uextend(I32, flag)
+        if self.next_asks { flag } else { self.b.ins().uextend(I32, flag) }
     }
 
-    /// Returns whether a number is zero. If it says how two floats compare, that is the opposite
-    /// comparison, which Cranelift would not find.
+    /// Returns whether a number is zero.
     fn is_zero(&mut self, value: Value) -> Value {
-        let dfg = &self.b.func.dfg;
-        let made_by = |value| dfg.value_def(value).inst().map(|inst| dfg.insts[inst]);
-        let flag = match made_by(value) {
-            Some(InstructionData::Unary { opcode: Opcode::Uextend, arg }) => made_by(arg),
-            _ => None,
-        };
-        let flag = match flag {
-            Some(InstructionData::FloatCompare { args: [left, right], cond, .. }) => {
-                self.b.ins().fcmp(cond.complement(), left, right)
-            }
-            _ => self.b.ins().icmp_imm_u(IntCC::Equal, value, 0),
+        let ty = self.b.func.dfg.value_type(value);
+        let flag = if ty == I8 {
+            self.opposite(value)
+        } else {
+            let zero = self.integer(ty, 0);
+            self.b.ins().icmp(IntCC::Equal, value, zero)
         };
         self.truth(flag)
+    }
+
+    /// Has a comparison say the opposite. It must be the last instruction's, so nothing else has
+    /// its result. Cranelift would not find that of floats.
+    fn opposite(&mut self, flag: Value) -> Value {
+        let dfg = &mut self.b.func.dfg;
+        let comparison = dfg.value_def(flag).unwrap_inst();
+        match &mut dfg.insts[comparison] {
+            InstructionData::IntCompare { cond, .. } => *cond = cond.complement(),
+            InstructionData::FloatCompare { cond, .. } => *cond = cond.complement(),
+            other => unreachable!("{other:?} is no comparison"),
+        }
+        flag
     }
 
     pub(super) fn integer_comparison(&mut self, op: IntegerComparison) {

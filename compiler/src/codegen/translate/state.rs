@@ -5,6 +5,7 @@
 //! [`Translator`].
 
 use super::clause::{Clause, Handlers};
+use super::repeated::Repeated;
 use super::tries::TryShape;
 use crate::base::trap::Trap;
 use crate::codegen::abi::{builtin_signature, trap_code, value_type};
@@ -75,6 +76,10 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) meter: Option<Meter>,
     /// Set if the instance's slot has a memory.
     pub(super) own_memory: Option<OwnMemory>,
+    /// What the current block has already.
+    pub(super) repeated: Repeated,
+    /// Whether the next instruction takes the result of this one and asks only whether it is zero.
+    pub(super) next_asks: bool,
 }
 
 /// The memory in the instance's own slot.
@@ -216,6 +221,8 @@ impl<'m, 'b> Translator<'m, 'b> {
             tries_begun: 0,
             meter: None,
             own_memory: None,
+            repeated: Repeated::default(),
+            next_asks: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::super::state::Translator;
 use crate::module::instruction::VectorBits;
 use cranelift_codegen::ir::types::{F32X4, F64X2, I8X16, I16X8, I32, I32X4, I64X2};
-use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
+use cranelift_codegen::ir::{Endianness, InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value};
 
 /// Returns the lanes of an instruction's result: those that its name begins with.
 pub(super) fn lanes_of(name: &str) -> Type {
@@ -28,8 +28,15 @@ impl Translator<'_, '_> {
     /// Returns the same 128 bits as lanes of another type. Lane 0 is always the one with the lowest
     /// address.
     pub(super) fn view(&mut self, vector: Value, lanes: Type) -> Value {
-        if self.b.func.dfg.value_type(vector) == lanes {
+        let dfg = &self.b.func.dfg;
+        if dfg.value_type(vector) == lanes {
             return vector;
+        }
+        let maker = dfg.value_def(vector).inst().map(|inst| dfg.insts[inst]);
+        if let Some(InstructionData::LoadNoOffset { opcode: Opcode::Bitcast, arg, .. }) = maker
+            && dfg.value_type(arg) == lanes
+        {
+            return arg;
         }
         self.b.ins().bitcast(lanes, MemFlagsData::new().with_endianness(Endianness::Little), vector)
     }
