@@ -18,8 +18,8 @@ use wasmparser::FuncValidatorAllocations;
 pub(crate) struct Limits<'m> {
     pub(crate) info: &'m ModuleInfo,
     pub(crate) features: Features,
-    /// The most instructions of a function. A call counts as one more for each parameter and
-    /// result, and what is inside many loops as [`weight`] says.
+    /// The most instructions of a function. One counts as one more for each value that it passes on
+    /// ([`Found::values`]), and what is inside many loops as [`weight`] says.
     pub(crate) instructions: u64,
 }
 
@@ -42,8 +42,9 @@ impl<'m> Limits<'m> {
         let name = self.info.func_name(func).filter(|name| !name.is_empty());
         let name = name.map_or_else(String::new, |name| format!(" `{}`", Printable::new(name)));
         CompileError::limit(format!(
-            "function {func}{name} has more than {} instructions, where a call counts one more for each parameter and \
-             result, and those inside more than 31 loops count more than once; its compilation would take long",
+            "function {func}{name} has more than {} instructions, where calls, constructs and branches count one more \
+             for each value that they pass on, and those inside more than 31 loops count more than once; its \
+             compilation would take long",
             self.instructions
         ))
     }
@@ -83,7 +84,7 @@ fn body(it: Body<'_>, limits: Limits<'_>, allocations: &mut FuncValidatorAllocat
         instructions += weight(found.loops);
     }
     reader.finish_expression(&validator.visitor(reader.original_position()))?;
-    if instructions + found.call_values > limits.instructions {
+    if instructions + found.values > limits.instructions {
         return Err(limits.exceeded(func));
     }
     *allocations = validator.into_allocations();
@@ -142,9 +143,48 @@ mod tests {
         assert!(fits(&nested(32, 100), 10 + 64 + 201) && !fits(&nested(32, 100), 10 + 64 + 200));
     }
 
+    /// Returns a function in which an instruction passes on 1,000 values that stay where they are.
+    fn passes(instruction: &str, times: usize) -> Vec<u8> {
+        let (types, values) = (" i32".repeat(1000), "(i32.const 0)".repeat(1000));
+        wat::parse_str(format!(
+            "(module (type $all (func (param{types}) (result{types}))) (tag $t (param{types}))
+                (func (type $all) {values} (block (type $all) {})))",
+            instruction.repeat(times)
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn constructs_and_branches_count_the_values_that_they_pass_on() {
+        let fits = |module: &[u8], most| {
+            let settings = Settings { max_function_instructions: most, ..Settings::default() };
+            let valid = Compiler::new(&settings).unwrap().validate(module);
+            valid.map_err(|error| assert_eq!(error.kind(), CompileErrorKind::Limit, "{error}")).is_ok()
+        };
+        let twice = [
+            // With how many instructions and values each counts as.
+            ("(block (type $all))", 2 + 2000),
+            ("(loop (type $all))", 2 + 2000),
+            ("(if (type $all) (i32.const 0) (then))", 3 + 2000),
+            ("(try_table (type $all))", 2 + 2000),
+            ("(br_if 0 (i32.const 0))", 2 + 1000),
+            ("(br 0)", 1 + 1000),
+            ("(br_table 0 0 1 (i32.const 0))", 2 + 3000),
+            ("(block (br_table 0 0 (i32.const 0)))", 4),
+            ("(loop (unreachable) (br_on_null 1 (ref.null func)) (unreachable))", 6 + 1000),
+            ("(block (try_table (catch $t 2) (catch_all 0)))", 4 + 1000),
+        ];
+        for (instruction, each) in twice {
+            // Besides, there are 1,000 constants, the block around them, and two ends.
+            let least = 1000 + 1 + 2000 + 2 + 2 * each;
+            let module = passes(instruction, 2);
+            assert!(fits(&module, least) && !fits(&module, least - 1), "{instruction}");
+        }
+    }
+
     #[test]
     fn a_small_module_cannot_keep_the_compiler_busy_for_a_minute() {
-        for module in [calls(1000, 1000), nested(1000, 10_000)] {
+        for module in [calls(1000, 1000), nested(1000, 10_000), passes("(br_if 0 (i32.const 0))", 2_000)] {
             let error = Compiler::new(&Settings::default()).unwrap().compile(&module).unwrap_err();
             assert_eq!(error.kind(), CompileErrorKind::Limit);
         }

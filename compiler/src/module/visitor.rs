@@ -4,7 +4,10 @@ use super::convert::{BlockType, FromParser, Known, MemArg, Missing};
 use super::info::ModuleInfo;
 use super::instruction::{needs, unavailable};
 use super::types::{FuncType, HeapType, RefType, ValType};
-use wasmparser::{BrTable, FrameKind, FrameStack, Ordering, ResumeTable, TryTable, VisitOperator, VisitSimdOperator};
+use wasmparser::{
+    BrTable, Catch, FrameKind, FrameStack, ModuleArity, Ordering, ResumeTable, TryTable, VisitOperator,
+    VisitSimdOperator,
+};
 
 /// Validates an instruction with `valid`, and notes what is found.
 pub(super) struct Visitor<'m, V> {
@@ -19,8 +22,9 @@ pub(super) struct Visitor<'m, V> {
 pub(super) struct Found {
     /// The last instruction that minirt does not have, or whose types it does not have.
     pub(super) missing: Option<Missing>,
-    /// Parameters and results of all calls.
-    pub(super) call_values: u64,
+    /// Values that instructions pass on: parameters and results of calls and constructs, and what
+    /// branches take along.
+    pub(super) values: u64,
     /// How many loops the next instruction is inside.
     pub(super) loops: u64,
 }
@@ -40,6 +44,7 @@ macro_rules! visit {
                     self.found.missing = Some(unavailable(stringify!($op), feature));
                 }
                 visit!(@end self $op);
+                visit!(@passes self $op $($($field)*)?);
                 self.valid.$visit($($($field),*)?)?;
                 visit!(@seen self $op $($($field)*)?);
                 Ok(())
@@ -63,6 +68,25 @@ macro_rules! visit {
     };
     (@end $self:ident $other:ident) => {};
 
+    // Constructs and branches.
+    (@passes $self:ident Block $ty:ident) => { $self.begins($ty) };
+    (@passes $self:ident Loop $ty:ident) => { $self.begins($ty) };
+    (@passes $self:ident If $ty:ident) => { $self.begins($ty) };
+    (@passes $self:ident Try $ty:ident) => { $self.begins($ty) };
+    (@passes $self:ident TryTable $table:ident) => { $self.begins_try(&$table) };
+    (@passes $self:ident Catch $tag:ident) => { $self.catches($tag) };
+    (@passes $self:ident Br $depth:ident) => { $self.branches($depth) };
+    (@passes $self:ident BrIf $depth:ident) => { $self.branches($depth) };
+    (@passes $self:ident BrTable $targets:ident) => {
+        $self.branches($targets.default());
+        $targets.targets().flatten().for_each(|depth| $self.branches(depth));
+    };
+    (@passes $self:ident BrOnNull $depth:ident) => { $self.branches($depth) };
+    (@passes $self:ident BrOnNonNull $depth:ident) => { $self.branches($depth) };
+    (@passes $self:ident BrOnCast $depth:ident $from:ident $to:ident) => { $self.branches($depth) };
+    (@passes $self:ident BrOnCastFail $depth:ident $from:ident $to:ident) => { $self.branches($depth) };
+    (@passes $self:ident $other:ident $($field:ident)*) => {};
+
     // Calls, with the index of what they call; and loops.
     (@seen $self:ident Call $func:ident) => { $self.called($self.info.func_type($func)) };
     (@seen $self:ident ReturnCall $func:ident) => { $self.called($self.info.func_type($func)) };
@@ -76,11 +100,41 @@ macro_rules! visit {
 
 impl<V> Visitor<'_, V> {
     fn called(&mut self, ty: &FuncType) {
-        self.found.call_values += (ty.params().len() + ty.results().len()) as u64;
+        self.found.values += (ty.params().len() + ty.results().len()) as u64;
     }
 }
 
-impl<'a, V: VisitOperator<'a, Output = wasmparser::Result<()>> + FrameStack> VisitOperator<'a> for Visitor<'_, V> {
+/// These look at instructions before it is known whether they are valid: what is not there counts
+/// nothing.
+impl<V: ModuleArity> Visitor<'_, V> {
+    fn begins(&mut self, ty: wasmparser::BlockType) {
+        let (params, results) = self.valid.block_type_arity(ty).unwrap_or_default();
+        self.found.values += u64::from(params) + u64::from(results);
+    }
+
+    fn begins_try(&mut self, table: &TryTable) {
+        self.begins(table.ty);
+        for catch in &table.catches {
+            if let Catch::One { tag, .. } | Catch::OneRef { tag, .. } = catch {
+                self.catches(*tag);
+            }
+        }
+    }
+
+    fn catches(&mut self, tag: u32) {
+        self.found.values += u64::from(self.valid.tag_type_arity(tag).map_or(0, |(params, _)| params));
+    }
+
+    fn branches(&mut self, depth: u32) {
+        let Some((ty, kind)) = self.valid.label_block(depth) else { return };
+        let (params, results) = self.valid.block_type_arity(ty).unwrap_or_default();
+        self.found.values += u64::from(if kind == FrameKind::Loop { params } else { results });
+    }
+}
+
+impl<'a, V: VisitOperator<'a, Output = wasmparser::Result<()>> + ModuleArity + FrameStack> VisitOperator<'a>
+    for Visitor<'_, V>
+{
     type Output = wasmparser::Result<()>;
 
     /// Returns a visitor of vector instructions, all of which minirt has.

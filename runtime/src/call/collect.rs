@@ -9,7 +9,7 @@ use crate::gc::{Evacuated, Evacuation, Others};
 use crate::pool::InstanceData;
 use crate::store::host_values::{HostValue, HostValues};
 use crate::store::{Exceptions, ExnReference, Heap, StoreInner};
-use minirt_compiler::instance::layout::object::{ALIGN, BIAS, EXCEPTION_TAG, FIRST, HOST_TAG, TAG_MASK};
+use minirt_compiler::instance::layout::object::{ALIGN, BIAS, EXCEPTION_TAG, FIRST, HOST_TAG, NEXT, TAG_MASK};
 use minirt_compiler::module::CompositeType;
 use minirt_compiler::module::canonical::NumberedTypes;
 use std::ops::Range;
@@ -59,24 +59,31 @@ impl Plan {
         Self { base, from: end..end, start: end }
     }
 
+    /// Returns where the objects of a heap are to go. `None` if the kernel does not let it be
+    /// written. Nearly always it was written before: by whatever made the objects. But that may
+    /// have failed, and an object be there that nobody has written.
+    ///
     /// # Safety
     /// The heap must be alive, and nobody else use the description of its instance.
-    unsafe fn of(heap: &Heap) -> Self {
+    unsafe fn of(heap: &Heap) -> Option<Self> {
         let from = heap.image_end..heap.next();
         let (base, shift) = (heap.base(), heap.shift());
         let start = from.start + shift;
         let end = from.end + shift;
         // What moves further back than it was may come to pages that nobody has written.
         let fits = |end: u64| end <= BIAS + heap.memory.len();
-        if shift != 0 && !from.is_empty() && fits(end) {
-            let bytes = (end - from.start) as usize;
+        let make_writable = |range: Range<u64>| {
             // SAFETY: the caller's promise.
             let data = unsafe { InstanceData::of(heap.memory.owner) };
-            if data.slot.make_writable(base.wrapping_add(from.start as usize), bytes).is_ok() {
-                return Self { base, from, start };
-            }
+            let bytes = range.end.saturating_sub(range.start) as usize;
+            data.slot.make_writable(base.wrapping_add(range.start as usize), bytes).ok()
+        };
+        make_writable(NEXT..FIRST)?;
+        make_writable(from.clone())?;
+        if shift != 0 && !from.is_empty() && fits(end) && make_writable(from.start..end).is_some() {
+            return Some(Self { base, from, start });
         }
-        Self { base, start: from.start, from }
+        Some(Self { base, start: from.start, from })
     }
 }
 
@@ -99,19 +106,25 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
     let found = Found { exceptions: store.exceptions.take(), host_values: std::mem::take(&mut store.host_values) };
     let (mut shapes, buffer) = heap.as_mut().map_or_else(Default::default, Heap::take_tools);
     // SAFETY: the heap is this store's, whose code does not run now.
-    let plan = heap.as_ref().map_or(Plan::none(std::ptr::null_mut(), 0), |heap| unsafe { Plan::of(heap) });
+    let plan = heap.as_ref().map_or(Some(Plan::none(std::ptr::null_mut(), 0)), |heap| unsafe { Plan::of(heap) });
     let engine = store.engine.clone();
     let describe = |number| -> Option<CompositeType> { engine.types().get(number).map(|def| def.composite.clone()) };
-    let Plan { base, from, start } = plan;
-    // SAFETY: the heap is readable up to its next object, and from the end of the image on it was
-    // written since it was made, or made writable by the plan.
-    let begun = unsafe { Evacuation::begin(base, from.clone(), start, buffer, &mut shapes, describe, found) };
-    let mut evacuation = match begun {
-        Ok(evacuation) => evacuation,
+    let begun = match plan {
+        // SAFETY: the heap is readable up to its next object, and from the end of the image on it was
+        // made writable by the plan.
+        Some(Plan { base, from, start }) => unsafe {
+            let begun = Evacuation::begin(base, from.clone(), start, buffer, &mut shapes, describe, found);
+            begun.map(|evacuation| (evacuation, from, start))
+        },
+        None => Err(found),
+    };
+    let (mut evacuation, from, start) = match begun {
+        Ok(begun) => begun,
         Err(found) => {
             // There is no memory to move them to. Nothing was looked at yet, and all stays.
             if let Some(heap) = &mut heap {
                 heap.set_pace(0);
+                heap.note_scanned(0);
                 heap.put_tools(shapes, Vec::new());
             }
             (store.heap, store.exceptions, store.host_values) = (heap, found.exceptions, found.host_values);
@@ -119,15 +132,16 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
         }
     };
     // SAFETY: the caller's promise.
-    let mut roots = unsafe { find_roots(&mut evacuation, store, frame, others) };
+    let mut seen = unsafe { find_roots(&mut evacuation, store, frame, others) };
     let pinned = FIRST..from.start;
     let scanned = pinned.end.saturating_sub(pinned.start);
     evacuation.scan_pinned(pinned);
-    roots += find_the_rest(&mut evacuation);
+    seen.places += find_the_rest(&mut evacuation);
     let Evacuated { end, buffer, others: mut found } = evacuation.finish();
     // Those that were not found are looked at, too.
     let places = found.exceptions.as_ref().map_or(0, |all| all.places()) + found.host_values.places();
-    let looked_at = scanned + (roots + places as u64) * ALIGN;
+    let known = scanned + (seen.places + places) as u64 * ALIGN;
+    let looked_at = known + seen.others as u64 * ALIGN;
     // Whoever makes exceptions or values of the embedder pays for what was moved as well.
     let dead = found.sweep(looked_at + (end - start));
     if let Some(heap) = &mut heap {
@@ -138,7 +152,8 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
             heap.forget_needed();
         }
         heap.set_pace(looked_at);
-        // SAFETY: as above. The limit was written when the store got the heap, and after each reset.
+        heap.note_scanned(known);
+        // SAFETY: as above. The plan has made the limit writable.
         unsafe { heap.rewrite_limit() }
         heap.put_tools(shapes, buffer);
     }
@@ -146,8 +161,15 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
     dead
 }
 
-/// Visits what the store, its instances and its frames hold, and `others`. Returns how many words
-/// that were.
+/// How much a collection has looked at, in places for references.
+struct Seen {
+    /// Those of the store's instances.
+    places: usize,
+    /// Those of the embedder, and those in frames, whose number depends on how code was optimised.
+    others: usize,
+}
+
+/// Visits what the store, its instances and its frames hold, and `others`.
 ///
 /// # Safety
 /// As for [`collect`].
@@ -156,29 +178,30 @@ unsafe fn find_roots<D: Fn(u32) -> Option<CompositeType>>(
     store: &mut StoreInner,
     frame: usize,
     others: &mut [u64],
-) -> u64 {
-    let mut roots = 0;
-    let mut visit = |word: &mut u64| {
-        roots += 1;
+) -> Seen {
+    let mut seen = Seen { places: 0, others: others.len() };
+    others.iter_mut().for_each(|word| evacuation.word(word));
+    store.roots.get_mut().visit(|word| {
+        seen.others += 1;
         evacuation.word(word);
-    };
-    others.iter_mut().for_each(&mut visit);
-    store.roots.get_mut().visit(&mut visit);
+    });
     // SAFETY: instances are alive, and none of the store's code runs now. The rest is the caller's
     // promise.
     unsafe {
-        store.instances.iter().for_each(|instance| visit_state(*instance, &mut visit));
-        visit_frames(store.activation, frame, &mut visit);
+        for instance in &store.instances {
+            seen.places += visit_state(*instance, &mut |word| evacuation.word(word));
+        }
+        seen.others += visit_frames(store.activation, frame, |word| evacuation.word(word));
     }
     if let Some(exceptions) = &mut evacuation.others.exceptions {
         exceptions.mark_pending();
     }
-    roots
+    seen
 }
 
 /// Visits what all objects and exceptions hold that were found, until there are no more. Returns
 /// how many words of exceptions that were.
-fn find_the_rest<D: Fn(u32) -> Option<CompositeType>>(evacuation: &mut Evacuation<'_, Found, D>) -> u64 {
+fn find_the_rest<D: Fn(u32) -> Option<CompositeType>>(evacuation: &mut Evacuation<'_, Found, D>) -> usize {
     let mut words = 0;
     loop {
         evacuation.scan();

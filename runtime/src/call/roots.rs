@@ -15,20 +15,22 @@ use std::ptr::NonNull;
 /// Visits what an instance holds in its globals, tables and element segments. What a dropped segment
 /// had is never read again, and so stays as it is. A reference is a word
 /// of 64 bits, as code holds it, in a page that may not be writable unless it was written since the
-/// last reset.
+/// last reset. Returns how many places were looked at, those without references included.
 ///
 /// # Safety
 /// The instance must be alive, and nobody else use its state.
-pub(super) unsafe fn visit_state(instance: NonNull<InstanceData>, visit: &mut impl FnMut(&mut u64)) {
+pub(super) unsafe fn visit_state(instance: NonNull<InstanceData>, visit: &mut impl FnMut(&mut u64)) -> usize {
     // SAFETY: the caller's promise.
     let data = unsafe { instance.as_ref() };
     if !data.is_attached {
-        return;
+        return 0;
     }
     let view = data.view();
+    let mut places = view.module.globals.len() + view.module.tables.len() + view.module.elements.len();
     // SAFETY: globals, tables and the values of element segments are part of the state; tables are
     // as long as they say.
     let mut visit_all = |at: i32, len: usize| unsafe {
+        places += len;
         std::slice::from_raw_parts_mut(view.vmctx.at::<u64>(at), len).iter_mut().for_each(&mut *visit);
     };
     for (index, global) in (0..).zip(&view.module.globals) {
@@ -53,10 +55,12 @@ pub(super) unsafe fn visit_state(instance: NonNull<InstanceData>, visit: &mut im
             visit_all(at, segment.items.len());
         }
     }
+    places
 }
 
 /// Visits what the frames of compiled code hold, of all calls from `activation` on outwards.
-/// `frame` is that of what the innermost one's code has called, or 0 if that was the host.
+/// `frame` is that of what the innermost one's code has called, or 0 if that was the host. Returns
+/// how many frames and references there were.
 ///
 /// # Safety
 /// The activations must be on the stack, and their store's innermost ones. If there is a frame, it
@@ -65,34 +69,36 @@ pub(super) unsafe fn visit_state(instance: NonNull<InstanceData>, visit: &mut im
 pub(super) unsafe fn visit_frames(
     mut activation: *const Activation,
     mut frame: usize,
-    visit: &mut impl FnMut(&mut u64),
-) {
-    let mut found: Vec<*mut u64> = Vec::new();
+    mut visit: impl FnMut(&mut u64),
+) -> usize {
+    let (mut found, mut frames): (Vec<*mut u64>, usize) = (Vec::new(), 0);
     // SAFETY: the caller's promise.
     while let Some(active) = unsafe { activation.as_ref() } {
         let innermost = if frame != 0 { frame } else { active.exit_frame };
         if innermost != 0 {
             // SAFETY: either frame is that of what compiled code of the activation has called.
-            unsafe { find_in_frames(innermost, active.frame, &mut found) }
+            frames += unsafe { find_in_frames(innermost, active.frame, &mut found) };
         }
         (activation, frame) = (active.previous, 0);
     }
     // SAFETY: compiled code keeps a reference there while it waits, as it says, and reads it again
     // when it goes on.
-    found.into_iter().for_each(|word| visit(unsafe { &mut *word }));
+    found.iter().for_each(|word| visit(unsafe { &mut **word }));
+    frames + found.len()
 }
 
 /// Finds where the callers of the function with a frame hold references, up to the entry
-/// trampoline's frame.
+/// trampoline's frame. Returns how many callers there are.
 ///
 /// # Safety
 /// As for [`callers`].
-unsafe fn find_in_frames(frame: usize, last: usize, found: &mut Vec<*mut u64>) {
+unsafe fn find_in_frames(frame: usize, last: usize, found: &mut Vec<*mut u64>) -> usize {
     registry::read(|code| {
-        let mut text: Option<Text<'_>> = None;
+        let (mut text, mut frames): (Option<Text<'_>>, usize) = (None, 0);
         // SAFETY: the caller's promise.
         for caller in unsafe { callers(frame) }.take_while(|caller| caller.frame != last) {
             let address = caller.return_address - 1;
+            frames += 1;
             if !text.as_ref().is_some_and(|text| text.contains(address)) {
                 text = code.at(address);
             }
@@ -100,5 +106,6 @@ unsafe fn find_in_frames(frame: usize, last: usize, found: &mut Vec<*mut u64>) {
             let (sites, offset) = text.call_site(caller.return_address);
             found.extend(sites.references_at(offset).map(|below| (caller.frame - below as usize) as *mut u64));
         }
-    });
+        frames
+    })
 }

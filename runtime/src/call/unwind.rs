@@ -169,7 +169,8 @@ unsafe fn add(
     let dead = unsafe { collect::collect(store, frame, &mut words) };
     let mut carried = carried.to_vec();
     traced.into_iter().zip(words).for_each(|(index, word)| carried[index] = Raw(word.into()));
-    let added = store.exceptions.get_or_insert_default().add(tag, types, &carried);
+    let exceptions = store.exceptions.get_or_insert_default();
+    let added = if exceptions.has_room(carried.len()) { exceptions.add(tag, types, &carried) } else { None };
     // What the embedder's code does here is not part of the throw, and may panic.
     let _ = Failure::catch(|| {
         drop(dead);

@@ -214,8 +214,9 @@ fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -
         Objects::of(&MemoryImage { size: size as u64, extents }).context("the heap of the image is damaged")?;
     let end = objects.end().context("the heap of the image is damaged")?;
     let first = (FIRST - BIAS) as usize;
-    // SAFETY: none of the store's code runs that could be at work in the heap, or it waits for the host.
-    let to = unsafe { heap::extend(store, (end - first) as u64)? }.ok_or(Trap::GcHeapOutOfMemory)?;
+    // SAFETY: none of the store's code runs that could be at work in the heap, or it waits for the host. Nothing has
+    // a reference to the objects of this instance yet, and it is not looked at before it is attached.
+    let to = unsafe { heap::extend_or_collect(store, (end - first) as u64)? }.ok_or(Trap::GcHeapOutOfMemory)?;
     let Some(Heap { memory, owner, .. }) = store.heap else { unreachable!("the store has one") };
     let distance = (data.vmctx().address() as u64).wrapping_sub(owner.address() as u64);
     let moved = |reference: u64| {

@@ -12,6 +12,10 @@ use minirt_compiler::Trap;
 use minirt_compiler::instance::layout::object::{self, BIAS, FIELDS, LIMIT, NEXT};
 use minirt_compiler::module::{CompositeType, Contents, RefKind, StorageType, ValType, WASM_PAGE};
 
+/// How many elements of an array that all have one value are written at a time. They end where an
+/// object can.
+const CHUNK: u32 = 4096;
+
 /// Returns a word that says where objects are made.
 ///
 /// # Safety
@@ -40,6 +44,27 @@ pub(crate) unsafe fn extend(store: &mut StoreInner, size: u64) -> Result<Option<
         let Some(end) = end_of(control(memory, NEXT), size) else { return Ok(None) };
         let has_room = end <= BIAS + memory.len() || grow(store, memory, end - BIAS)?;
         Ok(if has_room { take(store, end, size) } else { None })
+    }
+}
+
+/// Makes room as [`extend`] does, and collects if there is none otherwise.
+///
+/// # Errors
+/// Returns the limiter's error.
+///
+/// # Panics
+/// As [`allocate_from`].
+///
+/// # Safety
+/// As for [`extend`], and for [`collect()`] in the host.
+pub(crate) unsafe fn extend_or_collect(store: &mut StoreInner, size: u64) -> Result<Option<u64>> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let Ok(Some(at)) = extend(store, size) {
+            return Ok(Some(at));
+        }
+        drop(collect(store, 0, &mut []));
+        extend(store, size)
     }
 }
 
@@ -80,12 +105,12 @@ pub(crate) unsafe fn allocate_from(store: &mut StoreInner, size: u64, frame: usi
         return Ok(None);
     }
     let memory = heap.memory;
-    let (now, next) = (heap.count_for_zeal(), heap.next());
+    let (now, next, made) = (heap.count_for_zeal(), heap.next(), heap.made() + size);
     let mut collected = now || next + size > heap.collect_at;
     // SAFETY: the caller's promise.
     unsafe {
         if collected {
-            drop(collect(store, frame, &mut []));
+            collect_for(store, frame, made);
         }
         loop {
             let (next, live) = store.heap.as_ref().map_or((0, 0), |heap| (heap.next(), heap.live()));
@@ -99,13 +124,35 @@ pub(crate) unsafe fn allocate_from(store: &mut StoreInner, size: u64, frame: usi
             match grown {
                 Ok(true) => return Ok(take(store, next + size, size)),
                 _ if !collected => {
-                    drop(collect(store, frame, &mut []));
+                    collect_for(store, frame, made);
                     collected = true;
                 }
                 failed => return failed.map(|_| None),
             }
         }
     }
+}
+
+/// Collects to make room. `made` is how many bytes of objects were made since the last collection.
+///
+/// Code pays for the rest with fuel: for tables, globals and whatever else was looked at that so few
+/// objects do not pay for. There are few where the heap may not grow. What is in frames is free:
+/// that depends on how code was optimised.
+///
+/// # Panics
+/// As [`allocate_from`].
+///
+/// # Safety
+/// As for [`collect()`].
+unsafe fn collect_for(store: &mut StoreInner, frame: usize, made: u64) {
+    // SAFETY: the caller's promise.
+    let dead = unsafe { collect(store, frame, &mut []) };
+    let unpaid = store.heap.as_ref().map_or(0, |heap| heap.unpaid(made));
+    if frame != 0 && store.engine.metering().fuel {
+        let allowance = store.allowance.get_mut();
+        allowance.fuel = allowance.fuel.saturating_sub_unsigned(unpaid / object::ALIGN);
+    }
+    drop(dead);
 }
 
 /// Returns where an object ends. `None` if no reference leads there.
@@ -182,7 +229,13 @@ unsafe fn grow(store: &mut StoreInner, memory: MemorySpace, wanted: u64) -> Resu
     let collect_at = store.heap.as_ref().map_or(0, |heap| heap.collect_at - BIAS);
     let roomy = least.max(pages(collect_at).min(most));
     // SAFETY: the caller's promise.
-    unsafe { Ok(heap_grow(store, memory, roomy - now)? || least < roomy && heap_grow(store, memory, least - now)?) }
+    unsafe {
+        // What a limiter says about more than is needed stops nobody, even if it fails.
+        if least < roomy && heap_grow(store, memory, roomy - now).unwrap_or(false) {
+            return Ok(true);
+        }
+        heap_grow(store, memory, least - now)
+    }
 }
 
 /// Makes an object that holds values as Wasm sees them. `number` is the engine's for its type.
@@ -232,10 +285,25 @@ pub(crate) unsafe fn new_object(
     // SAFETY: the caller's promise.
     unsafe {
         let reference = extend(store, parts.size)?.ok_or(Trap::GcHeapOutOfMemory)?;
-        let mut bytes = Vec::new();
-        object::append(&mut bytes, parts.size, number, ty, contents).ok_or(Trap::GcHeapOutOfMemory)?;
         let Some(Heap { memory, .. }) = store.heap else { unreachable!("an object was just made in it") };
+        // Of an array that may be very long, the host holds a part.
+        let first = match contents {
+            Contents::Repeat(value, len) => Contents::Repeat(value, len.min(CHUNK)),
+            all => all,
+        };
+        let mut bytes = Vec::new();
+        object::append(&mut bytes, parts.size, number, ty, first).ok_or(Trap::GcHeapOutOfMemory)?;
+        if let Contents::Repeat(_, len) = contents {
+            bytes[object::LENGTH as usize..][..4].copy_from_slice(&len.to_le_bytes());
+        }
         memory_write(memory, reference - BIAS, &bytes)?;
+        let (mut at, end) = (reference + bytes.len() as u64, reference + parts.size);
+        while at < end {
+            let elements = &bytes[FIELDS as usize..];
+            let some = &elements[..elements.len().min((end - at) as usize)];
+            memory_write(memory, at - BIAS, some)?;
+            at += some.len() as u64;
+        }
         Ok(reference.into())
     }
 }

@@ -164,6 +164,13 @@ impl Exceptions {
         Some(ExnReference::new(place, self.places[place as usize].generation))
     }
 
+    /// Returns whether there is room for one that carries so many values, and for a sixteenth of
+    /// what there is. After a collection there has to be. Otherwise code close to the limit could
+    /// collect with every exception.
+    pub(crate) fn has_room(&self, carried: usize) -> bool {
+        self.bytes + self.bytes / 16 + size(carried, 0) <= MOST
+    }
+
     /// Returns an exception. `None` if it is not there any more.
     pub(crate) fn get(&self, reference: ExnReference) -> Option<&Exception> {
         let place = self.places.get(reference.place())?;

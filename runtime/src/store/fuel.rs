@@ -50,8 +50,13 @@ impl<T> Store<T> {
     /// - One more unit for every eight bytes of memory that an instruction fills, copies or
     ///   initialises. Filling and copying up to 64 bytes is free of that where the length is a
     ///   constant.
-    /// - One more unit for every element of a table that an instruction fills, copies, initialises
-    ///   or adds.
+    /// - One more unit for every element of a table or array that an instruction fills, copies,
+    ///   initialises or adds.
+    /// - One more unit for every eight bytes of a structure of more than 256 bytes that
+    ///   `struct.new_default` makes.
+    /// - Where a collection looks at large tables, many globals or many exceptions although few
+    ///   objects were made, because the heap may not grow: a unit for each reference there, less one
+    ///   for every two bytes of new objects.
     ///
     /// The host's work (host functions, instantiation, [`Memory::write`](crate::Memory::write),
     /// ...) is free.

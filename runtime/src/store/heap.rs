@@ -26,6 +26,9 @@ const ROOMY: u64 = 16 << 20;
 /// The same, with more objects.
 const TIMES: u64 = 2;
 
+/// One byte of new objects pays for so many bytes that a collection looks at.
+const PAID: u64 = 4;
+
 /// The most bytes of a buffer for collections that a heap keeps.
 const KEPT: u64 = 4 << 20;
 
@@ -35,9 +38,9 @@ const POISON: u8 = 0xa5;
 
 /// Returns how many bytes of new objects there may be before the next collection, by how many bytes
 /// are needed, and how many the last collection had to look at besides. Those are paid for by a
-/// quarter as many.
+/// quarter as many ([`PAID`]).
 fn pace(needed: u64, scanned: u64) -> u64 {
-    LEAST.max(TIMES * needed).max((ROOMY_TIMES * needed).min(ROOMY)).max(scanned / 4)
+    LEAST.max(TIMES * needed).max((ROOMY_TIMES * needed).min(ROOMY)).max(scanned / PAID)
 }
 
 /// The heap of a store.
@@ -62,6 +65,9 @@ pub(crate) struct Heap {
     highest: u64,
     /// How many bytes collections have moved in the last while.
     needed: u64,
+    /// How many bytes the last collection had to look at besides the objects that it moved, those in
+    /// frames and those of the embedder left out.
+    scanned: u64,
     /// How far objects may reach before the next collection.
     pub(crate) collect_at: u64,
     /// If the engine collects to find faults: after how many allocations, and how many of them are
@@ -136,6 +142,7 @@ impl Heap {
             live_end: FIRST,
             highest: FIRST,
             needed: 0,
+            scanned: 0,
             collect_at: FIRST,
             zeal: zeal.map(|every| (every, every.get())),
             shapes: Shapes::default(),
@@ -205,6 +212,25 @@ impl Heap {
         self.live_end - self.start
     }
 
+    /// Returns how many bytes of objects were made since the last collection.
+    pub(crate) fn made(&self) -> u64 {
+        self.next().saturating_sub(self.live_end)
+    }
+
+    /// Returns how many bytes the last collection had to look at that `made` bytes of new objects
+    /// before it do not pay for.
+    pub(crate) fn unpaid(&self, made: u64) -> u64 {
+        match self.zeal {
+            None => self.scanned.saturating_sub(PAID * made),
+            Some(_) => 0,
+        }
+    }
+
+    /// Notes how many bytes a collection had to look at, for [`Self::unpaid`].
+    pub(crate) fn note_scanned(&mut self, bytes: u64) {
+        self.scanned = bytes;
+    }
+
     /// Returns the offsets of what objects have left behind that moved since the memory was as in
     /// the image.
     pub(crate) fn left_behind(&self) -> Range<u64> {
@@ -250,8 +276,7 @@ impl Heap {
     /// Writes how far code may go on making objects, after a collection has changed that.
     ///
     /// # Safety
-    /// Nobody else may use the heap, and the limit must have been written since the memory was as in the
-    /// image (`ops::heap::publish_limit`), so that its page is writable.
+    /// Nobody else may use the heap, and the page of the limit must be writable.
     pub(crate) unsafe fn rewrite_limit(&self) {
         // SAFETY: the caller's promise.
         unsafe { *self.base().wrapping_add(LIMIT as usize).cast::<u64>() = self.limit() }

@@ -3,7 +3,7 @@
 
 use crate::common::heaps::{assert_fresh as assert_objects_fresh, mess};
 use crate::common::{STRATEGIES, call, call_i32, is_zero};
-use minirt::{Engine, Instance, Memory, Module, ResetStrategy, Store, Trap, Val};
+use minirt::{Engine, ExternRef, Instance, Memory, Module, ResetStrategy, Store, Trap, Val};
 
 pub(crate) const PAGE: usize = 4096;
 pub(crate) const WASM_PAGE: usize = 65_536;
@@ -100,21 +100,31 @@ pub(crate) fn live_elsewhere(engine: &Engine, other: &Module) -> minirt::Result<
     Ok(())
 }
 
-/// One life of an instance with objects.
+/// One life of an instance with objects. Whatever the system refuses, the store can be used further.
 pub(crate) fn live_with_objects(engine: &Engine, objects: &Module, round: usize) -> minirt::Result<()> {
     let mut store = Store::new(engine, ());
-    let it = Instance::new(&mut store, objects, &[])?;
+    let it = Instance::new(&mut store, objects, &[]).inspect_err(|_| store.gc())?;
+    live_with_objects_in(&mut store, it, round).inspect_err(|_| {
+        store.gc();
+        // An error or not: the system may still refuse.
+        let _ = mess(&mut store, it, 3);
+        let _ = ExternRef::new(&mut store, round);
+        store.gc();
+    })
+}
+
+fn live_with_objects_in(store: &mut Store<()>, it: Instance, round: usize) -> minirt::Result<()> {
     // Without room for what the check makes, it traps.
-    call(&mut store, it, "large", &[])?;
-    it.reset(&mut store)?;
-    assert_objects_fresh(&mut store, it, "with objects");
+    call(store, it, "large", &[])?;
+    it.reset(&mut *store)?;
+    assert_objects_fresh(store, it, "with objects");
     // Traps and exceptions are as they should be.
-    match mess(&mut store, it, round) {
+    match mess(store, it, round) {
         Err(error) if matches!(round % 8, 4 | 6) && is_expected(&error) => Ok(()),
         ended => ended,
     }?;
     // A snapshot can hold neither a value of the host nor a pending exception.
-    it.snapshot(&mut store).map(drop).or_else(|error| if matches!(round % 8, 5 | 6) { Ok(()) } else { Err(error) })
+    it.snapshot(&mut *store).map(drop).or_else(|error| if matches!(round % 8, 5 | 6) { Ok(()) } else { Err(error) })
 }
 
 fn is_expected(error: &minirt::Error) -> bool {

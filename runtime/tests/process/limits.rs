@@ -1,9 +1,13 @@
 //! Limits of the process: address space, data, files, descriptors, mappings.
 
 use crate::child::passes;
+use crate::common::heaps::OBJECTS;
 use crate::common::{self, call, call_i32, config, each_config, limit};
 use crate::life::{OTHER, PAGE, TEXT, WASM_PAGE, assert_fresh, instance_of, live, live_elsewhere, rounds};
-use minirt::{Engine, Instance, Module, ResetStrategy, Store, Trap, Val};
+use minirt::{
+    ArrayRef, ArrayRefPre, ArrayType, Engine, FieldType, Instance, Module, Mutability, ResetStrategy, RootScope,
+    StorageType, Store, Trap, Val,
+};
 use std::os::fd::AsRawFd;
 
 /// As many instances as fit; then some go, and all is well again.
@@ -178,6 +182,46 @@ fn memory_that_could_grow_only_in_part_has_not_grown() {
             assert_eq!(grown, -1, "{case}: the limit works");
             assert_fresh(&mut store, it);
         });
+    });
+}
+
+/// An object for which there is room, but no page that could be written, is an error. The next
+/// collection moves others to where it would have been.
+#[test]
+fn objects_move_to_pages_that_could_not_be_written_before() {
+    passes(objects_move_to_pages_that_could_not_be_written_before, "objects", |_| {
+        let mut refused = 0;
+        each_config(|_, _, config| {
+            let engine = Engine::new(&config).unwrap();
+            let objects = Module::new(&engine, OBJECTS).unwrap();
+            let ty = ArrayType::new(FieldType::new(Mutability::Var, StorageType::I8));
+            for round in 0..12 {
+                let mut store = Store::new(&engine, ());
+                let it = Instance::new(&mut store, &objects, &[]).unwrap();
+                call(&mut store, it, "sum", &[]).unwrap();
+                // Soon it is known that no instance makes objects.
+                if round % 6 != 5 {
+                    continue;
+                }
+                let allocator = ArrayRefPre::new(&store, ty.clone());
+                let bytes = |store: &mut Store<()>, byte| {
+                    let mut scope = RootScope::new(store);
+                    let made = ArrayRef::new(&mut scope, &allocator, &Val::I32(byte), 20_000);
+                    made.and_then(|made| made.to_owned_rooted(&mut scope))
+                };
+                limit_data_to_now_and(0);
+                let first = bytes(&mut store, 1);
+                limit(libc::RLIMIT_DATA, u64::MAX);
+                refused += usize::from(first.is_err());
+                let second = bytes(&mut store, 2).unwrap();
+                store.gc();
+                let mut found = vec![0; 20_000];
+                second.copy_to_i8_slice(&store, &mut found).unwrap();
+                assert!(found.iter().all(|byte| *byte == 2));
+                assert_eq!(call_i32(&mut store, it, "check", &[]).unwrap(), 0);
+            }
+        });
+        assert!(refused > 0, "the kernel refused nothing");
     });
 }
 

@@ -80,6 +80,8 @@ pub(super) struct Translator<'m, 'b> {
     pub(super) repeated: Repeated,
     /// Whether the next instruction takes the result of this one and asks only whether it is zero.
     pub(super) next_asks: bool,
+    /// Where the fields of structure types are that the body has named.
+    pub(super) struct_offsets: HashMap<u32, Rc<[u64]>>,
 }
 
 /// The memory in the instance's own slot.
@@ -223,6 +225,7 @@ impl<'m, 'b> Translator<'m, 'b> {
             own_memory: None,
             repeated: Repeated::default(),
             next_asks: false,
+            struct_offsets: HashMap::new(),
         }
     }
 

@@ -4,11 +4,15 @@ use super::object::Extension;
 use crate::base::trap::Trap;
 use crate::codegen::abi::value_type;
 use crate::codegen::translate::state::Translator;
-use crate::instance::layout::object::field_offsets;
+use crate::instance::layout::object::{ALIGN, FIELDS, field_offsets};
 use crate::module::instruction::Struct;
-use crate::module::{StorageType, StructType};
+use crate::module::{StorageType, StructType, ValType};
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
+use std::rc::Rc;
+
+/// The most bytes of a structure whose zeros are stored one by one.
+const LARGE: u64 = 256;
 
 impl<'m> Translator<'m, '_> {
     pub(in crate::codegen::translate) fn struct_instruction(&mut self, op: Struct) {
@@ -18,11 +22,7 @@ impl<'m> Translator<'m, '_> {
                 let values = self.pop_many(fields);
                 self.struct_new(struct_type_index, &values);
             }
-            Struct::StructNewDefault { struct_type_index } => {
-                let fields = self.struct_type(struct_type_index).fields();
-                let values: Vec<Value> = fields.iter().map(|field| self.zero(field.element.unpack())).collect();
-                self.struct_new(struct_type_index, &values);
-            }
+            Struct::StructNewDefault { struct_type_index } => self.struct_new_default(struct_type_index),
             Struct::StructGet { struct_type_index, field_index }
             | Struct::StructGetU { struct_type_index, field_index } => {
                 self.struct_get(struct_type_index, field_index, Extension::Unsigned);
@@ -46,14 +46,40 @@ impl<'m> Translator<'m, '_> {
     }
 
     /// Returns what a field holds, and where it is in its object.
-    fn field(&self, ty: u32, field: u32) -> (StorageType, i32) {
-        let ty = self.struct_type(ty);
-        (ty.fields()[field as usize].element, field_offsets(ty)[field as usize] as i32)
+    fn field(&mut self, ty: u32, field: u32) -> (StorageType, i32) {
+        let offset = self.struct_offsets(ty)[field as usize];
+        (self.struct_type(ty).fields()[field as usize].element, offset as i32)
+    }
+
+    /// Returns where each field of a structure type is, and behind them the size of the whole. A type
+    /// may have thousands of fields, and a function thousands of instructions on it.
+    fn struct_offsets(&mut self, ty: u32) -> Rc<[u64]> {
+        let struct_type = self.struct_type(ty);
+        let offsets = self.struct_offsets.entry(ty).or_insert_with(|| field_offsets(struct_type).into());
+        Rc::clone(offsets)
+    }
+
+    /// Makes a structure of zeros and null. The instruction is short however large that is, so the
+    /// code is, too, and metered code pays for the size.
+    fn struct_new_default(&mut self, ty: u32) {
+        let fields = self.struct_type(ty).fields();
+        let size = self.struct_offsets(ty)[fields.len()];
+        if size <= LARGE {
+            let values: Vec<Value> = fields.iter().map(|field| self.zero(field.element.unpack())).collect();
+            return self.struct_new(ty, &values);
+        }
+        let bytes = self.b.ins().iconst(I64, size as i64);
+        self.pay_for_bytes(bytes);
+        let (reference, object) = self.allocate(ty, bytes, None);
+        let start = self.b.ins().iadd_imm_u(object, FIELDS as i64);
+        let words = self.b.ins().iconst(I64, ((size - FIELDS) / ALIGN) as i64);
+        let zero = self.b.ins().iconst(I64, 0);
+        self.fill_elements(ValType::I64.into(), start, words, zero);
+        self.push(reference);
     }
 
     fn struct_new(&mut self, ty: u32, values: &[Value]) {
-        let struct_type = self.struct_type(ty);
-        let offsets = field_offsets(struct_type);
+        let (struct_type, offsets) = (self.struct_type(ty), self.struct_offsets(ty));
         let values: Vec<Value> = struct_type
             .fields()
             .iter()
@@ -62,8 +88,8 @@ impl<'m> Translator<'m, '_> {
             .collect();
         let size = self.b.ins().iconst(I64, offsets[values.len()] as i64);
         let (reference, object) = self.allocate(ty, size, None);
-        for ((field, value), offset) in struct_type.fields().iter().zip(values).zip(offsets) {
-            self.store_part(field.element, value, object, offset as i32, None);
+        for ((field, value), offset) in struct_type.fields().iter().zip(values).zip(offsets.iter()) {
+            self.store_part(field.element, value, object, *offset as i32, None);
         }
         self.push(reference);
     }
