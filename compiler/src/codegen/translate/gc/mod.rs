@@ -3,8 +3,8 @@
 //! `object` has the accesses and the allocation that the others share.
 
 mod object;
-mod structure;
 mod bulk_array;
+mod structure;
 mod array;
 mod small_integer;
 mod cast;
