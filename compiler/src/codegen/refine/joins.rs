@@ -36,7 +36,8 @@ struct Join {
 }
 
 impl Join {
-    /// Returns the block if it is one, and each branch passes values to it in one way.
+    /// Returns the block if it is one, and each branch passes values to it in one way. Calls that
+    /// branch are left alone: a collection during the call would not find references in the frame.
     fn at(func: &Function, cfg: &ControlFlowGraph, block: Block) -> Option<Self> {
         if func.dfg.num_block_params(block) == 0 {
             return None;
@@ -44,6 +45,9 @@ impl Join {
         cfg.pred_iter(block).nth(MANY - 1)?;
         let mut branches: Vec<Inst> = cfg.pred_iter(block).map(|it| it.inst).collect();
         branches.dedup();
+        if branches.iter().any(|branch| func.dfg.insts[*branch].opcode().is_call()) {
+            return None;
+        }
         let values = |branch: Inst| {
             let values = (0..func.dfg.num_block_params(block)).map(|place| {
                 let mut ways = passed(func, branch, block, place);
