@@ -156,7 +156,14 @@ fn an_access_may_touch_the_last_byte_of_a_memory_and_no_other_behind_it() {
                     let error = run(at).expect_err("this must trap");
                     assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds), "{access} {at}");
                 }
-                assert!(memory.data(&store).iter().all(|byte| *byte == 0), "{access} wrote before it trapped");
+                // A store may have written what is inside, where the processor leaves that open.
+                let split = cfg!(target_arch = "aarch64") && access.contains("store");
+                let intact = if split { END - bytes + 1 } else { END } as usize;
+                let written = memory.data(&store)[..intact].iter().any(|byte| *byte != 0);
+                assert!(!written, "{access} wrote before it trapped");
+                if split {
+                    memory.write(&mut store, intact, &vec![0; *bytes as usize - 1]).unwrap();
+                }
                 call(&mut store, it, &i.to_string(), &[Val::I32((END - bytes) as i32)]).unwrap();
                 let written = memory.data(&store).iter().filter(|byte| **byte != 0).count();
                 assert_eq!(written, if access.contains("store") { *bytes as usize } else { 0 }, "{access}");
