@@ -41,6 +41,8 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
+;;   jmp     label4
+;; block4:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -75,6 +77,8 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
+;;   jmp     label4
+;; block4:
 ;;   movq (%rsp), %r12
 ;;   movq 8(%rsp), %r13
 ;;   movq 0x10(%rsp), %r14

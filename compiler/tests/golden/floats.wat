@@ -36,7 +36,7 @@
 ;;   movdqa %xmm2, %xmm3
 ;;   mulsd %xmm1, %xmm3
 ;;   ucomisd (%rip), %xmm3
-;;   jnbe    label5; j label2
+;;   jnbe    label6; j label2
 ;; block2:
 ;;   leal 1(%rax), %eax
 ;;   movdqa %xmm0, %xmm3
@@ -50,10 +50,12 @@
 ;;   movdqa %xmm3, %xmm2
 ;;   jmp     label1
 ;; block4:
+;;   jmp     label5
+;; block5:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
-;; block5:
+;; block6:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -62,7 +64,7 @@
 ;;   pushq %rbp
 ;;   movq %rsp, %rbp
 ;; block0:
-;;   movdqa %xmm0, %xmm2
+;;   movdqa %xmm0, %xmm1
 ;;   uninit  %rdx
 ;;   xorl %edx, %edx
 ;;   uninit  %xmm0
@@ -71,28 +73,32 @@
 ;; block1:
 ;;   uninit  %r10
 ;;   xorl %r10d, %r10d
-;;   uninit  %xmm1
-;;   xorpd %xmm1, %xmm1
+;;   uninit  %xmm2
+;;   xorpd %xmm2, %xmm2
 ;;   movl %edx, %eax
-;;   cvtsi2sdq %rax, %xmm1
-;;   mulsd (%rip), %xmm1
-;;   divsd %xmm2, %xmm1
+;;   cvtsi2sdq %rax, %xmm2
+;;   mulsd (%rip), %xmm2
+;;   divsd %xmm1, %xmm2
 ;;   jmp     label2
 ;; block2:
 ;;   leal 1(%r10), %r10d
 ;;   mulsd %xmm0, %xmm0
-;;   addsd %xmm1, %xmm0
+;;   addsd %xmm2, %xmm0
 ;;   cmpl $0x64, %r10d
 ;;   jb      label3; j label4
 ;; block3:
 ;;   jmp     label2
 ;; block4:
+;;   jmp     label5
+;; block5:
 ;;   leal 1(%rdx), %edx
 ;;   cmpl $0x64, %edx
-;;   jb      label5; j label6
-;; block5:
-;;   jmp     label1
+;;   jb      label6; j label7
 ;; block6:
+;;   jmp     label1
+;; block7:
+;;   jmp     label8
+;; block8:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

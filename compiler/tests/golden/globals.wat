@@ -22,6 +22,8 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
+;;   jmp     label4
+;; block4:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

@@ -49,6 +49,8 @@
 ;; block4:
 ;;   jmp     label1
 ;; block5:
+;;   jmp     label6
+;; block6:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

@@ -60,6 +60,8 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
+;;   jmp     label4
+;; block4:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq
@@ -98,6 +100,8 @@
 ;; block2:
 ;;   jmp     label1
 ;; block3:
+;;   jmp     label4
+;; block4:
 ;;   movq %rbp, %rsp
 ;;   popq %rbp
 ;;   retq

@@ -147,7 +147,6 @@ impl Translator<'_, '_> {
     fn go_on_behind(&mut self, frame: &Frame) -> bool {
         match &frame.kind {
             FrameKind::Block | FrameKind::Else if self.reachable => {}
-            FrameKind::Loop { header } if self.reachable => self.b.seal_block(*header),
             // Without an `else`, what follows is what the condition skips to.
             FrameKind::If { otherwise, params } if params.is_empty() => {
                 if self.reachable {
@@ -157,6 +156,8 @@ impl Translator<'_, '_> {
                 self.stack.truncate(frame.base);
                 self.reachable = true;
             }
+            // A loop has one all the same. Without, register allocation moved more: musl's `printf_core`
+            // was 14 % larger.
             _ => return false,
         }
         // Otherwise the results are where they belong.
