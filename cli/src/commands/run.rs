@@ -1,6 +1,7 @@
 //! `minirt run`: runs a guest, and has the order in which things happen.
 
 use crate::guest::cache::Cache;
+use crate::guest::debugger;
 use crate::guest::entry::{self, Entry};
 use crate::guest::host::{self, Host, invoke};
 use crate::guest::input::{Input, shown};
@@ -33,6 +34,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Outcome> {
     let module = source.module(&engine, guest.file(), input)?;
     let entry = entry::choose(&module, guest.file(), args.invoke.as_deref(), guest.guest_args())?;
     let preloads = Preloads::load(guest, &engine, &source)?;
+    if args.profile == Some(Profile::Gdb) {
+        preloads.modules().chain([&module]).try_for_each(debugger::add)?;
+    }
     // They are not dropped: the process ends after the guest, and cleaning a slot that nobody will use
     // would take longer than most guests.
     let linker = &mut *ManuallyDrop::new(host::linker(&engine)?);

@@ -14,3 +14,4 @@ pub(crate) mod outcome;
 pub(crate) mod host;
 pub(crate) mod unknown_imports;
 pub(crate) mod preloads;
+pub(crate) mod debugger;

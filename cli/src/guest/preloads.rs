@@ -35,6 +35,11 @@ impl<'a> Preloads<'a> {
         self.modules.is_empty()
     }
 
+    /// Returns the modules.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = &Module> {
+        self.modules.iter().map(|(_, module)| module)
+    }
+
     /// Makes an instance of each for others to import from. Reactors get ready first.
     ///
     /// # Errors

@@ -206,11 +206,13 @@ pub(crate) enum Emit {
     Asm,
 }
 
-/// How a profiler learns the names of the guest's functions.
+/// Who learns the names of the guest's functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
     // The file /tmp/perf-PID.map, where `perf report` looks.
     Perfmap,
+    // A list in memory, where the debugger looks.
+    Gdb,
 }
 
 fn page_size(text: &str) -> Result<u64, String> {
@@ -335,7 +337,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
 
-    /// Tell the profiler `perf` the names of the guest's functions, in a file where it looks for them
+    /// Tell the profiler `perf` the names of the guest's functions, in a file where it looks for them, or the debugger
+    /// `gdb`, which shows them in backtraces
     #[arg(long, value_name = "HOW")]
     pub(crate) profile: Option<Profile>,
 
