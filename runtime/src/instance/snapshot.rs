@@ -19,7 +19,7 @@ use crate::store::{AsContext, AsContextMut, StoreInner};
 use anyhow::{Context, Result, anyhow, ensure};
 use minirt_compiler::Printable;
 use minirt_compiler::instance::image::Remaining;
-use minirt_compiler::instance::layout::object::{HOST_TAG, TAG_MASK, storage_size};
+use minirt_compiler::instance::layout::object::{BIAS, HOST_TAG, TAG_MASK, storage_size};
 use minirt_compiler::instance::layout::{ELEMENT_SIZE, GlobalPlace, HOST, STATE_MAX, TablePlace};
 use minirt_compiler::module::{Entity, RefKind, StorageType, ValType};
 use std::fs::File;
@@ -312,7 +312,7 @@ fn check_references(data: &InstanceData, owns_heap: bool) -> Result<()> {
 fn check_objects(store: &StoreInner, index: u32) -> Result<()> {
     let Some(heap) = store.heap.as_ref().filter(|heap| heap.owner_index == index) else { return Ok(()) };
     let data = store.instance(index);
-    let mut bytes = vec![0; heap.memory.len() as usize];
+    let mut bytes = vec![0; (heap.next() - BIAS) as usize];
     // SAFETY: the heap is alive, and none of its store's code is running.
     unsafe { memory_read(heap.memory, 0, &mut bytes) }?;
     let types = data.prototype.type_indices();

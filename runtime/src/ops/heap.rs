@@ -199,7 +199,7 @@ pub(crate) fn restart(store: &mut StoreInner) -> Result<(), Trap> {
 /// Leaves nothing in the heap but the objects that can be reached, without gaps.
 ///
 /// # Errors
-/// If the kernel refuses to make it writable.
+/// If there is no memory to collect, or the kernel refuses to make the heap writable.
 ///
 /// # Safety
 /// As for [`collect()`], with no code of the store at work.
@@ -210,6 +210,11 @@ pub(crate) unsafe fn tidy(store: &mut StoreInner) -> Result<(), Trap> {
     let dead = unsafe { collect(store, 0, &mut []) };
     let Some(heap) = &mut store.heap else { return Ok(()) };
     heap.resume_zeal(zeal);
+    if !heap.is_tidy() {
+        // There was no memory for the collection.
+        drop(dead);
+        return Err(Trap::GcHeapOutOfMemory);
+    }
     let (memory, rest) = (heap.memory, heap.left_behind());
     // SAFETY: as above.
     let cleared = unsafe { memory_fill(memory, rest.start - BIAS, 0, rest.end - rest.start) };

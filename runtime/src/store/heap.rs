@@ -217,6 +217,11 @@ impl Heap {
         self.next().saturating_sub(self.live_end)
     }
 
+    /// Returns whether all objects are known to be needed, and follow those of the image.
+    pub(crate) fn is_tidy(&self) -> bool {
+        self.made() == 0 && self.start == self.image_end
+    }
+
     /// Returns how many bytes the last collection had to look at that `made` bytes of new objects
     /// before it do not pay for.
     pub(crate) fn unpaid(&self, made: u64) -> u64 {

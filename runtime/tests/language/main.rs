@@ -8,6 +8,7 @@ mod bad_input;
 mod collector;
 mod exceptions;
 mod gc;
+mod heap_hosts;
 mod heap_limits;
 mod gc_host;
 mod gc_random;
