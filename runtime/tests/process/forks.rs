@@ -1,8 +1,9 @@
 //! A process that forks, with instances alive and with other threads at work.
 
 use crate::child::passes;
+use crate::common::heaps::{OBJECTS, mess};
 use crate::common::{call, call_i32, config};
-use crate::life::{OTHER, PAGE, TEXT, WASM_PAGE, names, rounds, strategy_named};
+use crate::life::{OTHER, PAGE, TEXT, WASM_PAGE, live_with_objects, names, rounds, strategy_named};
 use minirt::{Engine, Func, Instance, Module, Store, Trap, Val};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
@@ -76,6 +77,43 @@ const WRITES_AROUND_THE_HOST: &str = r#"(module (import "" "host" (func $host)) 
   (func (export "f") (result i32)
     (call $write (i32.const 8)) (call $host) (call $write (i32.const 81928)) (global.get $g))
   (func (export "trap") (drop (i32.load (i32.const -1)))))"#;
+
+#[test]
+fn after_a_fork_both_processes_collect_and_reset_their_own_heaps() {
+    for case in names() {
+        passes(after_a_fork_both_processes_collect_and_reset_their_own_heaps, &case, |case| {
+            for (images, bare) in [(true, false), (false, true)] {
+                let engine = Engine::new(config(strategy_named(case), images).max_instances(4)).unwrap();
+                let objects = Module::new(&engine, OBJECTS).unwrap();
+                let lives = |count: usize| (0..count).for_each(|n| live_with_objects(&engine, &objects, n).unwrap());
+                lives(20);
+                let mut store = Store::new(&engine, ());
+                let it = Instance::new(&mut store, &objects, &[]).unwrap();
+                mess(&mut store, it, 0).unwrap();
+                let before = call_i32(&mut store, it, "sum", &[]).unwrap();
+                let go_on = |store: &mut Store<()>, garbage: i32| {
+                    call(store, it, "garbage", &[Val::I32(garbage)]).unwrap();
+                    store.gc();
+                    assert_eq!(call_i32(store, it, "sum", &[]).unwrap(), before);
+                    it.reset(&mut *store).unwrap();
+                    assert_eq!(call_i32(store, it, "check", &[]).unwrap(), 0);
+                };
+                let child = fork(bare);
+                if child == 0 {
+                    exit_child(|| {
+                        go_on(&mut store, 100);
+                        drop(store);
+                        lives(20);
+                    });
+                }
+                go_on(&mut store, 1);
+                drop(store);
+                lives(20);
+                assert_eq!(wait_for(child), 0, "{case}, images {images}, bare {bare}: the child failed");
+            }
+        });
+    }
+}
 
 #[test]
 fn a_guest_goes_on_in_both_processes_when_a_host_function_forks() {
