@@ -172,14 +172,16 @@ fn the_host_writes_hot_missed_and_grown_pages_in_turn() {
 
 #[test]
 fn more_places_than_regions_and_more_pages_in_one_than_a_call_lists() {
-    let text = r#"(module (memory (export "m") 1200)
+    let page = rustix::param::page_size();
+    let text = r#"(module (memory (export "m") PAGES)
       (func (export "write") (param $from i32) (param $count i32) (param $step i32)
         (loop (i32.store8 (local.get $from) (i32.const 1))
           (local.set $from (i32.add (local.get $from) (local.get $step)))
           (br_if 0 (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))))"#;
+    let text = text.replace("PAGES", &(1200 * page / 4096).to_string());
     each_config(|case, strategy, mut config| {
         let engine = Engine::new(config.max_instances(1)).unwrap();
-        let module = Module::new(&engine, text).unwrap();
+        let module = Module::new(&engine, &text).unwrap();
         for round in 0..5 {
             let mut store = Store::new(&engine, ());
             let it = Instance::new(&mut store, &module, &[]).unwrap();
@@ -190,10 +192,10 @@ fn more_places_than_regions_and_more_pages_in_one_than_a_call_lists() {
                 call(&mut store, it, "write", &args).unwrap();
             };
             // One place with 700 runs, and 24 that are far from each other.
-            write(9 * PAGE, 700, 2 * PAGE);
-            (0..24).for_each(|i| write((3000 + 660 * i) * PAGE, 20, 2 * PAGE));
+            write(9 * page, 700, 2 * page);
+            (0..24).for_each(|i| write((3000 + 660 * i) * page, 20, 2 * page));
             // And then some that no run before has written.
-            write(2000 * PAGE + round * PAGE, 1, PAGE);
+            write((2000 + round) * page, 1, page);
         }
         let stats = engine.stats();
         let expected = if strategy == ResetStrategy::HotSet { 4 } else { 0 };
