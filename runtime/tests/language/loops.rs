@@ -1,5 +1,5 @@
 //! Loops whose counters wrap around, compare before or after their step, and are addresses: with
-//! and without optimisation, they do the same.
+//! and without optimisation, they do the same. And places where very many branches meet.
 
 use minirt::{Config, Engine, Instance, Module, OptLevel, Store, Trap};
 
@@ -108,5 +108,42 @@ fn loops_do_the_same_with_and_without_optimisation() {
         for (a, b, expected) in [(1.0, 2.0, 14), (2.0, 1.0, 50), (1.0, 1.0, 41), (f64::NAN, 1.0, 62)] {
             assert_eq!(call!("unless", (a, b)).ok(), Some(expected), "{level:?}: {a} and {b}");
         }
+    }
+}
+
+/// A `switch` of this many cases, more than the compiler keeps in registers where they go on.
+const CASES: usize = 1100;
+
+/// Returns a `br_table` on local 0, and each case. `end` is what follows a case; it is given how
+/// many blocks are left around it.
+fn switch(case: impl Fn(usize) -> String, end: impl Fn(usize) -> String) -> String {
+    let targets: String = (0..CASES).map(|it| format!(" {it}")).collect();
+    let cases: String = (0..CASES).map(|it| format!(" end {} {}", case(it), end(CASES - 1 - it))).collect();
+    format!("{} local.get 0 br_table {targets} {cases}", "block ".repeat(CASES))
+}
+
+#[test]
+fn where_very_many_branches_meet_each_brings_its_values() {
+    let set = |case| format!("i32.const {} local.set 1 f64.const {case} local.set 2", case * 7);
+    let meet = switch(set, |left| format!("br {left}"));
+    let add = |case| format!("local.get 1 i32.const {case} i32.add local.set 1 i32.const {} local.set 0", case + 1);
+    // The last case ends the loop.
+    let again = switch(add, |left| if left > 0 { format!("br {left}") } else { String::new() });
+    let wat = format!(
+        r#"(module
+          (func (export "meet") (param i32) (result i32 f64) (local i32 f64)
+            block {meet} end local.get 1 local.get 2)
+          (func (export "again") (param i32) (result i32) (local i32)
+            loop {again} end local.get 1))"#
+    );
+    let engine = Engine::default();
+    let module = Module::new(&engine, &wat).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    let meet = instance.get_typed_func::<i32, (i32, f64)>(&mut store, "meet").unwrap();
+    let again = instance.get_typed_func::<i32, i32>(&mut store, "again").unwrap();
+    for case in 0..CASES as i32 {
+        assert_eq!(meet.call(&mut store, case).ok(), Some((case * 7, f64::from(case))));
+        assert_eq!(again.call(&mut store, case).ok(), Some((case..CASES as i32).sum()));
     }
 }
