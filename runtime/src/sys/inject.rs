@@ -49,6 +49,11 @@ pub(crate) fn disarm() -> u64 {
     FAILED.replace(0)
 }
 
+/// Returns whether a call of this thread has failed since the last time that no more were to fail.
+pub(crate) fn has_failed() -> bool {
+    FAILED.get() > 0
+}
+
 /// Returns how many more calls of this thread will succeed.
 pub(crate) fn left() -> u32 {
     PLAN.get().map_or(0, |plan| plan.after)

@@ -1,11 +1,15 @@
 //! Changes the sources a little, one place at a time, and sees whether the tests notice.
 //!
 //! ```text
-//! cargo run -p minirt-spec-tests --bin mutants -- --count 40 --seed 22 [--together] [--folder COPY] [--only TEXT]
+//! cargo run -p minirt-spec-tests --bin mutants -- --count 40 --seed 22 [--together] [--folder COPY] [--only TEXT] [--each]
 //! ```
 //!
 //! `--together` puts all of them into one program, behind switches, and builds it once. That takes a
-//! fraction of the time, and leaves out the places where a line cannot be switched.
+//! fraction of the time, and leaves out the places where a line cannot be switched. It runs the tests
+//! with no mutant first: they have to pass, and say how long they take.
+//!
+//! `--only` takes files with one of these texts in their names, which commas separate. `--each` counts
+//! the places of each line of the list below by itself.
 //!
 //! The places are drawn by lot from the files on which the sandbox depends. The copy is a worktree
 //! of its own (`git worktree add COPY`), because the files change while this runs. A mutant that no
@@ -19,9 +23,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Files and folders that are changed, each with the tests that should notice: words for `cargo test`, the fastest first.
+/// Files and folders that are changed (a file belongs to the first that names it), each with the tests that should notice: words for `cargo test`, the fastest first.
 /// Golden code is left out: it notices everything, and a reader has to say whether the change is one for the worse.
-const SUBJECTS: [(&str, &[&str]); 11] = [
+const SUBJECTS: [(&str, &[&str]); 27] = [
     (
         "runtime/src/cow",
         &[
@@ -32,11 +36,71 @@ const SUBJECTS: [(&str, &[&str]); 11] = [
             "-p minirt --lib swaps",
         ],
     ),
-    ("runtime/src/sys", &["-p minirt --lib", "-p minirt --test calls", "-p minirt --test process"]),
-    ("runtime/src/code", &["-p minirt --lib", "-p minirt --test calls", "-p minirt --test api"]),
-    ("runtime/src/call/fault.rs", &["-p minirt --lib call", "-p minirt --test calls", "-p minirt --test language"]),
+    (
+        "runtime/src/sys/arch/x86_64.rs",
+        &["-p minirt --lib sys", "-p minirt --test calls", "-p minirt --test language traps"],
+    ),
+    (
+        "runtime/src/sys/callers.rs",
+        &["-p minirt --lib sys", "-p minirt --test calls", "-p minirt --test lifecycle page_map"],
+    ),
+    ("runtime/src/sys/descriptor.rs", &FILES),
+    ("runtime/src/sys/fork.rs", &["-p minirt --lib sys", "-p minirt --test process forks", "-p minirt --test process"]),
+    (
+        "runtime/src/sys/limits.rs",
+        &["-p minirt --lib sys", "-p minirt --lib cow -- --skip swaps", "-p minirt --test process"],
+    ),
+    (
+        "runtime/src/sys/mapping.rs",
+        &["-p minirt --lib sys", "-p minirt --lib cow -- --skip swaps", "-p minirt --test process"],
+    ),
+    ("runtime/src/sys/memfd.rs", &FILES),
+    (
+        "runtime/src/sys/pagemap.rs",
+        &["-p minirt --lib sys", "-p minirt --lib cow -- --skip swaps", "-p minirt --test process"],
+    ),
+    ("runtime/src/sys/proc_file.rs", &FILES),
+    (
+        "runtime/src/sys/signal.rs",
+        &[
+            "-p minirt --lib sys",
+            "-p minirt --test calls",
+            "-p minirt --test process signals",
+            "-p minirt --test process",
+        ],
+    ),
+    (
+        "runtime/src/sys/stack.rs",
+        &["-p minirt --lib sys", "-p minirt --test calls", "-p minirt --test limits stack", "-p minirt --test process"],
+    ),
+    ("runtime/src/sys/thread.rs", &["-p minirt --lib sys", "-p minirt --test calls", "-p minirt --test process"]),
+    ("runtime/src/code", &["-p minirt --lib code", "-p minirt --test calls", "-p minirt --test api"]),
+    (
+        "runtime/src/pool",
+        &[
+            "-p minirt --lib pool",
+            "-p minirt --test tenants isolation",
+            "-p minirt --test limits",
+            "-p minirt --test endurance leaks",
+            "-p minirt --test process",
+            "-p minirt --test lifecycle",
+        ],
+    ),
+    (
+        "runtime/src/call/fault.rs",
+        &[
+            "-p minirt --lib call",
+            "-p minirt --test calls",
+            "-p minirt --test language traps",
+            "-p minirt --test language",
+        ],
+    ),
     ("runtime/src/ops", &["-p minirt --test language", "-p minirt --test limits", "-p minirt-spec-tests --test suite"]),
     ("runtime/src/store/fuel.rs", &["-p minirt --lib store", "-p minirt --test limits"]),
+    ("runtime/src/wasi/transfer.rs", &TRANSFERS),
+    ("runtime/src/wasi/host_io.rs", &TRANSFERS),
+    ("runtime/src/wasi/io.rs", &TRANSFERS),
+    ("runtime/src/wasi/guest.rs", &TRANSFERS),
     ("runtime/src/wasi", &["-p minirt --lib wasi", "-p minirt --test wasi"]),
     ("compiler/src/codegen/translate/memory.rs", &TRANSLATION),
     ("compiler/src/codegen/translate/table.rs", &TRANSLATION),
@@ -45,6 +109,22 @@ const SUBJECTS: [(&str, &[&str]); 11] = [
         "compiler/src/codegen/translate/meter.rs",
         &["-p minirt-compiler --lib -- --skip golden", "-p minirt --test limits"],
     ),
+];
+
+/// The tests that should notice a change of how images' files are made and found.
+const FILES: [&str; 4] = [
+    "-p minirt --lib sys",
+    "-p minirt --test process image_files",
+    "-p minirt --test process",
+    "-p minirt --test lifecycle artifact",
+];
+
+/// The tests that should notice a change of how WASI moves bytes.
+const TRANSFERS: [&str; 4] = [
+    "-p minirt --lib wasi",
+    "-p minirt --test wasi streams",
+    "-p minirt --test wasi host_limits",
+    "-p minirt --test wasi -- --skip escape",
 ];
 
 /// The tests that should notice a change of translation.
@@ -86,7 +166,7 @@ const CHANGES: [(&str, &str); 27] = [
     (".next_multiple_of(PAGE)", ""),
 ];
 
-/// A build or a test run that takes longer counts as noticed: it hangs.
+/// A build that takes longer hangs, and so does a test run if it is not known how long it takes otherwise.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Options {
@@ -95,12 +175,15 @@ struct Options {
     folder: PathBuf,
     only: String,
     together: bool,
+    each: bool,
 }
 
 /// One place in one file, and what stands there instead.
 #[derive(Clone)]
 struct Mutant {
     file: PathBuf,
+    /// The file or folder of the list that it is in.
+    subject: &'static str,
     tests: &'static [&'static str],
     line: usize,
     was: String,
@@ -120,17 +203,18 @@ enum Fate {
 fn main() -> std::io::Result<()> {
     let options = options();
     let mut mutants = Vec::new();
-    for (place, tests) in SUBJECTS {
-        collect(&options.folder.join(place), tests, &mut mutants)?;
+    for (subject, tests) in SUBJECTS {
+        collect(&options.folder.join(subject), subject, tests, &mut mutants)?;
     }
-    mutants.retain(|mutant| mutant.file.to_string_lossy().contains(&options.only));
+    mutants.retain(|mutant| options.only.split(',').any(|text| mutant.file.to_string_lossy().contains(text)));
     let places = mutants.len();
     shuffle(&mut mutants, options.seed);
     let mut fates = Vec::new();
     if options.together {
-        let mutants = switched::build(&options, mutants)?;
+        let (mutants, programs) = switched::build(&options, mutants)?;
+        let usual = programs.usual_times(&mutants)?;
         for (number, mutant) in (1..).zip(&mutants) {
-            fates.push(tell(mutant, test(&options.folder, mutant.tests, Some(number))?));
+            fates.push(tell(mutant, programs.test(mutant, number, &usual)?));
         }
     } else {
         for mutant in &mutants {
@@ -161,11 +245,16 @@ fn tell(mutant: &Mutant, fate: Fate) -> Fate {
 }
 
 fn options() -> Options {
-    let mut options = Options { count: 20, seed: 1, folder: PathBuf::from("."), only: String::new(), together: false };
+    let (folder, only) = (PathBuf::from("."), String::new());
+    let mut options = Options { count: 20, seed: 1, folder, only, together: false, each: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        if word == "--together" {
-            options.together = true;
+        match word.as_str() {
+            "--together" => options.together = true,
+            "--each" => options.each = true,
+            _ => {}
+        }
+        if matches!(word.as_str(), "--together" | "--each") {
             continue;
         }
         let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
@@ -182,16 +271,24 @@ fn options() -> Options {
 }
 
 /// Collects all places of a file, or of all files in a folder.
-fn collect(path: &Path, tests: &'static [&'static str], mutants: &mut Vec<Mutant>) -> std::io::Result<()> {
+fn collect(
+    path: &Path,
+    subject: &'static str,
+    tests: &'static [&'static str],
+    mutants: &mut Vec<Mutant>,
+) -> std::io::Result<()> {
     if path.is_dir() {
         let mut entries: Vec<PathBuf> =
             fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         entries.sort();
-        return entries.iter().try_for_each(|entry| collect(entry, tests, mutants));
+        return entries.iter().try_for_each(|entry| collect(entry, subject, tests, mutants));
     }
     let name = path.file_name().unwrap_or_default();
-    if path.extension().is_none_or(|it| it != "rs") || name == "tests.rs" || path.to_string_lossy().contains("/tests/")
-    {
+    // They make calls fail in tests, or are for another processor.
+    let is_elsewhere = name == "inject.rs" || name == "aarch64.rs";
+    let is_test = name == "tests.rs" || path.to_string_lossy().contains("/tests/");
+    let is_known = mutants.iter().any(|mutant| mutant.file == path);
+    if path.extension().is_none_or(|it| it != "rs") || is_elsewhere || is_test || is_known {
         return Ok(());
     }
     let text = fs::read_to_string(path)?;
@@ -208,7 +305,7 @@ fn collect(path: &Path, tests: &'static [&'static str], mutants: &mut Vec<Mutant
         for (from, to) in CHANGES {
             for (at, _) in was[..code_end].match_indices(from) {
                 let becomes = format!("{}{to}{}", &was[..at], &was[at + from.len()..]);
-                mutants.push(Mutant { file: path.to_owned(), tests, line, was: was.to_owned(), becomes });
+                mutants.push(Mutant { file: path.to_owned(), subject, tests, line, was: was.to_owned(), becomes });
             }
         }
         // A statement that is a call, left out.
@@ -216,7 +313,14 @@ fn collect(path: &Path, tests: &'static [&'static str], mutants: &mut Vec<Mutant
         let is_statement =
             !["let ", "return", "match ", "if ", "Ok(", "Err(", "}", "."].iter().any(|start| code.starts_with(start));
         if is_call && is_statement && code.matches('(').count() == code.matches(')').count() {
-            mutants.push(Mutant { file: path.to_owned(), tests, line, was: was.to_owned(), becomes: String::new() });
+            mutants.push(Mutant {
+                file: path.to_owned(),
+                subject,
+                tests,
+                line,
+                was: was.to_owned(),
+                becomes: String::new(),
+            });
         }
     }
     Ok(())
@@ -239,29 +343,26 @@ fn try_one(folder: &Path, mutant: &Mutant) -> std::io::Result<Fate> {
     let lines: Vec<&str> =
         text.lines().enumerate().map(|(line, was)| if line == mutant.line { &mutant.becomes } else { was }).collect();
     fs::write(&mutant.file, lines.join("\n") + "\n")?;
-    let fate = test(folder, mutant.tests, None);
+    let fate = test(folder, mutant.tests);
     fs::write(&mutant.file, text)?;
     fate
 }
 
-/// Runs some tests after the others, until one notices. `switch` is the number of the mutant, if it is one of several in a
-/// program.
-fn test(folder: &Path, tests: &[&str], switch: Option<u32>) -> std::io::Result<Fate> {
-    let cargo = |words: &str| {
-        let mut command = Command::new("cargo");
-        command.args(["test", "--all-features"]).args(words.split(' ')).current_dir(folder);
-        run(command.env(switched::VARIABLE, switch.unwrap_or_default().to_string()))
-    };
+/// Runs some tests after the others, until one notices.
+fn test(folder: &Path, tests: &[&str]) -> std::io::Result<Fate> {
     for words in tests {
-        let build = words.split(" -- ").next().unwrap_or_default();
-        if switch.is_none() {
-            match cargo(&format!("{build} --no-run"))? {
-                Some(true) => {}
-                Some(false) => return Ok(Fate::Invalid),
-                None => return Ok(Fate::Hangs),
-            }
+        let cargo = |words: &[&str]| {
+            let mut command = Command::new("cargo");
+            command.args(["test", "--all-features"]).args(words).current_dir(folder);
+            run(&mut command, PATIENCE)
+        };
+        let (program, _) = parts(words);
+        match cargo(&[&program[..], &["--no-run"]].concat())? {
+            Some(true) => {}
+            Some(false) => return Ok(Fate::Invalid),
+            None => return Ok(Fate::Hangs),
         }
-        match cargo(words)? {
+        match cargo(&words.split(' ').collect::<Vec<_>>())? {
             Some(true) => {}
             Some(false) => return Ok(Fate::Noticed),
             None => return Ok(Fate::Hangs),
@@ -270,8 +371,15 @@ fn test(folder: &Path, tests: &[&str], switch: Option<u32>) -> std::io::Result<F
     Ok(Fate::Survives)
 }
 
-/// Returns whether a command succeeded, or nothing if it took too long.
-fn run(command: &mut Command) -> std::io::Result<Option<bool>> {
+/// Takes the words for `cargo test` apart: which test program, and which of its tests.
+fn parts(words: &str) -> (Vec<&str>, Vec<&str>) {
+    let all: Vec<&str> = words.split(' ').collect();
+    let (program, tests) = all.split_at(if all.contains(&"--lib") { 3 } else { 4 });
+    (program.to_vec(), tests.iter().filter(|word| **word != "--").copied().collect())
+}
+
+/// Returns whether a command succeeded, or nothing if it takes longer than `patience`.
+fn run(command: &mut Command, patience: Duration) -> std::io::Result<Option<bool>> {
     use std::os::unix::process::CommandExt;
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()?;
@@ -280,7 +388,7 @@ fn run(command: &mut Command) -> std::io::Result<Option<bool>> {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status.success()));
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > patience {
             // The tests that it started end with it.
             Command::new("kill").args(["-KILL", &format!("-{}", child.id())]).status()?;
             child.wait()?;

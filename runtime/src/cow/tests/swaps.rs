@@ -1,6 +1,9 @@
 //! Tenants of slots that take turns while system calls fail: whatever happened before, a clean slot
 //! holds its image in every byte, then zeros, then nothing accessible.
 //!
+//! After most tenants, the test looks at the pages that they and earlier ones have written, and at a
+//! few others; after one in [`ALL_OF_IT`], at every byte.
+//!
 //! `MINIRT_SWAPS` says how many tenants there are in each of eight configurations, `MINIRT_SEED`
 //! which. With the first, the test must be the only one that runs: failing calls then also leave
 //! holes, as on older kernels.
@@ -8,6 +11,7 @@
 use super::*;
 use crate::sys::inject::{self, Leaves};
 use crate::sys::stack::is_readable;
+use std::collections::BTreeSet;
 
 /// Tenants in each configuration, unless the environment says otherwise.
 const TENANTS: u64 = 1_500;
@@ -15,9 +19,23 @@ const TENANTS: u64 = 1_500;
 /// Pages that a memory can grow to.
 const MOST_PAGES: usize = 80;
 
+/// One in so many looks at a slot sees all of it. So does one in this many after a call has failed,
+/// of a small memory and of a large one.
+const ALL_OF_IT: usize = 50;
+const ALL_AFTER_FAILURE: [usize; 2] = [4, 200];
+
+/// Pages at which a look begins that does not see all, besides those that were written.
+const SAMPLE: usize = 4;
+
+/// Written pages that such a look sees, out of more.
+const WRITTEN_SAMPLE: usize = 40;
+
 /// Pages that tenants of a large memory write, this far apart: too many to list.
 const SCATTERED: usize = 260;
 const APART: usize = 8;
+
+/// How many of a hundred changes of the image are to a large one.
+const LARGE: usize = 5;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
@@ -53,6 +71,13 @@ struct Subject {
     image: Arc<Image>,
     memory: Vec<u8>,
     state: Vec<u8>,
+}
+
+/// How much of a slot a look sees.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    All,
+    Sample,
 }
 
 /// Where the state of these images begins.
@@ -98,23 +123,73 @@ impl Subject {
         Self { image: Arc::new(images.pop().unwrap()), memory, state }
     }
 
+    /// Returns how much of a slot to look at.
+    fn look(&self, failed: bool, random: &mut Random) -> Look {
+        let is_large = self.memory.len() > MOST_PAGES * page_size();
+        let one_in = if failed { ALL_AFTER_FAILURE[usize::from(is_large)] } else { ALL_OF_IT };
+        if random.below(one_in) == 0 { Look::All } else { Look::Sample }
+    }
+
     /// The slot is clean: all bytes are the image's, and what lies behind them is not accessible.
-    fn assert_clean(&self, slot: &Slot, random: &mut Random) {
+    fn assert_clean(&self, turns: &mut Turns, failed: bool, random: &mut Random) {
+        let Turns { slot, written, .. } = turns;
+        let look = self.look(failed, random);
         assert_eq!((slot.state, slot.accessible), (State::Clean, self.memory.len()));
-        assert!(memory(slot) == self.memory, "memory");
+        let pages = self.memory.len() / page_size();
+        match look {
+            Look::All => {
+                assert!(memory(slot) == self.memory, "memory");
+                written.retain(|page| *page >= pages);
+            }
+            Look::Sample if pages == 0 => {}
+            Look::Sample => {
+                let assert_page = |page: usize| {
+                    let range = page * page_size()..(page + 1) * page_size();
+                    assert!(memory(slot)[range.clone()] == self.memory[range], "page {page}");
+                };
+                (0..SAMPLE).for_each(|_| assert_page(random.below(pages)));
+                let skipped = random.below(written.len().saturating_sub(WRITTEN_SAMPLE) + 1);
+                let some = written.iter().skip(skipped).take(WRITTEN_SAMPLE);
+                some.filter(|page| **page < pages).for_each(|page| assert_page(*page));
+            }
+        }
         // SAFETY: the state of a bound slot is accessible, and nobody writes it.
         let state = unsafe { std::slice::from_raw_parts(slot.space.at(STATE_AT), self.state.len() - STATE_AT) };
         assert!(state == &self.state[STATE_AT..], "state");
         let behind = MEMORY_AT + self.memory.len();
         let anywhere = behind + random.below(MOST_PAGES) * page_size();
-        for guard in [behind, anywhere, self.state.len(), MEMORY_AT - page_size(), SLOT_SIZE as usize - page_size()] {
-            assert!(!is_readable(slot.space.at(guard) as usize), "{guard:#x} is accessible");
+        let far = [MEMORY_AT - page_size(), SLOT_SIZE as usize - page_size()];
+        let far = if look == Look::All { &far[..] } else { &[] };
+        for guard in [behind, anywhere, self.state.len()].iter().chain(far) {
+            assert!(!is_readable(slot.space.at(*guard) as usize), "{guard:#x} is accessible");
         }
     }
 }
 
+/// A slot whose tenants take turns.
+struct Turns {
+    slot: Slot,
+    /// The subject whose image it carries.
+    carries: Option<usize>,
+    /// Pages of its memory that tenants have written since a look saw all of it.
+    written: BTreeSet<usize>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self { slot: Slot::new().unwrap(), carries: None, written: BTreeSet::new() }
+    }
+}
+
 /// A tenant writes, grows, and is written to, as far as the kernel lets it.
-fn live(slot: &mut Slot, subject: &Subject, random: &mut Random) -> Result<()> {
+fn live(turns: &mut Turns, subject: &Subject, random: &mut Random) -> Result<()> {
+    let Turns { slot, written, .. } = turns;
+    let mut put = |slot: &mut Slot, at: usize, len: usize| {
+        if at >= MEMORY_AT {
+            written.extend((at - MEMORY_AT) / page_size()..(at - MEMORY_AT + len).div_ceil(page_size()));
+        }
+        put(slot, at, len)
+    };
     let tables = subject.image.protectable()[0].clone();
     if slot.accessible > SCATTERED * APART * page_size() && random.percent(80) {
         let from = random.below(3);
@@ -182,23 +257,23 @@ fn take_turns(strategy: ResetStrategy, mapped: bool) {
     let seed = number("MINIRT_SEED").unwrap_or(22);
     let mut random = Random(seed ^ u64::from(mapped) << 40);
     let mut subjects: Vec<Subject> = (0..12).map(|at| Subject::new(&mut random, mapped, at == 0)).collect();
-    let mut slots: Vec<(Slot, usize)> = Vec::new();
+    let mut slots: Vec<Turns> = Vec::new();
     let (mut failures, mut lost, mut which, mut regions) = (0, 0, 0, 0);
     for tenant in 0..tenants {
         let _context = Context { seed, strategy, mapped, tenant };
         while slots.len() < 2 {
-            slots.push((Slot::new().unwrap(), usize::MAX));
+            slots.push(Turns::new());
         }
         if random.percent(30) {
-            which = if random.percent(12) { 0 } else { random.below(subjects.len()) };
+            which = if random.percent(LARGE) { 0 } else { 1 + random.below(subjects.len() - 1) };
         }
         if tenant % 5_000 == 4_999 {
             let at = random.below(subjects.len()); // Images come and go while slots carry them.
             subjects[at] = Subject::new(&mut random, mapped, at == 0);
-            slots.iter_mut().filter(|(_, carries)| *carries == at).for_each(|(_, carries)| *carries = usize::MAX);
+            slots.iter_mut().filter(|turns| turns.carries == Some(at)).for_each(|turns| turns.carries = None);
         }
         let at = random.below(2);
-        let (mut slot, carries) = slots.swap_remove(at);
+        let mut turns = slots.swap_remove(at);
         let subject = &subjects[which];
         let failing = random.percent(25);
         if failing {
@@ -207,26 +282,30 @@ fn take_turns(strategy: ResetStrategy, mapped: bool) {
         }
         let resident_budget = [1 << 20, 1 << 20, 20, 3, 0][random.below(5)];
         let rules = ResetRules { strategy, resident_budget };
-        let mut outcome = if carries == which { Ok(()) } else { slot.bind(&subject.image, strategy) };
+        let has_image = turns.carries == Some(which);
+        let mut outcome = if has_image { Ok(()) } else { turns.slot.bind(&subject.image, strategy) };
         if outcome.is_ok() {
-            subject.assert_clean(&slot, &mut random);
-            let lived = live(&mut slot, subject, &mut random);
-            let reset = slot.reset(rules);
+            subject.assert_clean(&mut turns, inject::has_failed(), &mut random);
+            let lived = live(&mut turns, subject, &mut random);
+            let reset = turns.slot.reset(rules);
             if let Ok(kind) = reset {
-                subject.assert_clean(&slot, &mut random);
+                subject.assert_clean(&mut turns, inject::has_failed(), &mut random);
+                let slot = &turns.slot;
                 let kept = slot.resident_pages();
                 assert!(kind == ResetKind::Nothing || kept <= resident_budget, "{kind:?}: {:?}", slot.residue);
             }
-            regions += u32::from(slot.adaptation.tracking.as_ref().is_some_and(|tracking| tracking.plan().regions));
+            regions +=
+                u32::from(turns.slot.adaptation.tracking.as_ref().is_some_and(|tracking| tracking.plan().regions));
             outcome = lived.and(reset.map(drop));
         }
         // Calls may go on failing while the slot is put away.
-        let keeps = if slot.state == State::Clean { Ok(which) } else { slot.unmap().map(|()| usize::MAX) };
+        let slot = &mut turns.slot;
+        let keeps = if slot.state == State::Clean { Ok(Some(which)) } else { slot.unmap().map(|()| None) };
         let failed = if failing { inject::disarm() } else { 0 };
         failures += failed;
         assert!(failed > 0 || (outcome.is_ok() && keeps.is_ok()), "{outcome:?}, and no call has failed");
         match keeps {
-            Ok(carries) => slots.push((slot, carries)),
+            Ok(carries) => slots.push(Turns { carries, ..turns }),
             Err(_) => lost += 1,
         }
     }

@@ -4,16 +4,17 @@
 //! `let a = b + c;` becomes `let a = if crate::mutant(7) { b - c } else { b + c };`. What the compiler then refuses is
 //! left out.
 
-use super::{Mutant, Options};
+use super::{Fate, Mutant, Options, PATIENCE, parts, run};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Has the number of the mutant that is on, or 0.
-pub(super) const VARIABLE: &str = "MINIRT_MUTANT";
+const VARIABLE: &str = "MINIRT_MUTANT";
 
-/// What each crate gets.
+/// What each crate gets that has mutants.
 const SWITCH: &str = "
 #[allow(missing_docs)]
 pub fn mutant(number: u32) -> bool {
@@ -25,25 +26,93 @@ pub fn mutant(number: u32) -> bool {
 /// The crates.
 const CRATES: [&str; 2] = ["compiler", "runtime"];
 
-/// Changes the sources so that they hold as many of these mutants as are wanted, and returns those. The sources stay changed.
-pub(super) fn build(options: &Options, mutants: Vec<Mutant>) -> std::io::Result<Vec<Mutant>> {
+/// How long a test may take, where it takes `usual` without a mutant.
+fn patience(usual: Duration) -> Duration {
+    Duration::from_secs(20) + 4 * usual
+}
+
+/// The test programs with all mutants, by the words that build them.
+pub(super) struct Programs {
+    /// Where they are. They are large, so they go when this goes.
+    copies: PathBuf,
+    folder: PathBuf,
+    packages: BTreeMap<Vec<&'static str>, &'static str>,
+}
+
+/// How long tests take without a mutant.
+pub(super) type UsualTimes = BTreeMap<&'static str, Duration>;
+
+impl Programs {
+    /// Runs all tests of these mutants once, with none of them on.
+    ///
+    /// # Panics
+    /// Panics if a test fails: then it would notice anything.
+    pub(super) fn usual_times(&self, mutants: &[Mutant]) -> std::io::Result<UsualTimes> {
+        let mut times = UsualTimes::new();
+        for words in mutants.iter().flat_map(|mutant| mutant.tests).copied() {
+            if !times.contains_key(words) {
+                let start = Instant::now();
+                let passed = run(&mut self.command(words, 0), PATIENCE)?;
+                assert!(passed == Some(true), "without a mutant, `{words}` does not pass: {passed:?}");
+                times.insert(words, start.elapsed());
+                println!("{:?} for {words}", start.elapsed());
+            }
+        }
+        Ok(times)
+    }
+
+    /// Runs a mutant's tests after each other, until one notices.
+    pub(super) fn test(&self, mutant: &Mutant, number: u32, usual: &UsualTimes) -> std::io::Result<Fate> {
+        for words in mutant.tests {
+            match run(&mut self.command(words, number), patience(usual[words]))? {
+                Some(true) => {}
+                Some(false) => return Ok(Fate::Noticed),
+                None => return Ok(Fate::Hangs),
+            }
+        }
+        Ok(Fate::Survives)
+    }
+
+    /// Returns the command for some tests, while the mutant with this number is on.
+    fn command(&self, words: &'static str, number: u32) -> Command {
+        let (program, tests) = parts(words);
+        let mut command = Command::new(self.copies.join(program.concat()));
+        command.args(tests).current_dir(self.folder.join(self.packages[&program])).env(VARIABLE, number.to_string());
+        command
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.copies); // Nobody needs them.
+    }
+}
+
+/// Changes the sources so that they hold as many of these mutants as are wanted, and builds their tests. Returns those
+/// mutants, and the programs. The sources are as before, then.
+pub(super) fn build(options: &Options, mutants: Vec<Mutant>) -> std::io::Result<(Vec<Mutant>, Programs)> {
     let mut chosen: Vec<Mutant> = Vec::new();
     for mutant in mutants {
         let is_other = |other: &Mutant| (&other.file, other.line) != (&mutant.file, mutant.line);
-        let in_test = mutant.file.file_name().is_some_and(|name| name == "inject.rs");
-        if chosen.len() < options.count && !in_test && chosen.iter().all(is_other) && !lines(&mutant, 1).is_empty() {
+        let counts = |other: &&Mutant| !options.each || other.subject == mutant.subject;
+        let is_wanted = chosen.iter().filter(counts).count() < options.count;
+        if is_wanted && chosen.iter().all(is_other) && !lines(&mutant, 1).is_empty() {
             chosen.push(mutant);
         }
     }
     loop {
+        let copies = std::env::temp_dir().join(format!("mutants-{}", std::process::id()));
+        fs::create_dir_all(&copies)?;
+        let mut programs = Programs { copies, folder: options.folder.clone(), packages: BTreeMap::new() };
         let originals = write(&options.folder, &chosen)?;
-        let refused = refused(&options.folder, &chosen)?;
-        if refused.is_empty() {
-            println!("{} places can be switched", chosen.len());
-            return Ok(chosen);
-        }
+        let refused = refused(&mut programs, &chosen);
         for (path, text) in originals {
             fs::write(path, text)?;
+        }
+        let refused = refused?;
+        if refused.is_empty() {
+            println!("{} places can be switched", chosen.len());
+            return Ok((chosen, programs));
         }
         println!("{} cannot", refused.len());
         let mut number = 0;
@@ -57,7 +126,8 @@ pub(super) fn build(options: &Options, mutants: Vec<Mutant>) -> std::io::Result<
 /// Writes the sources with switches, and returns what was there.
 fn write(folder: &Path, mutants: &[Mutant]) -> std::io::Result<BTreeMap<PathBuf, String>> {
     let mut originals = BTreeMap::new();
-    for path in CRATES.map(|name| folder.join(name).join("src/lib.rs")) {
+    for name in CRATES.iter().filter(|name| mutants.iter().any(|mutant| mutant.subject.starts_with(**name))) {
+        let path = folder.join(name).join("src/lib.rs");
         let text = fs::read_to_string(&path)?;
         fs::write(&path, text.clone() + SWITCH)?;
         originals.insert(path, text);
@@ -73,19 +143,27 @@ fn write(folder: &Path, mutants: &[Mutant]) -> std::io::Result<BTreeMap<PathBuf,
     Ok(originals)
 }
 
-/// Returns the mutants that the compiler names in its errors.
-fn refused(folder: &Path, mutants: &[Mutant]) -> std::io::Result<Vec<usize>> {
-    let mut tests: Vec<&str> = mutants.iter().flat_map(|mutant| mutant.tests).copied().collect();
-    tests.sort_unstable();
-    tests.dedup();
-    for words in tests {
-        let words = words.split(" -- ").next().unwrap_or_default();
+/// Builds and keeps the programs, or returns the mutants that the compiler names in its errors.
+fn refused(programs: &mut Programs, mutants: &[Mutant]) -> std::io::Result<Vec<usize>> {
+    for words in mutants.iter().flat_map(|mutant| mutant.tests) {
+        let (program, _) = parts(words);
+        if programs.packages.contains_key(&program) {
+            continue;
+        }
+        let folder = &programs.folder;
         let output = Command::new("cargo")
-            .args(["test", "--all-features", "--no-run", "--color=never"])
-            .args(words.split(' '))
+            .args(["test", "--all-features", "--no-run", "--color=never", "--message-format=json-render-diagnostics"])
+            .args(&program)
             .current_dir(folder)
             .output()?;
         if output.status.success() {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let built = said.rsplit_once("\"executable\":\"").and_then(|(_, rest)| rest.split('"').next());
+            fs::copy(built.expect("a program"), programs.copies.join(program.concat()))?;
+            let packages =
+                [("minirt-compiler", "compiler"), ("minirt", "runtime"), ("minirt-spec-tests", "spec-tests")];
+            let package = packages.iter().find(|(name, _)| *name == program[1]).expect("a known package").1;
+            programs.packages.insert(program, package);
             continue;
         }
         let said = String::from_utf8_lossy(&output.stderr);
