@@ -42,7 +42,8 @@ pub struct Settings {
     pub metering: Metering,
     /// The most instructions that a function may have. A call or construct counts as one more for
     /// each parameter and result, a branch for each value that it takes along, and what is inside
-    /// `n` loops as `n * n / 1024` more.
+    /// `n` loops as `n * n / 1024` more. By themselves, `n` values that flow into each other count
+    /// as `n * n / 2048`.
     pub max_function_instructions: u64,
     /// The most bytes of state that a module's instances may have: imports, globals, functions that
     /// are referred to, and tables. There is never room for more than 512 MiB.

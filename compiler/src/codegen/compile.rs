@@ -44,7 +44,7 @@ pub(crate) fn compile(
     if helpers == 0 {
         validate::bodies(bodies, limits)?;
         let mut worker = Worker::default();
-        return compile.into_iter().map(|(index, piece)| worker.run(module, &inlinees, index, piece)).collect();
+        return compile.into_iter().map(|(index, piece)| worker.run(module, limits, &inlinees, index, piece)).collect();
     }
     // The largest first, so that no thread starts a long one when all others are done.
     compile.sort_by_key(|(_, piece)| std::cmp::Reverse(size_of(*piece)));
@@ -60,7 +60,7 @@ pub(crate) fn compile(
             Done::Validated(index, validate::bodies(bodies, limits).inspect_err(refuse))
         }
         Job::Compile(..) if validation.has_refused() => Done::Skipped,
-        Job::Compile(index, piece) => Done::Compiled(index, worker.run(module, &inlinees, index, piece)),
+        Job::Compile(index, piece) => Done::Compiled(index, worker.run(module, limits, &inlinees, index, piece)),
     });
     in_order(done)
 }

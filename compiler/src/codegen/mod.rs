@@ -9,6 +9,7 @@ pub(crate) mod trampoline;
 pub(crate) mod parallel;
 mod inline;
 mod refine;
+mod webs;
 mod align;
 pub(crate) mod piece;
 pub(crate) mod compile;

@@ -7,9 +7,11 @@ use super::inline::{self, Inlinees, Origin};
 use super::refine::{Scan, refine};
 use super::trampoline;
 use super::translate::{ModuleContext, translate};
+use super::webs;
 use crate::base::error::CompileError;
 use crate::instance::call_sites::{Catches, Frame, HandledCall, Handler, Reference};
 use crate::instance::code::NO_CALL;
+use crate::module::validate::Limits;
 use crate::module::{FuncType, ModuleInfo};
 use crate::settings::Metering;
 use cranelift_codegen::control::ControlPlane;
@@ -88,6 +90,7 @@ pub(crate) fn pieces(info: &ModuleInfo, metering: Metering) -> Vec<Piece> {
 pub(crate) fn compile_exit(isa: &dyn TargetIsa, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
     let mut worker = Worker::default();
     trampoline::exit(isa, ty, &mut worker.context.func, &mut worker.builder);
+    worker.optimise(isa)?;
     worker.emit(isa, 0, None)
 }
 
@@ -120,11 +123,17 @@ impl Worker {
     pub(super) fn run<'m>(
         &mut self,
         module: &ModuleContext<'m>,
+        limits: Limits<'_>,
         inlinees: &Inlinees<'m>,
         index: usize,
         piece: Piece,
     ) -> Result<CompiledFunction, CompileError> {
         let start = self.translate(module, inlinees, index, piece)?;
+        self.optimise(module.isa)?;
+        if let Piece::Body(defined) = piece {
+            let func = module.info.num_imported_funcs + defined;
+            limits.check_flow(func, webs::weight(&self.context.func))?;
+        }
         self.emit(module.isa, index, start)
     }
 
@@ -151,6 +160,7 @@ impl Worker {
     ) -> Result<String, CompileError> {
         self.translate(module, inlinees, index, piece)?;
         self.context.set_disasm(true);
+        self.optimise(module.isa)?;
         let code = self.compile(module.isa)?;
         code.vcode.ok_or_else(|| CompileError::internal("no code"))
     }
@@ -182,23 +192,29 @@ impl Worker {
         Ok(None)
     }
 
-    /// Makes machine code of what has been translated.
-    fn compile(&mut self, isa: &dyn TargetIsa) -> Result<CompiledCode, CompileError> {
-        let mut compile = || {
+    /// Improves what has been translated.
+    fn optimise(&mut self, isa: &dyn TargetIsa) -> Result<(), CompileError> {
+        let mut optimise = || {
             self.context.verify_if(isa)?;
             self.context.optimize(isa, &mut self.control)?;
             if isa.flags().opt_level() != OptLevel::None {
                 refine(&mut self.context, isa, &mut self.scan);
                 self.context.verify_if(isa)?;
             }
-            let Context { func, domtree, want_disasm, .. } = &self.context;
-            isa.compile_function(func, domtree, &mut self.registers, *want_disasm, &mut self.control)
+            Ok(())
         };
-        let code = compile().map_err(|error| failed(&self.context.func, error))?;
+        optimise().map_err(|error| failed(&self.context.func, error))
+    }
+
+    /// Makes machine code of that.
+    fn compile(&mut self, isa: &dyn TargetIsa) -> Result<CompiledCode, CompileError> {
+        let Context { func, domtree, want_disasm, .. } = &self.context;
+        let code = isa.compile_function(func, domtree, &mut self.registers, *want_disasm, &mut self.control);
+        let code = code.map_err(|error| failed(&self.context.func, error))?;
         Ok(code.apply_params(&self.context.func.params))
     }
 
-    /// Compiles what has been translated. `index` is the piece's own; `start` is where the body
+    /// Compiles what has been translated and improved. `index` is the piece's own; `start` is where the body
     /// starts in the module, if there is one.
     fn emit(
         &mut self,

@@ -37,16 +37,34 @@ impl<'m> Limits<'m> {
         Self { info, features: Features::default(), instructions: u64::MAX }
     }
 
+    /// Checks how many instructions a function counts as because of values that flow into each other.
+    pub(crate) fn check_flow(&self, func: u32, instructions: u64) -> Result<(), CompileError> {
+        if instructions <= self.instructions {
+            return Ok(());
+        }
+        Err(CompileError::limit(format!(
+            "{} has a variable that changes in so many places that it counts as {instructions} instructions, where \
+             {} are allowed; its compilation would take long",
+            self.named(func),
+            self.instructions
+        )))
+    }
+
     #[cold]
     fn exceeded(&self, func: u32) -> CompileError {
-        let name = self.info.func_name(func).filter(|name| !name.is_empty());
-        let name = name.map_or_else(String::new, |name| format!(" `{}`", Printable::new(name)));
         CompileError::limit(format!(
-            "function {func}{name} has more than {} instructions, where calls, constructs and branches count one more \
+            "{} has more than {} instructions, where calls, constructs and branches count one more \
              for each value that they pass on, and those inside more than 31 loops count more than once; its \
              compilation would take long",
+            self.named(func),
             self.instructions
         ))
+    }
+
+    fn named(&self, func: u32) -> String {
+        let name = self.info.func_name(func).filter(|name| !name.is_empty());
+        let name = name.map_or_else(String::new, |name| format!(" `{}`", Printable::new(name)));
+        format!("function {func}{name}")
     }
 }
 
@@ -106,6 +124,22 @@ mod tests {
             call.repeat(calls)
         );
         wat::parse_str(text).unwrap()
+    }
+
+    /// Returns a function with so many loops after each other that change one variable.
+    fn loops(count: usize) -> Vec<u8> {
+        let all = "(loop (br_if 0 (local.tee 0 (i32.eqz (local.get 0)))))".repeat(count);
+        wat::parse_str(format!("(module (func $f (param i32) (result i32) {all} (local.get 0)))")).unwrap()
+    }
+
+    #[test]
+    fn a_variable_that_changes_in_many_places_counts_as_many_instructions() {
+        let compiler = Compiler::new(&Settings { max_function_instructions: 28_000, ..Settings::default() }).unwrap();
+        compiler.compile(&loops(2_000)).unwrap();
+        // 24,000 instructions, and 8,000 values of one variable.
+        let error = compiler.compile(&loops(4_000)).unwrap_err();
+        assert_eq!(error.kind(), CompileErrorKind::Limit);
+        assert!(error.to_string().contains("function 0 `f` has a variable that changes in so many places"), "{error}");
     }
 
     #[test]

@@ -153,7 +153,9 @@ impl Config {
     /// Sets the most instructions that a function may have. A call or construct counts as one more for each parameter
     /// and result, a branch for each value that it takes along, and what is inside `n` loops as `n * n / 1024` more.
     /// Default: two million, far more than in the longest function of large programs. A module with a longer function
-    /// is refused, with the function's name, because the time to compile one grows faster than its length.
+    /// is refused, with the function's name, because the time to compile one grows faster than its length. So is one
+    /// with a function of which `n` values flow into each other, if `n * n / 2048` is more than the limit: usually, these
+    /// are the values of one variable.
     pub fn max_function_instructions(&mut self, instructions: u64) -> &mut Self {
         self.settings.max_function_instructions = instructions;
         self
