@@ -1,5 +1,6 @@
 //! Tests the state of a slot after everything that can happen to it, for each way of resetting.
 
+mod merged;
 mod swaps;
 
 use super::image::{ImageParts, to_pages};

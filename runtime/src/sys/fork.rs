@@ -193,6 +193,7 @@ fn wiped_page() -> Option<*mut c_void> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use std::sync::mpsc::channel;
 
     #[test]
@@ -207,6 +208,28 @@ mod tests {
         };
         assert_eq!([run(Err(1)), run(Err(2)), run(Ok(())), run(Err(3))], [Err(1), Err(2), Ok(()), Ok(())]);
         assert_eq!(runs, 3);
+    }
+
+    #[test]
+    fn what_is_gone_is_no_longer_registered() {
+        struct NoLocks;
+        impl Locks for NoLocks {
+            fn lock_all(&self) -> Vec<Box<dyn Guard + '_>> {
+                Vec::new()
+            }
+        }
+        let is_registered = |locks: &Weak<NoLocks>| {
+            let registered = REGISTERED.lock().unwrap();
+            registered.iter().any(|it| std::ptr::addr_eq(it.as_ptr(), locks.as_ptr()))
+        };
+        let first = Arc::new(NoLocks);
+        let gone = Arc::downgrade(&first);
+        register(&first);
+        assert!(is_registered(&gone));
+        drop(first);
+        let second = Arc::new(NoLocks);
+        register(&second);
+        assert!(!is_registered(&gone) && is_registered(&Arc::downgrade(&second)));
     }
 
     #[test]

@@ -60,6 +60,20 @@ fn a_reporter_that_does_not_pass_on_gets_its_own_faults_and_not_a_guests() {
 }
 
 #[test]
+fn a_handler_of_one_signal_alone_is_found_after_a_few_first_entries() {
+    passes(a_handler_of_one_signal_alone_is_found_after_a_few_first_entries, "found", |_| {
+        let (engine, module) = tracked(30);
+        for signal in [libc::SIGBUS, libc::SIGILL, libc::SIGFPE] {
+            install(signal, report_and_exit);
+            // Each look asks for the first of the signals, and each sixteenth for all.
+            (0..16).for_each(|_| write_in_new_instance(&engine, &module, 900_000));
+            let is_in_front = install(signal, report_and_exit).sa_sigaction == report_and_exit as *const () as usize;
+            assert!(!is_in_front, "{signal}");
+        }
+    });
+}
+
+#[test]
 fn an_embedder_that_has_installed_a_handler_can_say_so_at_any_time() {
     passes(an_embedder_that_has_installed_a_handler_can_say_so_at_any_time, "said", |_| {
         let (engine, module) = tracked(5_000);

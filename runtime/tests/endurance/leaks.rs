@@ -70,6 +70,35 @@ fn ten_thousand_traps_leave_nothing_behind() {
     assert!(common::mappings() <= before + 2);
 }
 
+/// Returns how many bytes of the heap are in use.
+#[cfg(target_env = "gnu")]
+fn heap() -> usize {
+    // SAFETY: it only counts.
+    unsafe { libc::mallinfo2() }.uordblks
+}
+
+#[cfg(target_env = "gnu")]
+#[test]
+fn two_thousand_threads_leave_nothing_behind() {
+    let _alone = alone();
+    let engine = Engine::default();
+    let module = Module::new(&engine, r#"(module (func (export "f")))"#).unwrap();
+    let round = |_| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut store = Store::new(&engine, ());
+                let instance = Instance::new(&mut store, &module, &[]).unwrap();
+                call(&mut store, instance, "f", &[]).unwrap();
+            });
+        });
+    };
+    (0..100).for_each(round);
+    let before = (heap(), common::mappings());
+    (0..2_000).for_each(round);
+    let after = (heap(), common::mappings());
+    assert!(after.0 <= before.0 + 64 * 1024 && after.1 <= before.1 + 100, "{before:?} became {after:?}");
+}
+
 #[test]
 fn artifacts_leave_no_mapping_and_no_descriptor() {
     let _alone = alone();

@@ -258,7 +258,9 @@ fn with_few_descriptors_modules_are_made_and_the_engine_goes_on() {
 #[test]
 fn too_many_mappings_are_an_error_and_the_engine_goes_on() {
     passes(too_many_mappings_are_an_error_and_the_engine_goes_on, "mappings", |_| {
-        let limit: usize = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+        // The usual one, where /proc has only processes.
+        let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+        let limit: usize = limit.map_or(65_530, |text| text.trim().parse().unwrap());
         let engine = Engine::default();
         let [module, other] = [TEXT, OTHER].map(|text| Module::new(&engine, text).unwrap());
         rounds(&engine, &module, &other, 20);

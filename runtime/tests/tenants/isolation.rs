@@ -1,7 +1,7 @@
 //! Nothing of one instance is visible in the next one that gets its slot.
 
 use crate::common::{call, call_i32, each_config, engines};
-use minirt::{Engine, Instance, Module, Store, Trap, Val};
+use minirt::{Engine, Func, Instance, Linker, Module, Store, Trap, Val};
 
 /// A module that can be made dirty everywhere: memory, grown memory, globals, tables, dropped
 /// segments.
@@ -208,4 +208,24 @@ fn objects_in_globals_are_the_next_tenants_own_although_those_of_the_last_had_mo
             }
         }
     });
+}
+
+#[test]
+fn a_tenant_calls_its_own_imports_whatever_kind_the_last_one_had() {
+    let engine = Engine::default();
+    let text = r#"(module (import "" "f" (func $f (result i32))) (func (export "g") (result i32) (call $f)))"#;
+    let module = Module::new(&engine, text).unwrap();
+    for round in 0..3 {
+        let mut linker: Linker<()> = Linker::new(&engine);
+        linker.func_wrap("", "f", move || 10 + round).unwrap();
+        let mut store = Store::new(&engine, ());
+        let it = linker.instantiate(&mut store, &module).unwrap();
+        assert_eq!(call_i32(&mut store, it, "g", &[]).unwrap(), 10 + round);
+        // The closure goes with them.
+        drop((linker, store));
+        let mut store = Store::new(&engine, ());
+        let func = Func::wrap(&mut store, move || 20 + round);
+        let it = Instance::new(&mut store, &module, &[func.into()]).unwrap();
+        assert_eq!(call_i32(&mut store, it, "g", &[]).unwrap(), 20 + round);
+    }
 }

@@ -1,10 +1,11 @@
-//! What the host's own limits, pipes and files mean for a guest, and that no call keeps a guest
-//! from its deadline.
+//! What the host's own limits, pipes and files mean for a guest.
 
 use crate::child::passes;
+use crate::common::{can_forbid, forbid};
+use crate::deadlines::{LONG, after_too_long};
 use crate::program::*;
 use minirt::wasi::{FsPerms, WasiCtx, WasiCtxBuilder, add_to_linker};
-use minirt::{Config, Engine, Linker, Module, Store, Trap};
+use minirt::{Engine, Linker, Module, Store};
 use rustix::fs::{CWD, FileType, Mode};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -125,6 +126,58 @@ fn more_buffers_than_the_host_takes_at_once_are_transferred_in_part_or_whole() {
         read += p.u32(OUT);
     }
     assert_eq!(p.bytes(3900), bytes);
+}
+
+#[test]
+fn reading_takes_what_is_there_and_does_not_wait_for_more_buffers() {
+    passes(reading_takes_what_is_there_and_does_not_wait_for_more_buffers, "pipe", |_| {
+        // As many bytes as the host takes buffers at once.
+        const AT_ONCE: usize = 1024;
+        let (from, mut to_guest) = std::io::pipe().unwrap();
+        // SAFETY: both descriptors are open; nothing else uses the stream meanwhile.
+        assert_eq!(unsafe { libc::dup2(from.as_raw_fd(), 0) }, 0);
+        to_guest.write_all(&[1; AT_ONCE]).unwrap();
+        after_too_long(move || drop(to_guest));
+        let mut p = Program::new(WasiCtxBuilder::new().inherit_stdio());
+        let start = Instant::now();
+        let array = many_buffers(&mut p, &[1; AT_ONCE + 300]);
+        assert_eq!(p.call("fd_read", &[0.into(), array.into(), (AT_ONCE as i32 + 300).into(), OUT.into()]), 0);
+        assert_eq!(p.u32(OUT), AT_ONCE as i32);
+        assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn a_message_goes_into_more_buffers_than_are_read_into_at_once() {
+    let (host, guest) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let mut p = Program::new(WasiCtxBuilder::new().socket(guest).unwrap());
+    let message: Vec<u8> = (0..400).map(|i| (i % 251) as u8).collect();
+    host.send(&message).unwrap();
+    let array = many_buffers(&mut p, &[1; 400]);
+    assert_eq!(p.call("fd_read", &[3.into(), array.into(), 400.into(), OUT.into()]), 0);
+    assert_eq!(p.u32(OUT), 400);
+    assert_eq!(p.bytes(400), message);
+}
+
+#[test]
+fn a_pipe_takes_all_of_a_write_that_there_is_no_room_for_at_once() {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+    let bytes: Vec<u8> = (0..90_000).map(|i: usize| (i ^ i >> 8 ^ i >> 16) as u8).collect();
+    std::thread::scope(|scope| {
+        let taken = scope.spawn(|| {
+            let mut file = File::open(&fifo).unwrap();
+            std::thread::sleep(Duration::from_millis(50)); // The pipe is full by then.
+            let mut taken = Vec::new();
+            file.read_to_end(&mut taken).map(|_| taken).unwrap()
+        });
+        let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
+        let fd = p.open(3, "fifo", 0, FD_WRITE).unwrap();
+        assert_eq!(p.write(fd, &bytes), Ok(bytes.len() as i32));
+        p.close(fd);
+        assert!(taken.join().unwrap() == bytes);
+    });
 }
 
 #[test]
@@ -303,6 +356,25 @@ fn writing_at_an_offset_does_so_also_if_the_descriptor_appends() {
 }
 
 #[test]
+fn a_file_that_appends_stops_for_one_write_where_the_kernel_cannot_be_asked_to_ignore_that() {
+    if !can_forbid() {
+        return;
+    }
+    passes(a_file_that_appends_stops_for_one_write_where_the_kernel_cannot_be_asked_to_ignore_that, "file", |_| {
+        forbid(libc::SYS_pwritev2, None, libc::ENOSYS);
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("file"), "0123456789").unwrap();
+        let mut p = Program::in_dir(&dir, FsPerms::ReadWrite);
+        let fd = p.open_as(3, "file", 0, 0, READ_WRITE, APPEND).unwrap();
+        p.put(BYTES, b"AB");
+        p.buffers(&[2]);
+        assert_eq!(p.io("fd_pwrite", fd, 1, Some(3)), Ok(2));
+        assert_eq!(p.write(fd, b"end"), Ok(3));
+        assert_eq!(fs::read_to_string(dir.path().join("file")).unwrap(), "012AB56789end");
+    });
+}
+
+#[test]
 fn the_number_of_a_closed_standard_stream_is_not_the_next_files() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
@@ -312,65 +384,4 @@ fn the_number_of_a_closed_standard_stream_is_not_the_next_files() {
     let second = p.open(3, "file", 0, READ_WRITE).unwrap();
     assert_eq!((first, second), (4, 5));
     assert_eq!((p.close(first), p.open(3, "file", 0, READ_WRITE)), (0, Ok(4)));
-}
-
-/// Calls a function of a guest whose time is up a moment later, and says how long that took.
-fn interrupted(dir: &TempDir, call: &str) -> Duration {
-    let text = format!(
-        r#"(module
-          (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
-          (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
-          (import "wasi_snapshot_preview1" "path_open"
-            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
-          (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
-          (memory (export "memory") 65536)
-          (data (i32.const 64) "fifo")
-          (func (export "run") {call} drop (loop (br 0))))"#
-    );
-    let engine = Engine::new(Config::new().epoch_interruption(true)).unwrap();
-    let mut linker: Linker<WasiCtx> = Linker::new(&engine);
-    add_to_linker(&mut linker, |ctx| ctx).unwrap();
-    let mut wasi = WasiCtxBuilder::new();
-    wasi.preopened_dir(dir.path(), "/", FsPerms::ReadWrite).unwrap();
-    let mut store = Store::new(&engine, wasi.build().unwrap());
-    store.set_epoch_deadline(1);
-    let instance = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();
-    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
-    let start = Instant::now();
-    let clock = engine.clone();
-    let ticking = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        clock.increment_epoch();
-    });
-    let error = run.call(&mut store, ()).unwrap_err();
-    assert_eq!(error.downcast_ref(), Some(&Trap::Interrupt), "{call}: {error:#}");
-    let took = start.elapsed();
-    ticking.join().unwrap();
-    took
-}
-
-#[test]
-fn no_call_keeps_a_guest_from_its_deadline() {
-    let dir = TempDir::new().unwrap();
-    let path = std::ffi::CString::new(dir.path().join("fifo").to_str().unwrap()).unwrap();
-    // SAFETY: the path is a C string.
-    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
-    let open = "(call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 0)
-        (i64.const 66) (i64.const 0) (i32.const 0) (i32.const 128))";
-    for call in [
-        // Nearly 4 GiB of random bytes, some ten seconds of work.
-        "(call $random (i32.const 65536) (i32.const 0xfffe0000))",
-        // A clock that rings in 292 years.
-        "(i64.store (i32.const 24) (i64.const 0x7fffffffffffffff)) (i32.store (i32.const 16) (i32.const 1))
-         (call $poll (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 128))",
-        // A pipe that nobody opens for writing, and then one that nobody writes to.
-        open,
-        &format!(
-            "{open} drop (i32.store (i32.const 200) (i32.const 300)) (i32.store (i32.const 204) (i32.const 10))
-             (call $read (i32.load (i32.const 128)) (i32.const 200) (i32.const 1) (i32.const 208))"
-        ),
-    ] {
-        let took = interrupted(&dir, call);
-        assert!(took < Duration::from_secs(5), "{call}: {took:?}");
-    }
 }

@@ -6,6 +6,7 @@
 mod child;
 #[path = "../common/mod.rs"]
 mod common;
+mod deadlines;
 mod directories;
 mod escape;
 mod files;

@@ -297,7 +297,7 @@ fn collect(
         if code == "mod tests {" {
             break; // Tests come last in every file.
         }
-        let no_code = ["//", "#", "assert", "debug_assert", "const _", "use ", "println"];
+        let no_code = ["//", "#", "assert", "debug_assert", "const _", "use ", "println", "inject::"];
         if no_code.iter().any(|start| code.starts_with(start)) {
             continue;
         }
