@@ -67,6 +67,7 @@ pub use inspect::{PageKind, PageStats};
 pub(crate) use inspect::{Part, SlotRun, SlotView};
 pub use policy::ResetStrategy;
 
+use crate::sys::limits::counts_what_could_be_written;
 use crate::sys::mapping::{Access, Reservation, page_size};
 use crate::sys::memfd::ImageFile;
 use crate::vmctx::VmContext;
@@ -227,7 +228,8 @@ impl Slot {
         if self.state != State::Blank {
             self.unmap()?;
         }
-        self.bind_blank(image, strategy, true).or_else(|error| match self.state {
+        let with_guard = !counts_what_could_be_written();
+        self.bind_blank(image, strategy, with_guard).or_else(|error| match self.state {
             State::Blank => self.bind_blank(image, strategy, false),
             _ => Err(error),
         })
@@ -252,8 +254,8 @@ impl Slot {
 
     /// Maps an image. Behind the end of the state's file is a guard. `with_guard` maps the file
     /// that far, so that the guard takes no mapping of its own. A system that counts everything
-    /// mapped as memory in use may refuse that; without it, the guard stays blank, and so
-    /// inaccessible. The same holds where the file goes on after the state.
+    /// mapped as memory in use would count the guard, and may refuse it; without it, the guard stays
+    /// blank, and so inaccessible. The same holds where the file goes on after the state.
     fn map(&mut self, image: &Image, with_guard: bool) -> Result<()> {
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {
