@@ -152,7 +152,7 @@ fn programs_that_a_host_function_starts_inherit_none_of_our_files() {
         let start = Func::wrap(&mut store, || {
             let output = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
             let text = String::from_utf8(output.stdout).unwrap();
-            assert!(text.contains("/fd"), "{text}");
+            assert!(text.contains(" -> "), "what descriptors are is shown: {text}");
             assert!(["minirt", "pagemap", "maps"].iter().all(|name| !text.contains(name)), "{text}");
         });
         for _ in 0..10 {
