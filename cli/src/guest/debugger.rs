@@ -2,12 +2,13 @@
 //! them.
 //!
 //! A debugger knows the code that is in files. For code that a program makes there is an agreement,
-//! gdb's JIT compilation interface: the program keeps a list of object files in its memory, and calls
-//! a function that does nothing whenever the list has changed. The debugger finds both by their names.
-//! It stops at the function and reads the list, as it does when it attaches to the program later.
+//! gdb's JIT compilation interface: the program keeps a list of object files in its memory, and
+//! calls a function that does nothing whenever the list has changed. The debugger finds both by
+//! their names. It stops at the function and reads the list, as it does when it attaches to the
+//! program later.
 //!
-//! These object files have no code in them. They say where it is, what its functions are called, and
-//! how to get from a frame to its caller's.
+//! These object files have no code in them. They say where it is, what its functions are called,
+//! and how to get from a frame to its caller's.
 
 use crate::output::report::Report;
 use minirt::{Module, Printable};

@@ -59,6 +59,7 @@ impl Remaining {
     }
 
     /// Returns whether nothing has to be initialised, although there may be a start function.
+    #[inline]
     pub fn is_initialised(&self) -> bool {
         let Self { globals, tables, element_values, first_element, first_data, start: _, snapshot: _ } = self;
         globals.is_empty()

@@ -241,6 +241,7 @@ impl ModuleInfo {
     }
 
     /// Returns the type of the function with this index.
+    #[inline]
     pub fn func_type(&self, func: u32) -> &FuncType {
         self.type_at(self.funcs[func as usize].ty)
     }
@@ -290,6 +291,7 @@ impl ModuleInfo {
     }
 
     /// Returns the export with this name.
+    #[inline]
     pub fn export(&self, name: &str) -> Option<Entity> {
         let export = |at: &u32| &self.exports[*at as usize];
         let found = self.exports_by_name.binary_search_by(|at| export(at).name.as_str().cmp(name)).ok()?;

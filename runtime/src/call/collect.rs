@@ -17,7 +17,7 @@ use std::ops::Range;
 /// Exceptions and values of the host, marked as a collection finds them.
 struct Found {
     exceptions: Option<Box<Exceptions>>,
-    host_values: HostValues,
+    host_values: Option<Box<HostValues>>,
 }
 
 impl Found {
@@ -28,17 +28,18 @@ impl Found {
             exceptions.sweep();
             exceptions.set_pace(cost);
         }
-        let dead = self.host_values.sweep();
-        self.host_values.set_pace(cost);
+        let Some(values) = &mut self.host_values else { return Vec::new() };
+        let dead = values.sweep();
+        values.set_pace(cost);
         dead
     }
 }
 
 impl Others for Found {
     fn note(&mut self, word: u64) {
-        match (word as u32 & TAG_MASK, &mut self.exceptions) {
-            (HOST_TAG, _) => self.host_values.mark(word),
-            (EXCEPTION_TAG, Some(exceptions)) => {
+        match (word as u32 & TAG_MASK, self) {
+            (HOST_TAG, Self { host_values: Some(values), .. }) => values.mark(word),
+            (EXCEPTION_TAG, Self { exceptions: Some(exceptions), .. }) => {
                 ExnReference::from_word(word).into_iter().for_each(|reference| exceptions.mark(reference));
             }
             _ => {}
@@ -103,8 +104,8 @@ impl Plan {
 #[inline(never)]
 pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut [u64]) -> Vec<HostValue> {
     let mut heap = store.heap.take();
-    let found = Found { exceptions: store.exceptions.take(), host_values: std::mem::take(&mut store.host_values) };
-    let (mut shapes, buffer) = heap.as_mut().map_or_else(Default::default, Heap::take_tools);
+    let found = Found { exceptions: store.exceptions.take(), host_values: store.host_values.take() };
+    let (mut shapes, buffer) = heap.as_deref_mut().map_or_else(Default::default, Heap::take_tools);
     // SAFETY: the heap is this store's, whose code does not run now.
     let plan = heap.as_ref().map_or(Some(Plan::none(std::ptr::null_mut(), 0)), |heap| unsafe { Plan::of(heap) });
     let engine = store.engine.clone();
@@ -139,7 +140,8 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
     seen.places += find_the_rest(&mut evacuation);
     let Evacuated { end, buffer, others: mut found } = evacuation.finish();
     // Those that were not found are looked at, too.
-    let places = found.exceptions.as_ref().map_or(0, |all| all.places()) + found.host_values.places();
+    let places = found.exceptions.as_ref().map_or(0, |all| all.places())
+        + found.host_values.as_ref().map_or(0, |all| all.places());
     let known = scanned + (seen.places + places) as u64 * ALIGN;
     let looked_at = known + seen.others as u64 * ALIGN;
     // Whoever makes exceptions or values of the embedder pays for what was moved as well.

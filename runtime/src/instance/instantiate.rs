@@ -111,7 +111,7 @@ fn instantiate_as(
 fn take<'a>(engine: &'a Engine, prototype: &Arc<Prototype>, role: Role) -> Result<Taken<'a>> {
     let mut data = engine.pool().take(prototype)?;
     data.role = role;
-    data.is_attached = !prototype.info().needs_heap();
+    data.is_attached = prototype.heap().is_none();
     Ok(data)
 }
 
@@ -185,7 +185,7 @@ fn attach_heap(
     let data = unsafe { to.as_ref() };
     let mut heap = Heap::new(memory, data.index, data.vmctx(), store.engine.gc_zeal());
     heap.users = 1;
-    store.heap = Some(heap);
+    store.heap = Some(Box::new(heap));
     store.publish_heap();
     Ok(heap::publish_limit(store)?)
 }
@@ -202,7 +202,7 @@ pub(crate) fn ensure_heap(store: &mut StoreInner) -> Result<()> {
     let module = Module::of_heap(&store.engine)?;
     let instance = instantiate_as(store, module.engine(), module.prototype(), &[], None, Role::Heap)?;
     let memory = Memory { instance, index: 0 }.space(store);
-    store.heap = Some(Heap::new(memory, instance.index, memory.owner, store.engine.gc_zeal()));
+    store.heap = Some(Box::new(Heap::new(memory, instance.index, memory.owner, store.engine.gc_zeal())));
     store.publish_heap();
     Ok(heap::publish_limit(store)?)
 }
@@ -217,7 +217,7 @@ fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -
     // SAFETY: none of the store's code runs that could be at work in the heap, or it waits for the host. Nothing has
     // a reference to the objects of this instance yet, and it is not looked at before it is attached.
     let to = unsafe { heap::extend_or_collect(store, (end - first) as u64)? }.ok_or(Trap::GcHeapOutOfMemory)?;
-    let Some(Heap { memory, owner, .. }) = store.heap else { unreachable!("the store has one") };
+    let Some(&Heap { memory, owner, .. }) = store.heap.as_deref() else { unreachable!("the store has one") };
     let distance = (data.vmctx().address() as u64).wrapping_sub(owner.address() as u64);
     let moved = |reference: u64| {
         let is_object = reference != 0 && reference as u32 & TAG_MASK == 0;
@@ -326,9 +326,15 @@ unsafe fn evaluate_in(store: &mut StoreInner, prototype: &Prototype, view: View<
 }
 
 /// Does the steps that the image does not hold: initialises what depends on imports, and calls the start function.
+#[inline]
 pub(crate) fn run_remaining(store: &mut StoreInner, instance: Instance) -> Result<()> {
+    let Remaining { start, .. } = store.instance(instance.index).prototype.remaining;
     initialise(store, instance)?;
-    let Some(start) = store.instance(instance.index).prototype.remaining.start else { return Ok(()) };
+    start.map_or(Ok(()), |start| run_start(store, instance, start))
+}
+
+/// Calls the start function.
+fn run_start(store: &mut StoreInner, instance: Instance, start: u32) -> Result<()> {
     let func = func_of(store, instance.index, start);
     let mut nothing = [];
     // SAFETY: validation saw to it that start functions take and return nothing.
@@ -353,13 +359,19 @@ unsafe fn write_header(store: &mut StoreInner, instance: NonNull<InstanceData>) 
     }
 }
 
-/// Initialises globals, tables, elements and data that depend on imports, in that order.
+/// Initialises what depends on imports.
+#[inline]
 fn initialise(store: &mut StoreInner, instance: Instance) -> Result<()> {
     let prototype = &store.instance(instance.index).prototype;
     if prototype.remaining.is_initialised() {
         return Ok(());
     }
     let prototype = Arc::clone(prototype);
+    initialise_remaining(store, instance, prototype)
+}
+
+/// Initialises globals, tables, elements and data that depend on imports, in that order.
+fn initialise_remaining(store: &mut StoreInner, instance: Instance, prototype: Arc<Prototype>) -> Result<()> {
     let remaining = &prototype.remaining;
     let info = prototype.info();
     let view = View { vmctx: store.instance(instance.index).vmctx(), module: info, layout: prototype.layout() };

@@ -187,7 +187,7 @@ impl Writer {
 const NO_HEAP: &str = "the store has no structures or arrays";
 
 fn heap_of(store: &StoreInner) -> Result<&Heap> {
-    store.heap.as_ref().context(NO_HEAP)
+    store.heap.as_deref().context(NO_HEAP)
 }
 
 /// Returns the start of the object that a reference leads to.

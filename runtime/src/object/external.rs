@@ -16,10 +16,10 @@ impl ExternRef {
     /// Panics with the panic of a value that is dropped.
     pub fn new<V: Any + Send + Sync>(mut store: impl AsContextMut, value: V) -> Result<Rooted<Self>> {
         let store = &mut store.as_context_mut().0.inner;
-        if store.host_values.is_time_to_look() {
+        if store.host_values.as_ref().is_some_and(|values| values.is_time_to_look()) {
             unwind::collect(store);
         }
-        let word = store.host_values.add(Box::new(value));
+        let word = store.host_values.get_or_insert_default().add(Box::new(value));
         let word = word.map_err(|_| format_err!("the store has too many values of the host: 2^29"))?;
         Ok(Rooted::of(store.root_mut(word)))
     }
@@ -46,7 +46,7 @@ impl ExternRef {
     ) -> Result<Option<&'a (dyn Any + Send + Sync)>> {
         let store = &store.into().0.inner;
         let word = store.word(self.root)?;
-        Ok(store.host_values.get(word).map(|value| &**value))
+        Ok(store.host_values.as_ref().and_then(|values| values.get(word)).map(|value| &**value))
     }
 
     /// Returns the value, to be changed. `None` if the reference is the guest's own.
@@ -71,6 +71,6 @@ impl ExternRef {
     ) -> Result<Option<&'a mut (dyn Any + Send + Sync)>> {
         let store = &mut store.into().0.inner;
         let word = store.word_mut(self.root)?;
-        Ok(store.host_values.get_mut(word).map(|value| &mut **value))
+        Ok(store.host_values.as_mut().and_then(|values| values.get_mut(word)).map(|value| &mut **value))
     }
 }

@@ -38,7 +38,7 @@ unsafe fn control(memory: MemorySpace, at: u64) -> u64 {
 /// No Rust reference may point into the heap of the store, and nobody else use the description of
 /// its instance.
 pub(crate) unsafe fn extend(store: &mut StoreInner, size: u64) -> Result<Option<u64>> {
-    let Some(Heap { memory, .. }) = store.heap else { return Ok(None) };
+    let Some(&Heap { memory, .. }) = store.heap.as_deref() else { return Ok(None) };
     // SAFETY: the caller's promise.
     unsafe {
         let Some(end) = end_of(control(memory, NEXT), size) else { return Ok(None) };
@@ -290,7 +290,7 @@ pub(crate) unsafe fn new_object(
     // SAFETY: the caller's promise.
     unsafe {
         let reference = extend(store, parts.size)?.ok_or(Trap::GcHeapOutOfMemory)?;
-        let Some(Heap { memory, .. }) = store.heap else { unreachable!("an object was just made in it") };
+        let Some(&Heap { memory, .. }) = store.heap.as_deref() else { unreachable!("an object was just made in it") };
         // Of an array that may be very long, the host holds a part.
         let first = match contents {
             Contents::Repeat(value, len) => Contents::Repeat(value, len.min(CHUNK)),

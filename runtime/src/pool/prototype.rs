@@ -61,7 +61,8 @@ impl Prototype {
 
     /// Returns the prototype of the heap, if instances need one.
     pub(crate) fn heap(&self) -> Option<&Arc<Self>> {
-        if self.info().needs_heap() { self.extra_memories.last() } else { None }
+        // Each instantiation asks. Only of modules that may have one are the types looked through.
+        self.extra_memories.last().filter(|_| self.info().needs_heap())
     }
 
     pub(crate) fn info(&self) -> &ModuleInfo {

@@ -1,12 +1,14 @@
-//! Holds what only some stores have: fuel beyond what code can count, a deadline callback, a
-//! limiter.
+//! Holds what only some stores have: fuel beyond what code can count, a deadline callback, exit
+//! trampolines, a limiter.
 //!
 //! Callbacks are given the address of their store. The closures inside them know the type of its
 //! data.
 
 use super::limiter::ResourceLimiter;
+use crate::code::LoadedCode;
 use anyhow::Result;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Most stores have none of this, and pay for one pointer.
 #[derive(Default)]
@@ -14,6 +16,8 @@ pub(crate) struct Extras {
     /// Units of fuel beyond what code can count.
     pub(super) fuel_reserve: u64,
     pub(super) on_deadline: OnDeadline,
+    /// The exit trampolines in the records of host functions to which Wasm got a reference.
+    pub(super) exit_trampolines: Vec<Arc<LoadedCode>>,
     /// Decides how much there may be in the store.
     pub(super) limiter: Option<LimiterCallback>,
     /// The contents of the store in numbers, kept only while there is a limiter.

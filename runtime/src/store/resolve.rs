@@ -30,6 +30,7 @@ pub(crate) fn handle_of(store: &StoreInner, instance: u32, entity: Entity) -> Ex
 }
 
 /// Returns a handle to a function that escapes.
+#[inline]
 pub(crate) fn func_of(store: &StoreInner, instance: u32, func: u32) -> Func {
     let data = store.instance(instance);
     let record = data.prototype.layout().func_record(func).expect("a function that is handed out escapes");

@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -59,10 +59,8 @@ pub(crate) struct StoreInner {
     by_address: ByAddress,
     /// Host functions that were made in this store, each in an allocation of its own.
     pub(crate) host_funcs: Vec<NonNull<HostFuncData>>,
-    /// The exit trampolines in the records of those to which Wasm got a reference.
-    pub(crate) exit_trampolines: Vec<Arc<LoadedCode>>,
-    /// The values of the host that Wasm has references to.
-    pub(crate) host_values: HostValues,
+    /// The values of the host that Wasm has references to, once there was one.
+    pub(crate) host_values: Option<Box<HostValues>>,
     /// The references that the embedder holds.
     pub(crate) roots: Roots,
     /// The calls that are at work, the innermost first: null if there is none.
@@ -81,7 +79,7 @@ pub(crate) struct StoreInner {
     /// Its exceptions, once there was one.
     pub(crate) exceptions: Option<Box<Exceptions>>,
     /// Where structures and arrays are, once an instance has brought a heap.
-    pub(crate) heap: Option<Heap>,
+    pub(crate) heap: Option<Box<Heap>>,
     pub(super) extras: Option<Box<Extras>>,
 }
 
@@ -120,16 +118,19 @@ pub(crate) struct HostFuncData {
 }
 
 impl StoreInner {
-    fn new(engine: &Engine) -> Self {
-        Self {
+    /// Makes an empty store in its place. It is not made elsewhere and moved: a round trip would
+    /// take a tenth longer, because a copy in large pieces waits for what was just written in small
+    /// ones.
+    #[inline(never)]
+    fn create_in(place: &mut MaybeUninit<Self>, engine: &Engine) {
+        place.write(Self {
             allowance: UnsafeCell::new(Allowance { fuel: 0, epoch_deadline: 0, epoch: engine.epoch(), stack_limit: 0 }),
             id: StoreId::next(),
             engine: engine.for_store(),
             instances: SmallVec::new(),
             by_address: ByAddress::default(),
             host_funcs: Vec::new(),
-            exit_trampolines: Vec::new(),
-            host_values: HostValues::default(),
+            host_values: None,
             roots: Roots::default(),
             activation: std::ptr::null_mut(),
             depth: 0,
@@ -140,14 +141,20 @@ impl StoreInner {
             exceptions: None,
             heap: None,
             extras: None,
-        }
+        });
     }
 
     pub(super) fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
 
+    /// Keeps the code of an exit trampoline as long as the store.
+    pub(crate) fn keep_exit_trampoline(&mut self, code: Arc<LoadedCode>) {
+        self.extras().exit_trampolines.push(code);
+    }
+
     /// Returns an instance of this store.
+    #[inline]
     pub(crate) fn instance(&self, index: u32) -> &InstanceData {
         // SAFETY: entries come from Box::into_raw and are freed only when the store is dropped.
         unsafe { self.instances[index as usize].as_ref() }
@@ -227,7 +234,7 @@ impl StoreInner {
     /// The host cell must be mapped, and nobody else use it.
     #[inline]
     pub(crate) unsafe fn write_heap(&self, vmctx: VmContext) {
-        let heap = self.heap.as_ref().map_or(vmctx.at(0), Heap::base);
+        let heap = self.heap.as_deref().map_or(vmctx.at(0), Heap::base);
         let owner = self.heap.as_ref().map_or(vmctx, |heap| heap.owner);
         // SAFETY: the caller's promise.
         unsafe {
@@ -283,7 +290,15 @@ unsafe impl<T: Sync> Sync for Store<T> {}
 impl<T> Store<T> {
     /// Creates an empty store.
     pub fn new(engine: &Engine, data: T) -> Self {
-        let data = NonNull::from(Box::leak(Box::new(StoreData { inner: StoreInner::new(engine), data })));
+        let mut place = Box::<StoreData<T>>::new_uninit();
+        let contents = place.as_mut_ptr();
+        // SAFETY: the pointers are to the two fields of the allocation. Both are written, and then
+        // it is initialised.
+        let data = unsafe {
+            StoreInner::create_in(&mut *(&raw mut (*contents).inner).cast(), engine);
+            (&raw mut (*contents).data).write(data);
+            NonNull::from(Box::leak(place.assume_init()))
+        };
         // Its instances and host functions will find it by its address.
         data.as_ptr().expose_provenance();
         Self { data, invariant: PhantomData }

@@ -234,6 +234,7 @@ impl FileView {
 }
 
 impl AsRef<[u8]> for FileView {
+    #[inline]
     fn as_ref(&self) -> &[u8] {
         // SAFETY: that much is mapped readable, and `new`'s caller promised that it does not
         // change.

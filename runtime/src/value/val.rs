@@ -279,7 +279,7 @@ pub(crate) fn func_to_raw(func: Option<Func>, store: &mut StoreInner) -> Result<
     if record.code.is_null() {
         let code = store.engine.exit_trampoline(record.type_id)?;
         record.code = code.address(0);
-        store.exit_trampolines.push(code);
+        store.keep_exit_trampoline(code);
     }
     Ok(func.record.as_ptr() as u64)
 }

@@ -142,6 +142,7 @@ impl Layout {
     }
 
     /// Returns the [`func_record`] of a function, if a reference to it can exist.
+    #[inline]
     pub fn func_record(&self, func: u32) -> Option<i32> {
         self.records[func as usize]
     }
