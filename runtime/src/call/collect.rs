@@ -60,14 +60,18 @@ impl Plan {
         Self { base, from: end..end, start: end }
     }
 
-    /// Returns where the objects of a heap are to go. `None` if the kernel does not let it be
-    /// written. Nearly always it was written before: by whatever made the objects. But that may
+    /// Returns where the objects of a heap are to go. `None` if there cannot be any, or the kernel
+    /// does not let the heap be written. Nearly always it was written before: by whatever made the objects. But that may
     /// have failed, and an object be there that nobody has written.
     ///
     /// # Safety
     /// The heap must be alive, and nobody else use the description of its instance.
     unsafe fn of(heap: &Heap) -> Option<Self> {
         let from = heap.image_end..heap.next();
+        // A reset that failed may have left a heap that is neither as in the image nor as it was.
+        if from.end < from.start || from.end > BIAS + heap.memory.len() {
+            return None;
+        }
         let (base, shift) = (heap.base(), heap.shift());
         let start = from.start + shift;
         let end = from.end + shift;
