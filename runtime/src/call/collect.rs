@@ -61,8 +61,8 @@ impl Plan {
     }
 
     /// Returns where the objects of a heap are to go. `None` if there cannot be any, or the kernel
-    /// does not let the heap be written. Nearly always it was written before: by whatever made the objects. But that may
-    /// have failed, and an object be there that nobody has written.
+    /// does not let the heap be written. Nearly always it was written before: by whatever made the
+    /// objects. But that may have failed, and an object be there that nobody has written.
     ///
     /// # Safety
     /// The heap must be alive, and nobody else use the description of its instance.
