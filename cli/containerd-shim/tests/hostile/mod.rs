@@ -2,7 +2,7 @@
 //! and whoever reads the message knows what to change.
 
 use crate::guests;
-use crate::look::{deleted, descriptors, leftovers, preparing, same_as, shims, stopped, task};
+use crate::look::{deleted, descriptors, leftovers, nothing_new, preparing, same_as, shims, stopped, task};
 use crate::node::image::Parts;
 use crate::node::{self, Node, tasks, wait_for};
 use crate::{Case, check};
@@ -286,13 +286,7 @@ fn orphan(node: &mut Node) -> Result<()> {
     wait_for("what makes it to be gone", || preparing().is_ok_and(|making| making.is_empty()))?;
     check!(!ctr.wait()?.success(), "ctr");
     node.remove("endless");
-    let mut after = BTreeSet::new();
-    let same = wait_for("everything to be gone", || {
-        after = leftovers(node).unwrap_or_default();
-        let snapshots = |line: &&String| !line.starts_with("snapshot ");
-        after.iter().filter(snapshots).eq(before.iter().filter(snapshots))
-    });
-    same.with_context(|| format!("left: {:?}", after.difference(&before).collect::<Vec<_>>()))
+    nothing_new(node, &before, |line| !line.starts_with("snapshot "))
 }
 
 fn no_room(_: &mut Node) -> Result<()> {

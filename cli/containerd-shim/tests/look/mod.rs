@@ -74,14 +74,23 @@ pub(crate) fn leftovers(node: &Node) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// Waits until a node is as it was before.
+/// Waits until a node has nothing that it did not have before. What was left of an earlier scenario
+/// may have gone meanwhile.
 pub(crate) fn same_as(node: &Node, before: &BTreeSet<String>) -> Result<()> {
-    let mut after = BTreeSet::new();
-    let same = wait_for("everything to be gone", || {
-        after = leftovers(node).unwrap_or_default();
-        after == *before
+    nothing_new(node, before, |_| true)
+}
+
+/// Does the same, and looks only at what `matters`.
+pub(crate) fn nothing_new(node: &Node, before: &BTreeSet<String>, matters: impl Fn(&str) -> bool) -> Result<()> {
+    let mut left = None;
+    let gone = wait_for("everything to be gone", || {
+        left = leftovers(node).ok().map(|mut after| {
+            after.retain(|line| matters(line) && !before.contains(line));
+            after
+        });
+        left.as_ref().is_some_and(BTreeSet::is_empty)
     });
-    same.with_context(|| format!("left: {:?}", after.difference(before).collect::<Vec<_>>()))
+    gone.with_context(|| format!("left: {left:?}"))
 }
 
 /// Adds the folders below one, down to this depth.
