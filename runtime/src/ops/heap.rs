@@ -291,26 +291,44 @@ pub(crate) unsafe fn new_object(
     unsafe {
         let reference = extend(store, parts.size)?.ok_or(Trap::GcHeapOutOfMemory)?;
         let Some(&Heap { memory, .. }) = store.heap.as_deref() else { unreachable!("an object was just made in it") };
-        // Of an array that may be very long, the host holds a part.
-        let first = match contents {
-            Contents::Repeat(value, len) => Contents::Repeat(value, len.min(CHUNK)),
-            all => all,
-        };
-        let mut bytes = Vec::new();
-        object::append(&mut bytes, parts.size, number, ty, first).ok_or(Trap::GcHeapOutOfMemory)?;
-        if let Contents::Repeat(_, len) = contents {
-            bytes[object::LENGTH as usize..][..4].copy_from_slice(&len.to_le_bytes());
-        }
+        write_object(memory, reference, parts.size, number, ty, contents)?;
+        Ok(reference.into())
+    }
+}
+
+/// Writes an object of `size` bytes. Of an array that may be very long, the host holds a part.
+///
+/// # Safety
+/// As for [`extend`], which must have made room for it.
+unsafe fn write_object(
+    memory: MemorySpace,
+    reference: u64,
+    size: u64,
+    number: u32,
+    ty: &CompositeType,
+    contents: Contents<'_>,
+) -> Result<()> {
+    let first = match contents {
+        Contents::Repeat(value, len) => Contents::Repeat(value, len.min(CHUNK)),
+        all => all,
+    };
+    let mut bytes = Vec::new();
+    object::append(&mut bytes, size, number, ty, first).ok_or(Trap::GcHeapOutOfMemory)?;
+    if let Contents::Repeat(_, len) = contents {
+        bytes[object::LENGTH as usize..][..4].copy_from_slice(&len.to_le_bytes());
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
         memory_write(memory, reference - BIAS, &bytes)?;
-        let (mut at, end) = (reference + bytes.len() as u64, reference + parts.size);
+        let (mut at, end) = (reference + bytes.len() as u64, reference + size);
         while at < end {
             let elements = &bytes[FIELDS as usize..];
             let some = &elements[..elements.len().min((end - at) as usize)];
             memory_write(memory, at - BIAS, some)?;
             at += some.len() as u64;
         }
-        Ok(reference.into())
     }
+    Ok(())
 }
 
 /// Copies bytes within a heap, between addresses that compiled code has computed.
