@@ -3,7 +3,7 @@
 # an ordinary release build, because nothing is linked then and fewer pages are touched, but it takes minutes to build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-target=x86_64-unknown-linux-gnu
+target=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static -C relocation-model=static" \
     cargo build --profile dist -p minirt-cli --target "$target" "$@"
 echo "target/$target/dist/minirt"

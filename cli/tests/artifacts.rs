@@ -91,6 +91,8 @@ fn a_target_or_page_size_that_there_is_not_is_one_error() {
         let (made, said) = compiled(&["--target", target], &file);
         assert!(!made && said.matches("error").count() == 1, "{said}");
         assert!(said.contains("it runs on x86_64-unknown-linux-gnu and aarch64-unknown-linux-gnu"), "{said}");
+        // Another build would not help.
+        assert!(said.contains("help: name one of these") && !said.contains("cross"), "{said}");
     }
     let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     for size in ["5000", "1024", "131072"] {
@@ -118,6 +120,19 @@ fn an_artifact_for_this_machine_by_name_runs_here() {
     let larger = rustix::param::page_size() > 4096;
     assert_eq!(output.status.code(), Some(if larger { 1 } else { 0 }), "{said}");
     assert_eq!(said.contains("pages of"), larger, "{said}");
+}
+
+#[test]
+fn machine_code_is_shown_for_no_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hello.asm");
+    let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let (made, said) = compiled(&["--target", &here, "--emit", "asm"], &file);
+    assert!(!made && said.matches("error").count() == 1, "{said}");
+    assert!(said.contains("machine code for `") && said.contains("--emit=clif") && !said.contains("bug"), "{said}");
+    assert!(!file.exists());
+    let (made, said) = compiled(&["--target", &here, "--emit", "clif"], &file);
+    assert!(made && file.exists(), "{said}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ const USUAL_PAGE: u64 = 4 << 10;
 /// Returns an error if it cannot be compiled, or the result cannot be written.
 pub(crate) fn compile(args: &CompileArgs) -> Result<(), Outcome> {
     let (output, file) = (output(args)?, &args.file);
+    refuse_asm_for_target(args)?;
     let bytes = Input::open(file)?.into_module(file)?;
     let engine = match &args.target {
         Some(target) => engine_for(target, args.page_size)?,
@@ -45,14 +46,24 @@ pub(crate) const ARTIFACT: &str = "the artifact";
 
 /// Returns an engine that makes artifacts for other machines than this one.
 fn engine_for(target: &str, page_size: Option<u64>) -> Result<Engine, Report> {
-    let mut config = Config::new();
-    let engine =
-        config.target(target).and_then(|config| Engine::new(config.target_page_size(page_size.unwrap_or(USUAL_PAGE))));
-    engine.map_err(|error| {
+    let refused = |error: Error, help: &str| {
         let what = format!("there is no code for `{}`", printable::text(target));
-        let help = "name a target that minirt runs on, and build minirt with the feature `cross`";
         Report::new(what, error.root_cause().to_string(), help)
-    })
+    };
+    let mut config = Config::new();
+    config.target(target).map_err(|error| refused(error, "name one of these, in full"))?;
+    config.target_page_size(page_size.unwrap_or(USUAL_PAGE));
+    Engine::new(&config).map_err(|error| refused(error, "build minirt with the feature `cross`"))
+}
+
+/// Refuses to show machine code for a target: what shows it reads that of modules that could run here.
+fn refuse_asm_for_target(args: &CompileArgs) -> Result<(), Report> {
+    let (Some(target), Emit::Asm) = (&args.target, args.emit) else { return Ok(()) };
+    Err(Report::new(
+        format!("machine code for `{}` cannot be shown", printable::text(target)),
+        "minirt only shows what it compiles for the machine that it runs on",
+        "leave --target out; --emit=clif shows what Cranelift makes it from, for any target",
+    ))
 }
 
 fn output(args: &CompileArgs) -> Result<PathBuf, Report> {

@@ -14,7 +14,7 @@ pub(crate) fn help(error: &Error) -> Option<&'static str> {
     let otherwise = match errno {
         Errno::PERM | Errno::ACCESS | Errno::NOSYS => {
             "something forbids a system call that minirt needs (a container's seccomp filter, SELinux, an old kernel): \
-             allow memfd_create, mmap and mprotect with executable memory"
+             allow memfd_create, mmap and mprotect with executable memory, and on 64-bit Arm membarrier"
         }
         _ => "the operating system refuses what minirt needs",
     };

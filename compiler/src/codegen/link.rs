@@ -127,7 +127,8 @@ fn fill_in_branches<'c>(
 
 fn too_far(distance: i64) -> CompileError {
     CompileError::limit(format!(
-        "the module's machine code is too large: a call leads {} bytes away, and this processor's reach {BRANCH_REACH}",
+        "the module's machine code is too large: a call has to reach {} bytes, and none of this processor's can reach \
+         {BRANCH_REACH}",
         distance.unsigned_abs()
     ))
 }
@@ -381,6 +382,26 @@ mod tests {
             function.relocations[0].addend = addend;
             refused(function);
         }
+    }
+
+    #[cfg(any(feature = "cross", target_arch = "aarch64"))]
+    #[test]
+    fn a_call_that_does_not_reach_its_callee_is_refused() {
+        let target = Some(crate::settings::Machine::Aarch64Linux);
+        let isa = Compiler::new(&Settings { target, ..Settings::default() }).unwrap().isa;
+        let call = |index, alignment| CompiledFunction {
+            bytes: 0x9400_0000_u32.to_le_bytes().to_vec(),
+            alignment,
+            relocations: vec![ModuleReloc { offset: 0, kind: Reloc::Arm64Call, name: function(index), addend: 0 }],
+            ..calls(0)
+        };
+        let pieces: Vec<Piece> = (0..2).map(Piece::Body).collect();
+        let linked = |second: u64| link(&isa, &pieces, &[call(1, 4), call(1, second)]);
+        // Nothing is written in between, so this takes little memory.
+        assert_eq!(linked(1 << 26).unwrap().text.len(), (1 << 26) + 4);
+        let error = linked(1 << 27).unwrap_err();
+        assert_eq!(error.kind(), CompileErrorKind::Limit);
+        assert!(error.message().contains("has to reach 134217728 bytes"), "{error}");
     }
 
     #[test]
