@@ -4,6 +4,7 @@
 
 use super::align;
 use super::inline::{self, Inlinees, Origin};
+use super::isa::decodes_by_windows;
 use super::refine::{Scan, refine};
 use super::trampoline;
 use super::translate::{ModuleContext, translate};
@@ -245,12 +246,10 @@ impl Worker {
 
 /// Returns how many bytes behind a multiple of its alignment a function should start.
 fn shift(isa: &dyn TargetIsa, code: &CompiledCode) -> u32 {
-    match isa.name() {
-        "x64" if !code.bb_edges.is_empty() => {
-            align::shift(&code.bb_starts, code.buffer.data().len() as u32, &code.bb_edges, code.buffer.alignment)
-        }
-        _ => 0,
+    if code.bb_edges.is_empty() || !decodes_by_windows(isa) {
+        return 0;
     }
+    align::shift(&code.bb_starts, code.buffer.data().len() as u32, &code.bb_edges, code.buffer.alignment)
 }
 
 /// Returns where the code of each instruction starts, and where code starts and ends that has
