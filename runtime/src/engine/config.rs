@@ -123,8 +123,9 @@ impl Config {
         self
     }
 
-    /// Sets how many instances of the engine may be alive at a time. Default, and the most that the addresses of a
-    /// process hold: 16,384. With a lower limit, idle slots of one module are reused for another sooner.
+    /// Sets how many instances of the engine may be alive at a time. Default, and the most that addresses of 47 bits
+    /// hold: 16,384. Some 70 fit where addresses have 39 bits, as on some systems for 64-bit Arm. With a lower limit,
+    /// idle slots of one module are reused for another sooner.
     ///
     /// What counts are slots. An instance takes one, one more for each memory that its module defines after the first, and
     /// one for a heap of objects if it is the first in its store that needs one. So do memories, tables and globals that
