@@ -214,8 +214,20 @@ pub(crate) fn limits(options: &[WasmOption]) -> StoreLimits {
 
 #[cfg(test)]
 mod tests {
-    use super::{WasmOption, fuel};
+    use super::{KNOWN, WasmOption, fuel};
     use std::time::Duration;
+
+    #[test]
+    fn the_readme_has_every_option_and_its_default() {
+        let readme = include_str!("../../README.md");
+        for (name, value, effect, _) in KNOWN {
+            let row = format!("| `{name}={}` | ", value.replace('|', "\\|"));
+            let said = readme.lines().find_map(|line| line.strip_prefix(&row));
+            let said = said.unwrap_or_else(|| panic!("there is no row of {name}"));
+            assert_eq!(said.contains("the default is y"), effect.ends_with("otherwise y"), "{name}: {said}");
+            assert!(!said.contains("the default is n"), "{name}: {said}");
+        }
+    }
 
     #[test]
     fn times_have_units() {
