@@ -215,12 +215,16 @@ impl std::fmt::Debug for Compiler {
 
 /// Returns Cranelift's way of making code for a machine.
 fn backend(machine: Machine) -> Result<isa::Builder, CompileError> {
-    isa::lookup_by_name(machine.triple()).map_err(|error| {
+    let mut isa = isa::lookup_by_name(machine.triple()).map_err(|error| {
         let triple = machine.triple();
         CompileError::internal(format!(
             "this build of minirt makes no code for {triple} ({error}); the feature `cross` does"
         ))
-    })
+    })?;
+    if let Some(level) = codegen::isa::least(machine) {
+        isa.enable(level).map_err(|error| CompileError::internal(error.to_string()))?;
+    }
+    Ok(isa)
 }
 
 fn flags(settings: &Settings) -> cranelift_codegen::settings::Flags {

@@ -57,6 +57,8 @@ pub struct Settings {
 
 /// A kind of machine that minirt runs on. Code that is made for a kind uses what every machine of it
 /// has, and nothing else.
+///
+/// A processor of x86-64 has to have what the level x86-64-v2 asks for, up to SSE 4.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Machine {

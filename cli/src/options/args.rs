@@ -176,7 +176,7 @@ impl GuestArgs {
 #[derive(Args, Debug)]
 pub(crate) struct CompileArgs {
     /// Compile for another kind of machine than this one: x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu. The
-    /// artifact uses what every processor of that kind has
+    /// artifact uses what every processor of that kind has: on x86-64, the level x86-64-v2
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
 

@@ -1,11 +1,21 @@
 //! Says what is different from processor to processor in code and in linking it: where arguments
 //! are, and how code refers to other code.
 
+use crate::settings::Machine;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::isa::TargetIsa;
 
 /// The triple's name of 64-bit Arm, as Cranelift has it. Any other is x86-64 here.
 const AARCH64: &str = "aarch64";
+
+/// Returns the name of what every processor of a kind has, where that is more than the first ones
+/// had. Without the instructions of x86-64-v2, Cranelift calls a library to round numbers.
+pub(crate) fn least(machine: Machine) -> Option<&'static str> {
+    match machine {
+        Machine::X86_64Linux => Some("x86-64-v2"),
+        Machine::Aarch64Linux => None,
+    }
+}
 
 /// Returns how many integer arguments the platform's calling convention passes in registers. The
 /// next is on the stack.

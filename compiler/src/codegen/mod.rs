@@ -2,7 +2,7 @@
 //!
 //! The only room that knows Cranelift. It never runs what it makes.
 
-mod isa;
+pub(crate) mod isa;
 pub(crate) mod abi;
 pub(crate) mod translate;
 pub(crate) mod trampoline;

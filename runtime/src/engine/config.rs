@@ -318,7 +318,8 @@ impl Config {
 
     /// Sets the machine that the engine compiles for, by its target triple:
     /// `x86_64-unknown-linux-gnu` or `aarch64-unknown-linux-gnu`. The code uses what every processor
-    /// of that kind has. Default: this machine, and all that its processor has.
+    /// of that kind has: on x86-64, the level x86-64-v2. Default: this machine, and all that its
+    /// processor has.
     ///
     /// An engine with a target only makes artifacts
     /// ([`Engine::precompile_module`](crate::Engine::precompile_module)). It refuses to make modules,

@@ -8,7 +8,7 @@ use crate::instance::layout::{Layout, PAGE_MIN};
 use crate::module::instruction::NAMES;
 use crate::module::parse::{Parsed, parse};
 use crate::module::validate::{self, Limits};
-use crate::{CompileError, Compiler, Feature, Features, OptLevel, Settings};
+use crate::{CompileError, Compiler, Feature, Features, Machine, OptLevel, Settings};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -392,15 +392,30 @@ fn assembly(imported: bool, wat: &str) -> String {
 
 #[test]
 fn every_instruction_becomes_code_that_cranelift_accepts_and_that_calls_no_library() {
-    for level in [OptLevel::None, OptLevel::Speed] {
-        let compiler = compiler(level);
-        for imported in [false, true] {
-            let bytes = module(imported, &all_functions());
-            for func in translated(&compiler, &bytes).expect("valid") {
-                verify_function(&func, &*compiler.isa).unwrap_or_else(|errors| panic!("{errors}\n{func}"));
-                let (text, relocations) = compiled(&compiler, func);
-                assert!(relocations.iter().all(|kind| Distance::of(&*compiler.isa, *kind).is_some()), "{text}");
-            }
+    for compiler in [OptLevel::None, OptLevel::Speed].map(compiler) {
+        compiles_every_instruction(&compiler);
+    }
+}
+
+/// Without the feature `cross`, there is only this machine.
+#[test]
+fn code_for_other_machines_calls_no_library_either() {
+    let for_machine = |machine| {
+        let settings = Settings { target: Some(machine), features: all_features(), ..Settings::default() };
+        Compiler::new(&settings).ok()
+    };
+    let compilers: Vec<Compiler> = Machine::ALL.into_iter().filter_map(for_machine).collect();
+    assert_eq!(compilers.len(), if cfg!(feature = "cross") { Machine::ALL.len() } else { 1 });
+    compilers.iter().for_each(compiles_every_instruction);
+}
+
+fn compiles_every_instruction(compiler: &Compiler) {
+    for imported in [false, true] {
+        let bytes = module(imported, &all_functions());
+        for func in translated(compiler, &bytes).expect("valid") {
+            verify_function(&func, &*compiler.isa).unwrap_or_else(|errors| panic!("{errors}\n{func}"));
+            let (text, relocations) = compiled(compiler, func);
+            assert!(relocations.iter().all(|kind| Distance::of(&*compiler.isa, *kind).is_some()), "{text}");
         }
     }
 }
