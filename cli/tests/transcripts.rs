@@ -78,6 +78,9 @@ fn command(line: &str, out: &Path) -> Result<Command, Failed> {
     let mut words = words(line)?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_minirt"));
     command.current_dir(here("")).env_clear().stdin(Stdio::null());
+    // Where an emulator finds the libraries of its processor (`.ci/arm`).
+    let libraries = std::env::var_os("QEMU_LD_PREFIX");
+    command.envs(libraries.map(|folder| ("QEMU_LD_PREFIX", folder)));
     let in_out = |word: &str| word.replace("OUT/", &format!("{}/", out.display()));
     while let Some((name, value)) = words.first().and_then(|word| word.split_once('=')) {
         command.env(name, in_out(value));

@@ -3,6 +3,7 @@
 
 use crate::common::{self, Random, call, call_i32, each_config, is_zero};
 use minirt::{Engine, EngineStats, Instance, Linker, Memory, Module, Ref, ResetStrategy, Store, Trap, Val};
+use rustix::param::page_size;
 use std::time::{Duration, Instant};
 
 const PAGE: usize = 4096;
@@ -210,8 +211,9 @@ fn what_was_grown_traps_for_the_next_and_is_zero_when_it_grows_as_well() {
 fn pages_kept_behind_the_memory_count_as_kept() {
     // A tenant that grows leaves pages behind that the next, which does not, never sees. They take
     // memory all the same.
+    let page = page_size();
     for strategy in [ResetStrategy::Adaptive, ResetStrategy::HotSet, ResetStrategy::Scan] {
-        let budget = 100 * PAGE;
+        let budget = 100 * page;
         let engine = Engine::new(common::config(strategy, true).keep_resident(budget)).unwrap();
         let subject = Subject::new(&engine, 1, &[]);
         let tenants = || (0..20).map(|_| subject.fresh(&engine)).collect::<Vec<_>>();
@@ -222,13 +224,13 @@ fn pages_kept_behind_the_memory_count_as_kept() {
             // Another slot each time.
             let (store, it, _) =
                 tenants.iter_mut().find(|(store, _, memory)| grown.insert(memory.data(store).as_ptr())).unwrap();
-            run(store, *it, "grow", &[4]);
-            run(store, *it, "writes", &[WASM_PAGE, PAGE, 60]);
+            run(store, *it, "grow", &[60 * page / WASM_PAGE + 1]);
+            run(store, *it, "writes", &[WASM_PAGE, page, 60]);
             assert_eq!(resident(store, *it, WASM_PAGE, 60), 60);
         }
         let last = tenants();
         let kept: usize = last.iter().map(|(store, it, _)| resident(store, *it, WASM_PAGE, 60)).sum();
-        assert!(kept * PAGE <= budget, "{strategy:?}: {kept} pages are in memory, {} may be", budget / PAGE);
+        assert!(kept * page <= budget, "{strategy:?}: {kept} pages are in memory, {} may be", budget / page);
     }
 }
 
@@ -238,7 +240,10 @@ fn resident(store: &Store<()>, it: Instance, at: usize, count: usize) -> usize {
     use std::os::unix::fs::FileExt;
     let start = it.get_memory(store, "m").unwrap().data(store).as_ptr() as usize + at;
     let mut entries = vec![0; 8 * count];
-    std::fs::File::open("/proc/self/pagemap").unwrap().read_exact_at(&mut entries, (start / PAGE * 8) as u64).unwrap();
+    std::fs::File::open("/proc/self/pagemap")
+        .unwrap()
+        .read_exact_at(&mut entries, (start / page_size() * 8) as u64)
+        .unwrap();
     let present = |entry: &[u8]| u64::from_le_bytes(entry.try_into().unwrap()) >> 63 == 1;
     entries.chunks(8).filter(|entry| present(entry)).count()
 }
@@ -343,16 +348,17 @@ fn the_page_in_which_the_data_ends_and_its_neighbours_are_reset_whole() {
 
 #[test]
 fn pages_that_were_only_read_cost_nothing_to_keep() {
+    let page = page_size();
     for strategy in [ResetStrategy::Adaptive, ResetStrategy::Scan] {
         for pages in [16, 64] {
             let engine = Engine::new(&common::config(strategy, true)).unwrap();
-            let subject = Subject::new(&engine, pages, &[(0, "x"), (12 * PAGE, "y"), (13 * PAGE, "z")]);
+            let subject = Subject::new(&engine, pages, &[(0, "x"), (12 * page, "y"), (13 * page, "z")]);
             for _ in 0..5 {
                 let (mut store, it, _) = subject.fresh(&engine);
-                run(&mut store, it, "reads", &[0, PAGE, pages * WASM_PAGE / PAGE]);
-                run(&mut store, it, "write", &[12 * PAGE]);
+                run(&mut store, it, "reads", &[0, page, pages * WASM_PAGE / page]);
+                run(&mut store, it, "write", &[12 * page]);
                 drop(store);
-                assert_eq!(engine.stats().kept_bytes, PAGE, "{strategy:?}: one page was written");
+                assert_eq!(engine.stats().kept_bytes, page, "{strategy:?}: one page was written");
             }
         }
     }

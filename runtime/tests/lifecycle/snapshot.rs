@@ -207,26 +207,32 @@ fn an_instance_is_neither_reset_nor_frozen_while_it_runs() {
 #[test]
 fn pages_are_counted_where_they_are() {
     let engine = Engine::default();
-    let text = r#"(module (memory (export "m") 4) (data (i32.const 0) "x") (func (export "f")
-      (drop (i32.load (i32.const 0))) (i32.store (i32.const 8192) (i32.const 1)) (i32.store (i32.const 200000) (i32.const 1))))"#;
-    let (mut store, it) = instance(&engine, text);
+    let page = rustix::param::page_size();
+    let (near, far) = (page, 3 * page + 5);
+    let text = format!(
+        r#"(module (memory (export "m") 4) (data (i32.const 0) "x") (func (export "f")
+          (drop (i32.load (i32.const 0)))
+          (i32.store (i32.const {near}) (i32.const 1))
+          (i32.store (i32.const {far}) (i32.const 1))))"#
+    );
+    let (mut store, it) = instance(&engine, &text);
     call(&mut store, it, "f", &[]).unwrap();
     let memory = it.get_memory(&store, "m").unwrap();
     let stats = memory.page_stats(&store);
     assert_eq!(stats.private, 2, "{stats:?}");
     assert!(stats.shared >= 1, "{stats:?}");
-    assert_eq!(stats.untouched + stats.zero + stats.shared + stats.private + stats.swapped, 64);
+    assert_eq!(stats.untouched + stats.zero + stats.shared + stats.private + stats.swapped, (4 * 65_536 / page) as u64);
     // Host cell and state are in one page.
     assert_eq!(it.page_stats(&store).private, 3);
 }
 
-/// A guest that writes 700 pages to get ready, and 50 of them, scattered, to serve.
+/// A guest that writes 700 pages of the host to get ready, and 50 of them, scattered, to serve.
 const SERVES: &str = r#"(module
-  (memory (export "m") 100)
+  (memory (export "m") WASM_PAGES)
   (func $write (param $pages i32) (param $distance i32) (param $value i32) (local $at i32)
     (loop $next
       (i32.store offset=64 (local.get $at) (local.get $value))
-      (local.set $at (i32.add (local.get $at) (i32.mul (local.get $distance) (i32.const 4096))))
+      (local.set $at (i32.add (local.get $at) (i32.mul (local.get $distance) (i32.const HOST_PAGE))))
       (br_if $next (local.tee $pages (i32.sub (local.get $pages) (i32.const 1))))))
   (func (export "setup") (call $write (i32.const 700) (i32.const 2) (i32.const 1)))
   (func (export "serve") (result i32)
@@ -236,9 +242,11 @@ const SERVES: &str = r#"(module
 
 #[test]
 fn what_idle_instances_keep_is_what_requests_write_also_after_the_module_ran_unfrozen() {
-    const PAGE: usize = 4096;
+    let page = rustix::param::page_size();
+    let text =
+        SERVES.replace("WASM_PAGES", &(1600 * page / 65_536).to_string()).replace("HOST_PAGE", &page.to_string());
     let engine = Engine::new(&Config::new()).unwrap();
-    let module = Module::new(&engine, SERVES).unwrap();
+    let module = Module::new(&engine, text).unwrap();
     for _ in 0..5 {
         let mut store = Store::new(&engine, ());
         let it = Instance::new(&mut store, &module, &[]).unwrap();
@@ -246,13 +254,13 @@ fn what_idle_instances_keep_is_what_requests_write_also_after_the_module_ran_unf
         call(&mut store, it, "serve", &[]).unwrap();
     }
     let before = engine.stats().kept_bytes;
-    assert!((700 * PAGE..704 * PAGE).contains(&before), "the module's own idle instance keeps {before}");
+    assert!((700 * page..704 * page).contains(&before), "the module's own idle instance keeps {before}");
     let mut store = Store::new(&engine, ());
     let it = Instance::new(&mut store, &module, &[]).unwrap();
     call(&mut store, it, "setup", &[]).unwrap();
     let snapshot = it.snapshot(&mut store).unwrap();
     drop((store, module));
-    assert!(engine.stats().kept_bytes < 4 * PAGE, "its instances went with the module");
+    assert!(engine.stats().kept_bytes < 4 * page, "its instances went with the module");
     for request in 0..14 {
         let mut store = Store::new(&engine, ());
         let it = Instance::new(&mut store, snapshot.module(), &[]).unwrap();
@@ -262,5 +270,5 @@ fn what_idle_instances_keep_is_what_requests_write_also_after_the_module_ran_unf
         assert_eq!(call_i32(&mut store, it, "serve", &[]).unwrap(), 2);
     }
     let kept = engine.stats().kept_bytes;
-    assert!((50 * PAGE..54 * PAGE).contains(&kept), "{} pages", kept / PAGE);
+    assert!((50 * page..54 * page).contains(&kept), "{} pages", kept / page);
 }

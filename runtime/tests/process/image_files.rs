@@ -3,7 +3,7 @@
 
 use crate::child::passes;
 use crate::common::{self, can_forbid, each_config, forbid, limit};
-use crate::life::{OTHER, PAGE, TEXT, live, rounds};
+use crate::life::{OTHER, TEXT, live, rounds};
 use minirt::{Config, Engine, Instance, Memory, MemoryType, Module, Store};
 use std::fmt::Write;
 use std::fs::File;
@@ -151,7 +151,7 @@ fn what_a_module_of_many_memories_costs_and_which_limit_is_reached() {
 /// Returns how many bytes of addresses this process has taken.
 fn address_space() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    pages.split(' ').next().unwrap().parse::<u64>().unwrap() * PAGE as u64
+    pages.split(' ').next().unwrap().parse::<u64>().unwrap() * rustix::param::page_size() as u64
 }
 
 #[test]

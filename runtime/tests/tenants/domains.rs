@@ -5,7 +5,7 @@ use minirt::{Engine, Instance, Linker, Module, Store};
 
 const MODULE: &str = r#"(module
   (import "host" "base" (func $base (result i32)))
-  (memory (export "memory") 4 9) (memory $other 1)
+  (memory (export "memory") 16 21) (memory $other 1)
   (data (i32.const 100) "\05") (data (memory $other) (i32.const 7) "\06")
   (global $n (mut i32) (i32.const 10))
   (table 2 funcref) (elem (i32.const 1) $next)
@@ -29,8 +29,8 @@ fn run_often(engine: &Engine, linker: &Linker<()>, module: &Module) {
     for _ in 0..50 {
         let mut store = Store::new(engine, ());
         let instance = linker.instantiate(&mut store, module).unwrap();
-        for page in [5, 9, 11, 40] {
-            call_i32(&mut store, instance, "write", &[page * 4096]).unwrap();
+        for page in [5, 9, 11, 15] {
+            call_i32(&mut store, instance, "write", &[page * rustix::param::page_size() as i32]).unwrap();
         }
     }
 }
@@ -87,7 +87,7 @@ fn a_separate_module_is_the_same_module() {
         let instance = pre.instantiate(&mut store).unwrap();
         assert_eq!(call_i32(&mut store, instance, "next", &[]).unwrap(), 1022);
         assert_eq!(call_i32(&mut store, instance, "through table", &[]).unwrap(), 1023);
-        assert_eq!(call_i32(&mut store, instance, "grow", &[]).unwrap(), 4);
+        assert_eq!(call_i32(&mut store, instance, "grow", &[]).unwrap(), 16);
         instance.reset(&mut store).unwrap();
         assert_eq!(call_i32(&mut store, instance, "next", &[]).unwrap(), 1022);
     }
