@@ -426,6 +426,8 @@ fn every_tenant_is_fresh_where_mappings_become_scarce() {
             most = most.max(mappings());
             crowd.iter_mut().filter(|_| random.percent(5)).for_each(|tenant| tenant.check("at the end"));
         }
-        assert!((5_000..15_000).contains(&most), "{strategy:?}: {most} mappings");
+        // In larger pages, runs lie side by side, and mappings are never scarce.
+        let scarce = rustix::param::page_size() > PAGE || (5_000..15_000).contains(&most);
+        assert!(scarce, "{strategy:?}: {most} mappings");
     }
 }
