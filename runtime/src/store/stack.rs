@@ -16,7 +16,8 @@ impl<T> Store<T> {
     ///
     /// # Safety
     /// As long as the range is announced and this store is called at an address in it, all of it
-    /// must be one stack: memory that can be read and written, and that nothing else uses.
+    /// must be one stack: memory that can be read and written, and that nothing else uses. Guard
+    /// pages are not part of it, although some libraries count them among a stack's addresses.
     ///
     /// # Examples
     /// ```

@@ -16,8 +16,9 @@ const RECURSE: &str = r#"(module
     (global.set $depth (i32.add (global.get $depth) (i32.const 1)))
     (call $here) (call $recurse) (call $here)))"#;
 
+/// Returns where a stack is accessible. Its lowest page is a guard.
 fn addresses(stack: &DefaultStack) -> Range<usize> {
-    stack.limit().get()..stack.base().get()
+    stack.limit().get() + rustix::param::page_size()..stack.base().get()
 }
 
 /// The lowest address at which a host function was called.
