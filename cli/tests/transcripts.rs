@@ -4,8 +4,8 @@
 //! came of it: lines of standard output after `1> `, of standard error after `2> ` (`1~ ` and `2~ `
 //! for a last line without its newline), and the exit code after `= `. `OUT` is a folder for what
 //! the commands of one file write; it is empty at its start. Everything else is prose.
-//! `MINIRT_BLESS=1` writes down what the commands do now, on x86-64: elsewhere machine code has other
-//! sizes. A file whose name ends in `x86_64` is for that processor alone.
+//! `MINIRT_BLESS=1` writes down what the commands do now, on x86-64: elsewhere machine code has
+//! other sizes. A file whose name ends in `x86_64` is for that processor alone.
 
 #![forbid(unsafe_code)]
 
@@ -131,8 +131,8 @@ fn marked(stream: u8, bytes: &[u8]) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
-/// Returns whether two lines say how many bytes of machine code there are, where it is not that of the
-/// processor on which the transcripts were written.
+/// Returns whether two lines say how many bytes of machine code there are, where it is not that of
+/// the processor on which the transcripts were written.
 fn are_sizes_of_code(want: Option<&str>, got: Option<&str>) -> bool {
     let is_size = |line: Option<&str>| {
         let bytes = line.and_then(|line| line.strip_prefix("1>   machine code  "));

@@ -48,15 +48,15 @@ pub struct Settings {
     /// The most bytes of state that a module's instances may have: imports, globals, functions that
     /// are referred to, and tables. There is never room for more than 512 MiB.
     pub max_instance_size: u64,
-    /// Bytes in a host page of where the instances will be: a power of two from 4 KiB to 64 KiB. What
-    /// is made for larger pages can be used where they are smaller.
+    /// Bytes in a host page of where the instances will be: a power of two from 4 KiB to 64 KiB.
+    /// What is made for larger pages can be used where they are smaller.
     pub page_size: u64,
     /// The machine that code is made for, if not this one.
     pub target: Option<Machine>,
 }
 
-/// A kind of machine that minirt runs on. Code that is made for a kind uses what every machine of it
-/// has, and nothing else.
+/// A kind of machine that minirt runs on. Code that is made for a kind uses what every machine of
+/// it has, and nothing else.
 ///
 /// A processor of x86-64 has to have what the level x86-64-v2 asks for, up to SSE 4.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

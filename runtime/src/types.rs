@@ -1,11 +1,13 @@
-//! Numbers the types that modules define: equal types have equal numbers in all modules of an engine.
+//! Numbers the types that modules define: equal types have equal numbers in all modules of an
+//! engine.
 //!
-//! References to types are counted. Modules and host functions hold them ([`RegisteredTypes`]), and so do types that name
-//! other types. The types that were the last to lose their last reference stay known for a while, because the same types
-//! are likely to come back; then they go, and their exit trampolines with them.
+//! References to types are counted. Modules and host functions hold them ([`RegisteredTypes`]), and
+//! so do types that name other types. The types that were the last to lose their last reference
+//! stay known for a while, because the same types are likely to come back; then they go, and their
+//! exit trampolines with them.
 //!
-//! Running guests ask about subtypes. They never wait for more than one recursive group: a module's types are numbered
-//! group by group, and each takes the lock for itself.
+//! Running guests ask about subtypes. They never wait for more than one recursive group: a module's
+//! types are numbered group by group, and each takes the lock for itself.
 
 use crate::code::{LoadedCode, SupertypeTable};
 use crate::sys::fork::Guard;
@@ -33,7 +35,8 @@ pub(crate) struct TypeRegistry(RwLock<TypeTable>);
 struct TypeTable {
     groups: HashMap<Arc<Group>, Arc<Registered>>,
     types: FxHashMap<u32, Entry>,
-    /// The number that is tried next. After the last one, numbers start again: a number that is free was free for long.
+    /// The number that is tried next. After the last one, numbers start again: a number that is
+    /// free was free for long.
     next: u32,
     /// Where compiled code finds supertypes, if any asks for them.
     supertypes: Option<SupertypeTable>,
@@ -47,7 +50,8 @@ struct TypeTable {
 struct Entry {
     def: TypeDef,
     group: Arc<Registered>,
-    /// Calls host functions of the type that are reached through references alone. Compiled when it is first needed.
+    /// Calls host functions of the type that are reached through references alone. Compiled when it
+    /// is first needed.
     exit_trampoline: OnceLock<Arc<LoadedCode>>,
 }
 
@@ -81,7 +85,8 @@ impl TypeRegistry {
         Ok(Self(RwLock::new(table)))
     }
 
-    /// Checks that compiled code finds all supertypes. If there was no memory for some, it tries again.
+    /// Checks that compiled code finds all supertypes. If there was no memory for some, it tries
+    /// again.
     ///
     /// # Errors
     /// Returns an error if there still is no memory for some of them.
@@ -282,8 +287,8 @@ impl TypeTable {
         }
     }
 
-    /// Notes groups that nothing refers to, and forgets those that have been noted the longest. Returns what is left of
-    /// their types.
+    /// Notes groups that nothing refers to, and forgets those that have been noted the longest.
+    /// Returns what is left of their types.
     fn queue(&mut self, unused: Vec<Arc<Registered>>) -> Vec<Entry> {
         self.unused.extend(unused);
         let mut gone = Vec::new();
@@ -315,7 +320,8 @@ impl Registered {
         self.references.fetch_add(references, Relaxed);
     }
 
-    /// Gives a reference back. Returns whether the group has to be queued because that was the last one.
+    /// Gives a reference back. Returns whether the group has to be queued because that was the last
+    /// one.
     fn remove(&self) -> bool {
         self.references.fetch_sub(1, SeqCst) == 1 && !self.is_queued.swap(true, SeqCst)
     }

@@ -8,7 +8,8 @@ use std::num::NonZeroU32;
 /// The settings that vary between runs. The scripts' outcome must not depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Configuration {
-    /// Whether instances start from copy-on-write images; otherwise their memory is filled by copying.
+    /// Whether instances start from copy-on-write images; otherwise their memory is filled by
+    /// copying.
     pub images: bool,
     /// How hard the compiler works.
     pub opt_level: OptLevel,

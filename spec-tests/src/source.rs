@@ -1,7 +1,7 @@
 //! Where scripts come from: the suites that crates carry, and files and folders of the user's.
 //!
-//! Also decides which files are skipped, and what else is not run as it stands. A file that the user
-//! names is run as it stands.
+//! Also decides which files are skipped, and what else is not run as it stands. A file that the
+//! user names is run as it stands.
 
 use std::borrow::Cow;
 use std::fs;
@@ -19,14 +19,16 @@ pub struct Source {
     pub skip: Option<&'static str>,
     /// What marks the directives that are not run: they have one of these texts in them.
     pub leave_out: &'static [&'static str],
-    /// The features at the time of its assertions: some say that modules which use more are not valid.
+    /// The features at the time of its assertions: some say that modules which use more are not
+    /// valid.
     pub era: Era,
 }
 
 /// A state of the specification that scripts were written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Era {
-    /// One memory, with 32-bit addresses, and no types but those of functions and their plain references.
+    /// One memory, with 32-bit addresses, and no types but those of functions and their plain
+    /// references.
     Version2,
     /// One memory.
     Memory64,
@@ -34,8 +36,8 @@ pub enum Era {
     Version3,
 }
 
-/// The proposals whose scripts are run, with the name that reports give them. Their assertions are of the time when
-/// they were proposals, so in most of them a module can have one memory only.
+/// The proposals whose scripts are run, with the name that reports give them. Their assertions are
+/// of the time when they were proposals, so in most of them a module can have one memory only.
 const PROPOSALS: [(&str, Proposal); 19] = [
     ("annotations", Proposal::Annotations),
     ("bulk-memory", Proposal::BulkMemoryOperations),
@@ -67,7 +69,8 @@ macro_rules! legacy {
 const LEGACY: [(&str, &str); 5] =
     legacy!["legacy-exceptions.wast", "rethrow.wast", "throw.wast", "try_catch.wast", "try_delegate.wast"];
 
-/// Returns the scripts of all versions of the specification and of proposals, in order of their names.
+/// Returns the scripts of all versions of the specification and of proposals, in order of their
+/// names.
 pub fn carried() -> Vec<Source> {
     let mut all = Vec::new();
     for (version, suite) in [("v1", SpecVersion::V1), ("v2", SpecVersion::V2)] {
@@ -121,9 +124,9 @@ struct Adapted<'a> {
 
 /// Adapts the scripts about threads to a runtime without shared memories.
 ///
-/// The one about atomic instructions is run on memories that are not shared, where they do the same.
-/// Only to wait is a trap there. In the others, what has to do with shared memories is left out, and
-/// that a module must not have two tables: they were written before it could.
+/// The one about atomic instructions is run on memories that are not shared, where they do the
+/// same. Only to wait is a trap there. In the others, what has to do with shared memories is left
+/// out, and that a module must not have two tables: they were written before it could.
 fn adapt<'a>(folder: &str, file: &str, text: &'a str) -> Adapted<'a> {
     match (folder, file) {
         ("threads", "atomic.wast") => Adapted {
@@ -136,7 +139,8 @@ fn adapt<'a>(folder: &str, file: &str, text: &'a str) -> Adapted<'a> {
     }
 }
 
-/// Returns the scripts at a path: the file itself, or every `.wast` file in the folder and the folders in it.
+/// Returns the scripts at a path: the file itself, or every `.wast` file in the folder and the
+/// folders in it.
 pub fn found(path: &Path) -> Vec<Source> {
     if !path.is_dir() {
         return vec![read(path)];
@@ -149,7 +153,8 @@ pub fn found(path: &Path) -> Vec<Source> {
     }
 }
 
-/// Returns why a file of the suite is skipped: a later version changed it, or minirt lacks something.
+/// Returns why a file of the suite is skipped: a later version changed it, or minirt lacks
+/// something.
 fn outdated(folder: &str, name: &str) -> Option<&'static str> {
     match (folder, name) {
         ("mutable-global", "linking.wast") => Some("outdated: wants all segments checked before any is applied"),

@@ -1,4 +1,5 @@
-//! `RESULTS.md`: how many assertions of every carried suite and file pass, kept so that a change shows in a diff.
+//! `RESULTS.md`: how many assertions of every carried suite and file pass, kept so that a change
+//! shows in a diff.
 
 use crate::report::{FileReport, Tally};
 use std::collections::BTreeMap;

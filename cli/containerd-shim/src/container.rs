@@ -110,8 +110,8 @@ impl Place {
         done.context("the container cannot be reached")?.map_err(anyhow::Error::msg)
     }
 
-    /// Removes what is left of a container with the same name, if it has no process any more: of one
-    /// whose shim and containerd were both killed before they could do it.
+    /// Removes what is left of a container with the same name, if it has no process any more: of
+    /// one whose shim and containerd were both killed before they could do it.
     fn remove_if_ended(&self) -> Result<()> {
         if self.remove_unfinished()? {
             return Ok(());
@@ -209,8 +209,8 @@ fn is_overtaken(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("received unexpected message: InitReady, expected: IntermediateReady")
 }
 
-/// Ends and removes a container whose shim is gone, and the shim's socket. The bundle is the working
-/// directory unless it is named.
+/// Ends and removes a container whose shim is gone, and the shim's socket. The bundle is the
+/// working directory unless it is named.
 pub(crate) fn remove_what_a_shim_left(flags: &Flags) {
     let (id, bundle) = (flags.id.as_str(), Path::new(&flags.bundle));
     let sockets = sockets(bundle, &flags.address, &flags.namespace, id);
@@ -234,7 +234,8 @@ enum Request {
 }
 
 /// Whether a container's cgroup is named as systemd names them, `SLICE:PREFIX:NAME`. Where kubelet
-/// leaves cgroups to systemd, containerd names them so, whatever its configuration says of the runtime.
+/// leaves cgroups to systemd, containerd names them so, whatever its configuration says of the
+/// runtime.
 fn is_named_for_systemd(spec: &Spec) -> bool {
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
     let parts: Vec<&str> = path.unwrap_or_default().split(':').collect();

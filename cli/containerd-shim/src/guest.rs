@@ -155,9 +155,9 @@ fn is_plain(module: &Module, name: &str) -> bool {
     matches!(export, Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty())
 }
 
-/// Gives up what the kernel takes from a user other than root who starts a program: all capabilities
-/// but the ambient ones (capabilities(7)). This process starts no program, so nobody else does it, and
-/// a guest of such a user could read and change the files of all others.
+/// Gives up what the kernel takes from a user other than root who starts a program: all
+/// capabilities but the ambient ones (capabilities(7)). This process starts no program, so nobody
+/// else does it, and a guest of such a user could read and change the files of all others.
 fn give_up_capabilities() -> rustix::io::Result<()> {
     if geteuid().is_root() {
         return Ok(());

@@ -1,14 +1,16 @@
 //! Ends a shim that has no containers any more, whatever becomes of its server.
 //!
-//! containerd asks a shim to end once its last container is deleted (`Shutdown`). That is not enough:
+//! containerd asks a shim to end once its last container is deleted (`Shutdown`). That is not
+//! enough:
 //!
 //! - containerd gives up asking after a few seconds, or is restarted meanwhile.
-//! - The server of the crate `ttrpc` (0.8.6) waits for its own threads, and some may never end. Where
-//!   a connection is new, all of its threads may see that they are to end before they have begun, and
-//!   then none of them wakes the one that waits for them (`control_rx` in `sync/server.rs`).
+//! - The server of the crate `ttrpc` (0.8.6) waits for its own threads, and some may never end.
+//!   Where a connection is new, all of its threads may see that they are to end before they have
+//!   begun, and then none of them wakes the one that waits for them (`control_rx` in
+//!   `sync/server.rs`).
 //!
-//! So the kernel ends a shim that is idle for too long. And its socket goes with its last container, so
-//! that nobody connects to a shim that is about to end.
+//! So the kernel ends a shim that is idle for too long. And its socket goes with its last
+//! container, so that nobody connects to a shim that is about to end.
 
 use containerd_shimkit::zygote::Zygote;
 use nix::unistd::{alarm, close};
@@ -22,7 +24,8 @@ const FIRST_SECONDS: u32 = 60;
 /// Seconds that a shim stays after its last container. Ending takes milliseconds unless the node is
 /// overloaded.
 const IDLE_SECONDS: u32 = 10;
-/// The descriptor of the socket that a shim listens on (`SOCKET_FD` of the crate `containerd-shim`).
+/// The descriptor of the socket that a shim listens on (`SOCKET_FD` of the crate
+/// `containerd-shim`).
 const SOCKET: RawFd = 3;
 /// What `/proc/net/unix` says of a socket that listens (`__SO_ACCEPTCON`).
 const LISTENS: u32 = 1 << 16;
@@ -35,9 +38,9 @@ pub(crate) fn wait_for_first() {
     alarm::set(FIRST_SECONDS);
 }
 
-/// Forks the process that makes containers, and closes the shim's socket there. So nobody listens any
-/// more once the shim has ended, whatever the processes do that it forked. To be called before there
-/// are threads.
+/// Forks the process that makes containers, and closes the shim's socket there. So nobody listens
+/// any more once the shim has ended, whatever the processes do that it forked. To be called before
+/// there are threads.
 pub(crate) fn keep_socket() {
     // Without that process, the first container says so.
     let close = |()| {
@@ -76,8 +79,8 @@ impl Drop for Present {
     }
 }
 
-/// Returns where a shim for this container listens, or listened: as its bundle says, and where it would
-/// if it is the first container of its shim. The bundle may be gone already.
+/// Returns where a shim for this container listens, or listened: as its bundle says, and where it
+/// would if it is the first container of its shim. The bundle may be gone already.
 pub(crate) fn sockets(bundle: &Path, containerd: &str, namespace: &str, id: &str) -> Vec<String> {
     let usual = containerd_shim::socket_address(containerd, namespace, id);
     let usual = usual.strip_prefix("unix://").map(str::to_owned);

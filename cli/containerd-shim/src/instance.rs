@@ -43,7 +43,8 @@ impl Instance for Container {
     async fn start(&self) -> Result<u32, Error> {
         // There is an end whatever happens here.
         let unknown = self.end.set_guard_with(|| (exit::UNKNOWN, Utc::now()));
-        // The log ends when nobody can write to it any more, and there may be a line after the last of the guest.
+        // The log ends when nobody can write to it any more, and there may be a line after the last
+        // of the guest.
         let log = open_output(&self.config.stderr).ok().flatten();
         let watch = Watch::new(self.pid)?;
         let kills = MemoryKills::of(self.pid, &self.spec);

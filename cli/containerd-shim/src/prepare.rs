@@ -2,8 +2,8 @@
 //!
 //! That happens once per node and outside of any container, so it has a process of its own. The
 //! process has no rights and little time: another user, no network, no files but its input and its
-//! output. It is the first to go if the node runs out of memory, and it goes with its shim. The shim
-//! stays small, and lives on if the module is the death of the compiler.
+//! output. It is the first to go if the node runs out of memory, and it goes with its shim. The
+//! shim stays small, and lives on if the module is the death of the compiler.
 
 use crate::annotations::{ALLOW, Snapshot};
 use crate::settings;

@@ -20,8 +20,8 @@ pub(crate) fn engine() -> Result<Engine> {
     Engine::new(Config::new().check_artifacts(true))
 }
 
-/// Returns the digest of a file as containerd names it, from its beginning, and goes back there. The file is never in
-/// memory as a whole: it comes from an image, and may be large.
+/// Returns the digest of a file as containerd names it, from its beginning, and goes back there.
+/// The file is never in memory as a whole: it comes from an image, and may be large.
 ///
 /// # Errors
 /// Returns an error if it cannot be read, or is larger than `most` bytes.

@@ -380,7 +380,8 @@ fn install(node: &mut Node) -> Result<()> {
     check!(dump.matches("minirt.snapshot.*").count() == 2, once);
     // All other pods have their runtime still.
     check!(dump.contains("runtimes.runc]") && dump.contains("runtime_type = \"io.containerd.runc.v2\""), once);
-    // containerd 2 has another name for the plugin, and what was before version 2 is not understood.
+    // containerd 2 has another name for the plugin, and what was before version 2 is not
+    // understood.
     fs::write(&config, "version = 3\n")?;
     check!(install()?.contains("[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.minirt]"), config);
     fs::write(&config, "oom_score = -999\n")?;

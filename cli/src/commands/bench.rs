@@ -1,9 +1,10 @@
 //! `minirt bench`: what a module's instances cost, from compilation to reset.
 //!
-//! With `--call`, it measures requests: an instance of its own for each, initialised or from a snapshot, and beside them
-//! one instance that answers all.
+//! With `--call`, it measures requests: an instance of its own for each, initialised or from a
+//! snapshot, and beside them one instance that answers all.
 //!
-//! Every kind of reset is measured with an engine of its own that is told to use it. Each engine loads the module anew.
+//! Every kind of reset is measured with an engine of its own that is told to use it. Each engine
+//! loads the module anew.
 
 use super::compile::{ARTIFACT, unwritten};
 use super::snapshot;
@@ -113,8 +114,8 @@ impl Calls {
     }
 }
 
-/// Takes a guest's exit with code 0 for what it is, a success: the other way in which a command ends. Its failures are
-/// not worth measuring.
+/// Takes a guest's exit with code 0 for what it is, a success: the other way in which a command
+/// ends. Its failures are not worth measuring.
 fn succeeded(outcome: Result<(), Outcome>, file: &Path) -> Result<(), Outcome> {
     match outcome {
         Err(Outcome::Exit(0)) => Ok(()),
@@ -225,7 +226,8 @@ impl Subject {
         self.pre.instantiate(store).map_err(|error| Outcome::of(&shown(file), &error))
     }
 
-    /// Answers a request with an instance of its own, which is initialised before if `initialise` says so.
+    /// Answers a request with an instance of its own, which is initialised before if `initialise`
+    /// says so.
     fn request(&self, calls: &Calls, initialise: bool, file: &Path, sample: &mut Sample) -> Result<(), Outcome> {
         // WASI's context of the guest is the host's, and not measured.
         let mut store = host::quiet_store(&self.engine)?;

@@ -56,7 +56,8 @@ fn engine_for(target: &str, page_size: Option<u64>) -> Result<Engine, Report> {
     Engine::new(&config).map_err(|error| refused(error, "build minirt with the feature `cross`"))
 }
 
-/// Refuses to show machine code for a target: what shows it reads that of modules that could run here.
+/// Refuses to show machine code for a target: what shows it reads that of modules that could run
+/// here.
 fn refuse_asm_for_target(args: &CompileArgs) -> Result<(), Report> {
     let (Some(target), Emit::Asm) = (&args.target, args.emit) else { return Ok(()) };
     Err(Report::new(

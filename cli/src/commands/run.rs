@@ -37,8 +37,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Outcome> {
     if args.profile == Some(Profile::Gdb) {
         preloads.modules().chain([&module]).try_for_each(debugger::add)?;
     }
-    // They are not dropped: the process ends after the guest, and cleaning a slot that nobody will use
-    // would take longer than most guests.
+    // They are not dropped: the process ends after the guest, and cleaning a slot that nobody will
+    // use would take longer than most guests.
     let linker = &mut *ManuallyDrop::new(host::linker(&engine)?);
     let store = &mut *ManuallyDrop::new(host::store(&engine, &guest.host, guest.file(), guest.guest_args())?);
     host::limit(store, &guest.wasm)?;

@@ -31,8 +31,8 @@ pub(crate) fn engine() -> Result<Engine, Report> {
     configured(&Config::new())
 }
 
-/// Creates an engine for a file. An artifact is loaded as fast as possible. Otherwise, artifacts can only come from the
-/// cache, and every byte of them is checked.
+/// Creates an engine for a file. An artifact is loaded as fast as possible. Otherwise, artifacts
+/// can only come from the cache, and every byte of them is checked.
 ///
 /// # Errors
 /// Returns an error if minirt cannot run on this machine.

@@ -20,9 +20,9 @@ pub(crate) struct Timer {
     _running: Sender<()>,
 }
 
-/// Starts the clock for all code of an engine, which this thread will run. `looks` says whether that
-/// code looks at the epoch. Messages name the guest `who`. `before_end` gets the message before the
-/// process ends, if the guest does not.
+/// Starts the clock for all code of an engine, which this thread will run. `looks` says whether
+/// that code looks at the epoch. Messages name the guest `who`. `before_end` gets the message
+/// before the process ends, if the guest does not.
 ///
 /// # Errors
 /// Returns an error if no thread can be started.

@@ -145,11 +145,13 @@ pub(crate) struct GuestArgs {
     #[arg(short = 'W', value_name = "NAME[=VALUE]", value_delimiter = ',')]
     pub(crate) wasm: Vec<WasmOption>,
 
-    /// Compile the module even if it has been compiled before, and do not keep the result (as MINIRT_CACHE=off does)
+    /// Compile the module even if it has been compiled before, and do not keep the result (as
+    /// MINIRT_CACHE=off does)
     #[arg(long)]
     pub(crate) no_cache: bool,
 
-    /// Trust FILE, and what is preloaded, if it is an artifact: it is machine code, and runs as it is
+    /// Trust FILE, and what is preloaded, if it is an artifact: it is machine code, and runs as it
+    /// is
     #[arg(long)]
     pub(crate) allow_precompiled: bool,
 
@@ -175,8 +177,9 @@ impl GuestArgs {
 /// The options of `minirt compile`.
 #[derive(Args, Debug)]
 pub(crate) struct CompileArgs {
-    /// Compile for another kind of machine than this one: x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu. The
-    /// artifact uses what every processor of that kind has: on x86-64, the level x86-64-v2
+    /// Compile for another kind of machine than this one: x86_64-unknown-linux-gnu or
+    /// aarch64-unknown-linux-gnu. The artifact uses what every processor of that kind has: on
+    /// x86-64, the level x86-64-v2
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
 
@@ -184,11 +187,13 @@ pub(crate) struct CompileArgs {
     #[arg(long, value_name = "SIZE", requires = "target", value_parser = page_size)]
     pub(crate) page_size: Option<u64>,
 
-    /// Where to write the result, `-` for standard output; if not given, beside the module, as .cwasm, .clif or .asm
+    /// Where to write the result, `-` for standard output; if not given, beside the module, as
+    /// .cwasm, .clif or .asm
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
 
-    /// What to make of the module: an artifact, or text for people: the code in Cranelift's language, or machine code
+    /// What to make of the module: an artifact, or text for people: the code in Cranelift's
+    /// language, or machine code
     #[arg(long, value_name = "WHAT", default_value = "artifact")]
     pub(crate) emit: Emit,
 
@@ -226,7 +231,8 @@ pub(crate) struct SnapshotArgs {
     #[command(flatten)]
     pub(crate) host: HostArgs,
 
-    /// The exported function to call first: it takes and returns nothing. Open files are not part of what is frozen
+    /// The exported function to call first: it takes and returns nothing. Open files are not part
+    /// of what is frozen
     #[arg(long, value_name = "NAME")]
     pub(crate) init: String,
 
@@ -250,7 +256,8 @@ pub(crate) struct SnapshotArgs {
 /// The options of `minirt inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// Show the machine code of this function instead, by its index or name, beside its instructions
+    /// Show the machine code of this function instead, by its index or name, beside its
+    /// instructions
     #[arg(long, value_name = "FUNCTION")]
     pub(crate) asm: Option<String>,
 
@@ -266,17 +273,19 @@ pub(crate) struct InspectArgs {
 /// The options of `minirt bench`.
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
-    /// Call this exported function, which takes nothing, in every instance; it can use WASI, with empty streams
+    /// Call this exported function, which takes nothing, in every instance; it can use WASI, with
+    /// empty streams
     #[arg(long, value_name = "NAME", conflicts_with = "call")]
     pub(crate) invoke: Option<String>,
 
-    /// Measure requests instead: call this exported function with ARGS in instances that --init has initialised, each
-    /// in an instance of its own, which is initialised for it or starts from a snapshot
+    /// Measure requests instead: call this exported function with ARGS in instances that --init has
+    /// initialised, each in an instance of its own, which is initialised for it or starts from a
+    /// snapshot
     #[arg(long, value_name = "NAME")]
     pub(crate) call: Option<String>,
 
-    /// Before any --call, call this exported function, which takes and returns nothing [default: only `_initialize`, if
-    /// there is one]
+    /// Before any --call, call this exported function, which takes and returns nothing [default:
+    /// only `_initialize`, if there is one]
     #[arg(long, value_name = "NAME", requires = "call")]
     pub(crate) init: Option<String>,
 
@@ -305,7 +314,8 @@ pub(crate) struct ShowArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Vec<String>,
 
-    /// How many instances to watch, one after the other. The guest's streams are empty, but it can write to what --dir gives
+    /// How many instances to watch, one after the other. The guest's streams are empty, but it can
+    /// write to what --dir gives
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) runs: u32,
 
@@ -333,12 +343,13 @@ pub(crate) struct ShowArgs {
 #[derive(Args, Debug)]
 #[command(override_usage = "minirt run [OPTIONS] FILE [ARGS]...", after_help = wasm_options::help())]
 pub(crate) struct RunArgs {
-    /// Call this exported function with ARGS, and print its results, one a line; if it takes none, ARGS are the guest's alone
+    /// Call this exported function with ARGS, and print its results, one a line; if it takes none,
+    /// ARGS are the guest's alone
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
 
-    /// Tell the profiler `perf` the names of the guest's functions, in a file where it looks for them, or the debugger
-    /// `gdb`, which shows them in backtraces
+    /// Tell the profiler `perf` the names of the guest's functions, in a file where it looks for
+    /// them, or the debugger `gdb`, which shows them in backtraces
     #[arg(long, value_name = "HOW")]
     pub(crate) profile: Option<Profile>,
 

@@ -1,7 +1,8 @@
 //! Classifies pages for a picture: from the library's map to classes with letters and colours.
 //!
-//! A page that the instance does not have to itself is shown by what is behind it, the image or zeros, and not by
-//! whether it is mapped at this moment: the kernel maps neighbours of what is read, as it likes.
+//! A page that the instance does not have to itself is shown by what is behind it, the image or
+//! zeros, and not by whether it is mapped at this moment: the kernel maps neighbours of what is
+//! read, as it likes.
 
 use anstyle::{AnsiColor, Color, Style};
 use minirt::{ImageInfo, PageKind, PageMap, PageRegion, PageRun, RegionKind};
@@ -132,7 +133,8 @@ impl Region {
         self.count(|class| class != Class::Inaccessible)
     }
 
-    /// Returns the classes of `pages` pages, in cells of `each` pages. A cell shows its most important page.
+    /// Returns the classes of `pages` pages, in cells of `each` pages. A cell shows its most
+    /// important page.
     pub(crate) fn cells(&self, pages: u64, each: u64) -> Vec<Class> {
         let mut cells = vec![Class::Inaccessible; pages.div_ceil(each) as usize];
         for Run { pages, class } in &self.runs {
@@ -180,8 +182,8 @@ fn of_extents(kind: RegionKind, size: u64, extents: &[Range<u64>]) -> Region {
     Region { kind, runs: runs(&all) }
 }
 
-/// Adds the room that tables have for growing: the state has `all` pages. An image does not say so, and the map of an
-/// instance does.
+/// Adds the room that tables have for growing: the state has `all` pages. An image does not say so,
+/// and the map of an instance does.
 pub(crate) fn add_room(image: &mut [Region], all: u64) {
     for region in image.iter_mut().filter(|region| region.kind == RegionKind::State) {
         let known = region.runs.last().map_or(0, |run| run.pages.end);

@@ -1,4 +1,5 @@
-//! Measures what each way of resetting costs a module, and finds out which one the runtime chose and why.
+//! Measures what each way of resetting costs a module, and finds out which one the runtime chose
+//! and why.
 
 use super::class::{Class, Region, bytes, page_size};
 use super::life::{Life, Stage, Subject};
@@ -101,7 +102,8 @@ fn median(mut times: Vec<Duration>) -> Duration {
 /// Stands for ways that differ: from memory to memory, or among the instances in a store.
 const SEVERAL: &str = "several ways";
 
-/// Returns the way in which the last of some lives was reset: the statistics of its engine before and after.
+/// Returns the way in which the last of some lives was reset: the statistics of its engine before
+/// and after.
 pub(crate) fn chosen(before: &EngineStats, after: &EngineStats) -> &'static str {
     type Count = fn(&EngineStats) -> u64;
     let ways: [(&str, Count); 4] = [
@@ -118,7 +120,8 @@ pub(crate) fn chosen(before: &EngineStats, after: &EngineStats) -> &'static str 
     }
 }
 
-/// Returns the reason why the runtime chose a way for an instance that lived like the last of `lives`.
+/// Returns the reason why the runtime chose a way for an instance that lived like the last of
+/// `lives`.
 pub(crate) fn why(chosen: &str, lives: &[Life]) -> String {
     if lives.is_empty() {
         return "nothing has run".to_owned();
@@ -163,11 +166,12 @@ pub(crate) fn pages_of(pages: u64) -> String {
 /// A page of a region.
 type Page = (RegionKind, u64);
 
-/// Returns how many pages a run writes, besides the head of the state and grown memory, and how many of them all later
-/// runs write.
+/// Returns how many pages a run writes, besides the head of the state and grown memory, and how
+/// many of them all later runs write.
 fn habits(lives: &[Life]) -> (u64, u64) {
     let Some((last, before)) = lives.split_last() else { return (0, 0) };
-    // The head of the state has been written whenever an instance is fresh, and is not in the hot set.
+    // The head of the state has been written whenever an instance is fresh, and is not in the hot
+    // set.
     let fresh = last.stages.first().map(|stage| pages(stage, RegionKind::State, |class| class == Class::Changed));
     let head = fresh.unwrap_or_default();
     let written = |life: &Life| -> Vec<Page> {

@@ -1,7 +1,7 @@
 //! The lives of instances as a page for a web browser, or as a picture for a document.
 //!
-//! A page is one file, and asks nobody for anything: its policy forbids that. Without scripts it shows the first two
-//! instances. All text is escaped by `maud`.
+//! A page is one file, and asks nobody for anything: its policy forbids that. Without scripts it
+//! shows the first two instances. All text is escaped by `maud`.
 
 use super::class::{Class, Region, bytes, name, page_size};
 use super::costs::us;
@@ -15,7 +15,8 @@ use minirt::RegionKind;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The style of pictures, and of pages besides. They are this program's own, so they need no escaping.
+/// The style of pictures, and of pages besides. They are this program's own, so they need no
+/// escaping.
 const STYLE: &str = include_str!("page.css");
 const PAGE_STYLE: &str = include_str!("page_only.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -169,8 +170,8 @@ fn drawn_legend(top: u64) -> Markup {
     }
 }
 
-/// Returns a heading, a picture and what it says in words. `runs` are the same moment of all later runs; the last may
-/// have ended before it.
+/// Returns a heading, a picture and what it says in words. `runs` are the same moment of all later
+/// runs; the last may have ended before it.
 fn stage(facts: &Facts, stage: &Stage, runs: &[Option<&Stage>]) -> Markup {
     let grids = grids(facts);
     let height: u64 = grids.iter().map(|grid| grid.height()).sum();

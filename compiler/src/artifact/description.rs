@@ -14,8 +14,9 @@ use crate::instance::layout::{Layout, MEMORY_RESERVED};
 use crate::module::ModuleInfo;
 use std::ops::Range;
 
-/// An image with its gaps may have this many bytes, or twice the bytes of its extents, to be stored as it is. A larger
-/// one is stored without the gaps, and a loader has to put the extents into place.
+/// An image with its gaps may have this many bytes, or twice the bytes of its extents, to be stored
+/// as it is. A larger one is stored without the gaps, and a loader has to put the extents into
+/// place.
 const SMALL_IMAGE: u64 = 1 << 20;
 
 /// A compiled module without its text and memory.
@@ -37,8 +38,9 @@ struct Sizes {
     constants: Range<i32>,
 }
 
-/// A text's length, and its tables. Code jumps to where functions and handlers start, so the first digest covers that,
-/// and where references are. What only explains the text is set aside, and trusted as far as the text is.
+/// A text's length, and its tables. Code jumps to where functions and handlers start, so the first
+/// digest covers that, and where references are. What only explains the text is set aside, and
+/// trusted as far as the text is.
 struct CodeOnFile {
     text_len: usize,
     funcs: Inline,
@@ -67,8 +69,8 @@ struct ImageOnFile {
 pub(super) struct MemoryPlan {
     /// Where each is in memory, and its length.
     extents: Vec<(u64, u64)>,
-    /// Whether the section shows memory from its first byte on, with the gaps. Otherwise it has one extent after the
-    /// other.
+    /// Whether the section shows memory from its first byte on, with the gaps. Otherwise it has one
+    /// extent after the other.
     pub(super) flat: bool,
 }
 
@@ -99,8 +101,9 @@ impl Description {
     /// Returns the compiled module, with these sections, which consist of pages of `page` bytes.
     ///
     /// # Errors
-    /// Returns an error if the parts do not fit together. Only what will be used without another check is checked
-    /// here: where things are, and how many. The digest vouches for indices in the description.
+    /// Returns an error if the parts do not fit together. Only what will be used without another
+    /// check is checked here: where things are, and how many. The digest vouches for indices in the
+    /// description.
     pub(super) fn complete(self, text: &Bytes, memory: &Bytes, page: u64) -> Result<Compiled, ArtifactError> {
         let Self { module, sizes, code, image, memory: plan } = self;
         check_counts(&module)?;
@@ -131,7 +134,8 @@ fn unfit(what: &str) -> ArtifactError {
     ArtifactError::damaged(format!("{what} does not fit together"))
 }
 
-/// Checks the counts and sizes that the layout relies on, and the ranges that would be used only when an instruction runs.
+/// Checks the counts and sizes that the layout relies on, and the ranges that would be used only
+/// when an instruction runs.
 fn check_counts(info: &ModuleInfo) -> Result<(), ArtifactError> {
     let spaces = [
         (info.num_imported_funcs, info.funcs.len()),
@@ -176,8 +180,8 @@ impl CodeOnFile {
         }
     }
 
-    /// Returns the code with its text, which is the start of a section of whole pages. `None` if something is outside
-    /// the text.
+    /// Returns the code with its text, which is the start of a section of whole pages. `None` if
+    /// something is outside the text.
     fn complete(self, section: &Bytes, page: usize) -> Option<Code> {
         let Self { text_len, funcs, entries, exits, traps, address_map, inlined, handled, handlers, references } = self;
         let call_sites = CallSites {
@@ -210,8 +214,8 @@ impl ImageOnFile {
         }
     }
 
-    /// Returns the image with its memory. `None` if the state is shorter or longer than the layout allows. In a
-    /// snapshot, tables may have grown.
+    /// Returns the image with its memory. `None` if the state is shorter or longer than the layout
+    /// allows. In a snapshot, tables may have grown.
     fn complete(self, layout: &Layout, memory: Vec<Extent>) -> Option<InitialImage> {
         let Self { state_len, state: runs, memory_size, extra_memories, heap, remaining } = self;
         if !(layout.state_size..=layout.state_room).contains(&(state_len as u64)) {
@@ -234,8 +238,8 @@ impl MemoryPlan {
         Self { extents, flat: span <= SMALL_IMAGE.max(2 * used) }
     }
 
-    /// Returns where each extent is in the section, and the section's length. `None` unless the extents are sorted,
-    /// apart, whole pages and within a memory of `memory_size` bytes.
+    /// Returns where each extent is in the section, and the section's length. `None` unless the
+    /// extents are sorted, apart, whole pages and within a memory of `memory_size` bytes.
     fn places(&self, memory_size: u64, page: u64) -> Option<(Vec<Range<usize>>, usize)> {
         if memory_size > MEMORY_RESERVED || !memory_size.is_multiple_of(page) {
             return None;

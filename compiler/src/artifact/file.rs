@@ -50,8 +50,8 @@ pub(super) fn assemble(out: &Writer, text: &[u8], memory: &[u8], page: usize) ->
 /// all of it with its digests.
 ///
 /// # Errors
-/// Returns an error if it is not an artifact, was made for another version, machine or page size, or
-/// is not as it was written.
+/// Returns an error if it is not an artifact, was made for another version, machine or page size,
+/// or is not as it was written.
 pub(crate) fn read(file: &Bytes, here: &Target, page: u64, check_all: bool) -> Result<Artifact, ArtifactError> {
     let (Sections { metadata, bulk, text, memory }, found) = header::open(file, check_all)?;
     let found = found as u64;

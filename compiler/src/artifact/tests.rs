@@ -79,7 +79,8 @@ fn random() -> impl FnMut(usize) -> usize {
     }
 }
 
-/// A file that differs in its metadata and has digests that fit: what another build could have written.
+/// A file that differs in its metadata and has digests that fit: what another build could have
+/// written.
 fn rewritten(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let Sections { metadata, bulk, text, memory } = sections(file);
     let mut out = Writer { metadata: file[metadata].to_vec(), bulk: file[bulk].to_vec() };
@@ -244,8 +245,8 @@ fn a_flipped_bit_behind_the_metadata_is_found_when_asked_for_and_else_does_no_ha
 
 #[test]
 fn what_code_relies_on_is_always_checked_even_where_it_is_used_in_place() {
-    // State and starts of functions are bytes in the file like the tables, and yet damage to them is no matter of
-    // chance: references are made of them.
+    // State and starts of functions are bytes in the file like the tables, and yet damage to them
+    // is no matter of chance: references are made of them.
     let compiled = compiled(SMALL);
     let metadata = sections(&written(SMALL)).metadata;
     let file = written(SMALL);

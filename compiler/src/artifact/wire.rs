@@ -26,7 +26,8 @@ pub(super) struct Writer {
 /// Where values come from.
 pub(super) struct Reader<'a> {
     metadata: &'a Bytes,
-    /// The bytes that were not read yet. To ask their owner for each value would take longer than to read it.
+    /// The bytes that were not read yet. To ask their owner for each value would take longer than
+    /// to read it.
     left: &'a [u8],
     bulk: &'a Bytes,
 }

@@ -1,7 +1,7 @@
 //! Holds bytes of which most are zeros.
 //!
-//! An instance's state has room for its tables. A table of ten million elements of which two are not
-//! null takes two pages here, and not 80 MB.
+//! An instance's state has room for its tables. A table of ten million elements of which two are
+//! not null takes two pages here, and not 80 MB.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
 //! Defines the reasons why a Wasm function stops. Machine code and the runtime share them.
 //!
-//! A trap code travels as one byte: from the instruction that can trap (Cranelift's `TrapCode`), through
-//! the trap table of the finished text, to the signal handler. Nothing here knows how a trap is raised or caught.
+//! A trap code travels as one byte: from the instruction that can trap (Cranelift's `TrapCode`),
+//! through the trap table of the finished text, to the signal handler. Nothing here knows how a
+//! trap is raised or caught.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ macro_rules! traps {
         }
 
         impl Trap {
-            /// Returns the trap that `code` stands for in a trap table. `None` for a byte that stands for none.
+            /// Returns the trap that `code` stands for in a trap table. `None` for a byte that
+            /// stands for none.
             pub const fn from_code(code: u8) -> Option<Self> {
                 match code {
                     $($code => Some(Self::$name),)*
@@ -69,7 +71,8 @@ traps! {
     Interrupt = 15: "interrupt",
     /// An atomic access was not aligned to its size.
     HeapMisaligned = 16: "unaligned atomic",
-    /// `memory.atomic.wait32` or `wait64` was executed on a memory that is not shared: nobody could end the wait.
+    /// `memory.atomic.wait32` or `wait64` was executed on a memory that is not shared: nobody could
+    /// end the wait.
     AtomicWaitNonSharedMemory = 17: "expected shared memory",
     /// A null reference was thrown.
     NullExceptionReference = 18: "null exception reference",

@@ -1,9 +1,9 @@
 //! Finds out where a function should start, so that its short loops lie well.
 //!
-//! A processor of x86-64 keeps decoded instructions by windows of 32 bytes. A short loop that lies in
-//! one window more than it has to can take a tenth longer. Cranelift aligns functions and not loops,
-//! so where a loop lies is chance. But a function need not start at a multiple of anything: moved by
-//! some bytes, its loops move with it.
+//! A processor of x86-64 keeps decoded instructions by windows of 32 bytes. A short loop that lies
+//! in one window more than it has to can take a tenth longer. Cranelift aligns functions and not
+//! loops, so where a loop lies is chance. But a function need not start at a multiple of anything:
+//! moved by some bytes, its loops move with it.
 
 /// Bytes that the processor decodes together.
 const WINDOW: u32 = 32;
@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn constants_stay_aligned() {
-        // 25 bytes that begin in the second half of a window, and would lie well 16 bytes later, or 6.
+        // 25 bytes that begin in the second half of a window, and would lie well 16 bytes later, or
+        // 6.
         let blocks = [0, 58, 83];
         assert_eq!(shift(&blocks, 90, &[(58, 58)], 1), 6);
         assert_eq!(shift(&blocks, 90, &[(58, 58)], 8), 8);

@@ -44,8 +44,8 @@ pub(crate) fn stores_whole_or_nothing(isa: &dyn TargetIsa) -> bool {
     isa.name() != AARCH64
 }
 
-/// Returns whether it matters for a short loop in how many windows of 32 bytes it lies. x86-64 keeps
-/// decoded instructions by such windows.
+/// Returns whether it matters for a short loop in how many windows of 32 bytes it lies. x86-64
+/// keeps decoded instructions by such windows.
 pub(crate) fn decodes_by_windows(isa: &dyn TargetIsa) -> bool {
     isa.name() != AARCH64
 }

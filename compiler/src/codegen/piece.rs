@@ -215,8 +215,8 @@ impl Worker {
         Ok(code.apply_params(&self.context.func.params))
     }
 
-    /// Compiles what has been translated and improved. `index` is the piece's own; `start` is where the body
-    /// starts in the module, if there is one.
+    /// Compiles what has been translated and improved. `index` is the piece's own; `start` is where
+    /// the body starts in the module, if there is one.
     fn emit(
         &mut self,
         isa: &dyn TargetIsa,

@@ -262,8 +262,8 @@ mod tests {
             let code = instructions(new_epoch);
             let prologue = code.split("block0:").next().unwrap();
             let saved = prologue.lines().filter(|line| line.contains("(%rsp)")).count();
-            // Those that a C function may change; what is left is the stack pointer, and those that it
-            // keeps itself.
+            // Those that a C function may change; what is left is the stack pointer, and those that
+            // it keeps itself.
             assert!(saved >= 9 + 16, "{code}");
             assert!(code.contains(&format!("trap={}", trap_code(Trap::Interrupt))), "{code}");
         }
@@ -315,8 +315,8 @@ mod tests {
         fn asking_whether_to_go_on_saves_every_register() {
             let code = instructions(new_epoch);
             let prologue = code.split("block0:").next().unwrap();
-            // Whole vectors: a C function keeps at most their halves. It keeps x19 to x28, and nobody
-            // uses x18.
+            // Whole vectors: a C function keeps at most their halves. It keeps x19 to x28, and
+            // nobody uses x18.
             let registers =
                 (0..18).map(|number| format!("x{number},")).chain((0..32).map(|number| format!("q{number},")));
             for register in registers.chain(["lr,".to_owned()]) {

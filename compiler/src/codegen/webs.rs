@@ -10,8 +10,8 @@ use cranelift_codegen::ir::{Block, BlockArg, Function, Value};
 /// A function with fewer parameters of blocks has no web that counts.
 const FEW: usize = 500;
 
-/// Returns how many instructions a function counts as because of its webs. The largest that was seen
-/// in a program has 21,000 values, in the interpreter of Ruby's virtual machine.
+/// Returns how many instructions a function counts as because of its webs. The largest that was
+/// seen in a program has 21,000 values, in the interpreter of Ruby's virtual machine.
 pub(super) fn weight(func: &Function) -> u64 {
     let params = |block: Block| func.dfg.block_params(block).len();
     if func.layout.blocks().map(params).sum::<usize>() < FEW {

@@ -1,18 +1,20 @@
 //! Lists the builtins: the functions of the runtime that compiled code calls. Both crates take what
 //! they need from the list.
 //!
-//! [`for_each_builtin`](crate::for_each_builtin) is the list. Here it becomes the enum [`Builtin`], with each
-//! function's place in the table and its signature. The runtime expands it to the table itself, so a function that is
-//! missing there, or has other parameters, does not compile. To add a builtin, add a row, write the function that the
-//! compiler then asks for in the runtime's `ops::builtins`, and call it from translated code.
+//! [`for_each_builtin`](crate::for_each_builtin) is the list. Here it becomes the enum [`Builtin`],
+//! with each function's place in the table and its signature. The runtime expands it to the table
+//! itself, so a function that is missing there, or has other parameters, does not compile. To add a
+//! builtin, add a row, write the function that the compiler then asks for in the runtime's
+//! `ops::builtins`, and call it from translated code.
 //!
-//! The table hangs off the host cell (`layout::header::BUILTINS`). Each entry is the address of an `extern "C"`
-//! function whose first argument is the caller's vmctx; the list has the others. A builtin never unwinds and never
-//! raises a trap itself: it returns that it failed, and compiled code traps.
+//! The table hangs off the host cell (`layout::header::BUILTINS`). Each entry is the address of an
+//! `extern "C"` function whose first argument is the caller's vmctx; the list has the others. A
+//! builtin never unwinds and never raises a trap itself: it returns that it failed, and compiled
+//! code traps.
 //!
-//! Tables and memories are named by the caller's own index. Addresses, indices and lengths are widened to 64 bits, so
-//! that one function serves both address types. A reference is a 64-bit word: the address of a funcref record, or
-//! the handle of an externref; 0 is null.
+//! Tables and memories are named by the caller's own index. Addresses, indices and lengths are
+//! widened to 64 bits, so that one function serves both address types. A reference is a 64-bit
+//! word: the address of a funcref record, or the handle of an externref; 0 is null.
 
 /// The result of `memory.grow` and `table.grow` if nothing has changed.
 pub const GROWTH_REFUSED: i64 = -1;
@@ -25,7 +27,8 @@ pub const HOST_FAILED: i64 = 1;
 /// The result of allocations if the embedder failed: compiled code traps.
 pub const ALLOCATION_FAILED: u64 = 1;
 
-/// Calls a macro with the list of builtins: for each its name in [`Builtin`], and its Rust signature without vmctx.
+/// Calls a macro with the list of builtins: for each its name in [`Builtin`], and its Rust
+/// signature without vmctx.
 #[macro_export]
 macro_rules! for_each_builtin {
     ($callback:ident) => {
@@ -34,7 +37,8 @@ macro_rules! for_each_builtin {
             MemoryGrow = fn memory_grow(memory: u32, delta: u64) -> i64;
             /// Copies between memories. Returns 0, or 1 if a range is out of bounds.
             MemoryCopy = fn memory_copy(to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32;
-            /// Fills a memory with the low byte of `byte`. Returns 0, or 1 if the range is out of bounds.
+            /// Fills a memory with the low byte of `byte`. Returns 0, or 1 if the range is out of
+            /// bounds.
             MemoryFill = fn memory_fill(memory: u32, at: u64, byte: u32, len: u64) -> u32;
             /// Copies from a data segment. Returns 0, or 1 if a range is out of bounds.
             MemoryInit = fn memory_init(memory: u32, segment: u32, at: u64, from: u64, len: u64) -> u32;
@@ -46,23 +50,26 @@ macro_rules! for_each_builtin {
             TableCopy = fn table_copy(to: u32, to_at: u64, from: u32, from_at: u64, len: u64) -> u32;
             /// Copies from an element segment. Returns 0, or 1 if a range is out of bounds.
             TableInit = fn table_init(table: u32, segment: u32, at: u64, from: u64, len: u64) -> u32;
-            /// Makes room for an object of so many bytes. Returns its offset in the heap, 0 if there is no room, or
-            /// `ALLOCATION_FAILED`.
+            /// Makes room for an object of so many bytes. Returns its offset in the heap, 0 if
+            /// there is no room, or `ALLOCATION_FAILED`.
             GcAllocate = fn gc_allocate(size: u64) -> u64;
-            /// Copies bytes within the heap, given their addresses. Returns 0, or 1 if they are not in the heap.
+            /// Copies bytes within the heap, given their addresses. Returns 0, or 1 if they are not
+            /// in the heap.
             HeapCopy = fn heap_copy(to: u64, from: u64, len: u64) -> u32;
-            /// Copies from a data segment to elements of `size` bytes, which are known to be there. Returns 0, or 1 if
-            /// the bytes are not. Into array 0, it copies nothing.
+            /// Copies from a data segment to elements of `size` bytes, which are known to be there.
+            /// Returns 0, or 1 if the bytes are not. Into array 0, it copies nothing.
             ArrayInitData = fn array_init_data(to: u64, segment: u32, size: u32, at: u32, from: u32, len: u32) -> u32;
-            /// Copies from an element segment to elements of `size` bytes, as `array_init_data` does.
+            /// Copies from an element segment to elements of `size` bytes, as `array_init_data`
+            /// does.
             ArrayInitElem = fn array_init_elem(to: u64, segment: u32, size: u32, at: u32, from: u32, len: u32) -> u32;
-            /// Compares types by the engine's numbers. Returns 0 if `found` is `wanted` or extends it, otherwise 1.
+            /// Compares types by the engine's numbers. Returns 0 if `found` is `wanted` or extends
+            /// it, otherwise 1.
             CheckSubtype = fn check_subtype(found: u32, wanted: u32) -> u32;
-            /// Asks the store whether the code may go on although its epoch deadline has passed. A trampoline calls
-            /// it, with its frame. Returns 0 if it may, otherwise 1.
+            /// Asks the store whether the code may go on although its epoch deadline has passed. A
+            /// trampoline calls it, with its frame. Returns 0 if it may, otherwise 1.
             NewEpoch = fn new_epoch(frame: *const usize) -> u32;
-            /// Makes an exception, and returns a reference to it. `carried` are the values of the tag's types, each with
-            /// room for any. Returns 0 if the store has too many.
+            /// Makes an exception, and returns a reference to it. `carried` are the values of the
+            /// tag's types, each with room for any. Returns 0 if the store has too many.
             NewException = fn new_exception(tag: u32, carried: *const u128) -> u64;
             /// Throws an exception that no handler of the calling function takes. Never returns.
             Throw = fn throw(tag: u32, carried: *const u128) -> u32;
@@ -135,7 +142,8 @@ macro_rules! define {
             }
         }
 
-        /// The list as text. Code can use a table of builtins if it was compiled for one with the same text.
+        /// The list as text. Code can use a table of builtins if it was compiled for one with the
+        /// same text.
         pub(crate) const CONTRACT: &str =
             concat!($(stringify!($function($($param: $ty),*) -> $result), "; "),*);
     };

@@ -1,13 +1,15 @@
 //! Computes the image: does the steps of instantiation that have the same result every time.
 //!
-//! Segments are applied in order as long as they are static. The first one that depends on an import, or
-//! that would trap, ends that: it and all later ones are left for the runtime, so that the specified order holds.
+//! Segments are applied in order as long as they are static. The first one that depends on an
+//! import, or that would trap, ends that: it and all later ones are left for the runtime, so that
+//! the specified order holds.
 //!
-//! Memory is part of the image, and so visible before the runtime applies what is left of the element segments.
-//! That could be observed in one case only: an element segment publishes functions through an *imported* table, and
-//! a later step traps. The instance is dead then, but its functions are not. So if any dynamic element segment
-//! targets an imported table, no data segment is applied here. A dynamic segment into an own table publishes
-//! nothing: if it traps, nobody ever sees the instance.
+//! Memory is part of the image, and so visible before the runtime applies what is left of the
+//! element segments. That could be observed in one case only: an element segment publishes
+//! functions through an *imported* table, and a later step traps. The instance is dead then, but
+//! its functions are not. So if any dynamic element segment targets an imported table, no data
+//! segment is applied here. A dynamic segment into an own table publishes nothing: if it traps,
+//! nobody ever sees the instance.
 
 use super::image::{Extent, InitialImage, MemoryImage, Remaining};
 use super::layout::{DropFlag, ELEMENT_SIZE, GlobalPlace, HOST, Layout, MemoryPlace, TablePlace, func_record, object};
@@ -17,18 +19,20 @@ use crate::module::{
 };
 use std::collections::BTreeMap;
 
-/// The most elements that a table's initial value fills in the image. A module of some bytes can ask for megabytes of
-/// them; such a table is filled when an instance is made, which the store's limiter can refuse.
+/// The most elements that a table's initial value fills in the image. A module of some bytes can
+/// ask for megabytes of them; such a table is filled when an instance is made, which the store's
+/// limiter can refuse.
 const FILL_MAX: u64 = 1 << 17;
 
 /// The most bytes of memory that data segments may take in the image, whatever their own size.
 const SPARSE_MAX: usize = 16 << 20;
-/// Beyond that, how many bytes of the image a byte of data may take. Each segment that is far from the others takes a
-/// page, so a small module could ask for a large image. Its instances are filled when they are made.
+/// Beyond that, how many bytes of the image a byte of data may take. Each segment that is far from
+/// the others takes a page, so a small module could ask for a large image. Its instances are filled
+/// when they are made.
 const SPARSE_FACTOR: usize = 8;
 
-/// The most bytes of objects in the image. A module of some bytes can ask for gigabytes; those are made when an instance
-/// is.
+/// The most bytes of objects in the image. A module of some bytes can ask for gigabytes; those are
+/// made when an instance is.
 const OBJECTS_MAX: u64 = 64 << 20;
 /// Bytes that a heap has at least for objects that code makes.
 const HEAP_ROOM: u64 = 32 << 10;
@@ -60,7 +64,8 @@ pub(crate) fn initialise(info: &ModuleInfo, layout: &Layout) -> InitialImage {
     builder.image
 }
 
-/// Forgets the segments that no instance needs any more: what they hold is in the image, and nothing can ask for them.
+/// Forgets the segments that no instance needs any more: what they hold is in the image, and
+/// nothing can ask for them.
 pub(crate) fn forget_segments(info: &mut ModuleInfo, layout: &Layout, remaining: &Remaining) {
     let left = |first: Option<u32>, segment: u32, mode: &SegmentMode| match mode {
         SegmentMode::Active { .. } => first.is_some_and(|first| segment >= first),
@@ -148,8 +153,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Returns a constant expression's value as the state keeps it (a funcref as a distance). `None` if it depends on
-    /// an import, or its objects would make the image too large.
+    /// Returns a constant expression's value as the state keeps it (a funcref as a distance).
+    /// `None` if it depends on an import, or its objects would make the image too large.
     fn evaluate(&mut self, expr: &ConstExpr) -> Option<u128> {
         let before = self.objects.len();
         let value = expr.evaluate(&self.info.types, self);
@@ -213,7 +218,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Returns where a segment's elements go and their bytes, if both are the same in every instance.
+    /// Returns where a segment's elements go and their bytes, if both are the same in every
+    /// instance.
     fn static_elements(&mut self, segment: usize, table: u32, offset: &ConstExpr) -> Option<(i32, Vec<u8>)> {
         let TablePlace::State { base, .. } = self.layout.table(table) else { return None };
         if self.image.remaining.tables.contains(&table) {

@@ -1,9 +1,10 @@
 //! Decides when two types are the same, and when one matches another (specification, sections 3.3.1
 //! to 3.3.10).
 //!
-//! Types are equal if their recursive groups are, and they have the same place in them. Whoever gives equal groups
-//! equal numbers ([`Group`]) has only numbers to compare afterwards. A module does that for a moment, to find its
-//! equal types. The runtime does it for all modules of an engine.
+//! Types are equal if their recursive groups are, and they have the same place in them. Whoever
+//! gives equal groups equal numbers ([`Group`]) has only numbers to compare afterwards. A module
+//! does that for a moment, to find its equal types. The runtime does it for all modules of an
+//! engine.
 
 use super::composite::{ArrayType, CompositeType, FieldType, StorageType, StructType, TypeDef};
 use super::externs::{ExternType, GlobalType, TableType, TagType};
@@ -125,12 +126,12 @@ impl Renumber for ExternType {
 /// Marks a number as a place in the group itself. Numbers for types stay below.
 const WITHIN: u32 = 1 << 31;
 
-/// How many numbers for types there can be. An engine reserves 32 bytes of addresses for each, 4 GiB in all. The
-/// descriptions of half as many types would take more than 10 GiB.
+/// How many numbers for types there can be. An engine reserves 32 bytes of addresses for each, 4
+/// GiB in all. The descriptions of half as many types would take more than 10 GiB.
 pub const NUMBERS: u32 = 1 << 27;
 
-/// A recursive group of types, in the form in which equal groups are equal: types of the same group go by their place
-/// in it, and all others by their numbers.
+/// A recursive group of types, in the form in which equal groups are equal: types of the same group
+/// go by their place in it, and all others by their numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Group(Box<[TypeDef]>);
 
@@ -142,7 +143,8 @@ impl From<TypeDef> for Group {
 }
 
 impl Group {
-    /// Makes the group of a module's types in a range of type indices. `numbers` are those of all types before it.
+    /// Makes the group of a module's types in a range of type indices. `numbers` are those of all
+    /// types before it.
     pub fn of_module(info: &ModuleInfo, range: Range<u32>, numbers: &[u32]) -> Self {
         let number = |index: u32| match index.checked_sub(range.start) {
             Some(place) => WITHIN | place,
@@ -166,7 +168,8 @@ impl Group {
         self.0.iter().flat_map(numbers_in).filter(|number| *number < WITHIN).collect()
     }
 
-    /// Returns its types with numbers for their own group as well, given that of the first. The others follow.
+    /// Returns its types with numbers for their own group as well, given that of the first. The
+    /// others follow.
     pub fn numbered(&self, first: u32) -> impl Iterator<Item = TypeDef> {
         let number = move |n: u32| if n < WITHIN { n } else { first + (n - WITHIN) };
         self.0.iter().zip(first..).map(move |(ty, own)| {
@@ -189,7 +192,8 @@ pub fn numbers_in(it: &impl Renumber) -> Vec<u32> {
 }
 
 impl FuncType {
-    /// Returns the number of the type, if its parameters and results do not say everything about it.
+    /// Returns the number of the type, if its parameters and results do not say everything about
+    /// it.
     pub fn number(&self) -> Option<u32> {
         self.number
     }
@@ -242,14 +246,14 @@ pub trait NumberedTypes {
         }
     }
 
-    /// Returns whether a field of the type `sub` can be used where one of the type `of` is expected. What can change
-    /// has to hold the same.
+    /// Returns whether a field of the type `sub` can be used where one of the type `of` is
+    /// expected. What can change has to hold the same.
     fn field_matches(&self, sub: FieldType, of: FieldType) -> bool {
         sub.matches_by(&of, |sub, of| self.storage_matches(sub, of))
     }
 
-    /// Returns whether a type that consists of `sub` can extend one that consists of `of` (specification,
-    /// section 3.3.11).
+    /// Returns whether a type that consists of `sub` can extend one that consists of `of`
+    /// (specification, section 3.3.11).
     fn composite_matches(&self, sub: &CompositeType, of: &CompositeType) -> bool {
         match (sub, of) {
             (CompositeType::Func(sub), CompositeType::Func(of)) => self.signature_matches(sub, of),
@@ -264,8 +268,8 @@ pub trait NumberedTypes {
         }
     }
 
-    /// Returns whether functions that take and return what `sub` says can be used where those of `of` are expected,
-    /// as far as parameters and results go.
+    /// Returns whether functions that take and return what `sub` says can be used where those of
+    /// `of` are expected, as far as parameters and results go.
     fn signature_matches(&self, sub: &FuncType, of: &FuncType) -> bool {
         let all = |sub: &[ValType], of: &[ValType]| {
             sub.len() == of.len() && sub.iter().zip(of).all(|(sub, of)| self.val_matches(*sub, *of))
@@ -275,8 +279,8 @@ pub trait NumberedTypes {
 }
 
 impl ModuleInfo {
-    /// Returns whether the type with the index `sub` is the one with the index `of`, or extends it by any number of
-    /// steps.
+    /// Returns whether the type with the index `sub` is the one with the index `of`, or extends it
+    /// by any number of steps.
     pub(crate) fn extends(&self, sub: u32, of: u32) -> bool {
         let canonical = |index: u32| self.canonical_types[index as usize];
         successors(Some(sub), |index| self.types[*index as usize].supertype).any(|it| canonical(it) == canonical(of))

@@ -1,7 +1,8 @@
 //! Converts wasmparser's types to minirt's, and refuses those that minirt does not have.
 //!
-//! Every structure of wasmparser is taken apart by name, and every enum matched variant by variant: what a later
-//! version adds to them does not compile until somebody has decided what becomes of it.
+//! Every structure of wasmparser is taken apart by name, and every enum matched variant by variant:
+//! what a later version adds to them does not compile until somebody has decided what becomes of
+//! it.
 
 use super::composite::{ArrayType, CompositeType, FieldType, StorageType, StructType, TypeDef};
 use super::externs::{GlobalType, MemoryType, Mutability, TableType};
@@ -35,7 +36,8 @@ impl Missing {
 /// The context that wasmparser's types need: the module's types and features.
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a> {
-    /// The module's types so far. Those of the group that is being read are there, if not yet what they consist of.
+    /// The module's types so far. Those of the group that is being read are there, if not yet what
+    /// they consist of.
     pub(crate) types: &'a [TypeDef],
     /// The features that modules may use.
     pub(crate) features: Features,
@@ -110,7 +112,8 @@ impl FromParser<wasmparser::HeapType> for HeapType {
             wasmparser::HeapType::Concrete(index) => {
                 let index = module_index(index);
                 Ok(match known.types.get(index as usize).map(|ty| &ty.composite) {
-                    // Instructions are looked at before they are validated. Which type it is not does not matter then.
+                    // Instructions are looked at before they are validated. Which type it is not
+                    // does not matter then.
                     Some(CompositeType::Func(_)) | None => Self::ConcreteFunc(index),
                     Some(CompositeType::Struct(_)) => Self::ConcreteStruct(index),
                     Some(CompositeType::Array(_)) => Self::ConcreteArray(index),
@@ -168,7 +171,8 @@ impl FromParser<wasmparser::SubType> for TypeDef {
     }
 }
 
-/// Returns something of the same sort as a type that has not been read yet: others of its group may name it.
+/// Returns something of the same sort as a type that has not been read yet: others of its group may
+/// name it.
 pub(crate) fn outline(ty: &wasmparser::SubType) -> TypeDef {
     match ty.composite_type.inner {
         // Continuations are refused before anything can name them.

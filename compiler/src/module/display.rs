@@ -18,8 +18,8 @@ pub struct Shown<'a, T> {
 }
 
 impl<'a, T> Shown<'a, T> {
-    /// Shows a type with the types that it names in place of their numbers: those of objects by their
-    /// names, if they have any. What these name in turn is shown by number.
+    /// Shows a type with the types that it names in place of their numbers: those of objects by
+    /// their names, if they have any. What these name in turn is shown by number.
     pub fn new(ty: &'a T, types: &'a dyn NumberedTypes) -> Self {
         Self { ty, types: Some(types) }
     }

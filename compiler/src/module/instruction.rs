@@ -1,20 +1,21 @@
 //! Lists all instructions: the family of each, or the feature that it would need.
 //!
-//! wasmparser's list of instructions is the authority. `families!` says what minirt has of it; `account_for!` goes
-//! through the whole list, and an instruction that is in no family does not compile, unless all of its proposal is
-//! refused. The translator has a function for each family, which matches that family's enum without a wildcard. So an
-//! instruction can be forgotten in neither place.
+//! wasmparser's list of instructions is the authority. `families!` says what minirt has of it;
+//! `account_for!` goes through the whole list, and an instruction that is in no family does not
+//! compile, unless all of its proposal is refused. The translator has a function for each family,
+//! which matches that family's enum without a wildcard. So an instruction can be forgotten in
+//! neither place.
 //!
-//! To add an instruction, add it to a family here and translate it there. To add a proposal, also take it off
-//! the list of features in `account_for!`.
+//! To add an instruction, add it to a family here and translate it there. To add a proposal, also
+//! take it off the list of features in `account_for!`.
 
 use super::convert::{BlockType, FromParser, Known, MemArg, Missing, TryTable};
 use super::types::{HeapType, RefType, ValType};
 use crate::base::error::Feature;
 use wasmparser::{BrTable, Ieee32, Ieee64, Operator, Ordering, V128};
 
-/// Defines an enum for each family, and [`Instruction`] over all of them. Fields have wasmparser's names and minirt's
-/// types.
+/// Defines an enum for each family, and [`Instruction`] over all of them. Fields have wasmparser's
+/// names and minirt's types.
 macro_rules! families {
     ($($(#[$doc:meta])* $family:ident $(<$life:lifetime>)? {
         $($op:ident $({ $($field:ident: $ty:ty),* })?)*
@@ -49,7 +50,8 @@ macro_rules! families {
             /// Makes the instruction that wasmparser has read.
             ///
             /// # Errors
-            /// Returns what is missing if minirt does not have the instruction, or a type that it names.
+            /// Returns what is missing if minirt does not have the instruction, or a type that it
+            /// names.
             #[inline]
             pub(crate) fn new(op: Operator<'a>, known: Known<'_>) -> Result<Self, Missing> {
                 match op {
@@ -65,7 +67,8 @@ macro_rules! families {
         #[allow(non_upper_case_globals)]
         mod known {
             $($(pub(super) const $op: () = ();)*)*
-            /// `select` with several types is an encoding that no version of WebAssembly finds valid.
+            /// `select` with several types is an encoding that no version of WebAssembly finds
+            /// valid.
             pub(super) const TypedSelectMulti: () = ();
         }
 
@@ -390,7 +393,8 @@ macro_rules! account_for {
     (@refused memory_control $op:ident) => { Some(Feature::MemoryControl) };
     (@refused shared_everything_threads $op:ident) => { Some(Feature::SharedEverythingThreads) };
     (@refused stack_switching $op:ident) => { Some(Feature::StackSwitching) };
-    // All others are there. "Cannot find value ... in module `known`" means an instruction that is in no family.
+    // All others are there. "Cannot find value ... in module `known`" means an instruction that is
+    // in no family.
     (@refused $there:ident $op:ident) => {{
         const { known::$op };
         None

@@ -37,7 +37,8 @@ impl<'m> Limits<'m> {
         Self { info, features: Features::default(), instructions: u64::MAX }
     }
 
-    /// Checks how many instructions a function counts as because of values that flow into each other.
+    /// Checks how many instructions a function counts as because of values that flow into each
+    /// other.
     pub(crate) fn check_flow(&self, func: u32, instructions: u64) -> Result<(), CompileError> {
         if instructions <= self.instructions {
             return Ok(());

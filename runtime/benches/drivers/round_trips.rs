@@ -55,7 +55,8 @@ fn main() -> Result<()> {
 /// How many round trips are timed together. On a busy machine some batches are not disturbed.
 const BATCH: u32 = 1_000;
 
-/// Returns how many instances a second there were, and how many nanoseconds one took in the best batch.
+/// Returns how many instances a second there were, and how many nanoseconds one took in the best
+/// batch.
 fn rate(engine: &Engine, pre: &InstancePre<()>, count: u32, pages: Option<u32>, start: &Barrier) -> Result<(f64, f64)> {
     (0..100).try_for_each(|_| round_trip(engine, pre, pages))?;
     start.wait();

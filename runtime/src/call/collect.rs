@@ -115,8 +115,8 @@ pub(crate) unsafe fn collect(store: &mut StoreInner, frame: usize, others: &mut 
     let engine = store.engine.clone();
     let describe = |number| -> Option<CompositeType> { engine.types().get(number).map(|def| def.composite.clone()) };
     let begun = match plan {
-        // SAFETY: the heap is readable up to its next object, and from the end of the image on it was
-        // made writable by the plan.
+        // SAFETY: the heap is readable up to its next object, and from the end of the image on it
+        // was made writable by the plan.
         Some(Plan { base, from, start }) => unsafe {
             let begun = Evacuation::begin(base, from.clone(), start, buffer, &mut shapes, describe, found);
             begun.map(|evacuation| (evacuation, from, start))

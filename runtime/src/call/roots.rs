@@ -2,8 +2,8 @@
 //!
 //! Compiled code says in its stack maps where it holds references during each call. So all of them
 //! are found in the frames from the innermost one to the entry trampoline, for each call that is at
-//! work in the store. Others are in globals, tables and the kept values of element segments that were
-//! not dropped. Those of the embedder are in the store's own table.
+//! work in the store. Others are in globals, tables and the kept values of element segments that
+//! were not dropped. Those of the embedder are in the store's own table.
 
 use super::frames::callers;
 use crate::code::registry::{self, Text};
@@ -12,10 +12,10 @@ use crate::store::Activation;
 use minirt_compiler::instance::layout::{GlobalPlace, TablePlace};
 use std::ptr::NonNull;
 
-/// Visits what an instance holds in its globals, tables and element segments. What a dropped segment
-/// had is never read again, and so stays as it is. A reference is a word
-/// of 64 bits, as code holds it, in a page that may not be writable unless it was written since the
-/// last reset. Returns how many places were looked at, those without references included.
+/// Visits what an instance holds in its globals, tables and element segments. What a dropped
+/// segment had is never read again, and so stays as it is. A reference is a word of 64 bits, as
+/// code holds it, in a page that may not be writable unless it was written since the last reset.
+/// Returns how many places were looked at, those without references included.
 ///
 /// # Safety
 /// The instance must be alive, and nobody else use its state.

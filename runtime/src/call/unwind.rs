@@ -1,12 +1,14 @@
 //! Throwing: from a `throw` to the handler that takes the exception.
 //!
-//! Compiled code calls one of the functions here. It goes from frame to frame, up to the trampoline that entered the
-//! code, and looks each return address up among the calls that have handlers. Where one takes the exception, the thread
-//! goes on there: all frames in between are those of compiled code, which have nothing to clean up. Where none does, it
-//! goes on in the entry trampoline, as after a trap, and the call from the host returns an error.
+//! Compiled code calls one of the functions here. It goes from frame to frame, up to the trampoline
+//! that entered the code, and looks each return address up among the calls that have handlers.
+//! Where one takes the exception, the thread goes on there: all frames in between are those of
+//! compiled code, which have nothing to clean up. Where none does, it goes on in the entry
+//! trampoline, as after a trap, and the call from the host returns an error.
 //!
-//! No Rust frame is skipped. The functions here return before the jump. A host function that throws has returned to its
-//! exit trampoline before that throws. And an exception that leaves a call from the host is a return value to it.
+//! No Rust frame is skipped. The functions here return before the jump. A host function that throws
+//! has returned to its exit trampoline before that throws. And an exception that leaves a call from
+//! the host is a return value to it.
 
 use super::collect;
 use super::frames::{TrapDetails, callers};
@@ -40,13 +42,15 @@ shim_with_landing! {
 
 shim_with_landing! {
     platform:
-    /// Throws the pending exception of the store in which a host function was called. Exit trampolines call it.
+    /// Throws the pending exception of the store in which a host function was called. Exit
+    /// trampolines call it.
     fn throw_pending(_context: *const HostContext) => throw_from_host
 }
 
-// SAFETY, for the functions that follow: compiled code calls them with its own vmctx, or the context of a host function
-// that it has called; and with what validation has checked. The store has been lent to the call that entered the code,
-// and nobody else uses it. `frame` is that of the shim, which compiled code has called.
+// SAFETY, for the functions that follow: compiled code calls them with its own vmctx, or the
+// context of a host function that it has called; and with what validation has checked. The store
+// has been lent to the call that entered the code, and nobody else uses it. `frame` is that of the
+// shim, which compiled code has called.
 
 unsafe extern "C" fn make(vmctx: VmContext, tag: u32, carried: *const Raw, frame: usize) -> u64 {
     // SAFETY: see above.
@@ -110,11 +114,12 @@ struct Catcher {
     reference: bool,
 }
 
-/// Finds the handler that takes an exception with a tag: in the caller of the function with this frame, or in the callers
-/// of that.
+/// Finds the handler that takes an exception with a tag: in the caller of the function with this
+/// frame, or in the callers of that.
 ///
 /// # Safety
-/// The frame must be that of a function that keeps frame pointers and was called by compiled code of the activation.
+/// The frame must be that of a function that keeps frame pointers and was called by compiled code
+/// of the activation.
 unsafe fn find(activation: *const Activation, frame: usize, tag: TagNumber) -> Option<Catcher> {
     // SAFETY: the caller's promise.
     let (last, callers) = unsafe { ((*activation).frame, callers(frame)) };
@@ -133,7 +138,8 @@ unsafe fn find(activation: *const Activation, frame: usize, tag: TagNumber) -> O
             let taken = |catches: Catches| match catches.tag {
                 None => true,
                 Some(caught) => {
-                    // SAFETY: compiled code keeps its vmctx there during this call, as it says, and the instance is alive.
+                    // SAFETY: compiled code keeps its vmctx there during this call, as it says, and
+                    // the instance is alive.
                     let data = unsafe { InstanceData::shared(*((stack + vmctx as usize) as *const VmContext)) };
                     // SAFETY: its code runs, so its imports are written.
                     unsafe { tag_number(data, caught) == tag }
@@ -222,13 +228,14 @@ unsafe fn land(store: &mut StoreInner, catcher: Option<Catcher>, reference: ExnR
     unsafe { stop(store, Trap::HostError, left.unwrap_or_default(), frame) }
 }
 
-/// Ends the call from the host, as a trap does that happens where compiled code has called the function with this frame,
-/// or in functions that were left before.
+/// Ends the call from the host, as a trap does that happens where compiled code has called the
+/// function with this frame, or in functions that were left before.
 ///
 /// # Safety
 /// As for [`add`].
 unsafe fn stop(store: &mut StoreInner, trap: Trap, left: Vec<usize>, frame: usize) -> Landing {
-    // SAFETY: compiled code of the store runs, so there is an activation; the walk ends at its trampoline.
+    // SAFETY: compiled code of the store runs, so there is an activation; the walk ends at its
+    // trampoline.
     let (activation, callers) = unsafe { (&mut *store.activation, callers(frame)) };
     activation.trap = Some(trap);
     let callers = callers.take_while(|caller| caller.frame != activation.frame);

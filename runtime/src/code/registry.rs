@@ -120,7 +120,8 @@ fn lock() -> MutexGuard<'static, ()> {
 
 fn replace(change: impl FnOnce(&mut Vec<Entry>)) {
     fork::register_innermost(|| Box::new(lock()));
-    // Before the lock is taken: a thread that forks may hold what this needs, and wait for the lock.
+    // Before the lock is taken: a thread that forks may hold what this needs, and wait for the
+    // lock.
     static FORKS: fork::Once = fork::Once::new();
     // SAFETY: the function is there as long as the process. Without memory for the entry it is not
     // called; then only a child that was forked while another thread was looking something up would

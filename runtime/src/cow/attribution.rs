@@ -95,7 +95,8 @@ impl Attribution {
     /// memory. Safe to call in a signal handler if the writer is given.
     ///
     /// # Errors
-    /// When the kernel refuses, also to make everything writable: what is writable is not known then.
+    /// When the kernel refuses, also to make everything writable: what is writable is not known
+    /// then.
     #[cold]
     pub(super) fn allow_write(
         &mut self,

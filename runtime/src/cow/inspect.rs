@@ -131,8 +131,8 @@ impl SlotView<'_> {
         (captured, extents)
     }
 
-    /// Returns the pages of a range that can be other than zero, in order: those where the image has
-    /// `contents`, and those that were written.
+    /// Returns the pages of a range that can be other than zero, in order: those where the image
+    /// has `contents`, and those that were written.
     fn perhaps_not_zero(&self, range: &Range<usize>, contents: fn(&Image) -> &Vec<Content>) -> Vec<Page> {
         let touched =
             |bytes: &Range<usize>| (bytes.start / page_size()) as Page..bytes.end.div_ceil(page_size()) as Page;

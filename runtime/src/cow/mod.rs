@@ -26,10 +26,10 @@
 //!   what was written. Reset refuses such a slot. It is *unmapped* before it is used again, or
 //!   given back to the system if even that fails.
 //!
-//! A reset always copies back the *head*: the sizes, globals and flags that code can change, usually
-//! some ten bytes. The *constants* (globals that no instruction sets) follow it. It copies them back
-//! only if somebody wrote them for this instance, as [`Slot::make_constants_writable`] says. What
-//! else a run may have written depends on the slot:
+//! A reset always copies back the *head*: the sizes, globals and flags that code can change,
+//! usually some ten bytes. The *constants* (globals that no instruction sets) follow it. It copies
+//! them back only if somebody wrote them for this instance, as [`Slot::make_constants_writable`]
+//! says. What else a run may have written depends on the slot:
 //!
 //! - In a **tracked** slot only the pages that instances of its image are known to write are
 //!   writable: the **hot set**. A write elsewhere faults, the signal handler calls
@@ -254,8 +254,8 @@ impl Slot {
 
     /// Maps an image. Behind the end of the state's file is a guard. `with_guard` maps the file
     /// that far, so that the guard takes no mapping of its own. A system that counts everything
-    /// mapped as memory in use would count the guard, and may refuse it; without it, the guard stays
-    /// blank, and so inaccessible. The same holds where the file goes on after the state.
+    /// mapped as memory in use would count the guard, and may refuse it; without it, the guard
+    /// stays blank, and so inaccessible. The same holds where the file goes on after the state.
     fn map(&mut self, image: &Image, with_guard: bool) -> Result<()> {
         // SAFETY: a slot that is being bound has no tenant, so nothing refers into it.
         unsafe {

@@ -24,12 +24,13 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
-/// A compiler, and the instance slots of all modules made with it. Cloning gives another handle to the same
-/// engine, which threads can share.
+/// A compiler, and the instance slots of all modules made with it. Cloning gives another handle to
+/// the same engine, which threads can share.
 pub struct Engine {
-    // Every store holds a handle as well. If each took and dropped a reference, threads would spend most of their time
-    // counting, all in the same cache line. So a store that ends leaves its reference to the next store of its thread.
-    // Such *spare* references wait as long as users (and modules) hold handles, and go with the last of those.
+    // Every store holds a handle as well. If each took and dropped a reference, threads would spend
+    // most of their time counting, all in the same cache line. So a store that ends leaves its
+    // reference to the next store of its thread. Such *spare* references wait as long as users (and
+    // modules) hold handles, and go with the last of those.
     inner: ManuallyDrop<Arc<EngineInner>>,
     /// Whether this handle counts in `users`. A store's does not.
     is_user: bool,
@@ -113,7 +114,8 @@ impl Drop for Engine {
         }
         if self.inner.users.fetch_sub(1, SeqCst) == 1 {
             let spare: usize = self.inner.spare.all().map(|mut spare| std::mem::take(&mut *spare)).sum();
-            // SAFETY: spare references are counted, and nobody else has taken these. `self` still has its own.
+            // SAFETY: spare references are counted, and nobody else has taken these. `self` still
+            // has its own.
             (0..spare).for_each(|_| unsafe { Arc::decrement_strong_count(Arc::as_ptr(&self.inner)) });
         }
         // SAFETY: `inner` is not used again.
@@ -131,7 +133,8 @@ impl Default for Engine {
     /// Returns an engine with the default configuration.
     ///
     /// # Panics
-    /// Panics if minirt cannot compile for this processor. [`Engine::new`] returns an error instead.
+    /// Panics if minirt cannot compile for this processor. [`Engine::new`] returns an error
+    /// instead.
     fn default() -> Self {
         Self::new(&Config::new()).expect("minirt cannot run on this machine")
     }
@@ -177,19 +180,22 @@ impl Engine {
         Arc::ptr_eq(&a.inner, &b.inner)
     }
 
-    /// Prepares this thread for calls into Wasm. The first call would do that too, so it is not needed before it.
+    /// Prepares this thread for calls into Wasm. The first call would do that too, so it is not
+    /// needed before it.
     ///
-    /// It is for threads that block signals, or install handlers for them, after they have called Wasm: this looks at both
-    /// at once, where calls look from time to time (see [Signals](crate#signals)).
+    /// It is for threads that block signals, or install handlers for them, after they have called
+    /// Wasm: this looks at both at once, where calls look from time to time (see
+    /// [Signals](crate#signals)).
     pub fn tls_eager_initialize() {
         // Without memory for a signal stack, the first call reports that.
         let _ = crate::sys::thread::look();
     }
 
-    /// Adds one tick to the engine's epoch. Stores whose deadline has come stop their code, on whatever thread it runs
-    /// ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)).
+    /// Adds one tick to the engine's epoch. Stores whose deadline has come stop their code, on
+    /// whatever thread it runs ([`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline)).
     ///
-    /// This is one atomic addition. It takes no lock, and may be called on any thread and in a signal handler.
+    /// This is one atomic addition. It takes no lock, and may be called on any thread and in a
+    /// signal handler.
     pub fn increment_epoch(&self) {
         self.inner.epoch.0.fetch_add(1, Relaxed);
     }
@@ -203,7 +209,8 @@ impl Engine {
         self.inner.metering
     }
 
-    /// Returns figures about the engine's instances: how many there are now, and how they were made and reset so far.
+    /// Returns figures about the engine's instances: how many there are now, and how they were made
+    /// and reset so far.
     pub fn stats(&self) -> EngineStats {
         EngineStats { copied_images: self.inner.copied_images.load(Relaxed), ..self.inner.pool.stats() }
     }
@@ -260,8 +267,9 @@ impl Engine {
         &self.inner.pool
     }
 
-    /// Compiles a module to an artifact, for [`Module::deserialize`](crate::Module::deserialize) in this or another
-    /// process. Accepts the binary format, and with the feature `wat` the text format.
+    /// Compiles a module to an artifact, for [`Module::deserialize`](crate::Module::deserialize) in
+    /// this or another process. Accepts the binary format, and with the feature `wat` the text
+    /// format.
     ///
     /// # Errors
     /// The same as [`Module::new`](crate::Module::new).
@@ -270,9 +278,9 @@ impl Engine {
         Ok(self.compiler().serialize(&compiled))
     }
 
-    /// Returns what a module is translated to, as text: the IR of Cranelift for each function and trampoline, before
-    /// Cranelift optimises it. This is for people, and changes with every version. Accepts the binary format, and with
-    /// the feature `wat` the text format.
+    /// Returns what a module is translated to, as text: the IR of Cranelift for each function and
+    /// trampoline, before Cranelift optimises it. This is for people, and changes with every
+    /// version. Accepts the binary format, and with the feature `wat` the text format.
     ///
     /// # Errors
     /// The same as [`Module::new`](crate::Module::new).
@@ -280,9 +288,10 @@ impl Engine {
         Ok(self.compiler().clif(&binary_format(bytes)?)?)
     }
 
-    /// Returns a value whose hash is equal for engines that accept the same modules and can load each other's artifacts,
-    /// in this process or others. It covers minirt's version, the processor and its features, how code is metered, and
-    /// which features of WebAssembly are switched off. A cache of artifacts should make it part of their names.
+    /// Returns a value whose hash is equal for engines that accept the same modules and can load
+    /// each other's artifacts, in this process or others. It covers minirt's version, the processor
+    /// and its features, how code is metered, and which features of WebAssembly are switched off. A
+    /// cache of artifacts should make it part of their names.
     pub fn precompile_compatibility_hash(&self) -> impl std::hash::Hash + use<> {
         self.compiler().compatibility()
     }
@@ -329,15 +338,15 @@ impl Engine {
     }
 
     /// Returns the number of a type of functions, structures or arrays, for
-    /// [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc) and its like. The engine remembers the type from then
-    /// on.
+    /// [`HeapType::ConcreteFunc`](crate::HeapType::ConcreteFunc) and its like. The engine remembers
+    /// the type from then on.
     ///
-    /// A number that comes from somewhere else, like the type of an export, means nothing after everything is gone that has
-    /// the type: modules, instances and host functions.
+    /// A number that comes from somewhere else, like the type of an export, means nothing after
+    /// everything is gone that has the type: modules, instances and host functions.
     ///
     /// # Panics
-    /// Panics if the type belongs to another engine. Only a type that is open to subtypes, extends another, or is part
-    /// of a recursive group belongs to an engine.
+    /// Panics if the type belongs to another engine. Only a type that is open to subtypes, extends
+    /// another, or is part of a recursive group belongs to an engine.
     pub fn type_number(&self, ty: &impl DefinedType) -> u32 {
         let types = self.inner.types.register_one(ty.clone());
         let number = types[0];
@@ -348,7 +357,8 @@ impl Engine {
     /// Returns the function type with a number that this engine gave out.
     ///
     /// # Panics
-    /// Panics if the engine gave out no such number, it is another type's, or everything is gone that had the type.
+    /// Panics if the engine gave out no such number, it is another type's, or everything is gone
+    /// that had the type.
     pub fn func_type(&self, number: u32) -> FuncType {
         self.type_with(number)
     }
@@ -375,13 +385,15 @@ impl Engine {
         T::from_composite(&def.composite).unwrap_or_else(|| panic!("the type {number} is `{}`", def.composite)).clone()
     }
 
-    /// Defines a type as modules do with `(sub ..)` (specification, section 2.3.8). Its values consist of what `ty`
-    /// says, and can be used wherever those of the type `supertype` are expected.
+    /// Defines a type as modules do with `(sub ..)` (specification, section 2.3.8). Its values
+    /// consist of what `ty` says, and can be used wherever those of the type `supertype` are
+    /// expected.
     ///
     /// # Errors
-    /// Returns an error if the supertype is final, or if `ty` does not match it (section 3.3.11). Of functions, each
-    /// parameter must be a supertype of the supertype's parameter, and each result a subtype of its result. A structure
-    /// has the supertype's fields, and may have more. What can change must hold the same, and what cannot a subtype.
+    /// Returns an error if the supertype is final, or if `ty` does not match it (section 3.3.11).
+    /// Of functions, each parameter must be a supertype of the supertype's parameter, and each
+    /// result a subtype of its result. A structure has the supertype's fields, and may have more.
+    /// What can change must hold the same, and what cannot a subtype.
     ///
     /// # Panics
     /// Panics if the supertype belongs to another engine.
@@ -427,8 +439,8 @@ impl Engine {
         Ok(ty)
     }
 
-    /// Returns whether values of the type `ty` can be used where `other` is expected. Unlike [`ValType::matches`], an engine
-    /// knows which function types extend each other.
+    /// Returns whether values of the type `ty` can be used where `other` is expected. Unlike
+    /// [`ValType::matches`], an engine knows which function types extend each other.
     pub fn matches(&self, ty: &ValType, other: &ValType) -> bool {
         self.types().val_matches(*ty, *other)
     }
@@ -450,12 +462,14 @@ impl Engine {
         }
     }
 
-    /// Returns whether functions of the type `sub` can be used where functions of the type `wanted` are expected.
+    /// Returns whether functions of the type `sub` can be used where functions of the type `wanted`
+    /// are expected.
     pub(crate) fn is_subtype(&self, sub: u32, wanted: u32) -> bool {
         sub == wanted || self.types().is_subtype(sub, wanted)
     }
 
-    /// Returns an exit trampoline for a type, which must be registered. It is compiled at the first request.
+    /// Returns an exit trampoline for a type, which must be registered. It is compiled at the first
+    /// request.
     ///
     /// # Errors
     /// Returns an error if Cranelift fails or there is no memory.

@@ -60,8 +60,8 @@ impl Func {
         let FuncRecord { callee, entry, .. } = *unsafe { self.record.as_ref() };
         match NonNull::new(FuncRecord::callee(self.record, callee)) {
             Some(vmctx) if !entry.is_null() => {
-                // SAFETY: what has an entry is the function of an instance, which is alive as long as
-                // the store, and nobody changes its description now.
+                // SAFETY: what has an entry is the function of an instance, which is alive as long
+                // as the store, and nobody changes its description now.
                 let data = unsafe { InstanceData::shared(VmContext(vmctx)) };
                 data.prototype.shown(store.engine.types(), ty)
             }

@@ -1,22 +1,25 @@
-//! Evacuates a heap: copies each object that is reachable out of it, once, and all of them back to its start.
+//! Evacuates a heap: copies each object that is reachable out of it, once, and all of them back to
+//! its start.
 //!
-//! The objects are copied to a buffer of the host, in the order in which they are found. An object's old place says where
-//! it is going to be: *forwarding*. The buffer is also the list of what is left to do. So there is no recursion, however
-//! deep a structure is. At the end the buffer is copied back: the heap has no gaps then, and its pages are those at its
-//! start, which its store had already written.
+//! The objects are copied to a buffer of the host, in the order in which they are found. An
+//! object's old place says where it is going to be: *forwarding*. The buffer is also the list of
+//! what is left to do. So there is no recursion, however deep a structure is. At the end the buffer
+//! is copied back: the heap has no gaps then, and its pages are those at its start, which its store
+//! had already written.
 
 use super::shapes::{Holds, Shape, Shapes};
 use minirt_compiler::instance::layout::object::{ALIGN, ARRAY_FLAG, TAG_MASK};
 use minirt_compiler::module::CompositeType;
 use std::ops::Range;
 
-/// Stands in place of the type of an object that was copied. Behind it is where the object is going to be. No type has
-/// this number.
+/// Stands in place of the type of an object that was copied. Behind it is where the object is going
+/// to be. No type has this number.
 const FORWARDED: u32 = u32::MAX;
 
 /// Keeps values alive that are no objects, while objects are copied.
 pub(crate) trait Others {
-    /// Notes that there is a reference that leads to no object: a small integer, a value of the host, or an exception.
+    /// Notes that there is a reference that leads to no object: a small integer, a value of the
+    /// host, or an exception.
     fn note(&mut self, word: u64);
 }
 
@@ -48,13 +51,13 @@ pub(crate) struct Evacuated<O> {
 }
 
 impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
-    /// Begins. The objects at the offsets `from` are going to be at `start`. `describe` gives what a type's number stands
-    /// for. Gives `others` back if there is no memory for the buffer.
+    /// Begins. The objects at the offsets `from` are going to be at `start`. `describe` gives what
+    /// a type's number stands for. Gives `others` back if there is no memory for the buffer.
     ///
     /// # Safety
-    /// Offsets count from `base`. Up to the end of `from`, and for as many bytes from `start` on, they must be offsets of
-    /// a live heap that is readable, and writable from `start` or `from.start` on, whichever is less. Nobody else may use
-    /// it before [`Self::finish`].
+    /// Offsets count from `base`. Up to the end of `from`, and for as many bytes from `start` on,
+    /// they must be offsets of a live heap that is readable, and writable from `start` or
+    /// `from.start` on, whichever is less. Nobody else may use it before [`Self::finish`].
     pub(crate) unsafe fn begin(
         base: *mut u8,
         from: Range<u64>,
@@ -103,13 +106,14 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
         // Both are true of all objects: they are in the heap, and no object is copied twice.
         let room = ((self.from.end - object) / ALIGN).min((self.to.capacity() - self.to.len()) as u64);
         let Some(words) = words.filter(|words| *words <= room) else {
-            // No code can have such a reference. If there is one all the same, it becomes null, which traps.
+            // No code can have such a reference. If there is one all the same, it becomes null,
+            // which traps.
             debug_assert!(false, "a reference {object:#x} to what is no object: {header:#x}");
             return 0;
         };
         let place = self.start + self.to.len() as u64 * ALIGN;
-        // SAFETY: the object is within the heap and the copy within the buffer, as was just checked. Both are aligned, and
-        // nobody else uses them meanwhile.
+        // SAFETY: the object is within the heap and the copy within the buffer, as was just
+        // checked. Both are aligned, and nobody else uses them meanwhile.
         unsafe {
             copy_words(self.address(object), self.to.as_mut_ptr().add(self.to.len()), words as usize);
             self.to.set_len(self.to.len() + words as usize);
@@ -143,8 +147,9 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
             };
             self.scan_parts(shape, len, |this, at, holds| {
                 let place = this.address(object).cast::<u8>().wrapping_add(at as usize);
-                // SAFETY: the part is within the object, which is in the heap, and aligned. A part is only written if it
-                // leads to an object that moves. Then its page was written before.
+                // SAFETY: the part is within the object, which is in the heap, and aligned. A part
+                // is only written if it leads to an object that moves. Then its page was written
+                // before.
                 unsafe {
                     if holds == Holds::Exception {
                         this.word(&mut *place.cast::<u64>());
@@ -209,14 +214,15 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
     #[inline]
     fn scan_half(&mut self, half: usize) {
         debug_assert!(half < 2 * self.to.len());
-        // SAFETY: the whole object was copied to the buffer, which never moves, and the place is within it: its shape says
-        // so, by which it was copied.
+        // SAFETY: the whole object was copied to the buffer, which never moves, and the place is
+        // within it: its shape says so, by which it was copied.
         let part = unsafe { self.to.as_mut_ptr().cast::<u32>().add(half) };
         // SAFETY: as above. `reference` copies to what is behind the buffer's end.
         unsafe { part.write(self.reference(part.read().into()) as u32) }
     }
 
-    /// Calls `visit` with the place of each reference in an object, as a distance from it, and what it is.
+    /// Calls `visit` with the place of each reference in an object, as a distance from it, and what
+    /// it is.
     #[inline]
     fn scan_parts(&mut self, shape: Shape, len: u32, mut visit: impl FnMut(&mut Self, u64, Holds)) {
         match shape {
@@ -245,7 +251,8 @@ impl<'a, O: Others, D: Fn(u32) -> Option<CompositeType>> Evacuation<'a, O, D> {
 
     /// Copies the objects back to the heap. What is behind them is undefined.
     pub(crate) fn finish(mut self) -> Evacuated<O> {
-        // SAFETY: no more was copied than there was, so it is all within what is writable. The buffer is elsewhere.
+        // SAFETY: no more was copied than there was, so it is all within what is writable. The
+        // buffer is elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(self.to.as_ptr(), self.address(self.start), self.to.len()) }
         let end = self.start + self.to.len() as u64 * ALIGN;
         self.to.clear();

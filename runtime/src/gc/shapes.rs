@@ -68,7 +68,8 @@ impl Shape {
     }
 }
 
-/// How many shapes are at hand: a power of two. Programs have few types of which there are many objects.
+/// How many shapes are at hand: a power of two. Programs have few types of which there are many
+/// objects.
 const AT_HAND: usize = 64;
 
 /// Stands for no type. No number has the highest bit.
@@ -81,7 +82,8 @@ pub(crate) struct Shapes {
     known: FxHashMap<u32, Shape>,
     /// Where structures hold references, as distances from the object in bytes.
     offsets: Vec<u32>,
-    /// Types that were asked for, each in the place that its number gives. Empty until the first is.
+    /// Types that were asked for, each in the place that its number gives. Empty until the first
+    /// is.
     at_hand: Vec<(u32, Shape)>,
 }
 

@@ -1,8 +1,8 @@
 //! Instantiates a module with its imports (specification, section 4.7.2).
 //!
-//! Most of the steps were done when the module's image was made. What is left: take a slot, check the imports and write
-//! them into the host cell (unless the last instance had the same), initialise what depends on imports, and call the
-//! start function.
+//! Most of the steps were done when the module's image was made. What is left: take a slot, check
+//! the imports and write them into the host cell (unless the last instance had the same),
+//! initialise what depends on imports, and call the start function.
 
 use super::imports::{ImportValue, check_imports, closures_of, write_imports};
 use crate::call::enter::call;
@@ -30,15 +30,17 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 impl Instance {
-    /// Creates an instance of a module. `imports` are the values of its imports, in the module's order.
+    /// Creates an instance of a module. `imports` are the values of its imports, in the module's
+    /// order.
     ///
     /// # Errors
     /// Returns an error
-    /// - if there are more or fewer imports than the module asks for, or one has another type or belongs to another
-    ///   store;
-    /// - if the store's limiter refuses ([`Store::limiter`](crate::Store::limiter)), or no slot is left;
-    /// - if an active segment or the start function traps. As the specification says, effects on imported tables and
-    ///   memories remain then.
+    /// - if there are more or fewer imports than the module asks for, or one has another type or
+    ///   belongs to another store;
+    /// - if the store's limiter refuses ([`Store::limiter`](crate::Store::limiter)), or no slot is
+    ///   left;
+    /// - if an active segment or the start function traps. As the specification says, effects on
+    ///   imported tables and memories remain then.
     ///
     /// # Panics
     /// Panics with the panic of a host function called by the start function.
@@ -70,10 +72,12 @@ fn instantiate_as(
 ) -> Result<Instance> {
     let same = Engine::same(&store.engine, engine);
     ensure!(same, "the module was compiled by another engine than the store's; use one engine for both");
-    // Until the store owns them, they go back to the pool whatever happens: a limiter may fail or panic.
+    // Until the store owns them, they go back to the pool whatever happens: a limiter may fail or
+    // panic.
     let data = take(engine, prototype, role)?;
     let others = if prototype.extra_memories.is_empty() { Vec::new() } else { take_others(store, engine, prototype)? };
-    // If the last instance had the same closures for all its imports, they were checked, and are in the host cell.
+    // If the last instance had the same closures for all its imports, they were checked, and are in
+    // the host cell.
     let already_imported = data.host_only
         && data.closures.as_ref().map(Arc::as_ptr) == closures.map(Arc::as_ptr)
         && imports.len() == prototype.info().imports.len();
@@ -83,8 +87,8 @@ fn instantiate_as(
     // From here on the store owns the instance, whatever fails: others may already point to it.
     let mut data = own(store, data);
     if !already_imported {
-        // SAFETY: the slot is bound to the prototype's image, nobody else knows the instance yet, and the imports were
-        // checked.
+        // SAFETY: the slot is bound to the prototype's image, nobody else knows the instance yet,
+        // and the imports were checked.
         unsafe {
             data.as_mut().closures = closures.cloned();
             data.as_mut().host_only = imports.iter().all(|value| matches!(value, ImportValue::Host(..)));
@@ -115,8 +119,9 @@ fn take<'a>(engine: &'a Engine, prototype: &Arc<Prototype>, role: Role) -> Resul
     Ok(data)
 }
 
-/// Takes the instances of the memories that a module defines besides the first, and that of its heap unless the store has
-/// one. All or none: an instance that does not fit must leave nothing behind in a store that lives on.
+/// Takes the instances of the memories that a module defines besides the first, and that of its
+/// heap unless the store has one. All or none: an instance that does not fit must leave nothing
+/// behind in a store that lives on.
 #[cold]
 fn take_others<'a>(store: &StoreInner, engine: &'a Engine, prototype: &Prototype) -> Result<Vec<Taken<'a>>> {
     let memories = prototype.memories().iter().map(|memory| (memory, Role::Memory));
@@ -142,7 +147,8 @@ fn own(store: &mut StoreInner, mut data: Taken<'_>) -> NonNull<InstanceData> {
     data
 }
 
-/// Gives an instance the memories that its module defines besides the first: those of instances of their own.
+/// Gives an instance the memories that its module defines besides the first: those of instances of
+/// their own.
 #[cold]
 fn attach_memories<'a>(store: &mut StoreInner, memories: impl Iterator<Item = Taken<'a>>, to: NonNull<InstanceData>) {
     for (number, memory) in (1..).zip(memories) {
@@ -164,8 +170,8 @@ fn memory_of(store: &mut StoreInner, data: Taken<'_>) -> MemorySpace {
     Memory { instance: Instance { store: store.id, index }, index: 0 }.space(store)
 }
 
-/// Gives an instance its heap: its own (`taken`) if it is the first in the store that needs one, and otherwise the store's,
-/// to which the objects of its image are moved.
+/// Gives an instance its heap: its own (`taken`) if it is the first in the store that needs one,
+/// and otherwise the store's, to which the objects of its image are moved.
 #[cold]
 fn attach_heap(
     store: &mut StoreInner,
@@ -193,7 +199,8 @@ fn attach_heap(
 /// Gives a store a heap if it has none, one that no instance has brought.
 ///
 /// # Errors
-/// Returns an error if there is no garbage collection, the store's limiter refuses the heap, or there is no memory for it.
+/// Returns an error if there is no garbage collection, the store's limiter refuses the heap, or
+/// there is no memory for it.
 pub(crate) fn ensure_heap(store: &mut StoreInner) -> Result<()> {
     if store.heap.is_some() {
         return Ok(());
@@ -207,15 +214,17 @@ pub(crate) fn ensure_heap(store: &mut StoreInner) -> Result<()> {
     Ok(heap::publish_limit(store)?)
 }
 
-/// Moves the objects of an instance's image to the heap of its store, and whatever refers to them with them.
+/// Moves the objects of an instance's image to the heap of its store, and whatever refers to them
+/// with them.
 fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -> Result<()> {
     let (_, extents, size) = heap.image.parts();
     let mut objects =
         Objects::of(&MemoryImage { size: size as u64, extents }).context("the heap of the image is damaged")?;
     let end = objects.end().context("the heap of the image is damaged")?;
     let first = (FIRST - BIAS) as usize;
-    // SAFETY: none of the store's code runs that could be at work in the heap, or it waits for the host. Nothing has
-    // a reference to the objects of this instance yet, and it is not looked at before it is attached.
+    // SAFETY: none of the store's code runs that could be at work in the heap, or it waits for the
+    // host. Nothing has a reference to the objects of this instance yet, and it is not looked at
+    // before it is attached.
     let to = unsafe { heap::extend_or_collect(store, (end - first) as u64)? }.ok_or(Trap::GcHeapOutOfMemory)?;
     let Some(&Heap { memory, owner, .. }) = store.heap.as_deref() else { unreachable!("the store has one") };
     let distance = (data.vmctx().address() as u64).wrapping_sub(owner.address() as u64);
@@ -252,7 +261,8 @@ fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -
     );
     visited.context("the heap of the image is damaged")?;
     store.touched = true;
-    // SAFETY: the heap is that of this store, the state is that of the instance, and nobody else uses either.
+    // SAFETY: the heap is that of this store, the state is that of the instance, and nobody else
+    // uses either.
     unsafe {
         bulk::memory_write(memory, to - BIAS, &objects.bytes[first..end])?;
         move_state(data, moved)?;
@@ -260,7 +270,8 @@ fn move_objects(store: &mut StoreInner, heap: &Prototype, data: &InstanceData) -
     Ok(())
 }
 
-/// Changes the references to objects in an instance's state. Its constants must have been made writable.
+/// Changes the references to objects in an instance's state. Its constants must have been made
+/// writable.
 ///
 /// # Safety
 /// The instance must be alive, and nobody else use its state.
@@ -270,8 +281,9 @@ unsafe fn move_state(data: &InstanceData, moved: impl Fn(u64) -> u64) -> Result<
         RefKind::Any | RefKind::Extern => true,
         RefKind::Func | RefKind::Exn => false,
     };
-    // SAFETY: globals and the values of element segments are in the state's head, which is always writable, or among the
-    // constants, which the caller has made writable. Elements of tables are made writable.
+    // SAFETY: globals and the values of element segments are in the state's head, which is always
+    // writable, or among the constants, which the caller has made writable. Elements of tables are
+    // made writable.
     unsafe {
         for (index, global) in (0..).zip(&view.module.globals) {
             if let (ValType::Ref(ty), GlobalPlace::State(at)) = (global.content, view.layout.global(index))
@@ -325,7 +337,8 @@ unsafe fn evaluate_in(store: &mut StoreInner, prototype: &Prototype, view: View<
     }
 }
 
-/// Does the steps that the image does not hold: initialises what depends on imports, and calls the start function.
+/// Does the steps that the image does not hold: initialises what depends on imports, and calls the
+/// start function.
 #[inline]
 pub(crate) fn run_remaining(store: &mut StoreInner, instance: Instance) -> Result<()> {
     let Remaining { start, .. } = store.instance(instance.index).prototype.remaining;
@@ -397,8 +410,9 @@ fn initialise_remaining(store: &mut StoreInner, instance: Instance, prototype: A
 
 const GLOBALS: &str = "could not make the instance's globals writable";
 
-/// Returns whether what is left to initialise includes something that no instruction changes, and that usually is in the
-/// image: an object that would have made that too large, or a kept element of a segment.
+/// Returns whether what is left to initialise includes something that no instruction changes, and
+/// that usually is in the image: an object that would have made that too large, or a kept element
+/// of a segment.
 fn changes_constants(remaining: &Remaining, info: &ModuleInfo, layout: &Layout) -> bool {
     let is_constant = |global: &u32| match layout.global(info.num_imported_globals + global) {
         GlobalPlace::State(at) => layout.constants.contains(&at),
@@ -434,7 +448,8 @@ unsafe fn keep_elements(store: &mut StoreInner, prototype: &Prototype, view: Vie
         };
         let at = view.layout.element_values(*segment).expect("new objects are kept");
         for (i, expr) in exprs.iter().enumerate() {
-            // SAFETY: the caller's promise; the values are among the constants, which are writable by now.
+            // SAFETY: the caller's promise; the values are among the constants, which are writable
+            // by now.
             unsafe { *view.vmctx.at::<u64>(at).add(i) = evaluate_in(store, prototype, view, expr)? as u64 }
         }
     }
@@ -498,7 +513,8 @@ unsafe fn apply_data(view: View<'_>, first: Option<u32>) -> Result<(), Trap> {
     Ok(())
 }
 
-/// Something that the embedder defines. It becomes an instance of a module that has nothing else, at index 0.
+/// Something that the embedder defines. It becomes an instance of a module that has nothing else,
+/// at index 0.
 pub(crate) enum Definition {
     Memory(MemoryType),
     Table(TableType),
@@ -511,8 +527,8 @@ impl Definition {
     /// Creates the instance.
     ///
     /// # Errors
-    /// Returns an error if the type is invalid or asks for more than is possible, the store's limiter refuses it, or
-    /// there is no memory for it.
+    /// Returns an error if the type is invalid or asks for more than is possible, the store's
+    /// limiter refuses it, or there is no memory for it.
     pub(crate) fn instantiate(self, store: &mut StoreInner) -> Result<Instance> {
         let mut info = ModuleInfo::default();
         match self {

@@ -56,8 +56,8 @@ pub enum RegionKind {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PageRun {
-    /// The host's pages, counted from the region's start. Where they have 4 KiB, a memory's page `n`
-    /// starts at its byte `4096 * n`.
+    /// The host's pages, counted from the region's start. Where they have 4 KiB, a memory's page
+    /// `n` starts at its byte `4096 * n`.
     pub pages: Range<u64>,
     /// Their kind.
     pub kind: PageKind,
@@ -118,9 +118,9 @@ impl PageRun {
 }
 
 impl Instance {
-    /// Tells what each page of the instance's state, memories and heap is: whether it is shared with
-    /// the image, the instance's own, or not even touched. It asks the kernel, and compares the
-    /// instance's own pages with the image.
+    /// Tells what each page of the instance's state, memories and heap is: whether it is shared
+    /// with the image, the instance's own, or not even touched. It asks the kernel, and compares
+    /// the instance's own pages with the image.
     ///
     /// With [`Config::attribute_writes`](crate::Config::attribute_writes) it also tells which
     /// function first wrote each page in this run, that is, since the instance was made or reset.

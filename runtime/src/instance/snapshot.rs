@@ -1,7 +1,7 @@
 //! Resets a live instance to its beginning, or makes it the beginning of others.
 //!
-//! A snapshot is a module of its own: the same description and code, with an image of what the instance holds now. It
-//! can do all that a module can, and is instantiated in the same way.
+//! A snapshot is a module of its own: the same description and code, with an image of what the
+//! instance holds now. It can do all that a module can, and is instantiated in the same way.
 
 use super::instantiate::run_remaining;
 use crate::Extern;
@@ -30,10 +30,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A frozen instance. Any number of instances can start from it, at any time and on any thread.
 ///
-/// It holds the instance's memory, globals and tables. Imports are not part of it, and have to be supplied again.
+/// It holds the instance's memory, globals and tables. Imports are not part of it, and have to be
+/// supplied again.
 ///
-/// Instances of one snapshot are equal in everything, even in what the guest had drawn from a source of randomness:
-/// keys, seeds of hash tables, temporary names. A guest that needs these to differ has to draw them after the snapshot.
+/// Instances of one snapshot are equal in everything, even in what the guest had drawn from a
+/// source of randomness: keys, seeds of hash tables, temporary names. A guest that needs these to
+/// differ has to draw them after the snapshot.
 ///
 /// # Examples
 /// ```
@@ -58,14 +60,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Returns the snapshot as a module, for a [`Linker`](crate::Linker) and everything else that takes modules. Its
-    /// start function does not run again.
+    /// Returns the snapshot as a module, for a [`Linker`](crate::Linker) and everything else that
+    /// takes modules. Its start function does not run again.
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// Writes the snapshot to a file, as an artifact. [`Module::deserialize_file`] loads it, in this process or
-    /// another. The file appears when it is complete.
+    /// Writes the snapshot to a file, as an artifact. [`Module::deserialize_file`] loads it, in
+    /// this process or another. The file appears when it is complete.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written.
@@ -96,16 +98,17 @@ impl Snapshot {
 }
 
 impl Instance {
-    /// Puts the instance back into the state right after instantiation. Handles stay valid; memory and tables have
-    /// their first size again. The cost depends on how much the instance has written, as when one instance ends and
-    /// another begins.
+    /// Puts the instance back into the state right after instantiation. Handles stay valid; memory
+    /// and tables have their first size again. The cost depends on how much the instance has
+    /// written, as when one instance ends and another begins.
     ///
-    /// If the module initialises something from its imports or has a start function, that is done again, because it
-    /// cannot be part of an image. The image of a [`Snapshot`] contains the results of both, and nothing is done again.
+    /// If the module initialises something from its imports or has a start function, that is done
+    /// again, because it cannot be part of an image. The image of a [`Snapshot`] contains the
+    /// results of both, and nothing is done again.
     ///
     /// # Errors
-    /// Returns an error while code of the store is running; and if the kernel refuses, or a step that is done again
-    /// fails. After those, do not use the instance any more.
+    /// Returns an error while code of the store is running; and if the kernel refuses, or a step
+    /// that is done again fails. After those, do not use the instance any more.
     ///
     /// # Panics
     /// Panics if the instance belongs to another store. So do all methods below.
@@ -136,7 +139,8 @@ impl Instance {
         if store.touched {
             for instance in self.with_extra_memories(store) {
                 let mut data = store.instances[instance as usize];
-                // SAFETY: the instance is alive, none of its code is running, and the store is borrowed exclusively.
+                // SAFETY: the instance is alive, none of its code is running, and the store is
+                // borrowed exclusively.
                 let data = unsafe { data.as_mut() };
                 data.slot.mark_dirty();
                 store.engine.pool().reset_in_place(data).context("could not reset the instance")?;
@@ -151,9 +155,10 @@ impl Instance {
     /// Freezes what the instance holds now. The instance itself continues as before.
     ///
     /// # Errors
-    /// Returns an error while code of the store is running; if a global or table holds something that belongs to this
-    /// process alone (a function of another instance or of the host, a value of the host, or an exception); while the
-    /// host holds references to its objects; and if there is no memory for the image.
+    /// Returns an error while code of the store is running; if a global or table holds something
+    /// that belongs to this process alone (a function of another instance or of the host, a value
+    /// of the host, or an exception); while the host holds references to its objects; and if there
+    /// is no memory for the image.
     pub fn snapshot(&self, mut store: impl AsContextMut) -> Result<Snapshot> {
         let store = &mut store.as_context_mut().0.inner;
         self.ensure_idle(store, "frozen")?;
@@ -172,8 +177,8 @@ impl Instance {
         Ok(Snapshot { module: Module::of(engine, &prototype) })
     }
 
-    /// Returns where its pages are, in numbers of host pages: those of its state, of its memories, and of the heap if
-    /// it brought that.
+    /// Returns where its pages are, in numbers of host pages: those of its state, of its memories,
+    /// and of the heap if it brought that.
     pub fn page_stats(&self, store: impl AsContext) -> PageStats {
         let store = &store.as_context().0.inner;
         self.store.assert_same_store(store.id);
@@ -181,8 +186,8 @@ impl Instance {
         pages.fold(PageStats::default(), PageStats::plus)
     }
 
-    /// Returns the indices of the instance, and of those behind the other memories that its module defines and behind
-    /// the heap that it brought.
+    /// Returns the indices of the instance, and of those behind the other memories that its module
+    /// defines and behind the heap that it brought.
     pub(super) fn with_extra_memories(&self, store: &StoreInner) -> Range<u32> {
         let info = store.instance(self.index).prototype.info();
         let own = info.memories.len() as u32 - info.num_imported_memories;
@@ -199,7 +204,8 @@ impl Instance {
         store.heap.as_ref().is_some_and(|heap| heap.owner_index == self.index)
     }
 
-    /// Returns an error if something else in the store can hold references to the objects of the instance.
+    /// Returns an error if something else in the store can hold references to the objects of the
+    /// instance.
     fn ensure_own_heap(&self, store: &mut StoreInner, what: &str) -> Result<()> {
         let Some(heap) = &store.heap else { return Ok(()) };
         if !store.instance(self.index).prototype.info().needs_heap() {
@@ -279,8 +285,8 @@ fn state_end(data: &InstanceData) -> usize {
     tables.fold((layout.host_size + layout.state_size) as usize, usize::max)
 }
 
-/// Checks that all references in the state are to the instance's own functions, or to its imports. `owns_heap` says
-/// whether objects are its own.
+/// Checks that all references in the state are to the instance's own functions, or to its imports.
+/// `owns_heap` says whether objects are its own.
 fn check_references(data: &InstanceData, owns_heap: bool) -> Result<()> {
     let (info, layout) = (data.prototype.info(), data.prototype.layout());
     for (index, global) in info.globals.iter().enumerate() {
@@ -307,8 +313,8 @@ fn check_references(data: &InstanceData, owns_heap: bool) -> Result<()> {
     Ok(())
 }
 
-/// Checks that all objects of the heap that an instance brought are of its module's types, and hold no references that
-/// cannot be frozen.
+/// Checks that all objects of the heap that an instance brought are of its module's types, and hold
+/// no references that cannot be frozen.
 fn check_objects(store: &StoreInner, index: u32) -> Result<()> {
     let Some(heap) = store.heap.as_ref().filter(|heap| heap.owner_index == index) else { return Ok(()) };
     let data = store.instance(index);

@@ -21,7 +21,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Module {
-    /// Returns the module as the bytes of an artifact, for [`Module::deserialize`] and [`Module::deserialize_file`].
+    /// Returns the module as the bytes of an artifact, for [`Module::deserialize`] and
+    /// [`Module::deserialize_file`].
     ///
     /// # Errors
     /// Returns an error if there is no memory for it.
@@ -47,27 +48,30 @@ impl Module {
     /// Loads an artifact from memory, by copying it.
     ///
     /// # Errors
-    /// Returns an error if the artifact is damaged, or was made by another version or for another machine. It downcasts
-    /// to [`ArtifactError`](crate::ArtifactError).
+    /// Returns an error if the artifact is damaged, or was made by another version or for another
+    /// machine. It downcasts to [`ArtifactError`](crate::ArtifactError).
     ///
     /// # Safety
     /// The bytes must come from [`Module::serialize`], [`Engine::precompile_module`] or
-    /// [`Snapshot::save`](crate::Snapshot::save). They are machine code, which will run. The checks find accidents,
-    /// not malice.
+    /// [`Snapshot::save`](crate::Snapshot::save). They are machine code, which will run. The checks
+    /// find accidents, not malice.
     pub unsafe fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = Bytes::from(bytes.as_ref().to_vec());
         let Artifact { compiled, .. } = engine.compiler().deserialize(&bytes, engine.check_artifacts())?;
         Self::from_compiled(engine, compiled)
     }
 
-    /// Loads an artifact from a file, by mapping it. Code and memory are only read when they are used.
+    /// Loads an artifact from a file, by mapping it. Code and memory are only read when they are
+    /// used.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read or mapped, and the same as [`Module::deserialize`].
+    /// Returns an error if the file cannot be read or mapped, and the same as
+    /// [`Module::deserialize`].
     ///
     /// # Safety
-    /// The same as for [`Module::deserialize`]. In addition, nobody may write to the file or shorten it while the
-    /// module or any instance of it exists. To replace the file, write another and rename it.
+    /// The same as for [`Module::deserialize`]. In addition, nobody may write to the file or
+    /// shorten it while the module or any instance of it exists. To replace the file, write another
+    /// and rename it.
     ///
     /// # Examples
     /// ```

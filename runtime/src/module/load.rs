@@ -28,8 +28,8 @@ impl Module {
     /// Compiles a module from the binary format, or with the feature `wat` from the text format.
     ///
     /// # Errors
-    /// Returns an error if the module is not valid, uses a feature that minirt lacks, or exceeds a limit. It downcasts
-    /// to [`CompileError`](crate::CompileError), which has the byte offset.
+    /// Returns an error if the module is not valid, uses a feature that minirt lacks, or exceeds a
+    /// limit. It downcasts to [`CompileError`](crate::CompileError), which has the byte offset.
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         Self::from_binary(engine, &binary_format(bytes.as_ref())?)
     }
@@ -101,7 +101,8 @@ pub(super) struct Start {
 /// Completes what the compiler made with what only this process knows.
 ///
 /// # Errors
-/// Returns an error if the embedder has defined something of an unknown type, or if the profiler cannot be told.
+/// Returns an error if the embedder has defined something of an unknown type, or if the profiler
+/// cannot be told.
 pub(super) fn load(
     engine: &Engine,
     info: ModuleInfo,
@@ -159,7 +160,8 @@ fn parts_of_memory(engine: &Engine, ty: MemoryType, start: MemoryImage) -> Resul
     parts_of(engine, module, layout, Start { image, memory_file: None }, LoadedCode::new(code)?)
 }
 
-/// Returns what instances are made of that have nothing but a heap, with the objects of a module's image.
+/// Returns what instances are made of that have nothing but a heap, with the objects of a module's
+/// image.
 fn parts_of_heap(engine: &Engine, program: &Program, image: &MemoryImage) -> Result<PrototypeParts> {
     let mut objects = Objects::of(image).context(NO_HEAP)?;
     let renumbered = objects.renumber(&program.info, Some, |index| program.types[index as usize]);
@@ -167,8 +169,8 @@ fn parts_of_heap(engine: &Engine, program: &Program, image: &MemoryImage) -> Res
     parts_of_memory(engine, HEAP, objects.into_image(image.size))
 }
 
-/// Returns what the layout says about an image. Offsets of a layout count from vmctx, those of an image from the slot's
-/// start.
+/// Returns what the layout says about an image. Offsets of a layout count from vmctx, those of an
+/// image from the slot's start.
 pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
     let in_slot = |range: &Range<i32>| range.start.wrapping_sub(HOST) as usize..range.end.wrapping_sub(HOST) as usize;
     ImageParts {
@@ -181,7 +183,8 @@ pub(crate) fn image_parts(layout: &Layout) -> ImageParts {
     }
 }
 
-/// Calls `part` with the offset and length of each place in the state that only this process can fill.
+/// Calls `part` with the offset and length of each place in the state that only this process can
+/// fill.
 pub(super) fn process_parts(info: &ModuleInfo, layout: &Layout, mut part: impl FnMut(usize, usize)) {
     let start = i64::from(HOST) + layout.host_size as i64;
     let mut at = |distance: i32, len: usize| part((i64::from(distance) - start) as usize, len);
@@ -193,7 +196,8 @@ pub(super) fn process_parts(info: &ModuleInfo, layout: &Layout, mut part: impl F
     }
 }
 
-/// Registers the types of a module, or those that the description of something that the embedder defines names.
+/// Registers the types of a module, or those that the description of something that the embedder
+/// defines names.
 ///
 /// # Errors
 /// Returns an error if the embedder names a type that the engine does not know.

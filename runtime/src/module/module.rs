@@ -82,8 +82,8 @@ impl Module {
     }
 
     /// Returns a type as the text format has it, safe to print: a [`ValType`](crate::ValType), an
-    /// [`ExternType`], or a part of one. Types that it names are shown in place of their numbers, those
-    /// of structures and arrays by the names that the module has for them.
+    /// [`ExternType`], or a part of one. Types that it names are shown in place of their numbers,
+    /// those of structures and arrays by the names that the module has for them.
     pub fn display_type<T>(&self, ty: &T) -> String
     where
         for<'a> Shown<'a, T>: Display,

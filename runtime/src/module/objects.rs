@@ -58,8 +58,9 @@ impl Objects {
         (end <= self.bytes.len() as u64 && next >= FIRST).then_some(end as usize)
     }
 
-    /// Calls `visit` for each object, with its offset in the bytes and its parts. `index` gives the type index that
-    /// an object's type stands for. Returns `None` if something is not an object, or once `visit` does.
+    /// Calls `visit` for each object, with its offset in the bytes and its parts. `index` gives the
+    /// type index that an object's type stands for. Returns `None` if something is not an object,
+    /// or once `visit` does.
     pub(crate) fn visit(
         &mut self,
         info: &ModuleInfo,
@@ -88,7 +89,8 @@ impl Objects {
         Some(())
     }
 
-    /// Exchanges the types of objects. `index` is as in [`Self::visit`]; `number` gives what to put in place of an index.
+    /// Exchanges the types of objects. `index` is as in [`Self::visit`]; `number` gives what to put
+    /// in place of an index.
     pub(crate) fn renumber(
         &mut self,
         info: &ModuleInfo,

@@ -81,8 +81,8 @@ impl ExnRef {
     /// Returns its tag.
     ///
     /// # Errors
-    /// Returns an error if the exception belongs to another store, or the handle may not be used any
-    /// more ([`Rooted`]). So do the other methods.
+    /// Returns an error if the exception belongs to another store, or the handle may not be used
+    /// any more ([`Rooted`]). So do the other methods.
     pub fn tag(&self, store: impl AsContext) -> Result<Tag> {
         let store = &store.as_context().0.inner;
         Ok(Tag::of_number(store, store.exception(self)?.tag))
@@ -128,9 +128,9 @@ impl ExnRef {
 }
 
 impl<T> Store<T> {
-    /// Collects the structures, arrays, exceptions and values of the host to which nothing refers any
-    /// more. That also happens by itself, when there are many. It takes time in proportion to what is
-    /// left.
+    /// Collects the structures, arrays, exceptions and values of the host to which nothing refers
+    /// any more. That also happens by itself, when there are many. It takes time in proportion to
+    /// what is left.
     ///
     /// # Panics
     /// Panics with the panic of a value that is dropped.

@@ -1,9 +1,10 @@
 //! Defines the functions that compiled code calls, as the compiler lists them
 //! (`minirt_compiler::instance::builtin`).
 //!
-//! The table is made from that list: a function that is missing here, or has other parameters, does not compile.
-//! Each builtin finds the instance by its vmctx and does one operation of `bulk` or `grow`. None of them panics or
-//! unwinds: a failure is a return value, for which compiled code traps.
+//! The table is made from that list: a function that is missing here, or has other parameters, does
+//! not compile. Each builtin finds the instance by its vmctx and does one operation of `bulk` or
+//! `grow`. None of them panics or unwinds: a failure is a return value, for which compiled code
+//! traps.
 
 use super::bulk;
 use super::grow;
@@ -50,7 +51,8 @@ impl BuiltinTable {
 /// Returns a view of the calling instance.
 ///
 /// # Safety
-/// `vmctx` must be that of an instance whose code is calling. While it runs, nobody uses the description.
+/// `vmctx` must be that of an instance whose code is calling. While it runs, nobody uses the
+/// description.
 unsafe fn view<'a>(vmctx: VmContext) -> View<'a> {
     // SAFETY: the caller's promise. The module outlives the call, because its code is on the stack.
     unsafe { InstanceData::shared(vmctx) }.view()
@@ -59,13 +61,15 @@ unsafe fn view<'a>(vmctx: VmContext) -> View<'a> {
 /// Returns the store of the calling code.
 ///
 /// # Safety
-/// `vmctx` must be that of an instance whose code is calling. The caller uses the store only while nobody else does.
+/// `vmctx` must be that of an instance whose code is calling. The caller uses the store only while
+/// nobody else does.
 unsafe fn store<'a>(vmctx: VmContext) -> &'a mut StoreInner {
     // SAFETY: the caller's promise. The store has been lent to the call that has entered the code.
     unsafe { StoreInner::of(vmctx).as_mut() }
 }
 
-/// Grows a memory or table, and returns its old size as compiled code expects it. The limiter may fail or panic.
+/// Grows a memory or table, and returns its old size as compiled code expects it. The limiter may
+/// fail or panic.
 ///
 /// # Safety
 /// As for [`store`].
@@ -73,7 +77,8 @@ unsafe fn grown(vmctx: VmContext, grow: impl FnOnce(&mut StoreInner) -> anyhow::
     // SAFETY: the caller's promise.
     let store = unsafe { store(vmctx) };
     let grown = Failure::catch(|| grow(store));
-    // SAFETY: code is at work in the store, and so there is an activation. The limiter may have moved its stack.
+    // SAFETY: code is at work in the store, and so there is an activation. The limiter may have
+    // moved its stack.
     unsafe { (*store.activation).back_to_wasm() };
     match grown {
         Ok(before) => before.map_or(GROWTH_REFUSED, |size| size as i64),
@@ -88,9 +93,9 @@ fn failed(outcome: Result<(), Trap>) -> u32 {
     u32::from(outcome.is_err())
 }
 
-// SAFETY, for all that follow: compiled code calls them with its own vmctx and with indices that validation has
-// checked, so the view is of a live instance and the spaces exist. No Rust reference into them is held meanwhile,
-// since whoever entered Wasm gave up the store for the time.
+// SAFETY, for all that follow: compiled code calls them with its own vmctx and with indices that
+// validation has checked, so the view is of a live instance and the spaces exist. No Rust reference
+// into them is held meanwhile, since whoever entered Wasm gave up the store for the time.
 
 unsafe extern "C" fn memory_grow(vmctx: VmContext, memory: u32, delta: u64) -> i64 {
     // SAFETY: see above.
@@ -146,8 +151,8 @@ shim_with_frame! {
 unsafe extern "C" fn allocate(vmctx: VmContext, size: u64, _: usize, frame: usize) -> u64 {
     // SAFETY: see above.
     let store = unsafe { store(vmctx) };
-    // SAFETY: see above. The frame is that of the shim, which compiled code has called, and it holds references only where
-    // its stack maps say.
+    // SAFETY: see above. The frame is that of the shim, which compiled code has called, and it
+    // holds references only where its stack maps say.
     let made = Failure::catch(|| unsafe { heap::allocate_from(store, size, frame) });
     // SAFETY: as for growth.
     unsafe { (*store.activation).back_to_wasm() };
@@ -160,8 +165,8 @@ unsafe extern "C" fn allocate(vmctx: VmContext, size: u64, _: usize, frame: usiz
     }
 }
 
-/// Works in the store's heap, and returns whether that failed. It fails if there is no heap, since there are
-/// no arrays then. Code knows which trap it is.
+/// Works in the store's heap, and returns whether that failed. It fails if there is no heap, since
+/// there are no arrays then. Code knows which trap it is.
 ///
 /// # Safety
 /// As above.

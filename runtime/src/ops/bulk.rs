@@ -1,7 +1,8 @@
 //! Implements the specification's operations on whole memories and tables: grow, copy, fill, init.
 //!
-//! One implementation serves compiled code (through `builtins`), instantiation and the embedder's handles. Everything
-//! is checked against the current sizes. An operation that cannot be done returns a trap, and never panics.
+//! One implementation serves compiled code (through `builtins`), instantiation and the embedder's
+//! handles. Everything is checked against the current sizes. An operation that cannot be done
+//! returns a trap, and never panics.
 
 use super::constant::{evaluate, function};
 use crate::pool::InstanceData;
@@ -36,7 +37,8 @@ unsafe fn inside<E>(space: Space<E>, at: u64, len: u64, trap: Trap) -> Result<*m
 unsafe fn to_write<E>(space: Space<E>, at: u64, len: u64, trap: Trap) -> Result<*mut E, Trap> {
     // SAFETY: the caller's promise.
     let (at, owner) = unsafe { (inside(space, at, len, trap)?, InstanceData::of(space.owner)) };
-    // If the kernel has no memory for another mapping, the best that is left is to fail like an access out of bounds.
+    // If the kernel has no memory for another mapping, the best that is left is to fail like an
+    // access out of bounds.
     owner.slot.make_writable(at.cast(), len as usize * size_of::<E>()).map_or(Err(trap), |()| Ok(at))
 }
 
@@ -223,7 +225,8 @@ pub(crate) unsafe fn table_fill(table: TableSpace, at: u64, value: u64, len: u64
     Ok(())
 }
 
-/// Grows a table by `delta` elements of `value` and returns how many it had; `None` if it cannot grow that far.
+/// Grows a table by `delta` elements of `value` and returns how many it had; `None` if it cannot
+/// grow that far.
 ///
 /// # Safety
 /// The table must be of a live instance.
@@ -236,7 +239,8 @@ pub(crate) unsafe fn table_grow(table: TableSpace, value: u64, delta: u64) -> Op
     if delta == 0 {
         return Some(old); // A size that is constant must not be written at all.
     }
-    // SAFETY: there is room up to the capacity. The new elements are part of the table only if they could be filled.
+    // SAFETY: there is room up to the capacity. The new elements are part of the table only if they
+    // could be filled.
     unsafe {
         *table.size = new;
         table_fill(table, old, value, delta).inspect_err(|_| *table.size = old).ok()?;
@@ -266,7 +270,8 @@ pub(crate) unsafe fn table_copy(
     Ok(())
 }
 
-/// Converts elements that were copied from a table of `from` to one of `to`: a funcref is a distance from its owner.
+/// Converts elements that were copied from a table of `from` to one of `to`: a funcref is a
+/// distance from its owner.
 fn rebase(kind: RefKind, elements: &mut [u64], from: VmContext, to: VmContext) {
     match kind {
         RefKind::Func => elements
@@ -292,7 +297,8 @@ pub(crate) unsafe fn table_init(
     unsafe { table_write(view, view.table(table), element_segment(view, segment), at, from, len) }
 }
 
-/// Writes some of a segment's elements to a table. `None` is a segment that has been dropped, which has none.
+/// Writes some of a segment's elements to a table. `None` is a segment that has been dropped, which
+/// has none.
 ///
 /// # Safety
 /// As for [`table_init`].
@@ -332,8 +338,8 @@ pub(crate) fn check_elements(segment: Option<&ElementSegment>, from: u64, len: u
     checked(from, len, length as u64, Trap::TableOutOfBounds)
 }
 
-/// Returns an element of a segment, as Wasm sees references. If it is a new object, it must be one that the instance
-/// keeps.
+/// Returns an element of a segment, as Wasm sees references. If it is a new object, it must be one
+/// that the instance keeps.
 ///
 /// # Safety
 /// As for [`table_init`]; the segment must have the element.

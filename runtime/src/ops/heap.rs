@@ -135,9 +135,9 @@ pub(crate) unsafe fn allocate_from(store: &mut StoreInner, size: u64, frame: usi
 
 /// Collects to make room. `made` is how many bytes of objects were made since the last collection.
 ///
-/// Code pays for the rest with fuel: for tables, globals and whatever else was looked at that so few
-/// objects do not pay for. There are few where the heap may not grow. What is in frames is free:
-/// that depends on how code was optimised.
+/// Code pays for the rest with fuel: for tables, globals and whatever else was looked at that so
+/// few objects do not pay for. There are few where the heap may not grow. What is in frames is
+/// free: that depends on how code was optimised.
 ///
 /// # Panics
 /// As [`allocate_from`].

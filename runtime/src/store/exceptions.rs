@@ -1,11 +1,12 @@
 //! The exceptions of a store: what each carries, and which of them are still needed.
 //!
-//! Most exceptions never get here. Where one is caught that no reference to it can exist of, only what it carries is
-//! kept, until the handler has read it.
+//! Most exceptions never get here. Where one is caught that no reference to it can exist of, only
+//! what it carries is kept, until the handler has read it.
 //!
-//! The others are in a list. Code holds references to them by number, and every so often the runtime finds out which ones
-//! can be reached (`call::collect`): it marks those, and the rest are freed. A number is not used again for another exception, so a reference that was forgotten would be
-//! noticed.
+//! The others are in a list. Code holds references to them by number, and every so often the
+//! runtime finds out which ones can be reached (`call::collect`): it marks those, and the rest are
+//! freed. A number is not used again for another exception, so a reference that was forgotten would
+//! be noticed.
 
 use super::handle::ExnReference;
 use crate::vmctx::Raw;
@@ -19,8 +20,8 @@ const MOST: usize = 256 << 20;
 /// Bytes of exceptions below which nobody looks for those that are not needed any more.
 const SMALL: usize = 64 << 10;
 
-/// What an exception takes besides what it carries and where it was, about: its place in the list, which
-/// may be twice as long as it has to be, and what the allocator adds to each part.
+/// What an exception takes besides what it carries and where it was, about: its place in the list,
+/// which may be twice as long as it has to be, and what the allocator adds to each part.
 const OVERHEAD: usize = 256;
 
 /// The identity of a tag: where it is defined. Numbers of one store mean nothing to others.
@@ -52,7 +53,8 @@ pub(crate) struct Exception {
     pub(crate) carried: Vec<Raw>,
     /// Which of them are references that have to be looked at.
     traced: Box<[u32]>,
-    /// The return addresses of the functions that it has left, the innermost first: as many as are kept.
+    /// The return addresses of the functions that it has left, the innermost first: as many as are
+    /// kept.
     pub(crate) left: Vec<usize>,
 }
 
@@ -110,7 +112,8 @@ impl ExnReference {
         Self(NonZeroU64::new(number).expect("the mark is not zero"))
     }
 
-    /// Returns the reference that Wasm holds as a word, and `None` for null or what is no exception.
+    /// Returns the reference that Wasm holds as a word, and `None` for null or what is no
+    /// exception.
     pub(crate) fn from_word(word: u64) -> Option<Self> {
         NonZeroU64::new(word).filter(|word| word.get() as u32 & TAG_MASK == EXCEPTION_TAG).map(Self)
     }
@@ -129,15 +132,15 @@ impl ExnReference {
     }
 }
 
-/// Returns about how many bytes an exception takes that carries so many values, and has left so many
-/// functions.
+/// Returns about how many bytes an exception takes that carries so many values, and has left so
+/// many functions.
 fn size(carried: usize, left: usize) -> usize {
     OVERHEAD + carried * (size_of::<Raw>() + size_of::<u32>()) + left * size_of::<usize>()
 }
 
 impl Exceptions {
-    /// Returns whether it is time to look which exceptions are still needed, before one is added that carries so many
-    /// values.
+    /// Returns whether it is time to look which exceptions are still needed, before one is added
+    /// that carries so many values.
     pub(crate) fn is_time_to_look(&self, carried: usize) -> bool {
         self.bytes + size(carried, 0) > self.enough.clamp(SMALL, MOST)
     }
@@ -179,11 +182,13 @@ impl Exceptions {
 
     /// Returns whether there is no exception.
     pub(crate) fn is_empty(&self) -> bool {
-        // Each takes some, and what is freed is taken off: no need to look at all places at every reset.
+        // Each takes some, and what is freed is taken off: no need to look at all places at every
+        // reset.
         self.bytes == 0
     }
 
-    /// Notes which functions an exception has left, by their return addresses, and returns where its values are.
+    /// Notes which functions an exception has left, by their return addresses, and returns where
+    /// its values are.
     pub(crate) fn caught(&mut self, reference: ExnReference, left: impl Iterator<Item = usize>) -> Option<*const Raw> {
         let place = self.places.get_mut(reference.place())?;
         let exception = place.exception.as_mut().filter(|_| place.generation == reference.generation())?;
@@ -210,7 +215,8 @@ impl Exceptions {
         }
     }
 
-    /// Takes out an exception that was marked, so that what it carries can be looked at. It has to be put back.
+    /// Takes out an exception that was marked, so that what it carries can be looked at. It has to
+    /// be put back.
     pub(crate) fn take_found(&mut self) -> Option<(u32, Exception)> {
         let place = self.found.pop()?;
         Some((place, self.places[place as usize].exception.take()?))

@@ -55,8 +55,8 @@ impl<T> Store<T> {
     /// - One more unit for every eight bytes of a structure of more than 256 bytes that
     ///   `struct.new_default` makes.
     /// - Where a collection looks at large tables, many globals or many exceptions although few
-    ///   objects were made, because the heap may not grow: a unit for each reference there, less one
-    ///   for every two bytes of new objects.
+    ///   objects were made, because the heap may not grow: a unit for each reference there, less
+    ///   one for every two bytes of new objects.
     ///
     /// The host's work (host functions, instantiation, [`Memory::write`](crate::Memory::write),
     /// ...) is free.

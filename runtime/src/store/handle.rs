@@ -1,7 +1,7 @@
 //! Defines handles: small copyable names for things that a store owns.
 //!
-//! A handle is valid as long as its store. Using it with another store is an error or a panic, never an access. The
-//! methods of each kind stand in the file of its name.
+//! A handle is valid as long as its store. Using it with another store is an error or a panic,
+//! never an access. The methods of each kind stand in the file of its name.
 
 use crate::vmctx::FuncRecord;
 use std::cell::Cell;
@@ -16,7 +16,8 @@ pub(crate) struct StoreId(u64);
 impl StoreId {
     #[inline]
     pub(crate) fn next() -> Self {
-        /// How many numbers a thread takes at a time, so that threads seldom write to the same place.
+        /// How many numbers a thread takes at a time, so that threads seldom write to the same
+        /// place.
         const BLOCK: u64 = 1 << 16;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         thread_local!(static MINE: Cell<u64> = const { Cell::new(0) });
@@ -54,7 +55,8 @@ pub struct Func {
     pub(crate) record: NonNull<FuncRecord>,
 }
 
-// SAFETY: the pointer is only followed by code that has the store as well, and the store changes threads as a whole.
+// SAFETY: the pointer is only followed by code that has the store as well, and the store changes
+// threads as a whole.
 unsafe impl Send for Func {}
 // SAFETY: as above.
 unsafe impl Sync for Func {}
@@ -83,8 +85,9 @@ handles! {
     Tag,
 }
 
-/// A reference to an exception as Wasm holds it. Its lowest bits say that it is one. Above them is the exception's place
-/// in the store. The high half says which of the exceptions it is that were there one after the other.
+/// A reference to an exception as Wasm holds it. Its lowest bits say that it is one. Above them is
+/// the exception's place in the store. The high half says which of the exceptions it is that were
+/// there one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExnReference(pub(crate) NonZeroU64);
 

@@ -65,8 +65,8 @@ pub(crate) struct Heap {
     highest: u64,
     /// How many bytes collections have moved in the last while.
     needed: u64,
-    /// How many bytes the last collection had to look at besides the objects that it moved, those in
-    /// frames and those of the embedder left out.
+    /// How many bytes the last collection had to look at besides the objects that it moved, those
+    /// in frames and those of the embedder left out.
     scanned: u64,
     /// How far objects may reach before the next collection.
     pub(crate) collect_at: u64,
@@ -95,8 +95,8 @@ impl Heap {
         self.types.entry(number).or_insert_with(hold);
     }
 
-    /// Returns whether a type is known as long as the store, because the embedder has made an object of
-    /// it.
+    /// Returns whether a type is known as long as the store, because the embedder has made an
+    /// object of it.
     pub(crate) fn holds(&self, number: u32) -> bool {
         self.types.contains_key(&number)
     }

@@ -111,8 +111,8 @@ pub trait ResourceLimiter {
     /// has, it traps with [`Trap::GcHeapOutOfMemory`](crate::Trap::GcHeapOutOfMemory).
     ///
     /// # Errors
-    /// An error stops the code that wanted to make an object, unless it is allowed the least that it
-    /// needs, or a collection makes room.
+    /// An error stops the code that wanted to make an object, unless it is allowed the least that
+    /// it needs, or a collection makes room.
     fn gc_heap_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
         self.memory_growing(current, desired, maximum)
     }

@@ -185,8 +185,8 @@ gc_refs! {
 }
 
 /// A reference that the embedder holds for a while: until the host function returns that got it, or
-/// the [`RootScope`] ends in which that was. Outside of both, it lasts as long as the store. What it
-/// leads to is not collected meanwhile.
+/// the [`RootScope`] ends in which that was. Outside of both, it lasts as long as the store. What
+/// it leads to is not collected meanwhile.
 ///
 /// Using it later is an error. So is using it with another store, and after the instance was reset
 /// that brought the heap in which the object was ([`Instance::reset`](crate::Instance::reset)).
@@ -378,8 +378,8 @@ impl<T: GcRef> OwnedRooted<T> {
         self.inner.root()
     }
 
-    /// Holds a reference for the embedder until it drops this. `word` is the reference as Wasm holds
-    /// it, and not null.
+    /// Holds a reference for the embedder until it drops this. `word` is the reference as Wasm
+    /// holds it, and not null.
     pub(crate) fn new(store: &mut StoreInner, word: u64) -> Self {
         let (root, owner) = if word & 1 == 1 {
             (Root::inline(store.id, word as u32), Arc::default())

@@ -15,8 +15,8 @@ use std::ptr::NonNull;
 pub(crate) use super::arch::page_size;
 
 /// Returns how many bits the addresses have that this process can use: 47 on x86-64, and from 39 to
-/// 48 on 64-bit Arm, as the kernel was built. It follows from where the kernel puts things: the stack
-/// at the end of all addresses, and mappings below it.
+/// 48 on 64-bit Arm, as the kernel was built. It follows from where the kernel puts things: the
+/// stack at the end of all addresses, and mappings below it.
 pub(crate) fn address_bits() -> u32 {
     let mapped = Reservation::new(page_size()).map_or(0, |space| space.addresses().start);
     usize::BITS - program_name().max(mapped).leading_zeros()

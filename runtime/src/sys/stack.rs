@@ -8,9 +8,9 @@ use super::mapping::{page_size, program_name};
 use super::proc_file::MAPPINGS;
 use std::ops::Range;
 
-/// The most that is believed of the limit of the main thread's stack. The kernel keeps 128 MiB below
-/// the top of the stack free when a program begins, or more if the limit is higher then. If it is
-/// raised later, something may be mapped in what it promises.
+/// The most that is believed of the limit of the main thread's stack. The kernel keeps 128 MiB
+/// below the top of the stack free when a program begins, or more if the limit is higher then. If
+/// it is raised later, something may be mapped in what it promises.
 const MOST: u64 = 64 << 20;
 
 /// Returns the addresses of this thread's stack; none if that cannot be found out.

@@ -1,4 +1,5 @@
-//! Represents references to what is `any` (structures, arrays and small integers) on the host's side.
+//! Represents references to what is `any` (structures, arrays and small integers) on the host's
+//! side.
 
 use crate::store::{
     AnyRef, ArrayRef, AsContext, AsContextMut, EqRef, ExternRef, GcRef, Root, Rooted, StoreInner, StructRef,
@@ -56,7 +57,8 @@ impl I31 {
 }
 
 impl AnyRef {
-    /// Makes a reference in the hierarchy of `any` of an external one, as `any.convert_extern` does.
+    /// Makes a reference in the hierarchy of `any` of an external one, as `any.convert_extern`
+    /// does.
     ///
     /// # Errors
     /// Returns an error if the reference belongs to another store, or may not be used any more.
@@ -214,7 +216,8 @@ macro_rules! any_and_eq {
 
 any_and_eq! { AnyRef EqRef }
 
-/// Returns the most special type that a reference in the hierarchy of `any` has. `word` is not null.
+/// Returns the most special type that a reference in the hierarchy of `any` has. `word` is not
+/// null.
 pub(crate) fn any_type(word: u64, store: &StoreInner) -> HeapType {
     let header = store.heap.as_ref().and_then(|heap| heap.header(word as u32));
     match (word as u32 & TAG_MASK, header) {
@@ -225,7 +228,8 @@ pub(crate) fn any_type(word: u64, store: &StoreInner) -> HeapType {
     }
 }
 
-/// Returns whether a reference in the hierarchy of `any` can be used where one to `heap` is expected.
+/// Returns whether a reference in the hierarchy of `any` can be used where one to `heap` is
+/// expected.
 pub(super) fn any_matches(word: u64, heap: HeapType, store: &StoreInner) -> bool {
     let own = any_type(word, store);
     own == heap || store.engine.types().heap_matches(own, heap)

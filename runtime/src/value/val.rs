@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use minirt_compiler::module::{HeapType, RefKind, RefType, ValType};
 use std::ptr::NonNull;
 
-/// A value of any type. Floats are kept as their bits, so that no NaN changes on the way. A vector is one number, with
-/// lane 0 in the lowest bits.
+/// A value of any type. Floats are kept as their bits, so that no NaN changes on the way. A vector
+/// is one number, with lane 0 in the lowest bits.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "each is a value of the type of its name")]
 pub enum Val {
@@ -117,14 +117,15 @@ impl Val {
         }
     }
 
-    /// Returns the value that a local of this type starts with (specification, section 4.2.1): zero or null. `None` for
-    /// references that are never null.
+    /// Returns the value that a local of this type starts with (specification, section 4.2.1): zero
+    /// or null. `None` for references that are never null.
     pub fn default_for_ty(ty: ValType) -> Option<Self> {
         let default = !matches!(ty, ValType::Ref(RefType { nullable: false, .. }));
         default.then(|| Self::placeholder(ty))
     }
 
-    /// Returns something to be replaced by a value of the type: its default, or null where it has none.
+    /// Returns something to be replaced by a value of the type: its default, or null where it has
+    /// none.
     #[inline]
     pub(crate) fn placeholder(ty: ValType) -> Self {
         match ty {
@@ -169,8 +170,8 @@ impl Val {
     /// Returns the value as Wasm sees it.
     ///
     /// # Errors
-    /// Returns an error if a reference belongs to another store, or a host function's exit trampoline cannot be
-    /// compiled.
+    /// Returns an error if a reference belongs to another store, or a host function's exit
+    /// trampoline cannot be compiled.
     #[inline]
     pub(crate) fn into_raw(self, store: &mut StoreInner) -> Result<Raw> {
         Ok(Raw(match self {
@@ -228,8 +229,8 @@ impl Ref {
         }
     }
 
-    /// Returns whether it can be used where `ty` is expected. A function of another store never matches a concrete
-    /// type.
+    /// Returns whether it can be used where `ty` is expected. A function of another store never
+    /// matches a concrete type.
     ///
     /// # Errors
     /// Returns an error if it is a stale reference, or one of another store.
@@ -273,8 +274,8 @@ pub(crate) fn func_to_raw(func: Option<Func>, store: &mut StoreInner) -> Result<
     if func.store != store.id {
         bail!("a function reference belongs to another store");
     }
-    // SAFETY: the record lives as long as its store, which this is, and is written nowhere else while the store
-    // is borrowed exclusively.
+    // SAFETY: the record lives as long as its store, which this is, and is written nowhere else
+    // while the store is borrowed exclusively.
     let record = unsafe { &mut *func.record.as_ptr() };
     if record.code.is_null() {
         let code = store.engine.exit_trampoline(record.type_id)?;

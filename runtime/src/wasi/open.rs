@@ -169,9 +169,9 @@ impl Request<'_> {
 
 /// Returns whether a file belongs to procfs (proc(5)).
 ///
-/// No guest opens one. `/proc/self/mem` is the memory of this process, and `/proc/kcore` that of the
-/// machine: with one of them a guest that may see `/` would have the host and all other guests. Other
-/// files there change how the process's memory is tracked, or the kernel's settings.
+/// No guest opens one. `/proc/self/mem` is the memory of this process, and `/proc/kcore` that of
+/// the machine: with one of them a guest that may see `/` would have the host and all other guests.
+/// Other files there change how the process's memory is tracked, or the kernel's settings.
 fn is_of_procfs(file: &File) -> Result<bool> {
     Ok(rustix::fs::fstatfs(file)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }

@@ -6,8 +6,8 @@ use crate::common::{Random, call, call_i32, number_from_environment};
 use crate::soak::Process;
 use minirt::{Engine, Instance, Module, Store, Val};
 
-/// Checks that an instance is fresh, and leaves a mess; now and then it is reset in place before, or becomes a snapshot
-/// that is the start of another instance.
+/// Checks that an instance is fresh, and leaves a mess; now and then it is reset in place before,
+/// or becomes a snapshot that is the start of another instance.
 fn round_trip(engine: &Engine, module: &Module, random: &mut Random) {
     let mut store = Store::new(engine, ());
     let it = Instance::new(&mut store, module, &[]).unwrap();

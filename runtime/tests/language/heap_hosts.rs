@@ -56,8 +56,8 @@ impl ResourceLimiter for Host {
     }
 }
 
-/// Returns an instance whose host keeps what it gets, collects, and then fails or panics every other
-/// time.
+/// Returns an instance whose host keeps what it gets, collects, and then fails or panics every
+/// other time.
 fn instance(every: u32, most: usize) -> (Store<Host>, Instance) {
     let engine = engine(every);
     let mut store = Store::new(&engine, Host { most, owned: Vec::new(), scoped: Vec::new() });
@@ -124,8 +124,8 @@ fn what_a_host_function_owns_outlives_its_failure_and_what_it_does_not_ends() {
     }
 }
 
-/// Instances with objects and others take turns in one store. Those with objects share a heap and are
-/// not reset; the others are, as often as one likes.
+/// Instances with objects and others take turns in one store. Those with objects share a heap and
+/// are not reset; the others are, as often as one likes.
 #[test]
 fn many_instances_of_one_store_keep_their_objects_while_others_are_reset() {
     let objects = r#"(module (type $s (struct (field (mut i32)) (field (mut (ref null $s)))))

@@ -381,7 +381,8 @@ fn with_body(body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What the upstream scripts say of text is true of the binary format, too: readers of text differ in what they take.
+/// What the upstream scripts say of text is true of the binary format, too: readers of text differ
+/// in what they take.
 #[test]
 fn clauses_stand_where_they_belong() {
     const TRY: [u8; 2] = [0x06, 0x40];
@@ -416,7 +417,8 @@ fn clauses_stand_where_they_belong() {
     }
 }
 
-/// A number of nested `try`s with a call inside, the clauses of all but the outermost one, and the outermost one's.
+/// A number of nested `try`s with a call inside, the clauses of all but the outermost one, and the
+/// outermost one's.
 fn nested(depth: usize, clauses: &str, outermost: &str) -> String {
     format!(
         r#"(module {THROWER} (global $caught (mut i32) (i32.const 0))

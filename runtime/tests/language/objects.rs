@@ -18,7 +18,8 @@ fn instance(engine: &Engine, text: &str) -> (Store<()>, Instance) {
     (store, instance)
 }
 
-/// A list in the image, which `sum` adds up and `push` makes longer. `change` writes to the first object of the image.
+/// A list in the image, which `sum` adds up and `push` makes longer. `change` writes to the first
+/// object of the image.
 const LIST: &str = r#"(module
     (type $list (struct (field $value (mut i32)) (field $next (ref null $list))))
     (global $last (ref $list) (struct.new $list (i32.const 30) (ref.null $list)))
@@ -176,7 +177,8 @@ fn a_later_instance_shares_the_heap_of_its_store_and_brings_its_objects_along() 
             assert!(b.reset(&mut store).is_err() && a.snapshot(&mut store).is_err(), "they share a heap");
         }
     }
-    // The other way round, and without the first: objects that do not depend on imports are in the image.
+    // The other way round, and without the first: objects that do not depend on imports are in the
+    // image.
     let user = USER
         .replace(r#"(import "a" "square" (global $square (ref $shape)))"#, "")
         .replace(
@@ -382,7 +384,8 @@ fn casts_know_sixty_three_levels_of_subtypes() {
     }
 }
 
-/// While the module without types waits for the host, its store gets a heap, and the reference that comes back leads there.
+/// While the module without types waits for the host, its store gets a heap, and the reference that
+/// comes back leads there.
 #[test]
 fn code_finds_a_heap_that_its_store_got_during_a_call() -> Result<()> {
     let engine = engine();

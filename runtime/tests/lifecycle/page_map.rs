@@ -6,7 +6,8 @@ use minirt::{RegionKind, Store};
 use rustix::param::page_size;
 
 /// Fills in what depends on the size of a page: `{5}` is where page 5 begins, `{5-8}` and `{5+8}`
-/// are 8 bytes before and behind that, and `{5x}` is 5 for pages of 4 KiB, and more for larger ones.
+/// are 8 bytes before and behind that, and `{5x}` is 5 for pages of 4 KiB, and more for larger
+/// ones.
 fn sized(text: &str) -> String {
     let mut parts = text.split(['{', '}']);
     let mut out = parts.next().unwrap().to_owned();

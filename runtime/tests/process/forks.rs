@@ -63,8 +63,8 @@ fn after_a_fork_both_processes_reset_their_own_pages() {
     }
 }
 
-/// Writes 20 pages from one on, calls the host, writes 20 others, and returns how many bytes of both
-/// are what was written.
+/// Writes 20 pages from one on, calls the host, writes 20 others, and returns how many bytes of
+/// both are what was written.
 const WRITES_AROUND_THE_HOST: &str = r#"(module (import "" "host" (func $host)) (memory 4 4)
   (data (i32.const 100) "image") (global $g (mut i32) (i32.const 0))
   (func $write (param $at i32) (local $left i32)

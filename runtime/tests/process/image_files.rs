@@ -92,8 +92,8 @@ fn a_module_takes_one_descriptor_however_many_memories_it_has() {
 /// Bytes of address space that a slot takes.
 const SLOT: u64 = 7 << 30;
 
-/// As many instances as fit, each in a store of its own, and the error about the next. It leaves nothing behind, although
-/// its store lives on.
+/// As many instances as fit, each in a store of its own, and the error about the next. It leaves
+/// nothing behind, although its store lives on.
 fn fill_up(engine: &Engine, module: &Module, slots: usize) -> (usize, String) {
     let mut stores = Vec::new();
     let error = loop {

@@ -100,7 +100,8 @@ pub(crate) fn live_elsewhere(engine: &Engine, other: &Module) -> minirt::Result<
     Ok(())
 }
 
-/// One life of an instance with objects. Whatever the system refuses, the store can be used further.
+/// One life of an instance with objects. Whatever the system refuses, the store can be used
+/// further.
 pub(crate) fn live_with_objects(engine: &Engine, objects: &Module, round: usize) -> minirt::Result<()> {
     let mut store = Store::new(engine, ());
     let it = Instance::new(&mut store, objects, &[]).inspect_err(|_| store.gc())?;

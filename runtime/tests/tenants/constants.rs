@@ -1,5 +1,5 @@
-//! What no instruction can change is not copied by a reset. Whoever has changed it all the same must
-//! leave no trace: an instance whose values depend on imports, or whose objects had to move.
+//! What no instruction can change is not copied by a reset. Whoever has changed it all the same
+//! must leave no trace: an instance whose values depend on imports, or whose objects had to move.
 
 use crate::common::{Random, call, call_i32, each_config};
 use minirt::{

@@ -186,8 +186,8 @@ fn objects_in_globals_are_the_next_tenants_own_although_those_of_the_last_had_mo
         let engine = Engine::new(config.wasm_gc(true).max_instances(6)).unwrap();
         let modules = [1_000, 2_000, 3_000].map(|first| (first, Module::new(&engine, constants(first)).unwrap()));
         for round in 0..12 {
-            // Whoever comes first in a store brings the heap. The objects of the others are behind its own, and
-            // move there when something is collected.
+            // Whoever comes first in a store brings the heap. The objects of the others are behind
+            // its own, and move there when something is collected.
             let mut store = Store::new(&engine, ());
             for at in 0..if round % 3 == 0 { 1 } else { 3 } {
                 let (first, module) = &modules[(round + at) % 3];

@@ -1,4 +1,5 @@
-//! Segments that hardly any code names, and what is left of them after a drop, a reset or a failure.
+//! Segments that hardly any code names, and what is left of them after a drop, a reset or a
+//! failure.
 
 use crate::common::{call, call_i32, each_config, expect_trap};
 use minirt::{Engine, Extern, Instance, Module, Ref, RefType, Store, Table, TableType, Trap, Val};

@@ -1,6 +1,6 @@
 //! Tenants whose pages lie where they make the policy change its mind: in runs too many to list, in
-//! sets that take turns or grow, across the borders of regions, in one huge bulk operation. Whatever
-//! a slot has become by then, the next tenant is its module or snapshot in every byte.
+//! sets that take turns or grow, across the borders of regions, in one huge bulk operation.
+//! Whatever a slot has become by then, the next tenant is its module or snapshot in every byte.
 //!
 //! Each operation of a tenant is done by the guest or the host, and to a model. Snapshots freeze
 //! both. `MINIRT_SEED` chooses other tenants, `MINIRT_SWAPS` how many there are.

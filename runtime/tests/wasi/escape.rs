@@ -382,7 +382,8 @@ fn no_random_path_leads_out_while_the_host_swaps_directories_for_links() {
                     swaps += u64::from(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok());
                 }
                 drop(not_now);
-                // Without a pause, both threads would wait for each other's locks on directories most of the time.
+                // Without a pause, both threads would wait for each other's locks on directories
+                // most of the time.
                 std::thread::sleep(PAUSE);
             }
             swaps

@@ -1,5 +1,6 @@
-//! What generated modules do on this machine: a line for each seed, with a digest of the outcomes of
-//! all calls and of all states between them. Two kinds of machine agree if their lines are equal.
+//! What generated modules do on this machine: a line for each seed, with a digest of the outcomes
+//! of all calls and of all states between them. Two kinds of machine agree if their lines are
+//! equal.
 //!
 //! ```text
 //! minirt-across FROM COUNT          compiles and runs the modules of these seeds

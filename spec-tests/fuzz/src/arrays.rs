@@ -1,7 +1,7 @@
 //! Makes the arrays of generated modules small, and accesses to them likely to be inside.
 //!
-//! Sizes and indices are any numbers, in what wasm-smith makes. Nearly all arrays would be too large,
-//! and nearly all accesses outside.
+//! Sizes and indices are any numbers, in what wasm-smith makes. Nearly all arrays would be too
+//! large, and nearly all accesses outside.
 
 use anyhow::{Result, anyhow};
 use wasm_encoder::reencode::{Error, Reencode};

@@ -23,9 +23,11 @@ pub(crate) struct Counts {
     pub(crate) traps: u64,
     /// Calls that ended with an exception.
     pub(crate) threw: u64,
-    /// Steps that returned a structure or an array, or changed one that an export leads to, or which of them.
+    /// Steps that returned a structure or an array, or changed one that an export leads to, or
+    /// which of them.
     pub(crate) objects: u64,
-    /// Structures and arrays that the host found by way of exports after it had collected, at most some for each export.
+    /// Structures and arrays that the host found by way of exports after it had collected, at most
+    /// some for each export.
     pub(crate) survivors: u64,
     /// Collections by the host.
     pub(crate) collections: u64,

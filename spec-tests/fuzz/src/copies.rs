@@ -102,7 +102,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Returns whether there is a reason for an instance to be neither reset nor frozen, and the error is about that.
+    /// Returns whether there is a reason for an instance to be neither reset nor frozen, and the
+    /// error is about that.
     fn is_refusal(&self, error: &anyhow::Error) -> bool {
         let text = format!("{error:#}");
         let may_hold_exceptions = || (0..=self.trace.len()).any(|step| self.holds_what_cannot_be_frozen(step));

@@ -11,10 +11,12 @@ use std::num::NonZeroU32;
 /// Bytes of stack that Wasm may use, in every runtime.
 const WASM_STACK: usize = 1 << 20;
 
-/// Bytes that a heap of structures and arrays may have, in every runtime. Linear memories have fewer.
+/// Bytes that a heap of structures and arrays may have, in every runtime. Linear memories have
+/// fewer.
 const HEAP: usize = 16 << 20;
 
-/// After how many allocations minirt collects, by turns, where all modules have structures or arrays.
+/// After how many allocations minirt collects, by turns, where all modules have structures or
+/// arrays.
 const ZEAL: [Option<u32>; 4] = [None, Some(1), Some(3), Some(1)];
 
 /// An engine and how it was configured. All modules of a configuration share one, so that their
@@ -24,7 +26,8 @@ pub(crate) struct Configured {
     pub(crate) about: String,
 }
 
-/// Returns every combination of settings that change how instances or code are made. With `gc`, each of them four times.
+/// Returns every combination of settings that change how instances or code are made. With `gc`,
+/// each of them four times.
 pub(crate) fn configurations(gc: bool) -> Result<Vec<Configured>> {
     let zeal = if gc { &ZEAL[..] } else { &ZEAL[..1] };
     zeal.iter().map(|zeal| with_zeal(*zeal)).collect::<Result<Vec<_>>>().map(|all| all.into_iter().flatten().collect())
@@ -60,8 +63,8 @@ pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
     config.wasm_memory64(true).wasm_multi_memory(true).wasm_tail_call(true).wasm_extended_const(true);
     config.wasm_custom_page_sizes(true).wasm_wide_arithmetic(true).wasm_exceptions(true).max_wasm_stack(WASM_STACK);
     config.wasm_function_references(true).wasm_gc(true);
-    // What it does is compared, not how fast; most of the time here is compilation. Another register
-    // allocator than minirt's also shows what both would have in common.
+    // What it does is compared, not how fast; most of the time here is compilation. Another
+    // register allocator than minirt's also shows what both would have in common.
     config.cranelift_opt_level(wasmtime::OptLevel::None);
     config.cranelift_regalloc_algorithm(wasmtime::RegallocAlgorithm::SinglePass);
     Ok(wasmtime::Engine::new(&config)?)

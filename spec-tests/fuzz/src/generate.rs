@@ -29,8 +29,8 @@ const ATTEMPTS: u64 = 200;
 /// The ordinary modules of one in so many seeds have structures and arrays.
 const ONE_IN: u64 = 4;
 
-/// Generates the module of a seed, or nothing if the generator runs out of choices. For a family, it
-/// is another module, and one that is of it.
+/// Generates the module of a seed, or nothing if the generator runs out of choices. For a family,
+/// it is another module, and one that is of it.
 pub(crate) fn module(seed: u64, family: Option<Family>) -> Result<Option<Vec<u8>>> {
     let Some(family) = family else {
         let gc = Rng::new(seed, 5).one_in(ONE_IN);
@@ -157,8 +157,8 @@ fn generate(
 }
 
 /// WebAssembly 3.0 and two proposals, as far as wasm-smith makes it: what minirt, wasmtime and
-/// (without exceptions, structures and arrays) mostly wasmi can run. Relaxed SIMD is left out because
-/// its results may differ.
+/// (without exceptions, structures and arrays) mostly wasmi can run. Relaxed SIMD is left out
+/// because its results may differ.
 fn config(rng: &mut Rng) -> Config {
     let simd = rng.one_in(3);
     Config {

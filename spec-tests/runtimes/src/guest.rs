@@ -34,8 +34,8 @@ pub enum HowToWrite {
     Slice,
 }
 
-/// The results of a function of the host for its arguments: values of these types. Without them, the
-/// function traps as if it were unreachable.
+/// The results of a function of the host for its arguments: values of these types. Without them,
+/// the function traps as if it were unreachable.
 pub type Answer = Box<dyn Fn(&[Value], &[Type]) -> Option<Vec<Value>> + Send + Sync>;
 
 /// The imports of modules. Memories and tables are new and empty.

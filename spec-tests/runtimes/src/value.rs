@@ -64,7 +64,8 @@ pub enum Value {
         /// Whether it is null. What it carries is compared when it is thrown.
         null: bool,
     },
-    /// A reference to a value of the host, or to what [`Value::Any`] leads to and was made external.
+    /// A reference to a value of the host, or to what [`Value::Any`] leads to and was made
+    /// external.
     Extern(Option<Object>),
     /// A reference to a structure, an array or an `i31`, or to a value of the host that was made
     /// internal.

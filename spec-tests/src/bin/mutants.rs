@@ -4,12 +4,12 @@
 //! cargo run -p minirt-spec-tests --bin mutants -- --count 40 --seed 22 [--together] [--folder COPY] [--only TEXT] [--each]
 //! ```
 //!
-//! `--together` puts all of them into one program, behind switches, and builds it once. That takes a
-//! fraction of the time, and leaves out the places where a line cannot be switched. It runs the tests
-//! with no mutant first: they have to pass, and say how long they take.
+//! `--together` puts all of them into one program, behind switches, and builds it once. That takes
+//! a fraction of the time, and leaves out the places where a line cannot be switched. It runs the
+//! tests with no mutant first: they have to pass, and say how long they take.
 //!
-//! `--only` takes files with one of these texts in their names, which commas separate. `--each` counts
-//! the places of each line of the list below by itself.
+//! `--only` takes files with one of these texts in their names, which commas separate. `--each`
+//! counts the places of each line of the list below by itself.
 //!
 //! The places are drawn by lot from the files on which the sandbox depends. The copy is a worktree
 //! of its own (`git worktree add COPY`), because the files change while this runs. A mutant that no
@@ -23,8 +23,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Files and folders that are changed (a file belongs to the first that names it), each with the tests that should notice: words for `cargo test`, the fastest first.
-/// Golden code is left out: it notices everything, and a reader has to say whether the change is one for the worse.
+/// Files and folders that are changed (a file belongs to the first that names it), each with the
+/// tests that should notice: words for `cargo test`, the fastest first. Golden code is left out: it
+/// notices everything, and a reader has to say whether the change is one for the worse.
 const SUBJECTS: [(&str, &[&str]); 27] = [
     (
         "runtime/src/cow",
@@ -166,7 +167,8 @@ const CHANGES: [(&str, &str); 27] = [
     (".next_multiple_of(PAGE)", ""),
 ];
 
-/// A build that takes longer hangs, and so does a test run if it is not known how long it takes otherwise.
+/// A build that takes longer hangs, and so does a test run if it is not known how long it takes
+/// otherwise.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Options {

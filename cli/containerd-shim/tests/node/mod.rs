@@ -1,4 +1,5 @@
-//! A node of its own: a containerd with its own root, state and socket, and images made on the spot.
+//! A node of its own: a containerd with its own root, state and socket, and images made on the
+//! spot.
 
 pub(crate) mod image;
 pub(crate) mod tasks;
@@ -59,7 +60,8 @@ impl Node {
         Self::with("k8s.io", CRI)
     }
 
-    /// Starts a containerd whose images and artifacts have so much room, as tmpfs(5) understands it.
+    /// Starts a containerd whose images and artifacts have so much room, as tmpfs(5) understands
+    /// it.
     pub(crate) fn with_room(size: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("minirt-node-").tempdir()?;
         let root = dir.path().join("root");
@@ -221,7 +223,8 @@ impl Node {
         self.path().join("root/io.containerd.content.v1.content/blobs/sha256").join(hex)
     }
 
-    /// Returns the digests of the artifacts that are in the content store, by the labels that name them.
+    /// Returns the digests of the artifacts that are in the content store, by the labels that name
+    /// them.
     pub(crate) fn artifacts(&self) -> Result<Vec<String>> {
         let listed = self.ctr_output(["content", "ls"])?;
         let labels = listed.split([' ', ',', '\t', '\n']).filter(|word| word.contains("gc.ref.content.minirt."));

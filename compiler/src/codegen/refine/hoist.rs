@@ -1,11 +1,11 @@
 //! Moves floating-point constants and calculations out of loops.
 //!
 //! Cranelift makes a constant anew in each block that needs it, and then takes what is calculated
-//! with it for a part of the loop. That is right for integers. A floating-point constant that is not
-//! an operand in memory takes two instructions, by way of an integer register, and a calculation
-//! takes longer than most. So both are moved in front of the loops in which nothing changes them. If
-//! there are not enough registers, the value is in memory during the loop, and loading it from there
-//! is one instruction.
+//! with it for a part of the loop. That is right for integers. A floating-point constant that is
+//! not an operand in memory takes two instructions, by way of an integer register, and a
+//! calculation takes longer than most. So both are moved in front of the loops in which nothing
+//! changes them. If there are not enough registers, the value is in memory during the loop, and
+//! loading it from there is one instruction.
 
 use super::scan::{Float, Scan, replace};
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -60,7 +60,8 @@ fn hoist_calculations(func: &mut Function, domtree: &DominatorTree, loops: &Loop
     let mut room = SecondaryMap::with_default(MOST);
     for Float { inst, block, .. } in in_loops.iter().filter(|it| it.constant.is_none()) {
         let from: Vec<Block> = func.dfg.inst_args(*inst).iter().filter_map(|it| made_in(func, *it)).collect();
-        // A block that an instruction of a loop depends on is in the loop if the header dominates it.
+        // A block that an instruction of a loop depends on is in the loop if the header dominates
+        // it.
         let in_loop = |made: &Block, it: Loop| domtree.block_dominates(loops.loop_header(it), *made);
         let changes_nothing = |it: &Loop| !from.iter().any(|made| in_loop(made, *it));
         let unchanged = outwards(loops, *block).take_while(changes_nothing).last();

@@ -1,9 +1,9 @@
 //! Lets a loop's counter live in one register.
 //!
-//! `i + 1` is known before the end of a loop, and `i` is often still needed: for the comparison that
-//! ends the loop, or because the optimiser would rather compute `i + 1` again than keep it. Then both
-//! are alive at the same time, and the loop moves one register to the other in each turn. Here, what
-//! comes when the next value is known refers to that: `i == 7` is `i + 1 == 8`.
+//! `i + 1` is known before the end of a loop, and `i` is often still needed: for the comparison
+//! that ends the loop, or because the optimiser would rather compute `i + 1` again than keep it.
+//! Then both are alive at the same time, and the loop moves one register to the other in each turn.
+//! Here, what comes when the next value is known refers to that: `i == 7` is `i + 1 == 8`.
 
 use super::loops::Loop;
 use super::scan::{CounterUse, Scan, maker, replace};

@@ -4,8 +4,8 @@ use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Function, Inst, Value};
 
-/// A loop with more values, or more ways back to its start, is left as it is. So the time to look at
-/// loops is in proportion to their number.
+/// A loop with more values, or more ways back to its start, is left as it is. So the time to look
+/// at loops is in proportion to their number.
 const MOST: usize = 64;
 
 /// A loop.

@@ -156,8 +156,8 @@ impl Translator<'_, '_> {
                 self.stack.truncate(frame.base);
                 self.reachable = true;
             }
-            // A loop has one all the same. Without, register allocation moved more: musl's `printf_core`
-            // was 14 % larger.
+            // A loop has one all the same. Without, register allocation moved more: musl's
+            // `printf_core` was 14 % larger.
             _ => return false,
         }
         // Otherwise the results are where they belong.

@@ -1,5 +1,6 @@
-//! Every instruction through the translator, Cranelift's verifier and Cranelift itself, and a look at the code where
-//! its shape is the point. What the code computes is for the specification's own suite to say.
+//! Every instruction through the translator, Cranelift's verifier and Cranelift itself, and a look
+//! at the code where its shape is the point. What the code computes is for the specification's own
+//! suite to say.
 
 use super::gc::tests::OBJECTS;
 use super::translate;
@@ -78,7 +79,8 @@ const VECTORS: &[(&str, &str, &str)] = &[
     ("f64", "v128", "f64x2.splat"),
 ];
 
-/// Groups of lane types that have the same instructions. Each `W` has the `H` at its place, of half the width.
+/// Groups of lane types that have the same instructions. Each `W` has the `H` at its place, of half
+/// the width.
 const LANES: &[(&str, &[&str])] = &[
     ("A", &["i8x16", "i16x8", "i32x4", "i64x2"]),
     ("M", &["i8x16", "i16x8", "i32x4"]),
@@ -99,7 +101,8 @@ const MEMORY: &[(&str, &str, &str)] = &[
     ("v128", "load8_splat load16_splat load32_splat load64_splat", "store"),
 ];
 
-/// Everything else. Memory, tables and globals come in a local and an imported variety: see [`module`].
+/// Everything else. Memory, tables and globals come in a local and an imported variety: see
+/// [`module`].
 const OTHERS: &str = r#"
 (func (param i32) (result i32) (memory.grow (local.get 0)) (drop) (memory.size))
 (func (param i32 i32 i32)
@@ -529,7 +532,8 @@ fn a_constant_global_is_not_read() {
     assert!(text.contains("$0x2a, %eax") && !text.contains("(%rdi"), "{text}");
 }
 
-/// Returns how often each of these operations is in the only function in `wat`, as it was translated.
+/// Returns how often each of these operations is in the only function in `wat`, as it was
+/// translated.
 fn count<const N: usize>(wat: &str, ops: [&str; N]) -> [usize; N] {
     let compiler = compiler(OptLevel::Speed);
     let func = translated(&compiler, &module(false, &format!("{wat} (func $nop)"))).expect("valid").swap_remove(0);

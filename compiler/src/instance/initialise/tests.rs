@@ -436,7 +436,8 @@ fn with_objects(wat: &str) -> Compiled {
 }
 
 impl Compiled {
-    /// The bytes of the heap, from its first accessible one to the end of the last page with objects.
+    /// The bytes of the heap, from its first accessible one to the end of the last page with
+    /// objects.
     fn heap(&self) -> &[u8] {
         let [extent] = &self.image.heap.as_ref().unwrap().extents[..] else { panic!("one extent") };
         assert_eq!(extent.offset, 0);

@@ -34,7 +34,8 @@ pub enum TablePlace {
 /// Where a linear memory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryPlace {
-    /// In this instance's slot, at [`MEMORY`](super::MEMORY); its size in bytes, 64 bits, is in the state.
+    /// In this instance's slot, at [`MEMORY`](super::MEMORY); its size in bytes, 64 bits, is in the
+    /// state.
     Slot {
         /// Its current size in bytes, 64 bits.
         size: i32,
@@ -49,18 +50,20 @@ pub struct Layout {
     /// Bytes in a host page of where the instances will be, or in several: tables that can grow
     /// start at a multiple, and the image consists of multiples.
     pub page: u64,
-    /// Bytes of the host cell: whole cache lines. The state follows, in the same page if the host cell leaves room:
-    /// an instance's first private page then holds both.
+    /// Bytes of the host cell: whole cache lines. The state follows, in the same page if the host
+    /// cell leaves room: an instance's first private page then holds both.
     pub host_size: u64,
     /// Bytes of the state that can be other than zero at the start.
     pub state_size: u64,
-    /// Bytes of the state with all its tables grown to their capacity: it ends where a host page does.
+    /// Bytes of the state with all its tables grown to their capacity: it ends where a host page
+    /// does.
     pub state_room: u64,
-    /// The part of the state that code can change at any time, but for the tables. All the rest follows it.
+    /// The part of the state that code can change at any time, but for the tables. All the rest
+    /// follows it.
     pub mutable: Range<i32>,
-    /// The part of the state that no instruction changes, but that somebody may have to write after all for a single
-    /// instance: immutable globals, and the kept elements of segments. Sizes that are constant, type numbers and
-    /// funcref records are beside it, and nothing ever writes them.
+    /// The part of the state that no instruction changes, but that somebody may have to write after
+    /// all for a single instance: immutable globals, and the kept elements of segments. Sizes that
+    /// are constant, type numbers and funcref records are beside it, and nothing ever writes them.
     pub constants: Range<i32>,
     /// The part of the state behind all these: the tables, with room for them to grow.
     pub table_space: Range<i32>,
@@ -109,8 +112,8 @@ impl Layout {
     ///
     /// # Errors
     /// Returns an error if `page` is no size of host pages, a memory starts with more than
-    /// [`MEMORY_RESERVED`] bytes, a table with more than [`TABLE_MAX`] elements, or if the host cell
-    /// and the state take more than [`STATE_MAX`] bytes.
+    /// [`MEMORY_RESERVED`] bytes, a table with more than [`TABLE_MAX`] elements, or if the host
+    /// cell and the state take more than [`STATE_MAX`] bytes.
     pub fn new(module: &ModuleInfo, page: u64) -> Result<Self, CompileError> {
         if !page.is_power_of_two() || !(PAGE_MIN..=PAGE_MAX).contains(&page) {
             let message =
@@ -182,20 +185,21 @@ impl Layout {
         self.memories[memory as usize]
     }
 
-    /// Returns the flag of a data segment. `None` if the segment has been dropped before any code can ask, or none asks.
+    /// Returns the flag of a data segment. `None` if the segment has been dropped before any code
+    /// can ask, or none asks.
     pub fn data_dropped(&self, segment: u32) -> Option<DropFlag> {
         self.data_flags.of(segment)
     }
 
-    /// Returns where the elements of a segment are in the state, each as in a table, if they are made once for an instance
-    /// and not when they are used: new objects.
+    /// Returns where the elements of a segment are in the state, each as in a table, if they are
+    /// made once for an instance and not when they are used: new objects.
     pub fn element_values(&self, segment: u32) -> Option<i32> {
         let found = self.element_values.binary_search_by_key(&segment, |(index, _)| *index).ok()?;
         Some(self.element_values[found].1)
     }
 
-    /// Returns the flag of an element segment. `None` if the segment has been dropped before any code can ask, or none
-    /// asks.
+    /// Returns the flag of an element segment. `None` if the segment has been dropped before any
+    /// code can ask, or none asks.
     pub fn element_dropped(&self, segment: u32) -> Option<DropFlag> {
         self.element_flags.of(segment)
     }
@@ -221,8 +225,8 @@ impl<'m> Builder<'m> {
         at
     }
 
-    /// Makes room, and returns where it starts as a distance from vmctx. Beyond [`STATE_MAX`] that is wrong, and
-    /// `finish` fails.
+    /// Makes room, and returns where it starts as a distance from vmctx. Beyond [`STATE_MAX`] that
+    /// is wrong, and `finish` fails.
     fn place(&mut self, size: u64, align: u64) -> i32 {
         HOST.wrapping_add(self.take(size, align) as i32)
     }
@@ -237,8 +241,8 @@ impl<'m> Builder<'m> {
         (first, (0..count as u64).map(move |i| first.wrapping_add((size * i) as i32)))
     }
 
-    /// Places the entries for imports. Returns those of the memories that the module defines besides the first: they
-    /// belong to instances of their own, and are imported from there.
+    /// Places the entries for imports. Returns those of the memories that the module defines
+    /// besides the first: they belong to instances of their own, and are imported from there.
     fn host_cell(&mut self) -> Vec<MemoryPlace> {
         let module = self.module;
         let own = module.memories.len() - module.num_imported_memories as usize;
@@ -256,7 +260,8 @@ impl<'m> Builder<'m> {
         extra_memories.map(MemoryPlace::Import).collect()
     }
 
-    /// Enters the memories, tables and globals that the module defines. Where they are is said later.
+    /// Enters the memories, tables and globals that the module defines. Where they are is said
+    /// later.
     fn enter_own(&mut self, extra_memories: Vec<MemoryPlace>) {
         let (module, layout) = (self.module, &mut self.layout);
         if module.memories.len() > module.num_imported_memories as usize {
@@ -281,8 +286,8 @@ impl<'m> Builder<'m> {
         self.layout.mutable = start..self.here();
     }
 
-    /// Places what no instruction can change. An access to it should not be far from the others, so it precedes the
-    /// rest.
+    /// Places what no instruction can change. An access to it should not be far from the others, so
+    /// it precedes the rest.
     fn constant_state(&mut self) {
         self.sizes(true);
         let start = self.place(0, 16);

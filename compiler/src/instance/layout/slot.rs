@@ -44,8 +44,8 @@ pub const MEMORY_RESERVED: u64 = 4 * GIB;
 pub const GUARD: u64 = GIB / 2;
 /// Bytes in the smallest host page that there is: x86-64 has no other.
 pub const PAGE_MIN: u64 = 4 << 10;
-/// Bytes in the largest host page that there is (64-bit Arm). Pages of WebAssembly are no smaller, so
-/// a memory ends where a host page does, whichever size that has.
+/// Bytes in the largest host page that there is (64-bit Arm). Pages of WebAssembly are no smaller,
+/// so a memory ends where a host page does, whichever size that has.
 pub const PAGE_MAX: u64 = 64 << 10;
 /// Bytes in a cache line.
 pub(super) const CACHE_LINE: u64 = 64;

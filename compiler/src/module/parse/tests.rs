@@ -118,7 +118,8 @@ fn types_of_structures_and_arrays_are_kept_where_they_may_be_used() {
         assert_eq!(error.kind(), CompileErrorKind::Unsupported(Feature::Gc), "{text}");
         assert!(error.message().contains(what), "{error}");
     }
-    // Types and labels that are not there, in instructions that are looked at before they are validated.
+    // Types and labels that are not there, in instructions that are looked at before they are
+    // validated.
     let beyond = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x07\x01\x05\0\xd0\x09\x1a\x0b";
     let error = validate(beyond, features).unwrap_err();
     assert!(error.message().contains("unknown type"), "{error}");

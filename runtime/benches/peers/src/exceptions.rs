@@ -1,4 +1,5 @@
-//! Exceptions: thrown and caught in one function and through many, and what code costs that could catch them.
+//! Exceptions: thrown and caught in one function and through many, and what code costs that could
+//! catch them.
 
 use crate::contestants::{Minirt, Wasmtime};
 use crate::modules::COPIES;
@@ -15,7 +16,8 @@ const NAMES: [&str; 4] = ["minirt", "wt drc", "wt copying", "wt null"];
 /// Exceptions, or turns of a loop, in one call.
 const TIMES: u32 = 1000;
 
-/// What a copy of each function does: the name of the export, what is measured, and the body of the loop.
+/// What a copy of each function does: the name of the export, what is measured, and the body of the
+/// loop.
 const ROWS: [(&str, &str, &str); 7] = [
     ("never", "a call in a `try_table` that never throws", "(try_table (catch $e $caught) (call $leaf (i32.const 0)))"),
     ("plain", "the same without `try_table`", "(call $leaf (i32.const 0))"),
@@ -90,7 +92,8 @@ pub(crate) fn measure(pace: &Pace) -> Result<()> {
     let programs: Vec<Box<dyn Program>> = NAMES.into_iter().zip(&peers).map(load).collect::<Result<_>>()?;
     let mut sheet = Sheet::new(&["ns"], NAMES.into_iter().chain(["/ best wt"]));
     for (name, label, _) in ROWS {
-        // The collector that never frees runs out of room in a while: it gets a new store for each call.
+        // The collector that never frees runs out of room in a while: it gets a new store for each
+        // call.
         let contestants: Vec<Contestant<'_>> =
             programs.iter().map(|program| -> Contestant<'_> { Box::new(move || fresh(&**program, name)) }).collect();
         let rates = race(&contestants, &processors()?[..1], pace)?;

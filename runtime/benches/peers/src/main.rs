@@ -2,7 +2,8 @@
 //!
 //! # How to run
 //!
-//! In this folder, on Linux 6.7 or newer (`PAGEMAP_SCAN`), x86-64, with two processors that are otherwise idle:
+//! In this folder, on Linux 6.7 or newer (`PAGEMAP_SCAN`), x86-64, with two processors that are
+//! otherwise idle:
 //!
 //! ```sh
 //! cargo run --release                            # everything, about four minutes
@@ -15,25 +16,28 @@
 //! cargo run --release --features gc -- --only gc
 //! ```
 //!
-//! It prints Markdown, and its progress to standard error. Ratios travel, absolute times do not: compare only
-//! figures of one run. If the machine is not idle, the gain from a second thread suffers first.
+//! It prints Markdown, and its progress to standard error. Ratios travel, absolute times do not:
+//! compare only figures of one run. If the machine is not idle, the gain from a second thread
+//! suffers first.
 //!
 //! # Who takes part
 //!
 //! - minirt, with nothing configured.
-//! - wasmtime 48, built without the features that are not used here, in three configurations: the default (instances are
-//!   made on demand); with its pooling allocator; and with pooling, `PAGEMAP_SCAN`, and so many resident bytes that
-//!   nothing is ever given back to the kernel.
-//!   Real guests (`--only requests`) it serves as they are, and pre-initialised by its own tool, Wizer.
+//! - wasmtime 48, built without the features that are not used here, in three configurations: the
+//!   default (instances are made on demand); with its pooling allocator; and with pooling,
+//!   `PAGEMAP_SCAN`, and so many resident bytes that nothing is ever given back to the kernel. Real
+//!   guests (`--only requests`) it serves as they are, and pre-initialised by its own tool, Wizer.
 //! - wasmi, an interpreter, with nothing configured.
-//! - no runtime at all: a mapped image that is written to and put back, in three ways. This is the floor.
+//! - no runtime at all: a mapped image that is written to and put back, in three ways. This is the
+//!   floor.
 //!
 //! # How it is fair
 //!
-//! What is timed is one piece of text, compiled once for each runtime (`work.rs`). Contestants take turns in short
-//! slices, round after round, and the median round counts, so that whatever else the machine does meets all of them.
-//! Every runtime is first seen to do the work: a fresh instance has its initial data, and a store to it lasts. The
-//! cargo profile is the plain release profile, which is what an embedder gets.
+//! What is timed is one piece of text, compiled once for each runtime (`work.rs`). Contestants take
+//! turns in short slices, round after round, and the median round counts, so that whatever else the
+//! machine does meets all of them. Every runtime is first seen to do the work: a fresh instance has
+//! its initial data, and a store to it lasts. The cargo profile is the plain release profile, which
+//! is what an embedder gets.
 
 // In reading order: a file uses only what stands above it.
 mod report;

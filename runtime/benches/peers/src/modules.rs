@@ -47,7 +47,8 @@ pub(crate) enum Table {
     None,
     /// There is one, and the call that is measured does not need it.
     Idle,
-    /// There is one, and the call goes through it once: a runtime that fills tables as they are used has to.
+    /// There is one, and the call goes through it once: a runtime that fills tables as they are
+    /// used has to.
     Called,
 }
 
@@ -68,7 +69,8 @@ impl Table {
     }
 }
 
-/// Returns a module whose `touch` stores to each of the first so many host pages, and whose `peek` loads.
+/// Returns a module whose `touch` stores to each of the first so many host pages, and whose `peek`
+/// loads.
 pub(crate) fn toucher(memory: Memory, table: Table) -> Result<Vec<u8>> {
     scattered_toucher(memory, table, 1)
 }
@@ -119,8 +121,9 @@ fn push_table(text: &mut String) -> Result<()> {
 /// Calls in one call of `call_typed`, `call_any` or `call_inner`.
 pub(crate) const CALLS: u32 = 1000;
 
-/// Copies of each function of [`caller`]. Where in memory a call and its callee happen to lie decides whether a bare
-/// call takes 1.0 or 1.7 ns on one and the same processor, whoever compiled it; a mean over several places does not.
+/// Copies of each function of [`caller`]. Where in memory a call and its callee happen to lie
+/// decides whether a bare call takes 1.0 or 1.7 ns on one and the same processor, whoever compiled
+/// it; a mean over several places does not.
 pub(crate) const COPIES: u32 = 16;
 
 /// Returns the exported names of a function's copies.
@@ -167,7 +170,8 @@ fn push_calls(text: &mut String, name: &str, callee: &str, copy: u32) -> Result<
 /// Functions that come to about 1 MB of machine code.
 pub(crate) const BULK: usize = 7500;
 
-/// Returns a module with much code, of functions that all differ, and the `touch` and `peek` of the others.
+/// Returns a module with much code, of functions that all differ, and the `touch` and `peek` of the
+/// others.
 pub(crate) fn bulky() -> Result<Vec<u8>> {
     let mut text = String::from("(module (memory 1)\n");
     for n in 0..BULK {
@@ -183,7 +187,8 @@ pub(crate) fn bulky() -> Result<Vec<u8>> {
     Ok(wat::parse_str(text)?)
 }
 
-/// Adds a loop over memory with a branch, some arithmetic, and now and then a call of the function before.
+/// Adds a loop over memory with a branch, some arithmetic, and now and then a call of the function
+/// before.
 fn push_function(text: &mut String, n: usize) -> Result<()> {
     let call = match n % 3 {
         0 => "(local.get $sum)".to_owned(),

@@ -22,7 +22,8 @@ Usage: minirt-peers [--quick] [--only NAME]... [--guest NAME] [--programs DIR]
                frozen, or live for one instance that answers all
 ";
 
-/// The option by which this program asks itself, in a child process, to count what live instances hold.
+/// The option by which this program asks itself, in a child process, to count what live instances
+/// hold.
 pub(crate) const COUNT_LIVE: &str = "--count-live";
 /// The same for instances that have answered a request.
 pub(crate) const COUNT_SERVED: &str = "--count-served";

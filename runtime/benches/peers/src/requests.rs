@@ -1,5 +1,6 @@
-//! Requests to real guests: each is answered by an instance of its own, which is initialised for it, or starts where
-//! another stood after that. Beside it, one instance that answers them all, and the native program, started anew.
+//! Requests to real guests: each is answered by an instance of its own, which is initialised for
+//! it, or starts where another stood after that. Beside it, one instance that answers them all, and
+//! the native program, started anew.
 
 use crate::guests::{Exchange, GUESTS, Guest, Native};
 use crate::hosts::{HOSTS, host};
@@ -193,7 +194,8 @@ fn contestant<'a>(service: &'a dyn Service, exchanges: &'a [Exchange]) -> Contes
     })
 }
 
-/// Returns the median of the nanoseconds that it takes to load a guest, and to make its first instance and call.
+/// Returns the median of the nanoseconds that it takes to load a guest, and to make its first
+/// instance and call.
 fn load_time(prepared: &Prepared) -> Result<f64> {
     let mut nanos = Vec::new();
     for _ in 0..STARTS {
@@ -208,7 +210,8 @@ fn load_time(prepared: &Prepared) -> Result<f64> {
     Ok(nanos[nanos.len() / 2])
 }
 
-/// Returns the median of the nanoseconds that a new process needs to load a guest and to answer a request.
+/// Returns the median of the nanoseconds that a new process needs to load a guest and to answer a
+/// request.
 fn first_request(guest: &Guest, prepared: &Prepared) -> Result<f64> {
     let mut nanos = Vec::new();
     for _ in 0..STARTS {

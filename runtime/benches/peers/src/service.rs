@@ -69,8 +69,9 @@ pub(crate) fn check(guest: &Guest, server: &mut Server<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Defines `Served`, the [`Service`] of a runtime, and `wasi`, which defines what its guests import. `Pre` must be in
-/// scope: what instantiates. So must `resets`, which describes how an engine's instances were reset.
+/// Defines `Served`, the [`Service`] of a runtime, and `wasi`, which defines what its guests
+/// import. `Pre` must be in scope: what instantiates. So must `resets`, which describes how an
+/// engine's instances were reset.
 macro_rules! service {
     ($runtime:ident) => {
         pub(crate) struct Served {
@@ -152,7 +153,8 @@ macro_rules! service {
             }
         }
 
-        /// Defines what a module imports of WASI: a world without files, in which it is always the same time.
+        /// Defines what a module imports of WASI: a world without files, in which it is always the
+        /// same time.
         fn wasi(linker: &mut $runtime::Linker<()>, module: &$runtime::Module) -> anyhow::Result<()> {
             use $runtime::Caller;
             const WASI: &str = "wasi_snapshot_preview1";

@@ -37,8 +37,8 @@ fn time(clock: rustix::time::ClockId) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Defines `Compiles`, the [`Machine`] of a runtime with its default configuration, for programs of WASI whose world
-/// has no files. `code_size` must be in scope.
+/// Defines `Compiles`, the [`Machine`] of a runtime with its default configuration, for programs of
+/// WASI whose world has no files. `code_size` must be in scope.
 macro_rules! world {
     ($runtime:ident) => {
         use anyhow::Context as _;
@@ -116,7 +116,8 @@ macro_rules! world {
             Ok(0)
         }
 
-        /// Defines what a module imports: of WASI, and the functions that mark the part of a program that counts.
+        /// Defines what a module imports: of WASI, and the functions that mark the part of a
+        /// program that counts.
         fn define(linker: &mut $runtime::Linker<World>, module: &$runtime::Module) -> anyhow::Result<()> {
             use $runtime::Caller;
             const WASI: &str = "wasi_snapshot_preview1";

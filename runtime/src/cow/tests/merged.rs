@@ -1,8 +1,8 @@
 //! Pages that the kernel merges (KSM) while an instance lives.
 //!
-//! With `use_zero_pages`, the kernel puts its own page of zeros where a guest has written zeros, and
-//! that page looks as if nobody had written it. KSM is off on most machines, and then this shows
-//! nothing. To switch it on: `echo 1 >/sys/kernel/mm/ksm/use_zero_pages`, and the same for
+//! With `use_zero_pages`, the kernel puts its own page of zeros where a guest has written zeros,
+//! and that page looks as if nobody had written it. KSM is off on most machines, and then this
+//! shows nothing. To switch it on: `echo 1 >/sys/kernel/mm/ksm/use_zero_pages`, and the same for
 //! `/sys/kernel/mm/ksm/run`.
 
 use super::*;

@@ -1,8 +1,8 @@
 //! Tenants of slots that take turns while system calls fail: whatever happened before, a clean slot
 //! holds its image in every byte, then zeros, then nothing accessible.
 //!
-//! After most tenants, the test looks at the pages that they and earlier ones have written, and at a
-//! few others; after one in [`ALL_OF_IT`], at every byte.
+//! After most tenants, the test looks at the pages that they and earlier ones have written, and at
+//! a few others; after one in [`ALL_OF_IT`], at every byte.
 //!
 //! `MINIRT_SWAPS` says how many tenants there are in each of eight configurations, `MINIRT_SEED`
 //! which. With the first, the test must be the only one that runs: failing calls then also leave

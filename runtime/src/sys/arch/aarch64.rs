@@ -82,8 +82,8 @@ pub(crate) unsafe fn enter(
     }
 }
 
-/// Returns the bytes in a host page, which the kernel has chosen when it was built: 4, 16 or 64 KiB.
-/// It was told to the process when it began, so this asks nobody.
+/// Returns the bytes in a host page, which the kernel has chosen when it was built: 4, 16 or 64
+/// KiB. It was told to the process when it began, so this asks nobody.
 #[inline]
 pub(crate) fn page_size() -> usize {
     rustix::param::page_size()

@@ -16,8 +16,8 @@ use wasmparser::{DataKind, Parser, Payload, TypeRef};
 /// What the workers' global is called that every number changes which they read.
 const SUM: &str = "worker sum";
 
-/// Returns a module with workers. `fuel` is the global of wasm-smith that counts loops and calls; `calm` says whether its
-/// functions rarely trap.
+/// Returns a module with workers. `fuel` is the global of wasm-smith that counts loops and calls;
+/// `calm` says whether its functions rarely trap.
 pub(crate) fn with_workers(wasm: &[u8], fuel: u32, calm: bool, rng: Rng) -> Result<Vec<u8>> {
     let mut added = Added::plan(wasm, fuel, calm, rng).map_err(|error| anyhow!("{error}"))?;
     let mut module = Module::new();
@@ -53,7 +53,8 @@ fn types_of(section: wasmparser::TypeSectionReader<'_>) -> Result<Vec<SubType>, 
 
 impl Added {
     fn plan(wasm: &[u8], fuel: u32, calm: bool, mut rng: Rng) -> Result<Self, Error<Infallible>> {
-        // Most modules are small: compiling takes nearly all the time, and many small ones show more.
+        // Most modules are small: compiling takes nearly all the time, and many small ones show
+        // more.
         let statements = rng.pick(&[4, 4, 4, 20]);
         let mut around = Surroundings { fuel, calm, statements, ..Surroundings::default() };
         let (mut types, mut globals, mut tables, mut tags) = (Vec::new(), 0, 0, 0);

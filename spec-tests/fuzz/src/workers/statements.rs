@@ -1,4 +1,5 @@
-//! Emits what workers do: store objects, find them again, look at them, throw, catch, call, and do all that in loops.
+//! Emits what workers do: store objects, find them again, look at them, throw, catch, call, and do
+//! all that in loops.
 
 use super::types::{ARRAY, EQ, EXN, STRUCT, reference};
 use super::values::{Code, Place, size_of};
@@ -122,7 +123,8 @@ impl Code<'_> {
         self.emit(Instruction::StructSet { struct_type_index: ty, field_index: index });
     }
 
-    /// Leaves an array's type, an array of it in a local, and opens a block that is only entered if it has elements.
+    /// Leaves an array's type, an array of it in a local, and opens a block that is only entered if
+    /// it has elements.
     fn with_elements(&mut self, ty: u32) -> u32 {
         let array = self.local(reference(true, HeapType::Concrete(ty)));
         self.existing(HeapType::Concrete(ty), DEPTH - 1);
@@ -432,8 +434,8 @@ impl Code<'_> {
         self.emit(Instruction::GlobalSet(self.around.fuel));
     }
 
-    /// Takes a quarter of the fuel, and one. So few workers are at work at a time, where each object that they make has
-    /// all of their frames looked at.
+    /// Takes a quarter of the fuel, and one. So few workers are at work at a time, where each
+    /// object that they make has all of their frames looked at.
     fn spend_a_quarter(&mut self) {
         self.spend();
         self.emit(Instruction::GlobalGet(self.around.fuel));

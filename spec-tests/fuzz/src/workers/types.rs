@@ -19,7 +19,8 @@ pub(super) const EXN: HeapType = abstract_type(AbstractHeapType::Exn);
 #[derive(Debug, Default)]
 pub(super) struct Types {
     all: Vec<SubType>,
-    /// How many objects there are in the smallest value of each, and `None` if none is ever made: each would need another.
+    /// How many objects there are in the smallest value of each, and `None` if none is ever made:
+    /// each would need another.
     least: Vec<Option<u32>>,
 }
 
@@ -121,7 +122,8 @@ impl Types {
         (0..self.all.len() as u32).filter(|ty| is_wanted(self, *ty)).filter_map(|ty| self.least[ty as usize]).min()
     }
 
-    /// Returns whether a worker can make a value of a type that it may be short of: only few objects are needed.
+    /// Returns whether a worker can make a value of a type that it may be short of: only few
+    /// objects are needed.
     pub(super) fn can_make(&self, ty: ValType) -> bool {
         self.least_value(ty).is_some_and(|least| least <= 20)
     }
@@ -191,7 +193,8 @@ impl Types {
         (0..self.all.len() as u32).filter(matching).collect()
     }
 
-    /// Returns the fields and elements that are wanted, of objects that can be made: a type, and the field of a structure.
+    /// Returns the fields and elements that are wanted, of objects that can be made: a type, and
+    /// the field of a structure.
     pub(super) fn parts(&self, is_wanted: impl Fn(ValType) -> bool) -> Vec<(u32, Option<u32>)> {
         let mut parts = Vec::new();
         for index in self.objects(HeapType::ANY) {
@@ -221,7 +224,8 @@ impl Types {
         }
     }
 
-    /// Returns a type of structures with more fields than one that can be extended, if the module has one.
+    /// Returns a type of structures with more fields than one that can be extended, if the module
+    /// has one.
     pub(super) fn extended(all: &[SubType], rng: &mut Rng, more: &[FieldType]) -> Option<SubType> {
         let open: Vec<usize> = (0..all.len())
             .filter(|index| {

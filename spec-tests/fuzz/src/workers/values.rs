@@ -29,8 +29,8 @@ pub(super) struct Data {
     pub(super) len: u32,
 }
 
-/// A tag of the workers, and the types of functions that take what it carries, leave it, and leave it with a reference
-/// to the exception.
+/// A tag of the workers, and the types of functions that take what it carries, leave it, and leave
+/// it with a reference to the exception.
 #[derive(Clone, Debug)]
 pub(super) struct Tag {
     pub(super) index: u32,
@@ -102,7 +102,8 @@ impl<'a> Code<'a> {
         }
     }
 
-    /// Leaves a number, reference or vector. `depth` says how many objects may be inside of each other.
+    /// Leaves a number, reference or vector. `depth` says how many objects may be inside of each
+    /// other.
     pub(super) fn value(&mut self, ty: ValType, depth: u32) {
         let number = self.number();
         let wide = i64::from(number).wrapping_mul(0x1_0000_0101);
@@ -139,8 +140,8 @@ impl<'a> Code<'a> {
         self.make(heap, depth);
     }
 
-    /// Leaves what an object holds, or an array, so that it is at hand while what comes behind it is made. Returns whether
-    /// some type holds such a thing.
+    /// Leaves what an object holds, or an array, so that it is at hand while what comes behind it
+    /// is made. Returns whether some type holds such a thing.
     fn held(&mut self, ty: RefType, depth: u32) -> bool {
         let types = &self.around.types;
         let parts = types.parts(|part| match part {

@@ -1,8 +1,9 @@
-//! Puts many mutants into one program, each behind a switch: a variable of the environment says which of them is on.
+//! Puts many mutants into one program, each behind a switch: a variable of the environment says
+//! which of them is on.
 //!
-//! A line can be switched if it is a condition, a binding, a statement, an arm of a match or a value by itself:
-//! `let a = b + c;` becomes `let a = if crate::mutant(7) { b - c } else { b + c };`. What the compiler then refuses is
-//! left out.
+//! A line can be switched if it is a condition, a binding, a statement, an arm of a match or a
+//! value by itself: `let a = b + c;` becomes `let a = if crate::mutant(7) { b - c } else { b + c
+//! };`. What the compiler then refuses is left out.
 
 use super::{Fate, Mutant, Options, PATIENCE, parts, run};
 use std::collections::BTreeMap;
@@ -88,8 +89,8 @@ impl Drop for Programs {
     }
 }
 
-/// Changes the sources so that they hold as many of these mutants as are wanted, and builds their tests. Returns those
-/// mutants, and the programs. The sources are as before, then.
+/// Changes the sources so that they hold as many of these mutants as are wanted, and builds their
+/// tests. Returns those mutants, and the programs. The sources are as before, then.
 pub(super) fn build(options: &Options, mutants: Vec<Mutant>) -> std::io::Result<(Vec<Mutant>, Programs)> {
     let mut chosen: Vec<Mutant> = Vec::new();
     for mutant in mutants {

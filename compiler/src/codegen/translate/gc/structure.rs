@@ -51,8 +51,8 @@ impl<'m> Translator<'m, '_> {
         (self.struct_type(ty).fields()[field as usize].element, offset as i32)
     }
 
-    /// Returns where each field of a structure type is, and behind them the size of the whole. A type
-    /// may have thousands of fields, and a function thousands of instructions on it.
+    /// Returns where each field of a structure type is, and behind them the size of the whole. A
+    /// type may have thousands of fields, and a function thousands of instructions on it.
     fn struct_offsets(&mut self, ty: u32) -> Rc<[u64]> {
         let struct_type = self.struct_type(ty);
         let offsets = self.struct_offsets.entry(ty).or_insert_with(|| field_offsets(struct_type).into());

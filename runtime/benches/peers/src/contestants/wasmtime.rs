@@ -39,7 +39,8 @@ impl Wasmtime {
         Self::pooled(pool, live).context("wasmtime with PAGEMAP_SCAN, which needs Linux 6.7")
     }
 
-    /// The default, with exceptions, structures and arrays: this collector has the objects of all three.
+    /// The default, with exceptions, structures and arrays: this collector has the objects of all
+    /// three.
     #[cfg(feature = "exceptions")]
     pub(crate) fn with_collector(collector: wasmtime::Collector) -> Result<Self> {
         Self::new(Config::new().wasm_exceptions(true).wasm_gc(true).collector(collector))

@@ -1,4 +1,5 @@
-//! Structures and arrays: what garbage collection, fields, elements and casts cost, and heaps that instances start with.
+//! Structures and arrays: what garbage collection, fields, elements and casts cost, and heaps that
+//! instances start with.
 
 mod modules;
 

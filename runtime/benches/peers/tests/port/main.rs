@@ -1,9 +1,11 @@
-//! Programs for both crates: what was written for wasmtime runs on minirt when the name of the crate is changed.
+//! Programs for both crates: what was written for wasmtime runs on minirt when the name of the
+//! crate is changed.
 //!
-//! Each file of `programs` is compiled twice, with one crate and with the other as `api`, and says what it has found.
-//! Types are made with an engine in wasmtime, and `Store::gc` takes a reason; nothing else differs here. (What does
-//! elsewhere is in README.) wasmtime has objects with the feature `exceptions`, and WASI with the feature `wasi`: there,
-//! streams in memory are types of a crate of its own.
+//! Each file of `programs` is compiled twice, with one crate and with the other as `api`, and says
+//! what it has found. Types are made with an engine in wasmtime, and `Store::gc` takes a reason;
+//! nothing else differs here. (What does elsewhere is in README.) wasmtime has objects with the
+//! feature `exceptions`, and WASI with the feature `wasi`: there, streams in memory are types of a
+//! crate of its own.
 
 #[path = "."]
 mod on_wasmtime {

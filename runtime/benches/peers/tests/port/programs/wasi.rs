@@ -1,12 +1,13 @@
-//! Guests of WASI preview 1: words, variables, streams, directories, exit codes, and contexts that differ from store to
-//! store.
+//! Guests of WASI preview 1: words, variables, streams, directories, exit codes, and contexts that
+//! differ from store to store.
 
 use super::super::api::{Engine, Linker, Module, Result, Store};
 use super::super::wasi::p1::{self, WasiP1Ctx};
 use super::super::wasi::{FsPerms, I32Exit, Output, WasiCtxBuilder, input};
 use std::fs;
 
-/// Prints its arguments, its variables and its input, complains, and exits with the number of its arguments.
+/// Prints its arguments, its variables and its input, complains, and exits with the number of its
+/// arguments.
 const COMMAND: &str = r#"(module
     (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes_get (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
