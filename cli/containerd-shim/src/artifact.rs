@@ -108,12 +108,12 @@ fn make(source: &mut ModuleSource) -> Result<File> {
     Ok(output)
 }
 
-/// Whether these bytes are a component: the same magic number, another layer.
+/// Returns whether these bytes are a component: the same magic number, another layer.
 fn is_component(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[1, 0])
 }
 
-/// Whether an error is about an artifact, which can be made again.
+/// Returns whether an error is about an artifact, which can be made again.
 pub(crate) fn is_damage(error: &minirt::Error) -> bool {
     error.is::<minirt::ArtifactError>()
 }

@@ -123,8 +123,8 @@ impl Place {
         Ok(())
     }
 
-    /// Whether there is no container. Removes the folder of one that never came to be: without its
-    /// state, it has no process.
+    /// Returns whether there is no container. Removes the folder of one that never came to be:
+    /// without its state, it has no process.
     fn remove_unfinished(&self) -> Result<bool> {
         if self.folder().join(STATE).try_exists()? {
             return Ok(false);
@@ -201,10 +201,10 @@ impl Place {
 /// How often a container is tried to be made, if libcontainer's processes overtake each other.
 const TRIES: u32 = 5;
 
-/// Whether the container's process was ready before the one that made it could tell that there is
-/// one. libcontainer 0.6 does not expect that, but does it about once in a thousand starts.
-/// It has killed that process by then and removed the container. Its error can only be told from
-/// others by its words.
+/// Returns whether the container's process was ready before the one that made it could tell that
+/// there is one. libcontainer 0.6 does not expect that, but does it about once in a thousand
+/// starts. It has killed that process by then and removed the container. Its error can only be told
+/// from others by its words.
 fn is_overtaken(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("received unexpected message: InitReady, expected: IntermediateReady")
 }
@@ -233,9 +233,9 @@ enum Request {
     Delete,
 }
 
-/// Whether a container's cgroup is named as systemd names them, `SLICE:PREFIX:NAME`. Where kubelet
-/// leaves cgroups to systemd, containerd names them so, whatever its configuration says of the
-/// runtime.
+/// Returns whether a container's cgroup is named as systemd names them, `SLICE:PREFIX:NAME`. Where
+/// kubelet leaves cgroups to systemd, containerd names them so, whatever its configuration says of
+/// the runtime.
 fn is_named_for_systemd(spec: &Spec) -> bool {
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()?.to_str());
     let parts: Vec<&str> = path.unwrap_or_default().split(':').collect();

@@ -239,7 +239,7 @@ fn bind_mount(mount: &Mount) -> Option<(PathBuf, FsPerms)> {
     Some((place, if has_option(mount, &["ro", "rro"]) { FsPerms::ReadOnly } else { FsPerms::ReadWrite }))
 }
 
-/// Whether a mount is of a file or directory of the node.
+/// Returns whether a mount is of a file or directory of the node.
 pub(crate) fn is_bind(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("bind") || has_option(mount, &["bind", "rbind"])
 }

@@ -101,7 +101,7 @@ fn socket(address: &Path) -> Option<String> {
     Some(fs::read_to_string(address).ok()?.trim().strip_prefix("unix://")?.to_owned())
 }
 
-/// Whether somebody listens on a socket, according to `/proc/net/unix` (proc(5)).
+/// Returns whether somebody listens on a socket, according to `/proc/net/unix` (proc(5)).
 fn is_listening(sockets: &str, path: &str) -> bool {
     sockets.lines().any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -121,7 +121,7 @@ pub(crate) async fn find(node: &Node, id: &str, spec: &Spec, rootfs: &Path) -> R
     Ok(Program::Module(Box::new(source)))
 }
 
-/// Whether this is the container that holds a pod's namespaces.
+/// Returns whether this is the container that holds a pod's namespaces.
 fn is_sandbox(spec: &Spec) -> bool {
     let annotation = |name| spec.annotations().as_ref()?.get(name).map(String::as_str);
     annotation("io.kubernetes.cri.container-type") == Some("sandbox")

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Color, Style};
 use minirt::{ImageInfo, PageKind, PageMap, PageRegion, PageRun, RegionKind};
 use std::ops::Range;
 
-/// Bytes in a page of the host.
+/// Returns how many bytes a page of the host has.
 pub(crate) fn page_size() -> u64 {
     rustix::param::page_size() as u64
 }
@@ -102,7 +102,7 @@ impl Class {
         }
     }
 
-    /// Whether the page is private: the instance has it to itself.
+    /// Returns whether the page is private: the instance has it to itself.
     pub(crate) fn is_private(self) -> bool {
         !matches!(self, Self::Inaccessible | Self::Zeros | Self::Image | Self::Grown)
     }

@@ -55,7 +55,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// A plan to move nothing.
+    /// Makes a plan that moves nothing.
     fn none(base: *mut u8, end: u64) -> Self {
         Self { base, from: end..end, start: end }
     }

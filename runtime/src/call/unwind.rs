@@ -24,19 +24,19 @@ use minirt_compiler::instance::call_sites::{Catches, Frame, Handler};
 use minirt_compiler::module::ValType;
 
 shim_with_frame! {
-    /// The builtin `NewException`.
+    /// Implements the builtin `NewException`.
     fn new_exception(_vmctx: VmContext, _tag: u32, _carried: *const u128) -> u64 => make
 }
 
 shim_with_landing! {
     tail:
-    /// The builtin `Throw`.
+    /// Implements the builtin `Throw`.
     fn throw(_vmctx: VmContext, _tag: u32, _carried: *const u128) => throw_new
 }
 
 shim_with_landing! {
     tail:
-    /// The builtin `ThrowRef`.
+    /// Implements the builtin `ThrowRef`.
     fn throw_ref(_vmctx: VmContext, _exception: u64) => throw_again
 }
 

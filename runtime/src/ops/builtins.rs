@@ -144,7 +144,7 @@ unsafe extern "C" fn table_init(vmctx: VmContext, table: u32, segment: u32, at: 
 }
 
 shim_with_frame! {
-    /// The builtin `GcAllocate`.
+    /// Implements the builtin `GcAllocate`.
     fn gc_allocate(_vmctx: VmContext, _size: u64) -> u64 => allocate
 }
 

@@ -65,7 +65,7 @@ fn processors() -> usize {
 }
 
 impl<T> Sharded<T> {
-    /// This thread's shard. Threads take turns when they first ask.
+    /// Locks this thread's shard. Threads take turns when they first ask.
     #[inline]
     pub(crate) fn mine(&self) -> Locked<'_, T> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -85,8 +85,8 @@ impl ImageFile {
         self.file.as_fd()
     }
 
-    /// Its contents, without a copy. Only a sealed file can be looked at like this: it never
-    /// changes.
+    /// Returns its contents, without a copy. Only a sealed file can be looked at like this: it
+    /// never changes.
     ///
     /// # Errors
     /// Returns an error if the kernel refuses.

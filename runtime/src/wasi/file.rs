@@ -82,7 +82,7 @@ pub(super) fn fd_advise(
     Ok(rustix::fs::fadvise(descriptor.host().ok_or(Errno::SPIPE)?, offset, NonZeroU64::new(len), advice)?)
 }
 
-/// Space is allocated in pieces, since it can take long. What cannot fit is refused before the
+/// Allocates space in pieces, since it can take long. What cannot fit is refused before the
 /// first of them; what has been allocated before another error stays.
 pub(super) fn fd_allocate(call: &mut Call<'_>, fd: Fd, offset: Filesize, len: Filesize) -> Result<(), Failure> {
     let (Filesize(mut offset), Filesize(mut left)) = (offset, len);
@@ -152,7 +152,7 @@ pub(super) fn fd_fdstat_get(call: &mut Call<'_>, fd: Fd) -> Result<Fdstat> {
     Ok(call.ctx().table.get(fd)?.stat())
 }
 
-/// Appending and not waiting can be switched. What is synchronous stays so, as on Linux. A stream
+/// Switches appending and not waiting. What is synchronous stays so, as on Linux. A stream
 /// may be shared with the embedder, so its flags are not a guest's to change.
 pub(super) fn fd_fdstat_set_flags(call: &mut Call<'_>, fd: Fd, flags: Fdflags) -> Result<()> {
     const SWITCHED: Fdflags = Fdflags::APPEND.union(Fdflags::NONBLOCK);
