@@ -23,6 +23,8 @@ mod shape;
 mod plan;
 #[path = "../../fuzz/src/arrays.rs"]
 mod arrays;
+#[path = "../../fuzz/src/workers/mod.rs"]
+mod workers;
 #[path = "../../fuzz/src/generate.rs"]
 mod generate;
 mod parcel;
