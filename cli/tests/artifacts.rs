@@ -63,6 +63,11 @@ fn compiled(target: &[&str], file: &Path) -> (bool, String) {
     (output.status.success(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// Returns the name of the target that is this machine.
+fn this_machine() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
 #[test]
 fn an_artifact_for_the_other_kind_of_machine_is_made_and_refused_here() {
     let folder = tempfile::tempdir().unwrap();
@@ -94,7 +99,7 @@ fn a_target_or_page_size_that_there_is_not_is_one_error() {
         // Another build would not help.
         assert!(said.contains("help: name one of these") && !said.contains("cross"), "{said}");
     }
-    let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let here = this_machine();
     for size in ["5000", "1024", "131072"] {
         let (made, said) = compiled(&["--target", &here, "--page-size", size], &file);
         assert!(!made && said.matches("error").count() == 1 && said.contains("pages have"), "{said}");
@@ -107,7 +112,7 @@ fn a_target_or_page_size_that_there_is_not_is_one_error() {
 fn an_artifact_for_this_machine_by_name_runs_here() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("hello.cwasm");
-    let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let here = this_machine();
     let (made, said) = compiled(&["--target", &here, "--page-size", "65536"], &file);
     assert!(made, "{said}");
     let output = minirt(&["run", "--allow-precompiled"], &file);
@@ -126,7 +131,7 @@ fn an_artifact_for_this_machine_by_name_runs_here() {
 fn machine_code_is_shown_for_no_target() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("hello.asm");
-    let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let here = this_machine();
     let (made, said) = compiled(&["--target", &here, "--emit", "asm"], &file);
     assert!(!made && said.matches("error").count() == 1, "{said}");
     assert!(said.contains("machine code for `") && said.contains("--emit=clif") && !said.contains("bug"), "{said}");

@@ -221,7 +221,7 @@ fn backend(machine: Machine) -> Result<isa::Builder, CompileError> {
             "this build of minirt makes no code for {triple} ({error}); the feature `cross` does"
         ))
     })?;
-    if let Some(level) = codegen::isa::least(machine) {
+    if let Some(level) = codegen::isa::baseline(machine) {
         isa.enable(level).map_err(|error| CompileError::internal(error.to_string()))?;
     }
     Ok(isa)

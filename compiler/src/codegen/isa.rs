@@ -10,7 +10,7 @@ const AARCH64: &str = "aarch64";
 
 /// Returns the name of what every processor of a kind has, where that is more than the first ones
 /// had. Without the instructions of x86-64-v2, Cranelift calls a library to round numbers.
-pub(crate) fn least(machine: Machine) -> Option<&'static str> {
+pub(crate) fn baseline(machine: Machine) -> Option<&'static str> {
     match machine {
         Machine::X86_64Linux => Some("x86-64-v2"),
         Machine::Aarch64Linux => None,

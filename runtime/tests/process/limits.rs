@@ -122,8 +122,9 @@ fn limit_data_to_now_and(bytes: usize) {
 
 #[test]
 fn a_slot_that_could_be_opened_only_in_part_is_not_reset_by_its_hot_set() {
+    // The memory has so few pages then that none is protected: the kernel has nothing to refuse.
     if rustix::param::page_size() >= WASM_PAGE {
-        return; // The memory has so few pages that none is protected: the kernel has nothing to refuse.
+        return;
     }
     passes(a_slot_that_could_be_opened_only_in_part_is_not_reset_by_its_hot_set, "opening", |_| {
         for (strategy, images) in
